@@ -1,0 +1,104 @@
+"""The exceptions of photoramd.
+
+Each carries the path it is about, a remedy (what the user can do) and the exit
+code that the command line ends with. Foreign errors (OSError, sqlite3, torch,
+lxml) become one of these at the edge where they occur; only the command line
+turns them into text and a process exit.
+
+    PhotoramdError             4
+    ├── NoImagesError          1   nothing to work on
+    ├── UsageError             2   arguments that cannot be used together
+    ├── ModelError             3   weights missing, unusable, or not loadable
+    │   └── IntegrityError     3   weights are not the pinned bytes
+    ├── ConfigError           78   configuration file (EX_CONFIG of sysexits.h)
+    ├── DecodeError            4   one photo cannot be decoded
+    ├── ChangedError           4   a file changed while it was being read or replaced
+    ├── SidecarError           4   one sidecar cannot be read or must not be written
+    └── StoreError             4   the database
+        └── LockedError        4   another process owns the database
+"""
+
+from __future__ import annotations
+
+import os
+from typing import ClassVar
+
+
+class PhotoramdError(Exception):
+    """Base of all errors that photoramd raises on purpose.
+
+    Args:
+        message: What happened, in one sentence without a full stop.
+        path: The file or directory it is about.
+        remedy: What the user can do about it.
+    """
+
+    exit_code: ClassVar[int] = 4
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        path: str | os.PathLike[str] | None = None,
+        remedy: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.path = None if path is None else os.fspath(path)
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return self.message if self.path is None else f"{printable(self.path)}: {self.message}"
+
+
+class NoImagesError(PhotoramdError):
+    """There is no image to work on."""
+
+    exit_code = 1
+
+
+class UsageError(PhotoramdError):
+    """The arguments cannot be used."""
+
+    exit_code = 2
+
+
+class ModelError(PhotoramdError):
+    """The model or its weights are missing or cannot be used."""
+
+    exit_code = 3
+
+
+class IntegrityError(ModelError):
+    """The weights are not the pinned bytes; they were not loaded."""
+
+
+class ConfigError(PhotoramdError):
+    """The configuration is missing, malformed or contradicts itself."""
+
+    exit_code = 78
+
+
+class DecodeError(PhotoramdError):
+    """One photo cannot be decoded."""
+
+
+class ChangedError(PhotoramdError):
+    """A file changed under our hands; try again later."""
+
+
+class SidecarError(PhotoramdError):
+    """One sidecar cannot be read, or must not be written."""
+
+
+class StoreError(PhotoramdError):
+    """The database cannot be used."""
+
+
+class LockedError(StoreError):
+    """Another process owns the database."""
+
+
+def printable(path: str | os.PathLike[str]) -> str:
+    """A path as text that any terminal or log can take: undecodable bytes as ``\\xNN``."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace").replace("\n", "\\n")

@@ -1,0 +1,54 @@
+"""The values that travel through photoramd: frozen, small, without behaviour of their own."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What ``stat`` says of a file's content: equal means "unchanged".
+
+    ``ctime_ns`` takes part only in the question whether a file is still being
+    written; a changed mode or owner is no new photo.
+    """
+
+    size: int
+    mtime_ns: int
+    device: int
+    inode: int
+    ctime_ns: int = field(default=0, compare=False)
+
+    @classmethod
+    def of(cls, stat: os.stat_result) -> Fingerprint:
+        """The fingerprint in a ``stat`` result."""
+        return cls(stat.st_size, stat.st_mtime_ns, stat.st_dev, stat.st_ino, stat.st_ctime_ns)
+
+    def is_stable_since(self, earlier: Fingerprint) -> bool:
+        """Whether nothing at all happened to the file between two looks at it."""
+        return self == earlier and self.ctime_ns == earlier.ctime_ns
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A keyword for one photo.
+
+    Attributes:
+        name: The keyword as it is written, NFC.
+        confidence: 0 to 1.
+        parents: The keywords above it, the most general first; empty for a flat one.
+    """
+
+    name: str
+    confidence: float
+    parents: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """A file and what it looked like when it was found stable."""
+
+    path: Path
+    fingerprint: Fingerprint
