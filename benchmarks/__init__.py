@@ -1,0 +1,1 @@
+"""Measurements of photoramd, and the real photos that they and the tests use."""
