@@ -1,0 +1,119 @@
+"""The database's schema, as named steps.
+
+Each step runs once, in a transaction, and is recorded in ``_sqlite_migrations``. A step
+that has been released is never edited; a change of the schema is a new step.
+
+Paths are bytes: names on disk are not always UTF-8. A photo is a row of ``photos`` in a
+row of ``directories``; ``results`` and ``scores`` belong to pictures, not to files, so
+that copies and renamed files share them.
+"""
+
+from __future__ import annotations
+
+from sqlite_utils import Database, Migrations
+
+schema = Migrations("photoramd")
+
+
+@schema()
+def m001_photos(db: Database) -> None:
+    """Photos, their states, scores and keywords, and what was written where."""
+    for statement in _M001:
+        db.execute(statement)
+
+
+_M001 = (
+    """CREATE TABLE directories (
+        id INTEGER PRIMARY KEY,
+        path BLOB NOT NULL UNIQUE
+    )""",
+    """CREATE TABLE labels (
+        id INTEGER PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE
+    )""",
+    # One model's opinion of one picture, whatever files show it.
+    """CREATE TABLE results (
+        id INTEGER PRIMARY KEY,
+        digest BLOB NOT NULL,
+        model TEXT NOT NULL,
+        revision TEXT NOT NULL,
+        created_at REAL NOT NULL,
+        UNIQUE (digest, model, revision)
+    )""",
+    """CREATE TABLE scores (
+        result_id INTEGER NOT NULL REFERENCES results(id) ON DELETE CASCADE,
+        label_id INTEGER NOT NULL REFERENCES labels(id),
+        score REAL NOT NULL,
+        PRIMARY KEY (result_id, label_id)
+    ) WITHOUT ROWID""",
+    # size to inode are the fingerprint; times are Unix seconds.
+    """CREATE TABLE photos (
+        id INTEGER PRIMARY KEY,
+        directory_id INTEGER NOT NULL REFERENCES directories(id),
+        name BLOB NOT NULL,
+        size INTEGER NOT NULL,
+        mtime_ns INTEGER NOT NULL,
+        device INTEGER NOT NULL,
+        inode INTEGER NOT NULL,
+        state TEXT NOT NULL
+            CHECK (state IN ('pending', 'tagged', 'written', 'failed', 'missing')),
+        attempts INTEGER NOT NULL DEFAULT 0,
+        next_attempt REAL NOT NULL DEFAULT 0,
+        reason TEXT,
+        missed_scans INTEGER NOT NULL DEFAULT 0,
+        result_id INTEGER REFERENCES results(id),
+        sidecar BLOB,
+        found_at REAL NOT NULL,
+        tagged_at REAL,
+        written_at REAL,
+        UNIQUE (directory_id, name)
+    )""",
+    # The durable queue, newest first, without the mass of finished photos.
+    """CREATE INDEX photos_queue ON photos (state, found_at DESC)
+        WHERE state IN ('pending', 'tagged', 'failed')""",
+    "CREATE INDEX photos_inode ON photos (inode, size)",
+    "CREATE INDEX photos_result ON photos (result_id)",
+    """CREATE TABLE keywords (
+        photo_id INTEGER NOT NULL REFERENCES photos(id) ON DELETE CASCADE,
+        label_id INTEGER NOT NULL REFERENCES labels(id),
+        confidence REAL NOT NULL,
+        PRIMARY KEY (photo_id, label_id)
+    ) WITHOUT ROWID""",
+    "CREATE INDEX keywords_label ON keywords (label_id, photo_id)",
+    # Exactly what photoramd added to a photo's metadata, by field.
+    """CREATE TABLE ledger (
+        photo_id INTEGER NOT NULL REFERENCES photos(id) ON DELETE CASCADE,
+        field TEXT NOT NULL,
+        value TEXT NOT NULL,
+        added_at REAL NOT NULL,
+        PRIMARY KEY (photo_id, field, value)
+    ) WITHOUT ROWID""",
+    # A replacement of a file that may be under way: committed before the rename.
+    # size to inode are what the target will be after it.
+    """CREATE TABLE writes (
+        photo_id INTEGER PRIMARY KEY REFERENCES photos(id) ON DELETE CASCADE,
+        target BLOB NOT NULL,
+        temporary BLOB NOT NULL,
+        size INTEGER NOT NULL,
+        mtime_ns INTEGER NOT NULL,
+        device INTEGER NOT NULL,
+        inode INTEGER NOT NULL,
+        additions TEXT NOT NULL
+    )""",
+    # What the daemon last knew of each watched directory.
+    """CREATE TABLE roots (
+        path BLOB PRIMARY KEY,
+        health TEXT NOT NULL,
+        reason TEXT,
+        remedy TEXT,
+        since REAL NOT NULL,
+        scanned_at REAL
+    ) WITHOUT ROWID""",
+    """CREATE VIEW tags AS
+        SELECT CAST(d.path || '/' || p.name AS TEXT) AS photo, l.name AS tag,
+               k.confidence AS confidence, p.state AS state
+        FROM keywords k
+        JOIN labels l ON l.id = k.label_id
+        JOIN photos p ON p.id = k.photo_id
+        JOIN directories d ON d.id = p.directory_id""",
+)
