@@ -74,6 +74,18 @@ class Report:
     warnings: tuple[str, ...]
     given: frozenset[str]
 
+    def accept(self) -> Config:
+        """The values.
+
+        Raises:
+            ConfigError: There are problems; it names the first.
+        """
+        if self.config is not None:
+            return self.config
+        more = len(self.problems) - 1
+        remedy = f"photoramd config check names {more} more" if more else None
+        raise ConfigError(self.problems[0], path=self.path, remedy=remedy)
+
 
 def load(path: Path | None = None, *, need_file: bool = True, need_watch: bool = False) -> Config:
     """Read the configuration.
@@ -86,12 +98,7 @@ def load(path: Path | None = None, *, need_file: bool = True, need_watch: bool =
     Raises:
         ConfigError: It is missing, or anything is wrong in it.
     """
-    report = examine(path, need_file=need_file, need_watch=need_watch)
-    if report.config is None:
-        more = len(report.problems) - 1
-        remedy = f"photoramd config check names {more} more" if more else None
-        raise ConfigError(report.problems[0], path=report.path, remedy=remedy)
-    return report.config
+    return examine(path, need_file=need_file, need_watch=need_watch).accept()
 
 
 def examine(path: Path | None = None, *, need_file: bool = True, need_watch: bool = True) -> Report:
@@ -114,11 +121,9 @@ def examine(path: Path | None = None, *, need_file: bool = True, need_watch: boo
     if problems:
         return Report(found, None, tuple(problems), (), given)
     config = msgspec.convert(document, Config, dec_hook=_decode_path)
-    try:
-        config = _resolve(config, found, given)
-    except ConfigError as error:
-        return Report(found, None, (error.message,), (), given)
-    problems = [*_check_watches(config), *_check_rest(config)]
+    config, problems = _resolve(config, found, given)
+    if not problems:
+        problems = [*_check_watches(config), *_check_rest(config)]
     if problems:
         return Report(found, None, tuple(problems), (), given)
     return Report(found, config, (), warnings(config), given)
@@ -253,51 +258,46 @@ def _shown(value: Any) -> str:
 # Sense: values together, and the world around
 
 
-def _resolve(config: Config, path: Path | None, given: frozenset[str]) -> Config:
-    """Every path made absolute, and the defaults that depend on where we are."""
+def _resolve(config: Config, path: Path | None, given: frozenset[str]) -> tuple[Config, list[str]]:
+    """Every path made absolute, the defaults that depend on where we are; and problems."""
+    problems: list[str] = []
+
+    def absolute(value: Path, key: str) -> Path:
+        # Unlike `Path.expanduser` this leaves an unknown home as it is, without an exception.
+        expanded = Path(os.path.expanduser(value))
+        if not expanded.is_absolute():
+            problems.append(
+                f"{key}: {_shown(str(value))} is a relative path; allowed: an absolute path, "
+                "or one below ~"
+            )
+        # Only "..", which may cross a symbolic link, needs a look at the disk; "//x" is "/x".
+        return expanded.resolve() if ".." in expanded.parts else Path("/", *expanded.parts[1:])
+
     watch = tuple(
-        msgspec.structs.replace(each, path=_absolute(each.path, f"watch[{index}].path"))
+        msgspec.structs.replace(each, path=absolute(each.path, f"watch[{index}].path"))
         for index, each in enumerate(config.watch)
     )
     if "state.path" in given:
-        database = _absolute(config.state.path, "state.path")
+        database = absolute(config.state.path, "state.path")
     else:
         database = places.default_database(path)
-    return msgspec.structs.replace(
+    overrides = _overrides(config.tags.overrides, path, "tags.overrides" in given)
+    resolved = msgspec.structs.replace(
         config,
         watch=watch,
-        tags=msgspec.structs.replace(config.tags, overrides=_overrides(config, path, given)),
+        tags=msgspec.structs.replace(config.tags, overrides=overrides),
         state=State(path=database),
     )
+    return resolved, problems
 
 
-def _absolute(path: Path, key: str) -> Path:
-    try:
-        absolute = path.expanduser()
-    except RuntimeError:
-        raise ConfigError(f"{key}: {_shown(str(path))} names an unknown home directory") from None
-    if not absolute.is_absolute():
-        raise ConfigError(
-            f"{key}: {_shown(str(path))} is a relative path; allowed: an absolute path, "
-            "or one below ~"
-        )
-    # Only "..", which may cross a symbolic link, needs a look at the disk; "//x" is "/x".
-    return absolute.resolve() if ".." in absolute.parts else Path("/", *absolute.parts[1:])
-
-
-def _overrides(config: Config, path: Path | None, given: frozenset[str]) -> Path | None:
-    name = config.tags.overrides
+def _overrides(name: Path | None, path: Path | None, is_given: bool) -> Path | None:
+    """The overrides file; where it is missing but asked for, the place where it should be."""
     if name is None:
         return None
     base = path.absolute().parent if path else None
     found = places.find_overrides(name, base)
-    if found is None and "tags.overrides" in given:
-        raise ConfigError(
-            f"tags.overrides: {_shown(str(name))} does not exist; allowed: a JSON file "
-            "with an object of texts, beside the configuration file or in your "
-            "configuration directory"
-        )
-    return found
+    return base / name if found is None and is_given and base else found
 
 
 def _check_watches(config: Config) -> Iterator[str]:

@@ -63,7 +63,7 @@ def _user_directory(variable: str, below_home: str) -> Path | None:
     """
     base = Path(os.environ.get(variable, ""))
     if not base.is_absolute():
-        base = Path(os.path.expanduser("~")) / below_home  # noqa: PTH111  # never raises
+        base = Path(os.path.expanduser("~")) / below_home  # never raises
     return base / "photoramd" if base.is_absolute() else None
 
 
@@ -80,7 +80,7 @@ def default_database(config_path: Path | None) -> Path:
 def find_overrides(name: Path, base: Path | None) -> Path | None:
     """An overrides file as given relative to ``base``, else in the user's configuration folder."""
     user = _user_directory("XDG_CONFIG_HOME", ".config")
-    expanded = Path(os.path.expanduser(name))  # noqa: PTH111  # never raises
+    expanded = Path(os.path.expanduser(name))  # never raises
     places = [place / expanded for place in (base, user) if place is not None]
     return next((place for place in places if os.path.lexists(place)), None)
 

@@ -94,7 +94,7 @@ class Model(Section, frozen=True, kw_only=True):
         Meta(
             pattern=r"^(embedded|ram\+\+|torchvision:[a-z0-9_]+)\Z",
             description="Which network; embedded needs no download.",
-            extra={"allowed": "embedded, ram++ or torchvision:NAME"},
+            extra={"allowed": '"embedded", "ram++" or "torchvision:NAME"'},
         ),
     ] = "embedded"
     device: Annotated[
@@ -213,11 +213,14 @@ class Config(Section, frozen=True, kw_only=True):
 # without effect must not be accepted in silence. Delete an entry when its function exists.
 # Key -> (is this value one of them, which values they are in words).
 NOT_BUILT: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "watch.write": (lambda value: value == "embed", "embed"),
-    "watch.poll": (lambda value: value == "always", "always"),
-    "model.name": (lambda value: value != "embedded", "any name but embedded"),
-    "model.device": (lambda value: value not in ("auto", "cpu"), "cuda, mps"),
-    "model.precision": (lambda value: value not in ("auto", "float32"), "bfloat16, int8"),
+    "watch.write": (lambda value: value == "embed", '"embed"'),
+    "watch.poll": (lambda value: value == "always", '"always"'),
+    "model.name": (lambda value: value != "embedded", 'any name but "embedded"'),
+    "model.device": (lambda value: value not in ("auto", "cpu"), '"cuda" and "mps"'),
+    "model.precision": (
+        lambda value: value not in ("auto", "float32"),
+        '"bfloat16" and "int8"',
+    ),
     "model.idle_unload_minutes": (lambda value: value > 0, "any number above 0"),
     "schedule.hours": (lambda value: len(value) > 0, "any span of time"),
 }
@@ -301,7 +304,7 @@ def _describe(plain: Any, meta: Meta) -> str:
     if typing.get_origin(plain) is Annotated:
         return _describe(*typing.get_args(plain))
     if typing.get_origin(plain) is Literal:
-        return _either([str(value) for value in typing.get_args(plain)])
+        return _either([format_value(value) for value in typing.get_args(plain)])
     if typing.get_origin(plain) is tuple:
         return "a list of texts in quotes"
     if plain in (int, float):

@@ -1,0 +1,149 @@
+"""``photoramd config``: write, check and show the configuration."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import msgspec
+
+from photoramd import config as configuration
+from photoramd import places
+from photoramd.cli.output import print_json
+from photoramd.errors import ConfigError, printable
+from photoramd.settings import format_value, tables
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.group(name="config")
+def command() -> None:
+    """Write, check and show the configuration."""
+
+
+def _file(context: click.Context, path: Path | None) -> Path | None:
+    """The file asked for: by the command's own option, else by the global one."""
+    return path or getattr(context.obj, "config_path", None)
+
+
+@command.command()
+@click.option("--path", type=_FILE, help="Where to write it. Default: where photoramd looks.")
+@click.option("--force", is_flag=True, help="Overwrite a file that exists.")
+@click.pass_context
+def init(context: click.Context, path: Path | None, force: bool) -> None:
+    """Write a commented sample of the configuration file."""
+    target = _file(context, path) or places.default_config()
+    try:
+        _write(target, configuration.sample(), force)
+    except FileExistsError as error:
+        raise ConfigError(
+            "exists already, and was left as it is",
+            path=target,
+            remedy="--force overwrites it, --path writes to another place",
+        ) from error
+    except OSError as error:
+        raise ConfigError(
+            f"cannot be written: {error.strerror}",
+            path=target,
+            remedy="--path writes to another place",
+        ) from error
+    click.echo(f"Wrote {printable(target)}")
+    click.echo("Next: set the path of your photos under [[watch]] in it, then")
+    option = "" if target == places.find_config() else f" --config {printable(target)}"
+    click.echo(f"  photoramd{option} config check")
+
+
+def _write(target: Path, text: str, overwrite: bool) -> None:
+    """Write a file that everybody may read, whole, without replacing one unless told to.
+
+    Raises:
+        FileExistsError: There is a file, and ``overwrite`` is false.
+        OSError: It cannot be written.
+    """
+    if not target.parent.is_dir():
+        target.parent.mkdir(parents=True)
+        # Root's umask may be strict, but the daemon has a user of its own.
+        target.parent.chmod(0o755)
+    if overwrite:
+        # The file may be a link to where its owner keeps it.
+        target = Path(os.path.realpath(target))
+    else:
+        target.open("x").close()
+    descriptor, name = tempfile.mkstemp(prefix=".config-", dir=target.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            os.fchmod(file.fileno(), 0o644)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@command.command()
+@click.option("--config", "path", type=_FILE, help="The file to check.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+@click.pass_context
+def check(context: click.Context, path: Path | None, as_json: bool) -> None:
+    """List what is wrong with the configuration. Exits with 78 if anything is."""
+    try:
+        report = configuration.examine(_file(context, path))
+    except ConfigError as error:
+        if not as_json:
+            raise
+        print_json({"file": error.path, "problems": [error.message], "warnings": []})
+        context.exit(error.exit_code)
+    name = printable(report.path or "")
+    if as_json:
+        print_json({"file": name, "problems": report.problems, "warnings": report.warnings})
+    else:
+        for problem in report.problems:
+            click.echo(f"{name}: {problem}")
+        for warning in report.warnings:
+            click.echo(f"{name}: warning: {warning}")
+        if not report.problems:
+            click.echo(f"{name}: good")
+    if report.problems:
+        context.exit(ConfigError.exit_code)
+
+
+@command.command()
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+@click.pass_context
+def show(context: click.Context, as_json: bool) -> None:
+    """Print the configuration in effect, as TOML. Defaults are marked."""
+    report = configuration.examine(_file(context, None), need_file=False, need_watch=False)
+    config = report.accept()
+    name = None if report.path is None else printable(report.path)
+    if as_json:
+        values = msgspec.to_builtins(config, enc_hook=_encode_path)
+        print_json({"file": name, "given": sorted(report.given), "config": values})
+        return
+    click.echo(f"# {name}" if name else "# There is no configuration file: these are defaults.")
+    click.echo("\n".join(_effective(config, report.given)))
+
+
+def _encode_path(value: Path) -> str:
+    return printable(value)
+
+
+def _effective(config: configuration.Config, given: frozenset[str]) -> Iterator[str]:
+    """The lines of a TOML file with every key."""
+    for table in tables():
+        content = getattr(config, table.name)
+        for index, section in enumerate(content if table.repeated else [content]):
+            where = f"{table.name}[{index}]" if table.repeated else table.name
+            yield ""
+            yield table.header
+            for key in table.keys:
+                value = getattr(section, key.name)
+                if value is None:
+                    yield f"# {key.name} is not set"
+                    continue
+                mark = "" if f"{where}.{key.name}" in given else "  # default"
+                yield f"{key.name} = {format_value(value)}{mark}"
