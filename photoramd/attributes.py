@@ -1,0 +1,116 @@
+"""Owner, group, mode, ACL and extended attributes: giving a new file those it should have."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+from photoramd.errors import SidecarError
+
+_ACCESS_ACL = "system.posix_acl_access"
+_NOT_ALLOWED = frozenset({errno.EPERM, errno.EACCES, errno.EINVAL, errno.EOPNOTSUPP})
+
+
+def keep(fd: int, source: int, target: Path) -> None:
+    """Give a new file everything but the content of the one it is to replace.
+
+    Args:
+        fd: The new file.
+        source: The file it is to replace.
+        target: The name of that, for messages.
+
+    Raises:
+        SidecarError: An owner or an attribute that we may not give.
+        OSError: The system does not let us.
+    """
+    status = os.fstat(source)
+    _keep_owner(fd, target, status)
+    _keep_extended(fd, source, target)
+    # Last: a change of owner or ACL changes the mode.
+    os.fchmod(fd, stat.S_IMODE(status.st_mode) & 0o777)
+
+
+def imitate(fd: int, beside: Path | None) -> None:
+    """Let a new file be read and written by whom the photo beside it can be.
+
+    Owner and group are taken over as far as we may give them, the ACL, and the mode
+    without the right to execute; the owner may always write. Without a photo: 0644.
+
+    Args:
+        fd: The new file.
+        beside: The photo.
+
+    Raises:
+        OSError: The system does not let us, or the photo is gone.
+    """
+    if beside is None:
+        os.fchmod(fd, 0o644)
+        return
+    status = beside.stat()
+    own = os.fstat(fd)
+    for uid, gid in ((status.st_uid, status.st_gid), (-1, status.st_gid)):
+        if (own.st_uid, own.st_gid) == (status.st_uid, status.st_gid):
+            break
+        try:
+            os.fchown(fd, uid, gid)
+            break
+        except OSError as error:
+            # An ordinary user gives nothing away; then the file is photoramd's own.
+            if error.errno not in _NOT_ALLOWED:
+                raise
+    with suppress(OSError):
+        os.setxattr(fd, _ACCESS_ACL, os.getxattr(beside, _ACCESS_ACL))
+    os.fchmod(fd, stat.S_IMODE(status.st_mode) & 0o666 | 0o600)
+
+
+def _keep_owner(fd: int, target: Path, status: os.stat_result) -> None:
+    own = os.fstat(fd)
+    if (own.st_uid, own.st_gid) == (status.st_uid, status.st_gid):
+        return
+    try:
+        os.fchown(fd, status.st_uid, status.st_gid)
+    except OSError as error:
+        if error.errno not in _NOT_ALLOWED:
+            raise
+        raise SidecarError(
+            f"belongs to user {status.st_uid} and group {status.st_gid}, which photoramd,"
+            f" running as user {os.geteuid()}, cannot give a new file to",
+            path=target,
+            remedy="run photoramd as that user, or give the file to photoramd's user",
+        ) from error
+
+
+def _keep_extended(fd: int, source: int, target: Path) -> None:
+    """Take over extended attributes, ACLs among them, and drop what a directory gave."""
+    wanted = _extended(source)
+    present = _extended(fd)
+    for name in present.keys() - wanted.keys():
+        os.removexattr(fd, name)
+    for name, value in wanted.items():
+        if present.get(name) == value:
+            continue
+        try:
+            os.setxattr(fd, name, value)
+        except OSError as error:
+            if error.errno not in _NOT_ALLOWED:
+                raise
+            raise SidecarError(
+                f"has the attribute {name}, which a new file cannot be given",
+                path=target,
+                remedy="remove the attribute if it is not needed",
+            ) from error
+
+
+def _extended(fd: int) -> dict[str, bytes]:
+    """Extended attributes that belong to the file, not to its content or to the kernel."""
+    try:
+        # security.* is the kernel's: labels it gives anew, and signatures of the content.
+        names = [name for name in os.listxattr(fd) if not name.startswith("security.")]
+        return {name: os.getxattr(fd, name) for name in names}
+    except OSError as error:
+        if error.errno == errno.EOPNOTSUPP:
+            return {}
+        raise

@@ -1,0 +1,414 @@
+"""Atomic replacement of a file, in two steps with room for a commit between them.
+
+`prepare` writes the whole new content to a temporary beside the target and says what the
+target's fingerprint will be; the caller notes that in its database; `commit` puts the
+temporary in the target's place if nobody touched the target meanwhile. Killed at any
+point, the target is the old file or the new one, whole; `settle` and `sweep` clear up.
+
+The look at the target and the rename are two system calls, and another program may write
+between them. So, where the file system can, the two files are exchanged rather than one
+renamed over the other: what came out is looked at once more, and put back if it is not
+what was expected.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import secrets
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from photoramd import attributes
+from photoramd.errors import ChangedError, PhotoramdError, SidecarError
+from photoramd.filters import TEMPORARY_PREFIX
+from photoramd.photo import Fingerprint
+
+_SUFFIX = ".tmp"
+_NOREPLACE, _EXCHANGE = 1, 2
+_UNSUPPORTED = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
+_PAUSING = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
+)
+
+
+class WriteError(PhotoramdError):
+    """A file could not be written; the one that was there is intact.
+
+    Attributes:
+        errno: What the system said.
+    """
+
+    def __init__(self, error: OSError, path: Path) -> None:
+        super().__init__(
+            f"cannot be written ({error.strerror})", path=path, remedy=_remedy(error.errno)
+        )
+        self.errno = error.errno or errno.EIO
+
+    @property
+    def concerns_file_system(self) -> bool:
+        """Whether other files there will probably fail too, until somebody acts."""
+        return self.errno in _PAUSING
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A replacement that waits to be committed or discarded.
+
+    Attributes:
+        target: The file to replace or to create.
+        temporary: The new content, beside it.
+        before: What the target is now; None if there is none.
+        after: What the target will be.
+    """
+
+    target: Path
+    temporary: Path
+    before: Fingerprint | None
+    after: Fingerprint
+
+
+def prepare(
+    target: Path, data: bytes, *, expected: Fingerprint | None, beside: Path | None = None
+) -> Prepared:
+    """Write new content for a file to a temporary beside it, and to the disk.
+
+    An existing target's mode, owner, group, ACL and extended attributes are taken over. A
+    new file gets those of ``beside`` but for the right to execute: whoever may edit the
+    photo may edit its sidecar; the owner may always write.
+
+    Args:
+        target: The file to replace or to create.
+        data: The whole new content.
+        expected: What the target was when its content was read; None if there was none.
+        beside: The photo that a new file belongs to.
+
+    Raises:
+        ChangedError: The target is not what was expected.
+        SidecarError: The target must not be replaced: a link, read-only, or an owner or
+            attribute that cannot be kept.
+        WriteError: The system does not let us write; nothing is left behind.
+    """
+    temporary = target.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}{_SUFFIX}")
+    with _translated(target):
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+        fd = os.open(temporary, flags, 0o600)
+        try:
+            try:
+                _write(fd, data)
+                if expected is None:
+                    _require_absent(target)
+                    attributes.imitate(fd, beside)
+                else:
+                    _dress_as(fd, target, expected)
+                os.fsync(fd)
+                after = Fingerprint.of(os.fstat(fd))
+            finally:
+                os.close(fd)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
+    return Prepared(target, temporary, expected, after)
+
+
+def commit(prepared: Prepared) -> Fingerprint:
+    """Put a prepared replacement in its place.
+
+    Returns:
+        What the target is now; ``prepared.after``, unless a network server changed it.
+
+    Raises:
+        ChangedError: Another program wrote, made or removed the target meanwhile; its
+            file is there unharmed and the temporary is gone.
+        WriteError: The system does not let us; the target is intact and the temporary
+            gone.
+    """
+    target, temporary = prepared.target, prepared.temporary
+    with _translated(target), _opened(target.parent, temporary) as directory:
+        try:
+            if prepared.before is None:
+                _move_to_free_name(temporary, target)
+            else:
+                _move_over(temporary, target, prepared.before)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
+        _sync(directory)
+        return Fingerprint.of(target.lstat())
+
+
+def discard(prepared: Prepared) -> None:
+    """Drop a prepared replacement; harmless if it is gone."""
+    remove_temporary(prepared.temporary)
+
+
+def settle(target: Path, temporary: Path, after: Fingerprint) -> bool:
+    """Clear up after a process that was killed while it had a replacement prepared.
+
+    Args:
+        target: `Prepared.target`.
+        temporary: `Prepared.temporary`.
+        after: `Prepared.after`.
+
+    Returns:
+        Whether the replacement was completed. If not, the target is the file of before,
+        or what another program made of it, and the temporary is gone.
+
+    Raises:
+        WriteError: The system does not let us.
+    """
+    with _translated(target):
+        left = _look(temporary)
+        if left is None:
+            return True
+        found = _look(target)
+        if found == after == left:
+            # Killed between giving the file its second name and taking the first away.
+            temporary.unlink()
+            return True
+        if found == after:
+            # Killed after the exchange, before the look at what came out of it, which may
+            # be another program's newer file: so it goes back, whatever it is.
+            _rename(temporary, target, _EXCHANGE)
+        temporary.unlink()
+        return False
+
+
+def sweep(directory: Path) -> int:
+    """Remove photoramd's leftover temporaries in a directory; returns how many.
+
+    To be called when nothing is being written there, and after `settle`.
+
+    Raises:
+        WriteError: The system does not let us.
+    """
+    removed = 0
+    with _translated(directory), os.scandir(directory) as entries:
+        for entry in entries:
+            removed += remove_temporary(Path(entry.path))
+    return removed
+
+
+def remove_temporary(path: Path) -> bool:
+    """Remove a file if it is a temporary of photoramd's by name and kind.
+
+    Returns:
+        Whether it was removed; a file that is not ours, or gone, is left as it is.
+
+    Raises:
+        WriteError: The system does not let us.
+    """
+    if not (path.name.startswith(TEMPORARY_PREFIX) and path.name.endswith(_SUFFIX)):
+        return False
+    with _translated(path):
+        try:
+            if not stat.S_ISREG(path.lstat().st_mode):
+                return False
+            path.unlink()
+        except FileNotFoundError:
+            return False
+    return True
+
+
+def refuse_unless_plain(path: Path, status: os.stat_result) -> None:
+    """Refuse a file that another name leads to, or that is none.
+
+    Raises:
+        SidecarError: It is a symbolic link, has several hard links, or is no regular file.
+    """
+    remedy = "put a regular file of its own in its place, or take it away"
+    if stat.S_ISLNK(status.st_mode):
+        raise SidecarError("is a symbolic link, and not written through", path=path, remedy=remedy)
+    if not stat.S_ISREG(status.st_mode):
+        raise SidecarError("is no regular file", path=path, remedy=remedy)
+    if status.st_nlink > 1:
+        raise SidecarError(
+            "has several hard links, which replacing it would part", path=path, remedy=remedy
+        )
+
+
+def _write(fd: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(fd, rest) :]
+
+
+def _look(path: Path) -> Fingerprint | None:
+    try:
+        return Fingerprint.of(path.lstat())
+    except FileNotFoundError:
+        return None
+
+
+def _dress_as(fd: int, target: Path, expected: Fingerprint) -> None:
+    """Give a new file everything but the content of the one it replaces."""
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        source = os.open(target, flags)
+    except FileNotFoundError as error:
+        raise _changed(target) from error
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            refuse_unless_plain(target, target.lstat())
+        raise
+    try:
+        status = os.fstat(source)
+        refuse_unless_plain(target, status)
+        if not status.st_mode & 0o222:
+            raise SidecarError(
+                "is read-only", path=target, remedy="chmod u+w, if photoramd may change it"
+            )
+        if not Fingerprint.of(status).is_stable_since(expected):
+            raise _changed(target)
+        attributes.keep(fd, source, target)
+    finally:
+        os.close(source)
+
+
+def _require_absent(target: Path) -> None:
+    if (found := _lstat(target)) is not None:
+        refuse_unless_plain(target, found)
+        raise _changed(target)
+
+
+def _lstat(path: Path) -> os.stat_result | None:
+    try:
+        return path.lstat()
+    except FileNotFoundError:
+        return None
+
+
+def _move_to_free_name(temporary: Path, target: Path) -> None:
+    try:
+        _rename(temporary, target, _NOREPLACE)
+        return
+    except FileExistsError as error:
+        raise _changed(target) from error
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
+    try:
+        os.link(temporary, target, follow_symlinks=False)
+    except FileExistsError as error:
+        raise _changed(target) from error
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED | {errno.EPERM}:
+            raise
+        # Neither way: some network and FUSE file systems. A look is all there is.
+        _require_absent(target)
+        temporary.rename(target)
+        return
+    temporary.unlink()
+
+
+def _move_over(temporary: Path, target: Path, before: Fingerprint) -> None:
+    found = _look(target)
+    if found is None or not found.is_stable_since(before):
+        raise _changed(target)
+    try:
+        _rename(temporary, target, _EXCHANGE)
+    except FileNotFoundError as error:
+        raise _changed(target) from error
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
+        temporary.rename(target)
+        return
+    if _look(temporary) != before:
+        # The rename itself changes ctime, so that takes no part here.
+        _rename(temporary, target, _EXCHANGE)
+        raise _changed(target)
+    temporary.unlink()
+
+
+def _rename(source: Path, target: Path, flags: int) -> None:
+    """Linux' renameat2, which Python has no call for.
+
+    Raises:
+        OSError: As rename; EINVAL or ENOSYS where the flags are not to be had.
+    """
+    if _renameat2 is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    if _renameat2(_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), flags):
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), os.fspath(source), None, os.fspath(target))
+
+
+def _find_renameat2() -> Callable[[int, bytes, int, bytes, int], int] | None:
+    function = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if function is None:
+        return None
+    path = ctypes.c_char_p
+    function.argtypes = (ctypes.c_int, path, ctypes.c_int, path, ctypes.c_uint)
+    function.restype = ctypes.c_int
+    return cast("Callable[[int, bytes, int, bytes, int], int]", function)
+
+
+_AT_FDCWD = -100
+_renameat2 = _find_renameat2()
+
+
+@contextmanager
+def _opened(directory: Path, temporary: Path) -> Iterator[int]:
+    """The directory's descriptor, so that what fails with it fails before the rename."""
+    try:
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _sync(directory: int) -> None:
+    try:
+        os.fsync(directory)
+    except OSError as error:
+        # Some file systems have nothing to write back for a directory.
+        if error.errno not in _UNSUPPORTED:
+            raise
+
+
+@contextmanager
+def _translated(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ChangedError("its directory or photo is gone", path=target) from error
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise SidecarError(
+                "the name is too long for the file system",
+                path=target,
+                remedy="give the photo a shorter name",
+            ) from error
+        raise WriteError(error, target) from error
+
+
+def _changed(target: Path) -> ChangedError:
+    return ChangedError(
+        "another program changed it meanwhile", path=target, remedy="nothing; it is tried again"
+    )
+
+
+def _remedy(code: int | None) -> str:
+    return _REMEDIES.get(code or 0, "see what the system log says of that disk")
+
+
+_REMEDIES = {
+    errno.ENOSPC: "free some space; photoramd then goes on by itself",
+    errno.EDQUOT: "free some of the quota; photoramd then goes on by itself",
+    errno.EROFS: "mount it for writing; photoramd then goes on by itself",
+    errno.EACCES: "let the user that photoramd runs as write to that directory",
+    errno.EPERM: "see whether the file or directory is immutable (lsattr)",
+}

@@ -1,0 +1,183 @@
+"""XMP sidecars: which file belongs to a photo, reading it, and the keywords in it.
+
+What is in a sidecar is the business of `xmp_keywords`, whose functions can be had from
+here; putting it on the disk is that of `replace`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from photoramd.errors import ChangedError, SidecarError
+from photoramd.filters import PHOTO_SUFFIXES, RAW_SUFFIXES
+from photoramd.photo import Fingerprint
+from photoramd.replace import refuse_unless_plain
+from photoramd.xmp import MAX_BYTES, Packet
+from photoramd.xmp_keywords import (
+    Mark,
+    add_subjects,
+    marks,
+    remove_subjects,
+    replace_mark,
+    subjects,
+)
+
+__all__ = [
+    "Mark",
+    "Target",
+    "add_subjects",
+    "load",
+    "locate",
+    "marks",
+    "parse",
+    "remove_subjects",
+    "replace_mark",
+    "subjects",
+]
+
+_PICTURE_SUFFIXES = PHOTO_SUFFIXES | RAW_SUFFIXES | {".jxl", ".jp2", ".psd"}
+"""What can lay claim to a sidecar without a suffix of its own, decodable here or not."""
+
+_XMP_SPELLINGS = (".xmp", ".XMP", ".Xmp")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The sidecar of a photo: to be updated if it exists, else to be created."""
+
+    path: Path
+    exists: bool
+
+
+def locate(
+    photo: Path, *, names: Sequence[str] | None = None, lightroom_names: bool = False
+) -> Target:
+    """Find the sidecar of a photo, or the name of the one to create.
+
+    1. An existing ``IMG.EXT.xmp``.
+    2. Else an existing ``IMG.xmp``, if the photo is the only RAW or the only photo with
+       that stem: beside a RAW it belongs to the RAW.
+    3. Else ``IMG.EXT.xmp`` is to be created.
+
+    ``.XMP`` counts too. The directory is only listed when there is an ``IMG.xmp`` and no
+    ``IMG.EXT.xmp``, so a directory of many photos costs a few ``lstat`` calls each.
+
+    Args:
+        photo: The photo.
+        names: The names in its directory, or those that begin with its stem, if known.
+        lightroom_names: Create ``IMG.xmp`` for a RAW if no other RAW has that stem.
+
+    Raises:
+        SidecarError: The sidecar is a symbolic link, a hard link or no regular file, so
+            that writing it would reach further than the photo's directory.
+    """
+    own = _existing(photo.name, photo.parent)
+    if own is not None:
+        return Target(own, exists=True)
+    shared = _existing(photo.stem, photo.parent)
+    if shared is None and not lightroom_names:
+        return Target(photo.with_name(f"{photo.name}.xmp"), exists=False)
+    names = _list(photo.parent) if names is None else names
+    if _owns_stem(photo.name, names, needs_raw=shared is None):
+        if shared is not None:
+            return Target(shared, exists=True)
+        return Target(photo.with_name(f"{photo.stem}.xmp"), exists=False)
+    return Target(photo.with_name(f"{photo.name}.xmp"), exists=False)
+
+
+def load(path: Path) -> tuple[bytes, Fingerprint]:
+    """Read a sidecar, and what it looked like meanwhile.
+
+    Raises:
+        SidecarError: It cannot be read, is over 1 MiB or must not be replaced.
+        ChangedError: It went away, or changed while it was read.
+    """
+    try:
+        # Without O_NONBLOCK, opening a pipe would wait for a writer.
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError as error:
+        raise ChangedError("the sidecar is gone", path=path) from error
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    try:
+        before = os.fstat(fd)
+        refuse_unless_plain(path, before)
+        data = b""
+        while chunk := os.read(fd, MAX_BYTES + 1 - len(data)):
+            data += chunk
+        after = os.fstat(fd)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    finally:
+        os.close(fd)
+    if not Fingerprint.of(after).is_stable_since(Fingerprint.of(before)):
+        raise ChangedError("the sidecar is being written by another program", path=path)
+    return data, Fingerprint.of(after)
+
+
+def parse(data: bytes, *, path: Path | None = None) -> Packet:
+    """Parse a sidecar; the one place that says which ones are left alone.
+
+    Raises:
+        SidecarError: Empty, over 1 MiB, malformed, with a DOCTYPE, or not XMP.
+    """
+    return Packet(data, path)
+
+
+def _existing(base: str, directory: Path) -> Path | None:
+    for spelling in _XMP_SPELLINGS:
+        path = directory / f"{base}{spelling}"
+        try:
+            found = path.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                return None
+            raise _unreadable(path, error) from error
+        refuse_unless_plain(path, found)
+        return path
+    return None
+
+
+def _list(directory: Path) -> list[str]:
+    try:
+        return os.listdir(directory)
+    except OSError as error:
+        raise _unreadable(directory, error) from error
+
+
+def _owns_stem(photo: str, names: Iterable[str], *, needs_raw: bool) -> bool:
+    """Whether ``IMG.xmp`` is the sidecar of that photo and of no other one.
+
+    Case is ignored: on a file system that ignores it, ``img.jpg`` shares the sidecar too.
+    """
+    stem, extension = os.path.splitext(photo)
+    is_raw = extension.lower() in RAW_SUFFIXES
+    rivals = RAW_SUFFIXES if is_raw else _PICTURE_SUFFIXES
+    if needs_raw and not is_raw:
+        return False
+    for name in names:
+        if name == photo:
+            continue
+        # A photo "IMG.JPG" owns the "IMG.JPG.xmp" that "IMG.JPG.tif" would share.
+        if name.casefold() == stem.casefold():
+            return False
+        other_stem, other_extension = os.path.splitext(name)
+        if other_extension.lower() in rivals and other_stem.casefold() == stem.casefold():
+            return False
+    return True
+
+
+def _unreadable(path: Path, error: OSError) -> SidecarError:
+    if error.errno == errno.ELOOP:
+        refuse_unless_plain(path, path.lstat())
+    return SidecarError(
+        f"cannot be read ({error.strerror})",
+        path=path,
+        remedy="let the user that photoramd runs as read it",
+    )
