@@ -1,0 +1,298 @@
+"""Decode photos: upright, 8-bit RGB, never more pixels than allowed; and ahead of the model.
+
+What a viewer would show is what the model sees: EXIF orientation applied, transparency on
+white, deep colours scaled to 8 bits. Colour profiles are not applied; models were trained
+without.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from PIL import ExifTags, Image, ImageFile, TiffImagePlugin
+
+from photoramd.errors import DecodeError, PhotoramdError
+from photoramd.imagefile import OpenPhoto, has_jpeg_end, open_photo
+from photoramd.photo import Fingerprint
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A photo's pixels and what they were read from.
+
+    Attributes:
+        image: Upright, mode RGB. Smaller than the photo if it was reduced while decoding.
+        fingerprint: Of the file that was open; it did not change while it was read.
+        width: Of the upright photo in full size, in pixels.
+        height: Likewise.
+        format: By its content: ``JPEG``, ``PNG``, ``WEBP``, ``TIFF``, ``BMP``, ``GIF``,
+            ``AVIF`` or ``HEIF``.
+    """
+
+    image: Image.Image
+    fingerprint: Fingerprint
+    width: int
+    height: int
+    format: str
+
+
+def decode(path: str | os.PathLike[str], *, side: int, max_pixels: int) -> Decoded:
+    """Decode one photo: of an animation the first frame, of a collection the main picture.
+
+    Args:
+        path: The photo; symbolic links are not followed.
+        side: A JPEG may be reduced by 2, 4 or 8 while it is decoded, which is several times
+            faster, as long as its shorter side keeps at least this many pixels.
+        max_pixels: Width times height; above it, nothing is decoded.
+
+    Raises:
+        DecodeError: It cannot be read, is no photo, is damaged, truncated or too large.
+        ChangedError: The file changed while it was read.
+    """
+    with open_photo(path, max_pixels=max_pixels) as photo:
+        image = photo.image
+        width, height = image.size
+        image.draft("RGB", (side, side))
+        reduced = image.size != (width, height)
+        image.load()
+        if photo.format == "JPEG" and not has_jpeg_end(photo):
+            raise DecodeError("truncated JPEG: its end is missing", path=path)
+        if not reduced:
+            width, height = image.size  # a few readers know the real size only now
+        transposition = _transposition(photo)
+        if transposition in _SIDEWAYS:
+            width, height = height, width
+        return Decoded(
+            _upright(to_rgb(image), transposition), photo.fingerprint, width, height, photo.format
+        )
+
+
+# --- Orientation ---
+
+# EXIF 2.32, 4.6.4.A, tag 0x0112: what makes each of the eight orientations upright.
+_TRANSPOSITIONS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SIDEWAYS = (
+    Image.Transpose.TRANSPOSE,
+    Image.Transpose.ROTATE_270,
+    Image.Transpose.TRANSVERSE,
+    Image.Transpose.ROTATE_90,
+)
+
+
+def _transposition(photo: OpenPhoto) -> Image.Transpose | None:
+    # Two readers turn the pixels themselves: TIFF's by its orientation, HEIF's by the rotation
+    # that goes before EXIF. AVIF's turns nothing, and tells the rotation as if it were EXIF's.
+    if photo.format in ("TIFF", "HEIF"):
+        return None
+    try:
+        orientation = photo.image.getexif().get(ExifTags.Base.Orientation)
+    except Exception as error:  # bad EXIF must not cost the photo, however it is bad
+        log.debug("unreadable EXIF: %s", error)
+        return None
+    return _TRANSPOSITIONS.get(orientation) if isinstance(orientation, int) else None
+
+
+def _upright(image: Image.Image, transposition: Image.Transpose | None) -> Image.Image:
+    if transposition is not None:
+        image = image.transpose(transposition)
+    elif isinstance(image, ImageFile.ImageFile):
+        image = image.copy()  # lets go of the file's bytes, which some readers hold
+    # The orientation must not be found and applied a second time.
+    image.info = {}
+    return image
+
+
+# --- Colours ---
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """The image in mode RGB, 8 bits: transparency on white, deeper values scaled.
+
+    Raises:
+        ValueError: Pillow cannot convert its mode.
+    """
+    mode = image.mode
+    if mode.startswith("I;16"):
+        return _over_white(_from_16_bits(image))
+    if mode in ("I", "F"):
+        return _from_any_range(image).convert("RGB")
+    if mode == "LAB":
+        return _from_lab(image)
+    if image.has_transparency_data:
+        return _over_white(image)
+    return image if mode == "RGB" else image.convert("RGB")
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    rgba = _with_alpha(image)
+    alpha = rgba.getchannel("A")
+    # Opaque everywhere; or zero, as some programs leave it: then the colours are meant.
+    histogram = alpha.histogram()
+    if alpha.width * alpha.height in (histogram[0], histogram[255]):
+        return rgba.convert("RGB")
+    white = Image.new("RGB", rgba.size, "white")
+    white.paste(rgba, mask=alpha)
+    return white
+
+
+def _with_alpha(image: Image.Image) -> Image.Image:
+    if image.mode == "La":  # grey with premultiplied alpha, which has no direct way to RGBA
+        image = image.convert("LA")
+    try:
+        return image.convert("RGBA")
+    except (TypeError, ValueError, OverflowError):
+        # A transparent colour that does not fit the pixels, as of a 16-bit PNG read as 8-bit.
+        opaque = image.copy()
+        opaque.info.pop("transparency", None)
+        return opaque.convert("RGBA")
+
+
+def _from_16_bits(image: Image.Image) -> Image.Image:
+    """Grey of 12 or 16 bits to grey of 8, with alpha if one value is transparent."""
+    values = np.asarray(image)
+    tags = image.tag_v2 if isinstance(image, TiffImagePlugin.TiffImageFile) else {}
+    shift = 4 if tags.get(TiffImagePlugin.BITSPERSAMPLE) == (12,) else 8
+    grey = (values >> shift).astype(np.uint8)
+    if tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0:  # white is zero
+        grey = np.invert(grey)
+    transparent = image.info.get("transparency")
+    if not isinstance(transparent, int):
+        return Image.fromarray(grey)
+    alpha = np.where(values == transparent, 0, 255).astype(np.uint8)
+    return Image.fromarray(np.stack([grey, alpha], axis=-1))
+
+
+_FULL_SCALES = (1.0, 255.0, 65535.0, 4294967295.0)
+
+
+def _from_any_range(image: Image.Image) -> Image.Image:
+    """Grey of 32-bit integers or floats to grey of 8 bits.
+
+    Nothing in the file tells which value is white. Usual are 1 (for floats), 255, 65535 and
+    the largest integer; the least of them that no value exceeds is taken. With negative or
+    larger values the range of the values is.
+    """
+    values: npt.NDArray[np.float32] = np.nan_to_num(
+        np.asarray(image, dtype=np.float32), posinf=0, neginf=0
+    )
+    low, high = float(values.min()), float(values.max())
+    scales = _FULL_SCALES if image.mode == "F" else _FULL_SCALES[1:]
+    white = next((scale for scale in scales if high <= scale), high)
+    if low < 0:
+        values, white = values - low, high - low
+    if white > 0:
+        values = values * (255 / white)
+    return Image.fromarray(values.round().astype(np.uint8))
+
+
+def _from_lab(image: Image.Image) -> Image.Image:
+    from PIL import ImageCms  # only here is Little CMS needed
+
+    transform = ImageCms.buildTransform(
+        ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB"
+    )
+    return transform.apply(image)
+
+
+# --- Look-ahead ---
+
+
+class LookAhead(Generic[T, R]):
+    """Works ahead on items in a few threads, and hands the results out in the items' order.
+
+    Belongs to one thread, which submits and takes. Use it as a context manager.
+
+    Args:
+        work: Called with each item, from several threads at once. What it raises becomes the
+            result of that item.
+        threads: How many items are worked on at a time.
+        depth: How many items may be submitted and not yet taken: the bound on memory.
+        name: What the threads' names begin with.
+    """
+
+    def __init__(
+        self, work: Callable[[T], R], *, threads: int, depth: int, name: str = "decode"
+    ) -> None:
+        self._work = work
+        self._depth = depth
+        self._in_flight: deque[tuple[T, Future[R | PhotoramdError]]] = deque()
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
+
+    def __enter__(self) -> LookAhead[T, R]:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        """How many items were submitted and not taken."""
+        return len(self._in_flight)
+
+    @property
+    def room(self) -> int:
+        """How many more items may be submitted now."""
+        return self._depth - len(self._in_flight)
+
+    def submit(self, item: T) -> None:
+        """Begin work on an item as soon as a thread is free; does not wait.
+
+        Raises:
+            RuntimeError: There is no room, or the pool is closed.
+        """
+        if self.room <= 0:
+            raise RuntimeError(f"no room: {self._depth} items are in flight")
+        self._in_flight.append((item, self._pool.submit(self._run, item)))
+
+    def take(self, timeout: float | None = None) -> tuple[T, R | PhotoramdError]:
+        """The oldest item not yet taken and its result: what work returned, or its error.
+
+        Args:
+            timeout: Seconds to wait for the result; None waits as long as it takes.
+
+        Raises:
+            IndexError: There is no item.
+            TimeoutError: The result is not there yet; the item stays.
+        """
+        item, future = self._in_flight[0]
+        result = future.result(timeout)
+        self._in_flight.popleft()
+        return item, result
+
+    def close(self) -> None:
+        """Drop what was not taken and end the threads; waits for items being worked on."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._in_flight.clear()
+
+    def _run(self, item: T) -> R | PhotoramdError:
+        try:
+            return self._work(item)
+        except PhotoramdError as error:
+            return error
+        except Exception as error:
+            # A bug, here or in a model, costs one photo; the log has what is needed to find it.
+            log.exception("unexpected error while decoding")
+            path = item if isinstance(item, str | os.PathLike) else None
+            return DecodeError(f"unexpected error: {error!r}", path=path)

@@ -1,0 +1,390 @@
+"""Open a photo file without trusting it: the only place where files meet Pillow.
+
+The content decides, not the name: the first bytes choose one of eight readers, and no other
+reader of Pillow ever sees a file. Whatever goes wrong, inside Pillow or below it, becomes a
+`DecodeError` with a reason that a user understands.
+
+Two things are settled for the whole process when this module is used, because Pillow has no
+other place for them:
+
+- Warnings from Pillow's own modules (odd EXIF, large images) are ignored: they reach nobody
+  who could act on them, and what is really wrong becomes an error here.
+- ``Image.MAX_IMAGE_PIXELS`` is raised, never lowered, to the limit asked for. Pillow's check
+  knows no limit per call and comes partly during decoding; the one that counts is here, on
+  the header, before any pixel is decoded. Other users of Pillow in this process keep a limit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import logging
+import os
+import re
+import stat
+import struct
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import IO, NoReturn
+
+import pillow_heif
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageFile,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+from pillow_heif import HeifImageFile
+
+from photoramd.errors import ChangedError, DecodeError, PhotoramdError
+from photoramd.photo import Fingerprint
+
+# Each decode runs in one thread; the pool above decodes several photos at once instead.
+# Thumbnails and depth maps are never looked at.
+pillow_heif.options.DECODE_THREADS = 1
+pillow_heif.options.THUMBNAILS = False
+pillow_heif.options.DEPTH_IMAGES = False
+pillow_heif.options.AUX_IMAGES = False
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+# What Pillow logs as an error is raised as one, too.
+logging.getLogger("PIL").setLevel(logging.CRITICAL)
+
+_READERS: dict[str, Callable[[IO[bytes]], ImageFile.ImageFile]] = {
+    # Not the factory that turns a JPEG with several pictures into an MPO: the first picture
+    # is the one wanted, and a damaged index of the others must not matter.
+    "JPEG": JpegImagePlugin.JpegImageFile,
+    "PNG": PngImagePlugin.PngImageFile,
+    "WEBP": WebPImagePlugin.WebPImageFile,
+    "TIFF": TiffImagePlugin.TiffImageFile,
+    "BMP": BmpImagePlugin.BmpImageFile,
+    "GIF": GifImagePlugin.GifImageFile,
+    "AVIF": AvifImagePlugin.AvifImageFile,
+    "HEIF": HeifImageFile,
+}
+
+_WHOLE_FILE_FORMATS = frozenset({"WEBP", "TIFF", "AVIF", "HEIF"})
+_MAX_WHOLE_FILE_BYTES = 1 << 30
+_HEAD_BYTES = 512
+_ZERO_TAIL_BYTES = 4096
+_SEARCH_BYTES = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class OpenPhoto:
+    """A photo file of which the header is read, and no pixel decoded yet.
+
+    Attributes:
+        image: Lazy; its size and mode are known, its pixels come with ``load()``.
+        format: ``JPEG``, ``PNG``, ``WEBP``, ``TIFF``, ``BMP``, ``GIF``, ``AVIF`` or ``HEIF``.
+        fingerprint: Of the open file, before anything was read from it.
+        file: What ``image`` reads from.
+        data_offset: Where ``file`` stood after the header was read.
+    """
+
+    image: ImageFile.ImageFile
+    format: str
+    fingerprint: Fingerprint
+    file: IO[bytes]
+    data_offset: int
+
+
+@contextlib.contextmanager
+def open_photo(
+    path: str | os.PathLike[str], *, max_pixels: int | None = None
+) -> Iterator[OpenPhoto]:
+    """Open a photo, and answer for everything that Pillow does inside the block.
+
+    The file is opened once; a symbolic link is not followed, a pipe is not waited for.
+
+    Args:
+        path: The photo.
+        max_pixels: Refuse images of more pixels; None for a block that decodes none.
+
+    Raises:
+        DecodeError: It cannot be opened, is no photo, is too large, or an exception that is
+            not photoramd's own came out of the block.
+        ChangedError: The file changed between the beginning and the end of the block.
+    """
+    _quieten_pillow()
+    fd = _open_regular_file(path)
+    with io.BufferedReader(_File(fd)) as file:
+        before = _fingerprint(fd, path)
+        failure: PhotoramdError | None = None
+        try:
+            with _open_image(path, file, before, max_pixels) as photo:
+                yield photo
+        except PhotoramdError as error:
+            failure = error
+        except Exception as error:
+            failure = _explained(error, path, file)
+        # A file that was being written is no damaged file, whatever was read of it.
+        if not _fingerprint(fd, path).is_stable_since(before):
+            raise ChangedError("it changed while it was read", path=path) from failure
+        if failure is not None:
+            raise failure
+
+
+def has_jpeg_end(photo: OpenPhoto) -> bool:
+    """Whether a JPEG's end marker follows its header (ITU-T T.81, B.1.1.3).
+
+    libjpeg takes the zeros at the end of a preallocated, half-copied file for pixels. Within
+    coded pixels the two bytes of the marker cannot occur.
+    """
+    end = photo.fingerprint.size
+    while end > photo.data_offset:
+        start = max(photo.data_offset, end - _SEARCH_BYTES)
+        photo.file.seek(start)
+        if b"\xff\xd9" in photo.file.read(end - start + 1):
+            return True
+        end = start
+    return False
+
+
+class _File(io.FileIO):
+    """Keeps its descriptor to itself.
+
+    libtiff would map the file into memory, and a program that truncates it meanwhile would
+    kill the process with SIGBUS.
+    """
+
+    def fileno(self) -> NoReturn:
+        raise io.UnsupportedOperation("fileno")
+
+
+_FILE_TYPES = {
+    stat.S_IFDIR: "a directory",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def _open_regular_file(path: str | os.PathLike[str]) -> int:
+    try:
+        # O_NONBLOCK: a pipe without a writer must not block the daemon.
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    except (OSError, ValueError) as error:
+        raise DecodeError(_open_failure(error), path=path) from error
+    status = os.fstat(fd)
+    if stat.S_ISREG(status.st_mode) and status.st_size > 0:
+        return fd
+    os.close(fd)
+    if stat.S_ISREG(status.st_mode):
+        raise DecodeError("it is empty", path=path)
+    kind = _FILE_TYPES.get(stat.S_IFMT(status.st_mode), "not a regular file")
+    raise DecodeError(f"it is {kind}, not a photo", path=path)
+
+
+def _open_failure(error: OSError | ValueError) -> str:
+    if isinstance(error, ValueError):  # a null byte in the path
+        return str(error)
+    if error.errno == errno.ELOOP:
+        return "it is a symbolic link, which is not followed"
+    if error.errno == errno.ENXIO:
+        return "it is a socket, not a photo"
+    return f"it cannot be opened: {error.strerror}"
+
+
+def _fingerprint(fd: int, path: str | os.PathLike[str]) -> Fingerprint:
+    try:
+        return Fingerprint.of(os.fstat(fd))
+    except OSError as error:  # a network share may forget an open file
+        raise DecodeError(f"it cannot be read: {error.strerror}", path=path) from error
+
+
+@contextlib.contextmanager
+def _open_image(
+    path: str | os.PathLike[str],
+    file: IO[bytes],
+    fingerprint: Fingerprint,
+    max_pixels: int | None,
+) -> Iterator[OpenPhoto]:
+    head = file.read(_HEAD_BYTES)
+    format_ = recognise(head)
+    if format_ is None:
+        raise DecodeError(f"photoramd cannot read it: {_describe(head)}", path=path)
+    if format_ in _WHOLE_FILE_FORMATS and fingerprint.size > _MAX_WHOLE_FILE_BYTES:
+        size = f"{fingerprint.size / 1e9:.1f} GB"
+        raise DecodeError(f"at {size} it is too large for a {format_} photo", path=path)
+    if format_ in ("WEBP", "AVIF", "HEIF") and _ends_in_zeros(file, fingerprint.size):
+        raise DecodeError(f"truncated {format_}: it ends in zeros", path=path)
+    if max_pixels is not None:
+        _raise_pillow_limit(max_pixels)
+    file.seek(0)
+    with _READERS[format_](file) as image:
+        if max_pixels is not None:
+            _check_pixels(path, file, image, format_, max_pixels)
+        yield OpenPhoto(image, format_, fingerprint, file, file.tell())
+
+
+def _ends_in_zeros(file: IO[bytes], size: int) -> bool:
+    # Coded pixels never do, a preallocated file that is still being copied does.
+    file.seek(max(0, size - _ZERO_TAIL_BYTES))
+    return not any(file.read())
+
+
+def _check_pixels(
+    path: str | os.PathLike[str],
+    file: IO[bytes],
+    image: ImageFile.ImageFile,
+    format_: str,
+    max_pixels: int,
+) -> None:
+    width, height = image.size
+    if format_ == "HEIF":
+        # The size Pillow tells is that after a crop; the whole is what gets decoded.
+        width, height = max([image.size, *_coded_sizes(file)], key=lambda size: size[0] * size[1])
+    if width * height > max_pixels:
+        raise DecodeError(
+            f"it has {width} x {height} pixels, more than the limit of {max_pixels:,}",
+            path=path,
+            remedy="raise max_pixels in [decode]",
+        )
+
+
+def _coded_sizes(file: IO[bytes]) -> list[tuple[int, int]]:
+    """Sizes in a HEIF's ``ispe`` properties (ISO/IEC 23008-12, 6.5.3), all in its ``meta`` box.
+
+    libheif decodes nothing larger than they say.
+    """
+    position = 0
+    while True:
+        file.seek(position)
+        header = file.read(8)
+        if len(header) < 8:
+            return []
+        (length,) = struct.unpack(">I", header[:4])
+        if header[4:] == b"meta":
+            meta = file.read(length)
+            return [
+                struct.unpack_from(">II", meta, found.end())
+                for found in re.finditer(rb"ispe\0\0\0\0(?=.{8})", meta, re.DOTALL)
+            ]
+        if length < 8:  # to the end of the file, or a 64-bit length: no header comes so late
+            return []
+        position += length
+
+
+def _raise_pillow_limit(max_pixels: int) -> None:
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and limit < max_pixels:
+        Image.MAX_IMAGE_PIXELS = max_pixels
+
+
+_quieten_lock = threading.Lock()
+_QUIET = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
+
+
+def _quieten_pillow() -> None:
+    # warnings.catch_warnings is not safe between threads; one filter for good is. Whoever sets
+    # filters later, as pytest does for each test, is overtaken again.
+    if warnings.filters[:1] != [_QUIET]:
+        with _quieten_lock:
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+_quieten_pillow()
+
+
+# --- What a file is, by its first bytes ---
+
+_SIGNATURES = (
+    (re.compile(rb"\xff\xd8\xff"), "JPEG"),
+    (re.compile(rb"\x89PNG\r\n\x1a\n"), "PNG"),
+    (re.compile(rb"RIFF....WEBP", re.DOTALL), "WEBP"),
+    (re.compile(rb"II[*+]\0|MM\0[*+]"), "TIFF"),
+    (re.compile(rb"BM"), "BMP"),
+    (re.compile(rb"GIF8[79]a"), "GIF"),
+)
+_AVIF_BRANDS = frozenset({b"avif", b"avis"})
+_HEIF_BRANDS = frozenset(
+    {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
+)
+
+
+def recognise(head: bytes) -> str | None:
+    """The format of a photo by the first bytes of its file; None if it is none of ours."""
+    for signature, format_ in _SIGNATURES:
+        if signature.match(head):
+            return format_
+    brands = _brands(head)
+    if brands & _AVIF_BRANDS:
+        return "AVIF"
+    return "HEIF" if brands & _HEIF_BRANDS else None
+
+
+def _brands(head: bytes) -> set[bytes]:
+    """The brands in an ISO media file's ``ftyp`` box (ISO/IEC 14496-12, 4.3)."""
+    if head[4:8] != b"ftyp" or len(head) < 12:
+        return set()
+    end = min(struct.unpack(">I", head[:4])[0], len(head))
+    return {head[8:12], *(head[at : at + 4] for at in range(16, end - 3, 4))}
+
+
+_OTHER_CONTENT = (
+    (rb"%PDF", "a PDF document"),
+    (rb"PK\x03\x04", "a ZIP archive or an office document"),
+    (rb"\x1f\x8b|7z\xbc\xaf|Rar!", "an archive"),
+    (rb"8BPS", "a Photoshop document"),
+    (rb"\xff\x0a|\0\0\0\x0cJXL ", "JPEG XL, which Pillow cannot decode"),
+    (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", "JPEG 2000"),
+    (rb"....ftypcrx ", "a Canon raw file"),
+    (rb"FUJIFILMCCD-RAW", "a Fujifilm raw file"),
+    (rb"....(?:ftyp|moov|mdat|wide)|RIFF....AVI |\x1aE\xdf\xa3", "a video"),
+    (rb"\s*<(?:\?xml|!DOCTYPE|html|svg)", "XML or HTML"),
+    (rb"\0+\Z", "nothing but zeros, as in a file that is still being copied"),
+)
+
+
+def _describe(head: bytes) -> str:
+    for pattern, name in _OTHER_CONTENT:
+        if re.match(pattern, head, re.DOTALL | re.IGNORECASE):
+            return f"its content looks like {name}"
+    return f"its content looks like {'text' if _is_text(head) else 'no known kind of image'}"
+
+
+def _is_text(head: bytes) -> bool:
+    # Cutting may have split the last character.
+    text = head.decode("utf-8", "ignore")
+    return len(text.encode()) > len(head) - 4 and all(
+        character.isprintable() or character in "\t\r\n\f" for character in text
+    )
+
+
+# --- Foreign exceptions ---
+
+_CUT_SHORT = re.compile(r"truncat|unexpected end|end of file|out of data|could not create decoder")
+
+
+def _explained(error: Exception, path: str | os.PathLike[str], file: IO[bytes]) -> DecodeError:
+    failure = DecodeError(_reason(error, file), path=path)
+    failure.__cause__ = error
+    return failure
+
+
+def _reason(error: Exception, file: IO[bytes]) -> str:
+    if isinstance(error, MemoryError):
+        return "there is not enough memory to decode it"
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"it cannot be read: {error.strerror}"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"it is far too large: {error}"
+    with contextlib.suppress(OSError):
+        file.seek(0)
+        head = file.read(_HEAD_BYTES)
+        if _is_text(head):
+            return f"photoramd cannot read it: {_describe(head)}"
+        text = str(error)
+        ended = isinstance(error, (EOFError, IndexError, struct.error))
+        kind = "truncated" if ended or _CUT_SHORT.search(text.lower()) else "damaged or unsupported"
+        return f"{kind} {recognise(head)}" + (f": {text}" if text else "")
+    return f"it cannot be decoded: {error}"
