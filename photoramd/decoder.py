@@ -214,7 +214,8 @@ def _from_lab(image: Image.Image) -> Image.Image:
     transform = ImageCms.buildTransform(
         ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB"
     )
-    return transform.apply(image)
+    rgb: Image.Image = transform.apply(image)
+    return rgb
 
 
 # --- Look-ahead ---
