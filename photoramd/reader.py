@@ -1,0 +1,115 @@
+"""The way into the tag database for those who only ask: other processes than the daemon."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from photoramd.database import APPLICATION_ID, converted
+from photoramd.errors import StoreError
+
+BUSY_SECONDS = 5.0
+
+_CANNOT_OPEN = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+
+
+def open_readonly(path: Path) -> sqlite3.Connection:
+    """Open the database for questions, beside a daemon that writes or without one.
+
+    Close the connection soon (`contextlib.closing`). A database in WAL mode whose writer
+    has ended has neither ``-wal`` nor ``-shm`` file, and a reader who may not create them
+    cannot open it the usual way. Then it is opened as ``immutable``: without ``-wal`` the
+    file itself is complete, but no lock holds off a writer that starts in the meantime, so
+    an answer may mix old and new rows if one starts and checkpoints within the same
+    moment. Nothing can be damaged by that.
+
+    Raises:
+        StoreError: There is no database, it may not be read, or it is something else.
+    """
+    try:
+        size = path.stat().st_size
+        with path.open("rb"):
+            pass
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise _nothing_yet(path) from error
+    except OSError as error:
+        raise StoreError(
+            f"cannot read the database: {error.strerror}",
+            path=path,
+            remedy="run this as the user of the daemon, or as a member of its group",
+        ) from error
+    if size == 0:
+        raise _nothing_yet(path)
+    with converted(path):
+        try:
+            return _checked(path, "mode=ro")
+        except sqlite3.OperationalError as error:
+            log = path.with_name(path.name + "-wal")
+            if error.sqlite_errorcode & 0xFF not in _CANNOT_OPEN or log.exists():
+                raise
+            return _checked(path, "mode=ro&immutable=1")
+
+
+def _checked(path: Path, options: str) -> sqlite3.Connection:
+    """A connection that has proved to work, to a database that is ours."""
+    uri = f"file:{quote(os.fsencode(path.absolute()))}?{options}"
+    connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+    try:
+        application = connection.execute("PRAGMA application_id").fetchone()[0]
+        tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if application != APPLICATION_ID:
+            # The daemon marks the file when its tables are complete.
+            raise (
+                _nothing_yet(path)
+                if application == 0 and not tables
+                else StoreError(
+                    "this file is not a photoramd database",
+                    path=path,
+                    remedy="set path under [state] in the configuration to the right file",
+                )
+            )
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _nothing_yet(path: Path) -> StoreError:
+    return StoreError(
+        "nothing has been tagged yet: there is no database",
+        path=path,
+        remedy="start photoramd run, or photoramd scan for one pass; if the daemon runs with "
+        "another configuration, name that with --config",
+    )
+
+
+def select(
+    connection: sqlite3.Connection, sql: str, parameters: Sequence[object] = ()
+) -> list[tuple[Any, ...]]:
+    """The rows that a statement gives.
+
+    Raises:
+        StoreError: The database cannot answer.
+    """
+    try:
+        return connection.execute(sql, parameters).fetchall()
+    except sqlite3.Error as error:
+        raise StoreError(
+            f"cannot read the database: {error}",
+            remedy="try again; if it stays so, photoramd status and the daemon's log tell more",
+        ) from error
+
+
+@contextmanager
+def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
+    """Let several statements see one state of the database, whatever the daemon does."""
+    select(connection, "BEGIN")
+    try:
+        yield
+    finally:
+        connection.rollback()
