@@ -46,7 +46,8 @@ _M001 = (
         score REAL NOT NULL,
         PRIMARY KEY (result_id, label_id)
     ) WITHOUT ROWID""",
-    # size to inode are the fingerprint; times are Unix seconds.
+    # size to inode are the fingerprint; times are Unix seconds; a next_attempt of NULL
+    # means never again by itself.
     """CREATE TABLE photos (
         id INTEGER PRIMARY KEY,
         directory_id INTEGER NOT NULL REFERENCES directories(id),
@@ -58,7 +59,7 @@ _M001 = (
         state TEXT NOT NULL
             CHECK (state IN ('pending', 'tagged', 'written', 'failed', 'missing')),
         attempts INTEGER NOT NULL DEFAULT 0,
-        next_attempt REAL NOT NULL DEFAULT 0,
+        next_attempt REAL DEFAULT 0,
         reason TEXT,
         missed_scans INTEGER NOT NULL DEFAULT 0,
         result_id INTEGER REFERENCES results(id),
@@ -71,6 +72,8 @@ _M001 = (
     # The durable queue, newest first, without the mass of finished photos.
     """CREATE INDEX photos_queue ON photos (state, found_at DESC)
         WHERE state IN ('pending', 'tagged', 'failed')""",
+    """CREATE INDEX photos_retry ON photos (state, next_attempt)
+        WHERE state IN ('pending', 'tagged', 'failed')""",
     "CREATE INDEX photos_inode ON photos (inode, size)",
     "CREATE INDEX photos_result ON photos (result_id)",
     """CREATE TABLE keywords (
@@ -80,12 +83,14 @@ _M001 = (
         PRIMARY KEY (photo_id, label_id)
     ) WITHOUT ROWID""",
     "CREATE INDEX keywords_label ON keywords (label_id, photo_id)",
-    # Exactly what photoramd added to a photo's metadata, by field.
+    # Exactly what photoramd added to a photo's metadata, by field; rejected_at: found
+    # taken out by the user, so never to be written again.
     """CREATE TABLE ledger (
         photo_id INTEGER NOT NULL REFERENCES photos(id) ON DELETE CASCADE,
         field TEXT NOT NULL,
         value TEXT NOT NULL,
         added_at REAL NOT NULL,
+        rejected_at REAL,
         PRIMARY KEY (photo_id, field, value)
     ) WITHOUT ROWID""",
     # A replacement of a file that may be under way: committed before the rename.

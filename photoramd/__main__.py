@@ -1,0 +1,5 @@
+"""``python -m photoramd``."""
+
+from photoramd.cli import main
+
+main()

@@ -1,0 +1,121 @@
+"""The parts of the daemon, put together from a configuration."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from photoramd import taggers
+from photoramd.config import Config, Watch
+from photoramd.daemon import Daemon
+from photoramd.database import Database
+from photoramd.debouncer import Debouncer
+from photoramd.filters import Filter
+from photoramd.intake import Intake
+from photoramd.keywords import Rules, load_overrides
+from photoramd.ledger import Ledger
+from photoramd.pipeline import Pipeline
+from photoramd.results import Results
+from photoramd.roots import HealthBook, Root
+from photoramd.store import Store
+from photoramd.taggers import Tagger
+from photoramd.writer import Origin, Writer
+
+
+@contextmanager
+def assemble(config: Config, extra: Sequence[Path] = ()) -> Iterator[Daemon]:
+    """Open the database, load the model, build the loop; close everything afterwards.
+
+    Args:
+        config: The configuration.
+        extra: Directories to scan that it does not mention; they get its defaults.
+
+    Raises:
+        LockedError: Another photoramd owns the database.
+        StoreError: The database cannot be used.
+        ModelError: The model cannot be loaded.
+    """
+    # The database first: it fails fast, and a second instance must not load a model.
+    with ExitStack() as stack:
+        database = stack.enter_context(Database(config.state.path))
+        tagger = load_tagger(config)
+        watches = [*config.watch, *(Watch(path=path) for path in extra)]
+        roots = [Root(os.fspath(w.path), Filter(w.path, w.exclude)) for w in watches]
+        modes = {os.fspath(w.path): w.write for w in watches}
+        # The most specific root is asked first.
+        roots.sort(key=lambda root: len(root.path), reverse=True)
+
+        def mode(photo: Path) -> str:
+            root = next((r for r in roots if r.contains(os.fspath(photo))), None)
+            # A photo of a directory that is no longer watched is not ours to touch.
+            return "none" if root is None else modes[root.path]
+
+        store = Store(database)
+        store.clamp_retries(time.time())
+        writer = Writer(Ledger(database), mode, Origin(tagger.name, tagger.revision))
+        writer.recover(time.time())
+        debouncer = Debouncer(
+            quiet_seconds=config.debounce.quiet_seconds,
+            max_wait_seconds=config.debounce.max_wait_seconds,
+            batch_size=config.debounce.batch_size,
+        )
+        pipeline = stack.enter_context(
+            Pipeline(
+                store,
+                Results(database),
+                writer,
+                tagger,
+                rules(config),
+                max_pixels=config.decode.max_pixels,
+                batch_size=config.debounce.batch_size,
+                threads=config.model.threads or available_cores(),
+                quiet_seconds=config.debounce.quiet_seconds,
+            )
+        )
+        daemon = Daemon(
+            store,
+            Intake(store, debouncer),
+            pipeline,
+            roots,
+            HealthBook(database, [root.path for root in roots]),
+            scan_interval_seconds=config.scan.interval_minutes * 60,
+        )
+        stack.callback(daemon.close)
+        yield daemon
+
+
+def load_tagger(config: Config) -> Tagger:
+    """The configured model, verified and loaded.
+
+    One thread computes: decoding is the larger part of the work and takes the others.
+
+    Raises:
+        ModelError: It cannot be loaded.
+    """
+    return taggers.load(config.model.name, threads=1)
+
+
+def rules(config: Config) -> Rules:
+    """How scores become keywords.
+
+    Raises:
+        ConfigError: The overrides cannot be read.
+    """
+    threshold = config.model.threshold
+    overrides = config.tags.overrides
+    return Rules(
+        threshold=None if threshold == "calibrated" else float(threshold),
+        top_n=config.model.top_n,
+        overrides={} if overrides is None else load_overrides(overrides),
+        allow=frozenset(config.tags.allow),
+        deny=frozenset(config.tags.deny),
+        parent=config.tags.parent,
+    )
+
+
+def available_cores() -> int:
+    """The processors that this process may run on."""
+    return len(os.sched_getaffinity(0))

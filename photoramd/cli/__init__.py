@@ -1,0 +1,105 @@
+"""The command line. Every command is a small module, imported when it is used.
+
+Errors become text and an exit code here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from photoramd import __version__
+from photoramd.errors import PhotoramdError
+
+COMMANDS = {
+    "run": "Watch the configured directories and tag new photos, until stopped.",
+    "scan": "Tag what is new in directories, once.",
+    "tag": "Print the tags of photos, without database or daemon.",
+    "query": "Find photos by tags.",
+    "show": "Show what is known of a photo.",
+    "status": "Show what is done, waiting and wrong.",
+    "config": "Write, check and show the configuration.",
+    "model": "List, describe and verify models.",
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the options before the command say."""
+
+    config_path: Path | None
+    verbose: bool
+
+
+class _LazyGroup(click.Group):
+    """A group whose commands are imported when they are needed.
+
+    ``photoramd query`` must not wait for torch, nor ``--help`` for anything.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"photoramd.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--config",
+    "config_path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="The configuration file. Default: the user's, else /etc/photoramd/config.toml.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="Log details.")
+@click.version_option(__version__, prog_name="photoramd")
+@click.pass_context
+def cli(context: click.Context, config_path: Path | None, verbose: bool) -> None:
+    """Tag the photos on a NAS, once each, and find them.
+
+    \b
+    Exit codes:
+      0   success
+      1   no images found
+      2   invalid arguments
+      3   model missing, or not the pinned bytes
+      4   other runtime error
+      78  configuration error
+    """
+    context.obj = Settings(config_path, verbose)
+
+
+def main() -> None:
+    """Run the command line and end the process."""
+    try:
+        code = cli.main(standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except PhotoramdError as error:
+        click.echo(f"photoramd: {error}", err=True)
+        if error.remedy:
+            click.echo(f"  {error.remedy}", err=True)
+        code = error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        code = 130
+    except BrokenPipeError:
+        # The reader (head, less) has gone; Python would complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)

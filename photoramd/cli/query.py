@@ -1,0 +1,82 @@
+"""``photoramd query``: find photos by tags."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from photoramd import config, query
+from photoramd.cli.output import print_json
+from photoramd.errors import NoImagesError
+
+if TYPE_CHECKING:
+    from photoramd.cli import Settings
+
+
+@click.command("query")
+@click.argument("expression", nargs=-1, required=True)
+@click.option("--limit", type=click.IntRange(min=1), help="At most so many photos.")
+@click.option(
+    "--under", type=click.Path(path_type=Path), help="Only photos in this directory or below."
+)
+@click.option("--count", is_flag=True, help="Print only how many there are.")
+@click.option("-c", "--confidence", is_flag=True, help="Print tags with their confidences.")
+@click.option("-0", "--null", is_flag=True, help="End each path with a zero byte, for xargs -0.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+@click.pass_obj
+def command(
+    settings: Settings,
+    expression: tuple[str, ...],
+    limit: int | None,
+    under: Path | None,
+    count: bool,
+    confidence: bool,
+    null: bool,
+    as_json: bool,
+) -> None:
+    """Find photos by tags.
+
+    Tags are combined with AND, OR, NOT and parentheses; words beside each other mean
+    AND. Tags of several words go in quotes, and * stands for any letters:
+
+    \b
+      photoramd query cat
+      photoramd query 'cat AND NOT dog'
+      photoramd query '(beach OR lake) "sports car"'
+      photoramd query 'terrier*'
+
+    Prints one path a line. Exits with 1 if there is none.
+    """
+    database = config.load(settings.config_path, need_file=False).state.path
+    parsed = query.parse(" ".join(expression))
+    with closing(query.open_readonly(database)) as connection:
+        if count:
+            number = query.count(connection, parsed, under=under)
+            print_json(number) if as_json else click.echo(number)
+            return
+        matches = query.find(connection, parsed, limit=limit, under=under)
+        advice = [] if matches else query.advise(connection, parsed)
+    if as_json:
+        print_json(
+            [
+                {
+                    "file": str(match.path),
+                    "state": match.state,
+                    "tags": [tag.name for tag in match.tags],
+                    "confidences": [round(tag.confidence, 4) for tag in match.tags],
+                }
+                for match in matches
+            ]
+        )
+    for match in [] if as_json else matches:
+        line = bytes(match.path)
+        if confidence:
+            tags = ", ".join(f"{tag.name} {tag.confidence:.2f}" for tag in match.tags)
+            line += f"\t{tags}".encode()
+        # Bytes: what is printed must be the name on disk, whatever its encoding.
+        click.echo(line + (b"\0" if null else b"\n"), nl=False)
+    if not matches:
+        raise NoImagesError("no photo matches", remedy="; ".join(advice) or None)

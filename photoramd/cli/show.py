@@ -1,0 +1,86 @@
+"""``photoramd show``: what is known of one photo."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from photoramd import config, query
+from photoramd.cli.output import print_json
+from photoramd.errors import NoImagesError, printable
+
+if TYPE_CHECKING:
+    from photoramd.cli import Settings
+
+
+@click.command("show")
+@click.argument("photo", type=click.Path(path_type=Path))
+@click.option("--scores", is_flag=True, help="Also the scores below the thresholds.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+@click.pass_obj
+def command(settings: Settings, photo: Path, scores: bool, as_json: bool) -> None:
+    """Show what is known of a photo: tags, state, sidecar, and why it failed if it did."""
+    database = config.load(settings.config_path, need_file=False).state.path
+    with closing(query.open_readonly(database)) as connection:
+        details = query.photo(connection, photo)
+    if details is None:
+        raise NoImagesError(
+            "photoramd does not know this photo",
+            path=photo,
+            remedy="is it in a watched directory? photoramd status lists them",
+        )
+    if as_json:
+        print_json(_plain(details, scores))
+        return
+    click.echo(printable(details.path))
+    for name, value in _lines(details):
+        click.echo(f"  {name + ':':<14}{value}")
+    for title, tags in (("tags", details.tags), ("scores", details.scores if scores else ())):
+        if tags:
+            click.echo(f"  {title}:")
+        for tag in tags:
+            click.echo(f"    {tag.confidence:.2f}  {tag.name}")
+
+
+def _lines(details: query.Details) -> list[tuple[str, str]]:
+    lines = [("state", details.state)]
+    if details.reason:
+        lines.append(("reason", details.reason))
+    if details.attempts:
+        lines.append(("attempts", str(details.attempts)))
+    if details.reason and details.next_attempt:
+        lines.append(("tried again", _time(details.next_attempt)))
+    if details.model:
+        lines.append(("model", f"{details.model} {details.revision}"))
+    if details.sidecar:
+        lines.append(("sidecar", printable(details.sidecar)))
+    lines.append(("found", _time(details.found_at)))
+    if details.tagged_at:
+        lines.append(("tagged", _time(details.tagged_at)))
+    if details.written_at:
+        lines.append(("written", _time(details.written_at)))
+    if not details.tags and details.state in ("tagged", "written"):
+        lines.append(("tags", "none above the thresholds"))
+    return lines
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _plain(details: query.Details, scores: bool) -> dict[str, Any]:
+    plain = asdict(details)
+    plain["file"] = str(plain.pop("path"))
+    plain["sidecar"] = None if details.sidecar is None else str(details.sidecar)
+    plain["tags"] = [tag.name for tag in details.tags]
+    plain["confidences"] = [round(tag.confidence, 4) for tag in details.tags]
+    if scores:
+        plain["scores"] = {tag.name: round(tag.confidence, 4) for tag in details.scores}
+    else:
+        del plain["scores"]
+    return plain

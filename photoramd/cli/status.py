@@ -1,0 +1,71 @@
+"""``photoramd status``: what is done, waiting and wrong."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from photoramd import config, query
+from photoramd.cli.output import print_json
+from photoramd.database import holder
+from photoramd.errors import printable
+
+if TYPE_CHECKING:
+    from photoramd.cli import Settings
+
+
+@click.command("status")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+@click.pass_obj
+def command(settings: Settings, as_json: bool) -> None:
+    """Show what is done, waiting and wrong."""
+    database = config.load(settings.config_path, need_file=False).state.path
+    with closing(query.open_readonly(database)) as connection:
+        counts = query.counts(connection)
+        roots = query.roots(connection)
+        reasons = query.reasons(connection)
+    process = holder(database)
+    status: dict[str, Any] = {
+        "running": process is not None,
+        "process": process,
+        "database": printable(database),
+        "photos": counts,
+        "roots": [
+            {
+                "path": printable(root.path),
+                "health": root.health,
+                "reason": root.reason,
+                "remedy": root.remedy,
+                "since": root.since,
+                "scanned_at": root.scanned_at,
+            }
+            for root in roots
+        ],
+        "problems": [
+            {"reason": r.text, "photos": r.photos, "example": printable(r.example)} for r in reasons
+        ],
+    }
+    print_json(status) if as_json else _print(status)
+
+
+def _print(status: dict[str, Any]) -> None:
+    running = f"running (process {status['process']})" if status["running"] else "not running"
+    click.echo(f"photoramd:  {running}")
+    click.echo(f"database:   {status['database']}")
+    photos = ", ".join(f"{n} {state}" for state, n in status["photos"].items() if n)
+    click.echo(f"photos:     {photos or 'none yet'}")
+    for root in status["roots"]:
+        scanned = root["scanned_at"]
+        when = f", scanned {datetime.fromtimestamp(scanned):%Y-%m-%d %H:%M}" if scanned else ""
+        click.echo(f"watched:    {root['path']} is {root['health']}{when}")
+        for key in ("reason", "remedy"):
+            if root[key]:
+                click.echo(f"            {root[key]}")
+    if status["problems"]:
+        click.echo("problems:")
+    for problem in status["problems"]:
+        click.echo(f"  {problem['photos']:>6}  {problem['reason']}")
+        click.echo(f"          such as {problem['example']}")

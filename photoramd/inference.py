@@ -1,0 +1,73 @@
+"""From a file to the model's scores: decode, crop, identify, infer."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from photoramd.decoder import decode
+from photoramd.errors import ModelError
+from photoramd.keywords import kept
+from photoramd.photo import Fingerprint
+from photoramd.taggers import Pixels, Tagger
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What the model needs of one photo, and what identifies the picture."""
+
+    pixels: Pixels
+    digest: bytes
+    fingerprint: Fingerprint
+
+
+def prepare(tagger: Tagger, path: Path, max_pixels: int) -> Decoded:
+    """Decode a photo to the model's input; runs in the threads of a look-ahead pool.
+
+    Raises:
+        DecodeError: The photo cannot be decoded.
+        ChangedError: It changed while it was read.
+    """
+    image = decode(path, side=tagger.decode_side, max_pixels=max_pixels)
+    pixels = tagger.pixels(image.image)
+    return Decoded(pixels, digest_of(pixels), image.fingerprint)
+
+
+def digest_of(pixels: Pixels) -> bytes:
+    """What tells pictures apart: BLAKE2b, 128 bits, of the pixels given to the model."""
+    return hashlib.blake2b(pixels.data, digest_size=16).digest()
+
+
+def infer(
+    tagger: Tagger, unseen: Mapping[bytes, Pixels]
+) -> tuple[dict[bytes, Mapping[str, float]], dict[bytes, ModelError]]:
+    """Run the model on a batch; if it refuses, on each picture alone.
+
+    Args:
+        tagger: The model.
+        unseen: Its input by digest.
+
+    Returns:
+        The scores worth keeping by digest and label, and by digest why there are none.
+    """
+    scores: dict[bytes, Mapping[str, float]] = {}
+    failed: dict[bytes, ModelError] = {}
+    if not unseen:
+        return scores, failed
+    try:
+        rows = tagger.scores(list(unseen.values()))
+        return {d: kept(tagger.vocabulary, r) for d, r in zip(unseen, rows, strict=True)}, failed
+    except ModelError as error:
+        if len(unseen) == 1:
+            return scores, dict.fromkeys(unseen, error)
+        log.warning("The model failed on a batch of %d: %s; one by one", len(unseen), error)
+    for digest, pixels in unseen.items():
+        one, bad = infer(tagger, {digest: pixels})
+        scores |= one
+        failed |= bad
+    return scores, failed

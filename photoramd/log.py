@@ -1,0 +1,22 @@
+"""Logging to the terminal: one line for an event, on standard error."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+_FORMAT = "%(asctime)s %(levelname)-7s %(message)s"
+
+
+def configure(*, verbose: bool = False) -> None:
+    """Send photoramd's log to standard error.
+
+    Args:
+        verbose: Include details that help to find faults.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter(_FORMAT, "%Y-%m-%d %H:%M:%S"))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("photoramd").setLevel(logging.DEBUG if verbose else logging.INFO)

@@ -1,0 +1,170 @@
+"""One batch of photos: decode -> tag -> save -> write.
+
+Decoding runs ahead in a small pool; the model, the database and the writer belong to
+the thread that calls `Pipeline.step`. Memory is bounded by the look-ahead, whatever the
+number of photos.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from photoramd.decoder import LookAhead
+from photoramd.errors import ChangedError, ModelError, PhotoramdError
+from photoramd.inference import Decoded, infer, prepare
+from photoramd.keywords import Rules, select
+from photoramd.photo import Photo, Tag
+from photoramd.results import Results, Tagged
+from photoramd.store import Job, Store
+from photoramd.taggers import Pixels, Tagger
+from photoramd.writer import Writer
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one photo in one step.
+
+    Attributes:
+        path: The photo.
+        state: ``written``; ``tagged``: not written yet, see the error; ``failed``;
+            ``pending``: it changed meanwhile and is looked at again.
+        tags: Its keywords, the surest first.
+        error: Why it was not written, or failed.
+        inferred: Whether the model ran for it; equal pictures share one result.
+    """
+
+    path: Path
+    state: str
+    tags: Sequence[Tag] = ()
+    error: PhotoramdError | None = None
+    inferred: bool = False
+
+
+class Pipeline:
+    """Takes due photos from the store through all steps. Use it as a context manager."""
+
+    def __init__(
+        self,
+        store: Store,
+        results: Results,
+        writer: Writer,
+        tagger: Tagger,
+        rules: Rules,
+        *,
+        max_pixels: int,
+        batch_size: int,
+        threads: int,
+        quiet_seconds: float = 5,
+    ) -> None:
+        self._store = store
+        self._results = results
+        self._writer = writer
+        self._tagger = tagger
+        self._rules = rules
+        self._batch_size = batch_size
+        self._quiet_seconds = quiet_seconds
+        self._in_flight: set[int] = set()
+
+        def work(job: Job) -> Decoded:
+            return prepare(tagger, job.photo.path, max_pixels)
+
+        self._decoding = LookAhead(work, threads=threads, depth=2 * batch_size)
+
+    def __enter__(self) -> Pipeline:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._decoding.close()
+
+    def step(self, now: float) -> list[Outcome]:
+        """Take one batch as far as it goes; an empty list means that nothing is due.
+
+        Args:
+            now: Unix seconds.
+
+        Raises:
+            StoreError: The database failed; nothing is lost.
+        """
+        self._fill(now)
+        outcomes, inferred = self._tag(self._take(), now)
+        for job, error in self._write(now):
+            path, tags = job.photo.path, self._results.tags(job.id)
+            state = "written" if error is None else "tagged"
+            outcomes.append(Outcome(path, state, tags, error, job.id in inferred))
+        return outcomes
+
+    def _fill(self, now: float) -> None:
+        room = self._decoding.room
+        if room:
+            for job in self._store.due(now, room, skip=self._in_flight):
+                self._in_flight.add(job.id)
+                self._decoding.submit(job)
+
+    def _take(self) -> list[tuple[Job, Decoded | PhotoramdError]]:
+        taken: list[tuple[Job, Decoded | PhotoramdError]] = []
+        while len(taken) < self._batch_size and len(self._decoding):
+            job, decoded = self._decoding.take()
+            self._in_flight.remove(job.id)
+            taken.append((job, decoded))
+        return taken
+
+    def _tag(
+        self, batch: Sequence[tuple[Job, Decoded | PhotoramdError]], now: float
+    ) -> tuple[list[Outcome], set[int]]:
+        """Scores and keywords for a batch; one bad photo costs only itself."""
+        outcomes = []
+        good: list[tuple[Job, Decoded]] = []
+        for job, decoded in batch:
+            if isinstance(decoded, PhotoramdError):
+                outcomes.append(self._give_up(job, decoded, now))
+            elif decoded.fingerprint != job.photo.fingerprint:
+                changed = Photo(job.photo.path, decoded.fingerprint)
+                outcomes.append(self._look_again(changed, now))
+            else:
+                good.append((job, decoded))
+        scores, fresh, failed = self._scores([decoded for _, decoded in good])
+        tagged = []
+        for job, decoded in good:
+            if decoded.digest in failed:
+                outcomes.append(self._give_up(job, failed[decoded.digest], now))
+            else:
+                tags = select(self._tagger.vocabulary, scores[decoded.digest], self._rules)
+                tagged.append(Tagged(job, decoded.digest, scores[decoded.digest], tags))
+        if tagged:
+            self._results.save(tagged, self._tagger.name, self._tagger.revision, now)
+        return outcomes, {item.job.id for item in tagged if item.digest in fresh}
+
+    def _scores(
+        self, batch: Sequence[Decoded]
+    ) -> tuple[dict[bytes, Mapping[str, float]], set[bytes], dict[bytes, ModelError]]:
+        """Scores by digest, remembered or fresh; which are fresh; what the model refused."""
+        scores: dict[bytes, Mapping[str, float]] = {}
+        unseen: dict[bytes, Pixels] = {}
+        for decoded in batch:
+            if decoded.digest not in scores and decoded.digest not in unseen:
+                remembered = self._results.recall(
+                    decoded.digest, self._tagger.name, self._tagger.revision
+                )
+                if remembered is None:
+                    unseen[decoded.digest] = decoded.pixels
+                else:
+                    scores[decoded.digest] = remembered
+        fresh, failed = infer(self._tagger, unseen)
+        return scores | fresh, set(fresh), failed
+
+    def _write(self, now: float) -> list[tuple[Job, PhotoramdError | None]]:
+        due = self._store.due_writes(now, self._batch_size)
+        return self._writer.write([(job, self._results.tags(job.id)) for job in due], now)
+
+    def _give_up(self, job: Job, error: PhotoramdError, now: float) -> Outcome:
+        if isinstance(error, ChangedError):
+            return self._look_again(job.photo, now)
+        self._store.fail(job, error.message, now)
+        return Outcome(job.photo.path, "failed", error=error)
+
+    def _look_again(self, photo: Photo, now: float) -> Outcome:
+        """The file changed while it waited or was read: look again after the quiet period."""
+        self._store.enqueue([photo], now, not_before=now + self._quiet_seconds)
+        return Outcome(photo.path, "pending")

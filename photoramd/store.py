@@ -1,0 +1,220 @@
+"""Photo states and their transitions: the durable queue.
+
+    pending -> tagged -> written        failed: tried again at next_attempt
+                                        missing: not on disk in two healthy scans
+
+A row is the queue entry: whatever kills the process, the next one goes on from the
+rows. Every method is one transaction. All times are Unix seconds.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from photoramd.database import Database, columns, fingerprint_of, path_of
+from photoramd.photo import Fingerprint, Photo
+
+RETRY_SECONDS = (60, 300, 1800, 7200, 28_800, 86_400)
+"""Back-off after a failure; after the last one a photo stays failed until it changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the database knows of a file in a directory."""
+
+    id: int
+    fingerprint: Fingerprint
+    state: str
+    missed_scans: int
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A photo that waits for its next step."""
+
+    id: int
+    photo: Photo
+    attempts: int
+
+
+class Store:
+    """The photos and their states."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def listing(self, directory: str) -> dict[str, Known]:
+        """The known files of one directory, by name."""
+        rows = self._database.rows(
+            """SELECT p.name, p.id, p.size, p.mtime_ns, p.device, p.inode, p.state, p.missed_scans
+               FROM directories d JOIN photos p ON p.directory_id = d.id WHERE d.path = ?""",
+            (os.fsencode(directory),),
+        )
+        return {
+            os.fsdecode(row[0]): Known(row[1], fingerprint_of(row[2:6]), row[6], row[7])
+            for row in rows
+        }
+
+    def find(self, path: str) -> Known | None:
+        """What is known of one file."""
+        directory, name = os.path.split(path)
+        rows = self._database.rows(
+            """SELECT p.id, p.size, p.mtime_ns, p.device, p.inode, p.state, p.missed_scans
+               FROM directories d JOIN photos p ON p.directory_id = d.id
+               WHERE d.path = ? AND p.name = ?""",
+            (os.fsencode(directory), os.fsencode(name)),
+        )
+        return Known(rows[0][0], fingerprint_of(rows[0][1:5]), *rows[0][5:]) if rows else None
+
+    def directories_under(self, root: str) -> list[str]:
+        """The known directories at and below a path."""
+        base = os.fsencode(root).rstrip(b"/")
+        # "0" is the character after "/": a range of the index instead of a pattern.
+        rows = self._database.rows(
+            "SELECT path FROM directories WHERE path = ? OR (path >= ? AND path < ?)",
+            (base or b"/", base + b"/", base + b"0"),
+        )
+        return [os.fsdecode(row[0]) for row in rows]
+
+    def same_file(self, fingerprint: Fingerprint) -> list[tuple[int, Path]]:
+        """Known photos with this very fingerprint: the same file, under an older name or two."""
+        rows = self._database.rows(
+            """SELECT p.id, d.path, p.name FROM photos p JOIN directories d ON d.id = p.directory_id
+               WHERE p.size = ? AND p.mtime_ns = ? AND p.device = ? AND p.inode = ?""",
+            columns(fingerprint),
+        )
+        return [(row[0], path_of(row[1], row[2])) for row in rows]
+
+    def enqueue(self, photos: Iterable[Photo], now: float, *, not_before: float = 0) -> None:
+        """Make photos pending: new ones, and those that changed."""
+        with self._database.transaction() as db:
+            for photo in photos:
+                db.execute(
+                    """INSERT INTO photos (directory_id, name, size, mtime_ns, device, inode,
+                                           state, next_attempt, found_at)
+                       VALUES (?, ?, ?, ?, ?, ?, 'pending', ?, ?)
+                       ON CONFLICT (directory_id, name) DO UPDATE SET
+                           size = excluded.size, mtime_ns = excluded.mtime_ns,
+                           device = excluded.device, inode = excluded.inode,
+                           state = 'pending', attempts = 0, reason = NULL, missed_scans = 0,
+                           next_attempt = excluded.next_attempt, found_at = excluded.found_at""",
+                    (
+                        *self._database.place(photo.path),
+                        *columns(photo.fingerprint),
+                        not_before,
+                        now,
+                    ),
+                )
+
+    def relocate(self, photo_id: int, path: Path, now: float) -> None:
+        """The same file has a new name: keep its keywords and ledger, look at its sidecar again."""
+        with self._database.transaction() as db:
+            db.execute(
+                """UPDATE photos SET directory_id = ?, name = ?, sidecar = NULL, found_at = ?,
+                       missed_scans = 0, reason = NULL, attempts = 0, next_attempt = 0,
+                       state = CASE WHEN result_id IS NULL THEN 'pending' ELSE 'tagged' END
+                   WHERE id = ?""",
+                (*self._database.place(path), now, photo_id),
+            )
+
+    def seen(self, ids: Collection[int]) -> None:
+        """Photos that a scan missed earlier, or that were missing, are there again, unchanged."""
+        with self._database.transaction() as db:
+            db.executemany(
+                """UPDATE photos SET missed_scans = 0, next_attempt = 0, state = CASE
+                       WHEN state <> 'missing' THEN state
+                       WHEN result_id IS NULL THEN 'pending' ELSE 'tagged' END
+                   WHERE id = ?""",
+                [(photo_id,) for photo_id in ids],
+            )
+
+    def missed(self, ids: Collection[int]) -> None:
+        """A healthy scan did not see these; after the second one they are missing."""
+        with self._database.transaction() as db:
+            db.executemany(
+                """UPDATE photos SET missed_scans = missed_scans + 1,
+                       state = CASE WHEN missed_scans >= 1 THEN 'missing' ELSE state END
+                   WHERE id = ?""",
+                [(photo_id,) for photo_id in ids],
+            )
+
+    def due(self, now: float, limit: int, *, skip: Collection[int] = ()) -> list[Job]:
+        """Photos to decode and tag now: new ones first, the newest first, then retries."""
+        jobs = self._jobs(
+            "state = 'pending' AND next_attempt <= ? ORDER BY found_at DESC, p.id DESC",
+            (now,),
+            limit,
+            skip,
+        )
+        if len(jobs) < limit:
+            jobs += self._jobs(
+                "state = 'failed' AND next_attempt <= ? ORDER BY next_attempt",
+                (now,),
+                limit - len(jobs),
+                skip,
+            )
+        return jobs
+
+    def due_writes(self, now: float, limit: int) -> list[Job]:
+        """Tagged photos whose metadata is to be written now."""
+        return self._jobs(
+            "state = 'tagged' AND next_attempt <= ? ORDER BY found_at DESC, p.id DESC",
+            (now,),
+            limit,
+            (),
+        )
+
+    def next_due(self) -> float | None:
+        """When the earliest waiting photo is due, or None if none waits."""
+        rows = self._database.rows(
+            """SELECT min(next_attempt) FROM photos
+               WHERE state IN ('pending', 'tagged', 'failed')""",
+            (),
+        )
+        moment = rows[0][0]
+        return None if moment is None else float(moment)
+
+    def waiting(self) -> int:
+        """How many photos are pending or tagged."""
+        rows = self._database.rows(
+            "SELECT count(*) FROM photos WHERE state IN ('pending', 'tagged')", ()
+        )
+        return int(rows[0][0])
+
+    def clamp_retries(self, now: float) -> None:
+        """No retry lies further ahead than a day: the clock may have been wrong."""
+        with self._database.transaction() as db:
+            db.execute(
+                """UPDATE photos SET next_attempt = ?
+                   WHERE state IN ('pending', 'tagged', 'failed') AND next_attempt > ?""",
+                (now + RETRY_SECONDS[-1], now + RETRY_SECONDS[-1]),
+            )
+
+    def fail(self, job: Job, reason: str, now: float) -> None:
+        """The photo could not be decoded or tagged; try again later, and later still."""
+        delay = RETRY_SECONDS[job.attempts] if job.attempts < len(RETRY_SECONDS) else None
+        with self._database.transaction() as db:
+            db.execute(
+                """UPDATE photos SET state = 'failed', attempts = attempts + 1, reason = ?,
+                       next_attempt = ? WHERE id = ?""",
+                (reason, None if delay is None else now + delay, job.id),
+            )
+
+    def _jobs(
+        self, condition: str, parameters: tuple[object, ...], limit: int, skip: Collection[int]
+    ) -> list[Job]:
+        rows = self._database.rows(
+            f"""SELECT p.id, d.path, p.name, p.size, p.mtime_ns, p.device, p.inode, p.attempts
+                FROM photos p JOIN directories d ON d.id = p.directory_id
+                WHERE {condition} LIMIT ?""",  # noqa: S608 (the conditions are constants above)
+            (*parameters, limit + len(skip)),
+        )
+        jobs = [
+            Job(row[0], Photo(path_of(row[1], row[2]), fingerprint_of(row[3:7])), row[7])
+            for row in rows
+            if row[0] not in skip
+        ]
+        return jobs[:limit]
