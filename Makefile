@@ -1,0 +1,51 @@
+# make demo     set everything up and show the daemon at work
+# make test     set everything up and run the tests
+# make lint     format, lint and types
+# make help     this list
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup system demo test lint format constraints clean
+
+help:
+	@sed -n 's/^# make /make /p' Makefile
+
+setup: system $(STAMP)
+
+# Programs that pip cannot bring. Installed where this user may, else named.
+system:
+	@contrib/system-packages.sh
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "photoramd needs Python 3.11 or newer; set PYTHON=python3.11, say" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: setup
+	@$(BIN)/python contrib/demo.py
+
+test: setup
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: setup
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# Pin what a fresh installation of everything brings.
+constraints:
+	@contrib/constraints.sh
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,18 @@
+#!/bin/sh
+# Install the system packages that photoramd's tests use, or say which are missing.
+# package:command
+wanted="libimage-exiftool-perl:exiftool exiv2:exiv2 strace:strace"
+missing=""
+for pair in $wanted; do
+  command -v "${pair#*:}" >/dev/null 2>&1 || missing="$missing ${pair%%:*}"
+done
+python="${PYTHON:-python3}"
+"$python" -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
+[ -z "$missing" ] && exit 0
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+  echo "Installing$missing"
+  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $missing >/dev/null && exit 0
+fi
+echo "Missing system packages; please run: sudo apt-get install$missing" >&2
+# The demo runs without them; the tests say themselves what they need.
+case "$missing" in *python3-venv*) exit 1 ;; *) exit 0 ;; esac
