@@ -95,24 +95,22 @@ def prepare(
         WriteError: The system does not let us write; nothing is left behind.
     """
     temporary = target.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}{_SUFFIX}")
-    with _translated(target):
+    with _translated(target), _source(target, expected) as source:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         fd = os.open(temporary, flags, 0o600)
         try:
             try:
                 _write(fd, data)
-                if expected is None:
-                    _require_absent(target)
+                if source is None:
                     attributes.imitate(fd, beside)
                 else:
-                    _dress_as(fd, target, expected)
+                    attributes.keep(fd, source, target)
                 os.fsync(fd)
                 after = Fingerprint.of(os.fstat(fd))
             finally:
                 os.close(fd)
         except BaseException:
-            with suppress(OSError):
-                temporary.unlink()
+            _drop(temporary)
             raise
     return Prepared(target, temporary, expected, after)
 
@@ -130,17 +128,25 @@ def commit(prepared: Prepared) -> Fingerprint:
             gone.
     """
     target, temporary = prepared.target, prepared.temporary
-    with _translated(target), _opened(target.parent, temporary) as directory:
+    with _translated(target):
         try:
-            if prepared.before is None:
-                _move_to_free_name(temporary, target)
-            else:
-                _move_over(temporary, target, prepared.before)
-        except BaseException:
-            with suppress(OSError):
-                temporary.unlink()
+            # Opened before the rename, so that what fails with it changes nothing.
+            directory = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError:
+            _drop(temporary)
             raise
-        _sync(directory)
+        try:
+            _put_in_place(prepared)
+            try:
+                _sync(directory)
+            except OSError:
+                _take_back(prepared)
+                raise
+        finally:
+            os.close(directory)
+            # Anything else is another program's work that could not be put back.
+            if _look(temporary) in {prepared.before, prepared.after}:
+                _drop(temporary)
         return Fingerprint.of(target.lstat())
 
 
@@ -162,9 +168,11 @@ def settle(target: Path, temporary: Path, after: Fingerprint) -> bool:
         or what another program made of it, and the temporary is gone.
 
     Raises:
+        ChangedError: The directory is gone: nothing can be said.
         WriteError: The system does not let us.
     """
     with _translated(target):
+        target.parent.stat()
         left = _look(temporary)
         if left is None:
             return True
@@ -247,11 +255,15 @@ def _look(path: Path) -> Fingerprint | None:
         return None
 
 
-def _dress_as(fd: int, target: Path, expected: Fingerprint) -> None:
-    """Give a new file everything but the content of the one it replaces."""
-    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+@contextmanager
+def _source(target: Path, expected: Fingerprint | None) -> Iterator[int | None]:
+    """The file to replace, opened, after a look at it; None where there is to be none."""
+    if expected is None:
+        _require_absent(target)
+        yield None
+        return
     try:
-        source = os.open(target, flags)
+        fd = os.open(target, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError as error:
         raise _changed(target) from error
     except OSError as error:
@@ -259,17 +271,22 @@ def _dress_as(fd: int, target: Path, expected: Fingerprint) -> None:
             refuse_unless_plain(target, target.lstat())
         raise
     try:
-        status = os.fstat(source)
+        status = os.fstat(fd)
         refuse_unless_plain(target, status)
         if not status.st_mode & 0o222:
             raise SidecarError(
                 "is read-only", path=target, remedy="chmod u+w, if photoramd may change it"
             )
-        if not Fingerprint.of(status).is_stable_since(expected):
+        if not _is_same(Fingerprint.of(status), expected):
             raise _changed(target)
-        attributes.keep(fd, source, target)
+        yield fd
     finally:
-        os.close(source)
+        os.close(fd)
+
+
+def _is_same(found: Fingerprint | None, expected: Fingerprint) -> bool:
+    """Whether nothing happened to a file; ctime tells of new links, modes and attributes."""
+    return found == expected and expected.ctime_ns in {0, found.ctime_ns}
 
 
 def _require_absent(target: Path) -> None:
@@ -283,6 +300,24 @@ def _lstat(path: Path) -> os.stat_result | None:
         return path.lstat()
     except FileNotFoundError:
         return None
+
+
+def _put_in_place(prepared: Prepared) -> None:
+    if prepared.before is None:
+        _move_to_free_name(prepared.temporary, prepared.target)
+    else:
+        _move_over(prepared.temporary, prepared.target, prepared.before)
+
+
+def _take_back(prepared: Prepared) -> None:
+    """Make it undone as well as can be, where the rename may not have reached the disk."""
+    with suppress(OSError):
+        if _look(prepared.target) != prepared.after:
+            return
+        if prepared.before is None:
+            prepared.target.unlink()
+        elif _look(prepared.temporary) == prepared.before:
+            _rename(prepared.temporary, prepared.target, _EXCHANGE)
 
 
 def _move_to_free_name(temporary: Path, target: Path) -> None:
@@ -304,13 +339,11 @@ def _move_to_free_name(temporary: Path, target: Path) -> None:
         # Neither way: some network and FUSE file systems. A look is all there is.
         _require_absent(target)
         temporary.rename(target)
-        return
-    temporary.unlink()
 
 
 def _move_over(temporary: Path, target: Path, before: Fingerprint) -> None:
-    found = _look(target)
-    if found is None or not found.is_stable_since(before):
+    """Exchange the files and look at what came out; `commit` removes it."""
+    if not _is_same(_look(target), before):
         raise _changed(target)
     try:
         _rename(temporary, target, _EXCHANGE)
@@ -321,11 +354,10 @@ def _move_over(temporary: Path, target: Path, before: Fingerprint) -> None:
             raise
         temporary.rename(target)
         return
+    # The rename itself changes ctime, so that takes no part here.
     if _look(temporary) != before:
-        # The rename itself changes ctime, so that takes no part here.
         _rename(temporary, target, _EXCHANGE)
         raise _changed(target)
-    temporary.unlink()
 
 
 def _rename(source: Path, target: Path, flags: int) -> None:
@@ -355,19 +387,9 @@ _AT_FDCWD = -100
 _renameat2 = _find_renameat2()
 
 
-@contextmanager
-def _opened(directory: Path, temporary: Path) -> Iterator[int]:
-    """The directory's descriptor, so that what fails with it fails before the rename."""
-    try:
-        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
-    try:
-        yield fd
-    finally:
-        os.close(fd)
+def _drop(temporary: Path) -> None:
+    with suppress(OSError):
+        temporary.unlink()
 
 
 def _sync(directory: int) -> None:

@@ -75,18 +75,17 @@ def locate(
         SidecarError: The sidecar is a symbolic link, a hard link or no regular file, so
             that writing it would reach further than the photo's directory.
     """
-    own = _existing(photo.name, photo.parent)
-    if own is not None:
-        return Target(own, exists=True)
-    shared = _existing(photo.stem, photo.parent)
-    if shared is None and not lightroom_names:
-        return Target(photo.with_name(f"{photo.name}.xmp"), exists=False)
-    names = _list(photo.parent) if names is None else names
-    if _owns_stem(photo.name, names, needs_raw=shared is None):
-        if shared is not None:
-            return Target(shared, exists=True)
-        return Target(photo.with_name(f"{photo.stem}.xmp"), exists=False)
-    return Target(photo.with_name(f"{photo.name}.xmp"), exists=False)
+    if (own := _find(photo.parent, photo.name)) is not None:
+        return _plain(own)
+    new = Target(photo.with_name(f"{photo.name}.xmp"), exists=False)
+    shared = _find(photo.parent, photo.stem)
+    if shared is None and not (lightroom_names and _is_raw(photo.name)):
+        return new
+    if not _owns_stem(photo.name, _list(photo.parent) if names is None else names):
+        return new
+    if shared is not None:
+        return _plain(shared)
+    return Target(photo.with_name(f"{photo.stem}.xmp"), exists=False)
 
 
 def load(path: Path) -> tuple[bytes, Fingerprint]:
@@ -128,20 +127,23 @@ def parse(data: bytes, *, path: Path | None = None) -> Packet:
     return Packet(data, path)
 
 
-def _existing(base: str, directory: Path) -> Path | None:
+def _find(directory: Path, base: str) -> tuple[Path, os.stat_result] | None:
     for spelling in _XMP_SPELLINGS:
         path = directory / f"{base}{spelling}"
         try:
-            found = path.lstat()
+            return path, path.lstat()
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
             if error.errno == errno.ENAMETOOLONG:
                 return None
             raise _unreadable(path, error) from error
-        refuse_unless_plain(path, found)
-        return path
     return None
+
+
+def _plain(found: tuple[Path, os.stat_result]) -> Target:
+    refuse_unless_plain(*found)
+    return Target(found[0], exists=True)
 
 
 def _list(directory: Path) -> list[str]:
@@ -151,24 +153,23 @@ def _list(directory: Path) -> list[str]:
         raise _unreadable(directory, error) from error
 
 
-def _owns_stem(photo: str, names: Iterable[str], *, needs_raw: bool) -> bool:
+def _is_raw(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in RAW_SUFFIXES
+
+
+def _owns_stem(photo: str, names: Iterable[str]) -> bool:
     """Whether ``IMG.xmp`` is the sidecar of that photo and of no other one.
 
     Case is ignored: on a file system that ignores it, ``img.jpg`` shares the sidecar too.
     """
-    stem, extension = os.path.splitext(photo)
-    is_raw = extension.lower() in RAW_SUFFIXES
-    rivals = RAW_SUFFIXES if is_raw else _PICTURE_SUFFIXES
-    if needs_raw and not is_raw:
-        return False
+    stem = os.path.splitext(photo)[0].casefold()
+    rivals = RAW_SUFFIXES if _is_raw(photo) else _PICTURE_SUFFIXES
     for name in names:
-        if name == photo:
-            continue
-        # A photo "IMG.JPG" owns the "IMG.JPG.xmp" that "IMG.JPG.tif" would share.
-        if name.casefold() == stem.casefold():
+        other, suffix = os.path.splitext(name)
+        if name != photo and other.casefold() == stem and suffix.lower() in rivals:
             return False
-        other_stem, other_extension = os.path.splitext(name)
-        if other_extension.lower() in rivals and other_stem.casefold() == stem.casefold():
+        # A photo "IMG.JPG" owns the "IMG.JPG.xmp" that "IMG.JPG.tif" would share.
+        if name.casefold() == stem:
             return False
     return True
 

@@ -132,22 +132,18 @@ class Packet:
 
     def append(self, parent: etree._Element, lines: Lines) -> list[Edit]:
         """Add markup as the last child, indented like the children that are there."""
-        span = self._spans[parent]
+        span, unit = self._spans[parent], self._unit(parent)
         children = list(_elements(parent))
         if children:
             lead, unit = self._lead(children[-1]), self._unit(children[-1])
-            return [
-                _insert(self._spans[children[-1]].end, _render(lead, self._unit(parent), lines))
-            ]
+            return [_insert(self._spans[children[-1]].end, _render(lead, unit, lines))]
         lead = self._lead(parent)
-        if lead:
-            lead += self._unit(parent)
-        markup = _render(lead, self._unit(parent), lines)
+        markup = _render(lead + unit if lead else "", unit, lines)
         if span.is_self_closing:
-            closing = f"{self._lead(parent)}</{self._tag_name(parent)}>"
+            closing = f"{lead}</{self._tag_name(parent)}>"
             return [Edit(span.end - len("/>"), span.end, f">{markup}{closing}")]
         if span.open_end == span.close_start:
-            markup += self._lead(parent)
+            markup += lead
         return [_insert(span.open_end, markup)]
 
     def replace(self, element: etree._Element, lines: Lines) -> Edit:

@@ -1,0 +1,314 @@
+"""The user's keywords inside a photo, read from its header; no pixel is decoded.
+
+A program that finds a sidecar beside a photo may read that instead of the photo. So a new
+sidecar begins with what the photo itself says: XMP (``dc:subject`` and the hierarchical
+fields of Lightroom, digiKam, Windows and Media Pro, of which the last names count) and IPTC.
+
+Formats: XMP Specification Parts 1 and 3 (ISO 16684-1), IPTC-NAA Information Interchange Model
+4.2, Photoshop image resource blocks, PNG 1.2.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import struct
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import IO
+
+from lxml import etree
+from PIL import TiffImagePlugin
+
+from photoramd.errors import printable
+from photoramd.filters import RAW_SUFFIXES, suffix
+from photoramd.imagefile import OpenPhoto, open_photo
+from photoramd.keywords import fold
+
+log = logging.getLogger(__name__)
+
+MAX_XMP_BYTES = 1 << 20
+"""A longer packet is not looked into."""
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """What a photo says of itself.
+
+    Attributes:
+        keywords: As the user wrote them, in their order, those of XMP first; each once, no
+            matter in how many fields or cases it is there.
+        problems: What could not be read, one sentence each without a full stop. The keywords
+            are then what could.
+    """
+
+    keywords: tuple[str, ...]
+    problems: tuple[str, ...] = ()
+
+
+def read_keywords(path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """The keywords of `read`; what could not be read is logged as a warning.
+
+    Raises:
+        DecodeError: See `read`.
+        ChangedError: See `read`.
+    """
+    embedded = read(path)
+    for problem in embedded.problems:
+        log.warning("%s: embedded keywords may be missed: %s", printable(path), problem)
+    return embedded.keywords
+
+
+def read(path: str | os.PathLike[str]) -> Embedded:
+    """Keywords embedded in a photo. A camera raw file, by its suffix, has none.
+
+    Args:
+        path: The photo; symbolic links are not followed.
+
+    Raises:
+        DecodeError: The file cannot be read, or its header is that of no photo. Damaged
+            metadata in a sound photo is a problem in the result instead.
+        ChangedError: The file changed while it was read.
+    """
+    if suffix(os.path.basename(path)) in RAW_SUFFIXES:
+        return Embedded(())
+    keywords: list[str] = []
+    problems: list[str] = []
+    with open_photo(path) as photo:
+        for source in _SOURCES.get(photo.format, (_xmp_in_info,)):
+            try:
+                for keyword in source(photo):
+                    keywords.append(keyword)  # noqa: PERF402 - keeps those before an error
+            except _Unreadable as error:
+                problems.append(str(error))
+            except OSError:
+                raise
+            except Exception as error:  # Pillow's, of any kind: metadata is the users' own
+                problems.append(f"{type(error).__name__}: {error}")
+    return Embedded(_unique(keywords), tuple(problems))
+
+
+class _Unreadable(Exception):  # noqa: N818 - says what a problem is, never leaves the module
+    pass
+
+
+# What XML cannot hold has no place in a keyword, wherever it was read.
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def _unique(keywords: Iterable[str]) -> tuple[str, ...]:
+    unique: dict[str, str] = {}
+    for keyword in keywords:
+        text = _NOT_XML.sub("", keyword).strip()
+        if text:
+            unique.setdefault(fold(text), text)
+    return tuple(unique.values())
+
+
+# --- XMP ---
+
+_RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
+_XMP_FIELDS = (
+    ("{http://purl.org/dc/elements/1.1/}subject", None),
+    ("{http://ns.adobe.com/lightroom/1.0/}hierarchicalSubject", "|"),
+    ("{http://www.digikam.org/ns/1.0/}TagsList", "/"),
+    ("{http://ns.microsoft.com/photo/1.0}LastKeywordXMP", "/"),
+    ("{http://ns.microsoft.com/photo/1.0/}LastKeywordXMP", "/"),
+    ("{http://ns.iview-multimedia.com/mediapro/1.0/}CatalogSets", "|"),
+)
+"""Property, and what separates the names from the most general to the keyword itself."""
+
+
+def _xmp_in_info(photo: OpenPhoto) -> Iterator[str]:
+    packet = photo.image.info.get("xmp")
+    if isinstance(packet, tuple):  # a TIFF tag of type BYTE
+        packet = bytes(packet)
+    if isinstance(packet, str):
+        packet = packet.encode("utf-8", "surrogateescape")
+    if isinstance(packet, bytes):
+        yield from _keywords_in_packet(packet)
+
+
+def _keywords_in_packet(packet: bytes) -> Iterator[str]:
+    """Keywords in an XMP packet; of a malformed one those that a forgiving parser finds.
+
+    Raises:
+        _Unreadable: Too large, with a DOCTYPE, or malformed.
+    """
+    packet = packet.strip(b"\0 \t\r\n")
+    if not packet:
+        return
+    if len(packet) > MAX_XMP_BYTES:
+        raise _Unreadable(f"XMP of {len(packet):,} bytes, more than {MAX_XMP_BYTES:,}")
+    if b"<!DOCTYPE" in packet.replace(b"\0", b""):  # in UTF-16, too
+        raise _Unreadable("XMP with a DOCTYPE")
+    try:
+        root = etree.fromstring(packet, _parser(recover=False))
+    except (etree.XMLSyntaxError, ValueError) as error:
+        root = etree.fromstring(packet, _parser(recover=True))
+        if root is not None:
+            yield from _keywords_below(root)
+        raise _Unreadable(f"malformed XMP: {error}") from error
+    yield from _keywords_below(root)
+
+
+def _parser(*, recover: bool) -> etree.XMLParser:
+    # A parser for each packet: lxml's are not made for several threads at once.
+    return etree.XMLParser(
+        resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, recover=recover
+    )
+
+
+def _keywords_below(root: etree._Element) -> Iterator[str]:
+    for name, separator in _XMP_FIELDS:
+        for field in root.iter(name):
+            for item in field.iter(f"{_RDF}li"):
+                # With qualifiers, the text is one level deeper.
+                text = item.findtext(f"{_RDF}value") or item.text or ""
+                yield text.rpartition(separator)[2] if separator else text
+
+
+_XMP_EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
+_GUID = re.compile(rb"HasExtendedXMP[\"'=>\s]+([0-9A-F]{32})")
+
+
+def _extended_xmp(photo: OpenPhoto) -> Iterator[str]:
+    """What did not fit into a JPEG's 64 KB packet (XMP Specification Part 3, 1.1.3.1)."""
+    main = photo.image.info.get("xmp")
+    guid = _GUID.search(main) if isinstance(main, bytes) else None
+    if guid is None:
+        return
+    prefix = _XMP_EXTENSION + guid[1]
+    parts = {}
+    length = 0
+    for segment in _segments(photo, "APP1"):
+        if segment.startswith(prefix):
+            length, offset = struct.unpack_from(">II", segment, len(prefix))
+            parts[offset] = segment[len(prefix) + 8 :]
+    packet = b"".join(parts[offset] for offset in sorted(parts))
+    yield from _keywords_in_packet(packet)
+    if len(packet) != length or not parts:
+        raise _Unreadable("extended XMP is incomplete")
+
+
+_PNG_XMP = b"XML:com.adobe.xmp\0"
+
+
+def _xmp_in_png(photo: OpenPhoto) -> Iterator[str]:
+    # Many programs put it after the pixels, where Pillow comes only by decoding them.
+    for chunk in _png_chunks(photo.file, b"iTXt", photo.fingerprint.size):
+        if chunk.startswith(_PNG_XMP):
+            yield from _keywords_in_packet(_international_text(chunk[len(_PNG_XMP) :]))
+
+
+def _png_chunks(file: IO[bytes], wanted: bytes, size: int) -> Iterator[bytes]:
+    position = 8
+    while position + 12 <= size:
+        file.seek(position)
+        length, kind = struct.unpack(">I4s", file.read(8))
+        if kind == wanted:
+            if length > 2 * MAX_XMP_BYTES:
+                raise _Unreadable(f"a PNG text of {length:,} bytes")
+            yield file.read(length)
+        position += 12 + length
+
+
+def _international_text(content: bytes) -> bytes:
+    """The text of an iTXt chunk, after its keyword (PNG 1.2, 4.2.3.3)."""
+    compressed, method = content[0], content[1]
+    _language, _translated, text = content[2:].split(b"\0", 2)
+    if not compressed:
+        return text
+    if method != 0:
+        raise _Unreadable(f"XMP compressed by the unknown method {method}")
+    # One byte over the limit is enough to be refused for it.
+    return zlib.decompressobj().decompress(text, MAX_XMP_BYTES + 1)
+
+
+# --- IPTC ---
+
+
+def _iptc_in_jpeg(photo: OpenPhoto) -> Iterator[str]:
+    # One resource may go on in the next segment.
+    signature = b"Photoshop 3.0\0"
+    blocks = b"".join(
+        segment[len(signature) :]
+        for segment in _segments(photo, "APP13")
+        if segment.startswith(signature)
+    )
+    yield from _keywords_in_iptc(_iptc_resource(blocks))
+
+
+def _iptc_in_tiff(photo: OpenPhoto) -> Iterator[str]:
+    image = photo.image
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return
+    value = image.tag_v2.get(TiffImagePlugin.IPTC_NAA_CHUNK)
+    if isinstance(value, int):
+        value = (value,)
+    if isinstance(value, tuple):  # some programs write the bytes as 32-bit integers
+        order = "<" if image.tag_v2.prefix == b"II" else ">"
+        value = struct.pack(f"{order}{len(value)}I", *value)
+    if not value:
+        value = _iptc_resource(image.tag_v2.get(TiffImagePlugin.PHOTOSHOP_CHUNK, b""))
+    yield from _keywords_in_iptc(value)
+
+
+def _segments(photo: OpenPhoto, name: str) -> Iterator[bytes]:
+    segments: list[tuple[str, bytes]] = vars(photo.image)["applist"]
+    return (content for kind, content in segments if kind == name)
+
+
+def _iptc_resource(blocks: bytes) -> bytes:
+    """The IPTC record among Photoshop image resource blocks; empty if there is none."""
+    position = 0
+    while blocks[position : position + 4] == b"8BIM":
+        number, name_length = struct.unpack_from(">HB", blocks, position + 4)
+        position += 6 + 1 + name_length
+        position += position & 1
+        (length,) = struct.unpack_from(">I", blocks, position)
+        position += 4
+        if number == 0x0404:
+            return blocks[position : position + length]
+        position += length + (length & 1)
+    return b""
+
+
+_KEYWORD = (2, 25)
+
+
+def _keywords_in_iptc(data: bytes) -> Iterator[str]:
+    for number, value in _datasets(data):
+        if number == _KEYWORD:
+            try:
+                # Declared (data set 1:90) or not: what is valid UTF-8 is nothing else.
+                yield value.decode("utf-8")
+            except UnicodeDecodeError:
+                yield value.decode("latin-1")
+
+
+def _datasets(data: bytes) -> Iterator[tuple[tuple[int, int], bytes]]:
+    """Record and number of each data set, and its value (IIM 4.2, 1.6)."""
+    position = 0
+    while data[position : position + 1] == b"\x1c":
+        if position + 5 > len(data):
+            raise _Unreadable("IPTC is cut off")
+        record, number, length = struct.unpack_from(">BBH", data, position + 1)
+        position += 5
+        if length & 0x8000:  # the length of the length
+            end = position + (length & 0x7FFF)
+            length, position = int.from_bytes(data[position:end]), end
+        value = data[position : position + length]
+        if len(value) < length:
+            raise _Unreadable("IPTC is cut off")
+        yield (record, number), value
+        position += length
+
+
+_SOURCES: dict[str, tuple[Callable[[OpenPhoto], Iterator[str]], ...]] = {
+    "JPEG": (_xmp_in_info, _extended_xmp, _iptc_in_jpeg),
+    "TIFF": (_xmp_in_info, _iptc_in_tiff),
+    "PNG": (_xmp_in_png,),
+}

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from photoramd.database import Database, holder
+from photoramd.errors import LockedError, StoreError
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "photoramd.db"
+
+
+def test_writes_are_durable_and_readers_do_not_wait(path: Path) -> None:
+    with Database(path) as database:
+        assert database.rows("PRAGMA journal_mode") == [("wal",)]
+        assert database.rows("PRAGMA synchronous") == [(2,)]
+
+
+def test_a_second_instance_is_refused_with_the_first_ones_process_id(path: Path) -> None:
+    with Database(path):
+        assert holder(path) == os.getpid()
+        with pytest.raises(LockedError, match=str(os.getpid())) as caught:
+            Database(path)
+        assert caught.value.remedy
+    assert holder(path) is None
+    with Database(path):
+        pass
+
+
+def test_the_lock_ends_with_a_killed_process(path: Path) -> None:
+    code = (
+        "import sys, pathlib, time; from photoramd.database import Database;"
+        "d = Database(pathlib.Path(sys.argv[1])); print('open', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, path], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"open\n"
+        assert holder(path) == process.pid
+        process.kill()
+    assert holder(path) is None
+    with Database(path):
+        pass
+
+
+def test_a_rolled_back_transaction_leaves_nothing_behind_even_in_caches(path: Path) -> None:
+    def fail_in_transaction() -> None:
+        with database.transaction():
+            database.place(Path("/a/x.jpg"))
+            raise KeyError("boom")
+
+    with Database(path) as database:
+        with pytest.raises(KeyError):
+            fail_in_transaction()
+        with database.transaction():
+            number, _ = database.place(Path("/a/x.jpg"))
+        assert database.rows("SELECT id FROM directories") == [(number,)]
+
+
+def test_a_database_that_another_program_writes_to_is_an_error_that_says_so(path: Path) -> None:
+    with Database(path, busy_seconds=0.05) as database:
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match="locked") as caught, database.transaction():
+            pass
+        other.close()
+        assert caught.value.remedy
+        with database.transaction():
+            pass
+
+
+@pytest.mark.parametrize(
+    "content", [b"no database at all, but a text", b"\0" * 5000, os.urandom(9000)]
+)
+def test_a_file_that_is_no_database_is_refused_and_left_alone(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    with pytest.raises(StoreError):
+        Database(path)
+    assert path.read_bytes() == content
+
+
+def test_another_programs_database_is_refused_and_left_alone(path: Path) -> None:
+    other = sqlite3.connect(path)
+    other.execute("CREATE TABLE photos (id INTEGER)")
+    other.commit()
+    other.close()
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="not a photoramd database"):
+        Database(path)
+    assert path.read_bytes() == before
+
+
+def test_a_damaged_page_is_noticed_at_the_start(path: Path) -> None:
+    with Database(path) as database, database.transaction():
+        for number in range(2000):
+            database.place(Path(f"/some/directory/{number}/x.jpg"))
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(size // 2)
+        file.write(b"\xff" * 8192)
+    with pytest.raises(StoreError, match=r"damaged|malformed") as caught:
+        Database(path)
+    assert "aside" in (caught.value.remedy or "")
+
+
+def test_a_database_of_a_newer_version_is_refused(path: Path) -> None:
+    with Database(path) as database, database.transaction() as db:
+        db.execute(
+            """INSERT INTO _sqlite_migrations (migration_set, name, applied_at)
+               VALUES ('photoramd', 'm999_future', 'later')"""
+        )
+    with pytest.raises(StoreError, match="newer"):
+        Database(path)
+
+
+def test_a_place_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StoreError) as caught:
+        Database(tmp_path / "file" / "photoramd.db")
+    assert caught.value.remedy

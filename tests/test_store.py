@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from photoramd.database import Database
+from photoramd.photo import Fingerprint, Photo, Tag
+from photoramd.results import Results, Tagged
+from photoramd.store import RETRY_SECONDS, Store
+
+
+def photo(name: str, inode: int = 1, mtime_ns: int = 1) -> Photo:
+    return Photo(Path("/album") / name, Fingerprint(100, mtime_ns, 7, inode))
+
+
+@pytest.fixture
+def store(database: Database) -> Store:
+    return Store(database)
+
+
+def names(store: Store, now: float, limit: int = 100, skip: set[int] | None = None) -> list[str]:
+    return [job.photo.path.name for job in store.due(now, limit, skip=skip or set())]
+
+
+def tag(database: Database, store: Store, name: str, now: float = 10) -> int:
+    job = next(job for job in store.due(now, 100) if job.photo.path.name == name)
+    outcome = Tagged(job, name.encode(), {"cat": 0.9, "sofa": 0.1}, [Tag("cat", 0.9)])
+    Results(database).save([outcome], "m", "1", now)
+    return job.id
+
+
+def test_a_new_photo_is_pending_and_due_at_once(store: Store) -> None:
+    store.enqueue([photo("a.jpg")], 10)
+    assert names(store, 10) == ["a.jpg"]
+    assert store.next_due() == 0
+    assert store.waiting() == 1
+
+
+def test_the_newest_photo_is_the_first(store: Store) -> None:
+    for moment in (1, 3, 2):
+        store.enqueue([photo(f"{moment}.jpg", inode=moment)], moment)
+    assert names(store, 10) == ["3.jpg", "2.jpg", "1.jpg"]
+
+
+def test_photos_in_flight_are_passed_over(store: Store) -> None:
+    store.enqueue([photo(f"{n}.jpg", inode=n) for n in range(5)], 1)
+    flying = {job.id for job in store.due(1, 2)}
+    assert len(names(store, 1, 3, flying)) == 3
+    assert len(names(store, 1, 10, flying)) == 3
+
+
+def test_a_photo_that_is_to_be_looked_at_later_is_not_due_before(store: Store) -> None:
+    store.enqueue([photo("a.jpg")], 10, not_before=15)
+    assert names(store, 14) == []
+    assert store.next_due() == 15
+    assert names(store, 15) == ["a.jpg"]
+
+
+def test_names_may_be_any_bytes(store: Store) -> None:
+    odd = os.fsdecode(b"/alb\xff um/-a\n\xe9'.jpg")
+    store.enqueue([Photo(Path(odd), Fingerprint(1, 2, 3, 4))], 1)
+    assert os.fspath(store.due(1, 1)[0].photo.path) == odd
+    found = store.find(odd)
+    assert found is not None
+    assert list(store.listing(os.path.dirname(odd))) == [os.path.basename(odd)]
+
+
+def test_numbers_of_64_unsigned_bits_survive(store: Store) -> None:
+    fingerprint = Fingerprint(2**40, -5, 2**64 - 1, 2**63)
+    store.enqueue([Photo(Path("/album/a.jpg"), fingerprint)], 1)
+    assert store.due(1, 1)[0].photo.fingerprint == fingerprint
+
+
+def test_a_failure_backs_off_further_each_time_and_ends(store: Store) -> None:
+    store.enqueue([photo("a.jpg")], 0)
+    now = 0.0
+    for delay in RETRY_SECONDS:
+        store.fail(store.due(now, 1)[0], "truncated", now)
+        assert names(store, now + delay - 1) == []
+        now += delay
+        assert names(store, now) == ["a.jpg"]
+    store.fail(store.due(now, 1)[0], "truncated", now)
+    assert names(store, now + 10**9) == []
+    assert store.next_due() is None
+
+
+def test_a_failed_photo_that_changes_is_tried_at_once(store: Store) -> None:
+    store.enqueue([photo("a.jpg")], 0)
+    store.fail(store.due(0, 1)[0], "truncated", 0)
+    store.enqueue([photo("a.jpg", mtime_ns=2)], 1)
+    assert store.due(1, 1)[0].attempts == 0
+
+
+def test_retries_far_in_the_future_are_brought_back(store: Store) -> None:
+    store.enqueue([photo("a.jpg")], 0)
+    year = 365 * 86_400.0
+    store.fail(store.due(0, 1)[0], "truncated", year)
+    store.clamp_retries(100)
+    assert store.next_due() == 100 + RETRY_SECONDS[-1]
+
+
+def test_scores_are_found_again_by_digest_model_and_revision(
+    database: Database, store: Store
+) -> None:
+    store.enqueue([photo("a.jpg")], 1)
+    tag(database, store, "a.jpg")
+    results = Results(database)
+    assert results.recall(b"a.jpg", "m", "1") == {"cat": 0.9, "sofa": 0.1}
+    assert results.recall(b"a.jpg", "m", "2") is None
+    assert results.recall(b"a.jpg", "n", "1") is None
+    assert results.recall(b"other", "m", "1") is None
+
+
+def test_a_photo_that_changed_while_it_was_tagged_stays_pending(
+    database: Database, store: Store
+) -> None:
+    store.enqueue([photo("a.jpg")], 1)
+    job = store.due(1, 1)[0]
+    store.enqueue([photo("a.jpg", mtime_ns=2)], 2)
+    Results(database).save([Tagged(job, b"d", {"cat": 0.9}, [Tag("cat", 0.9)])], "m", "1", 3)
+    assert names(store, 3) == ["a.jpg"]
+    assert Results(database).tags(job.id) == []
+
+
+def test_a_renamed_file_keeps_its_tags_and_only_its_sidecar_is_looked_at(
+    database: Database, store: Store
+) -> None:
+    store.enqueue([photo("a.jpg", inode=5)], 1)
+    number = tag(database, store, "a.jpg")
+    assert store.same_file(photo("a.jpg", inode=5).fingerprint) == [(number, Path("/album/a.jpg"))]
+    store.relocate(number, Path("/elsewhere/b.jpg"), 20)
+    assert store.listing("/album") == {}
+    assert [j.photo.path for j in store.due_writes(20, 10)] == [Path("/elsewhere/b.jpg")]
+    assert Results(database).tags(number) == [Tag("cat", 0.9)]
+
+
+def test_a_photo_is_missing_after_two_scans_without_it_and_back_when_seen(
+    database: Database, store: Store
+) -> None:
+    store.enqueue([photo("a.jpg")], 1)
+    number = tag(database, store, "a.jpg")
+    store.missed([number])
+    assert store.listing("/album")["a.jpg"].state == "tagged"
+    store.missed([number])
+    assert store.listing("/album")["a.jpg"].state == "missing"
+    store.seen([number])
+    row = store.listing("/album")["a.jpg"]
+    assert (row.state, row.missed_scans) == ("tagged", 0)
+
+
+def test_directories_are_found_below_a_path_and_not_beside_it(store: Store) -> None:
+    for index, directory in enumerate(("/a", "/a/b", "/a/b/c", "/ab", "/a0", "/a b")):
+        store.enqueue([Photo(Path(directory) / "x.jpg", Fingerprint(1, 1, 1, index))], 1)
+    assert sorted(store.directories_under("/a")) == ["/a", "/a/b", "/a/b/c"]
+    assert sorted(store.directories_under("/a/b/")) == ["/a/b", "/a/b/c"]
+    assert len(store.directories_under("/")) == 6
