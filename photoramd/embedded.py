@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import IO
 
 from lxml import etree
-from PIL import TiffImagePlugin
+from PIL import IptcImagePlugin, TiffImagePlugin
 
 from photoramd.errors import printable
 from photoramd.filters import RAW_SUFFIXES, suffix
@@ -83,9 +83,9 @@ def read(path: str | os.PathLike[str]) -> Embedded:
                     keywords.append(keyword)  # noqa: PERF402 - keeps those before an error
             except _Unreadable as error:
                 problems.append(str(error))
-            except OSError:
-                raise
-            except Exception as error:  # Pillow's, of any kind: metadata is the users' own
+            except Exception as error:  # of any kind: damaged metadata must not cost more
+                if isinstance(error, OSError) and error.errno is not None:
+                    raise  # the disk failed, not the metadata
                 problems.append(f"{type(error).__name__}: {error}")
     return Embedded(_unique(keywords), tuple(problems))
 
@@ -229,6 +229,9 @@ def _international_text(content: bytes) -> bytes:
 
 # --- IPTC ---
 
+_IPTC_RESOURCE = 0x0404
+_KEYWORD = (2, 25)
+
 
 def _iptc_in_jpeg(photo: OpenPhoto) -> Iterator[str]:
     # One resource may go on in the next segment.
@@ -245,15 +248,13 @@ def _iptc_in_tiff(photo: OpenPhoto) -> Iterator[str]:
     image = photo.image
     if not isinstance(image, TiffImagePlugin.TiffImageFile):
         return
-    value = image.tag_v2.get(TiffImagePlugin.IPTC_NAA_CHUNK)
-    if isinstance(value, int):
-        value = (value,)
-    if isinstance(value, tuple):  # some programs write the bytes as 32-bit integers
-        order = "<" if image.tag_v2.prefix == b"II" else ">"
-        value = struct.pack(f"{order}{len(value)}I", *value)
-    if not value:
-        value = _iptc_resource(image.tag_v2.get(TiffImagePlugin.PHOTOSHOP_CHUNK, b""))
-    yield from _keywords_in_iptc(value)
+    # Some programs declare the bytes as 32-bit integers, which Pillow undoes here only.
+    found = IptcImagePlugin.getiptcinfo(image) or {}  # type: ignore[no-untyped-call]
+    values = found.get(_KEYWORD, [])
+    for value in values if isinstance(values, list) else [values]:
+        yield _text(value or b"")
+    blocks = image.get_photoshop_blocks()  # type: ignore[no-untyped-call]
+    yield from _keywords_in_iptc(blocks.get(_IPTC_RESOURCE, {}).get("data", b""))
 
 
 def _segments(photo: OpenPhoto, name: str) -> Iterator[bytes]:
@@ -270,23 +271,24 @@ def _iptc_resource(blocks: bytes) -> bytes:
         position += position & 1
         (length,) = struct.unpack_from(">I", blocks, position)
         position += 4
-        if number == 0x0404:
+        if number == _IPTC_RESOURCE:
             return blocks[position : position + length]
         position += length + (length & 1)
     return b""
 
 
-_KEYWORD = (2, 25)
-
-
 def _keywords_in_iptc(data: bytes) -> Iterator[str]:
     for number, value in _datasets(data):
         if number == _KEYWORD:
-            try:
-                # Declared (data set 1:90) or not: what is valid UTF-8 is nothing else.
-                yield value.decode("utf-8")
-            except UnicodeDecodeError:
-                yield value.decode("latin-1")
+            yield _text(value)
+
+
+def _text(value: bytes) -> str:
+    try:
+        # Declared so (data set 1:90) or not: what is valid UTF-8 is nothing else.
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 def _datasets(data: bytes) -> Iterator[tuple[tuple[int, int], bytes]]:
