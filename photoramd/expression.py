@@ -21,7 +21,7 @@ from photoramd.errors import UsageError
 
 MAX_TERMS = 200
 MAX_DEPTH = 50
-"""Parentheses within parentheses: neither Python's stack nor SQLite's parser is endless."""
+"""Parentheses within parentheses: the stack of Python is not endless."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from photoramd.database import path_of
 from photoramd.expression import And, Expression, Not, Or, Term, fold, parse, terms
 from photoramd.photo import Tag
 from photoramd.reader import open_readonly, select, snapshot
+from photoramd.selection import select_photos
 
 __all__ = [
     "Details",
@@ -137,18 +138,14 @@ def find(
     """
     with snapshot(connection):
         labels = _labels(connection)
-        condition, parameters = _condition(expression, labels, under, missing)
+        photos, parameters = select_photos(expression, labels, under, missing)
         rows = select(
             connection,
-            f"""WITH hits AS MATERIALIZED (
-                    SELECT p.id, d.path, p.name, p.state
-                    FROM photos p JOIN directories d ON d.id = p.directory_id
-                    WHERE {condition} ORDER BY d.path, p.name LIMIT ?
-                )
-                SELECT path, name, state, (
+            f"""{photos}
+                SELECT directory, name, state, (
                     SELECT json_group_array(json_array(label_id, confidence))
                     FROM keywords WHERE photo_id = hits.id
-                ) FROM hits""",  # noqa: S608  # the condition holds only ?
+                ) FROM (SELECT * FROM hits ORDER BY directory, name LIMIT ?) hits""",  # noqa: S608
             [*parameters, -1 if limit is None else limit],
         )
     return [
@@ -165,45 +162,9 @@ def count(
     missing: bool = False,
 ) -> int:
     """How many photos match; the arguments are those of `find`."""
-    condition, parameters = _condition(expression, _labels(connection), under, missing)
-    sql = f"""SELECT count(*) FROM photos p JOIN directories d ON d.id = p.directory_id
-              WHERE {condition}"""  # noqa: S608  # the condition holds only ?
+    photos, parameters = select_photos(expression, _labels(connection), under, missing)
+    sql = f"{photos} SELECT count(*) FROM hits"  # noqa: S608
     return int(select(connection, sql, parameters)[0][0])
-
-
-def _condition(
-    expression: Expression, labels: dict[int, str], under: Path | None, missing: bool
-) -> tuple[str, list[object]]:
-    """A condition on the tables p and d, and the values of its question marks."""
-    folded = {number: fold(name) for number, name in labels.items()}
-    parameters: list[object] = []
-    conditions = [_compile(expression, folded, parameters)]
-    if not missing:
-        conditions.append("p.state != 'missing'")
-    if under is not None:
-        directory = os.fsencode(os.path.abspath(under)).rstrip(b"/")
-        # Everything that begins with "directory/" sorts before "directory0".
-        conditions.append("(d.path = ? OR d.path >= ? AND d.path < ?)")
-        parameters += [directory or b"/", directory + b"/", directory + b"0"]
-    return " AND ".join(conditions), parameters
-
-
-def _compile(expression: Expression, folded: dict[int, str], parameters: list[object]) -> str:
-    if isinstance(expression, Term):
-        numbers = [number for number, name in folded.items() if expression.matches(name)]
-        if not numbers:
-            return "0"
-        # A list as one JSON value: SQLite limits the number of question marks.
-        parameters.append(json.dumps(numbers))
-        return (
-            "p.id IN (SELECT photo_id FROM keywords"
-            " WHERE label_id IN (SELECT value FROM json_each(?)))"
-        )
-    if isinstance(expression, Not):
-        return f"NOT {_compile(expression.operand, folded, parameters)}"
-    word = " AND " if isinstance(expression, And) else " OR "
-    parts = [_compile(operand, folded, parameters) for operand in expression.operands]
-    return f"({word.join(parts)})"
 
 
 def _labels(connection: sqlite3.Connection) -> dict[int, str]:
