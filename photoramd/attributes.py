@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from contextlib import suppress
 from pathlib import Path
 
 from photoramd.errors import SidecarError
@@ -50,37 +49,41 @@ def imitate(fd: int, beside: Path | None) -> None:
         os.fchmod(fd, 0o644)
         return
     status = beside.stat()
-    own = os.fstat(fd)
-    for uid, gid in ((status.st_uid, status.st_gid), (-1, status.st_gid)):
-        if (own.st_uid, own.st_gid) == (status.st_uid, status.st_gid):
-            break
-        try:
-            os.fchown(fd, uid, gid)
-            break
-        except OSError as error:
-            # An ordinary user gives nothing away; then the file is photoramd's own.
-            if error.errno not in _NOT_ALLOWED:
-                raise
-    with suppress(OSError):
-        os.setxattr(fd, _ACCESS_ACL, os.getxattr(beside, _ACCESS_ACL))
+    # An ordinary user gives nothing away; then the file stays photoramd's own.
+    if not _give(fd, status.st_uid, status.st_gid):
+        _give(fd, -1, status.st_gid)
+    try:
+        acl = os.getxattr(beside, _ACCESS_ACL)
+    except OSError as error:
+        if error.errno not in {errno.ENODATA, errno.EOPNOTSUPP}:
+            raise
+    else:
+        # Without it, the mode's middle digit, the ACL's mask, would be the group's rights.
+        os.setxattr(fd, _ACCESS_ACL, acl)
     os.fchmod(fd, stat.S_IMODE(status.st_mode) & 0o666 | 0o600)
 
 
-def _keep_owner(fd: int, target: Path, status: os.stat_result) -> None:
+def _give(fd: int, uid: int, gid: int) -> bool:
     own = os.fstat(fd)
-    if (own.st_uid, own.st_gid) == (status.st_uid, status.st_gid):
-        return
+    if (own.st_uid, own.st_gid) == (uid, gid):
+        return True
     try:
-        os.fchown(fd, status.st_uid, status.st_gid)
+        os.fchown(fd, uid, gid)
     except OSError as error:
         if error.errno not in _NOT_ALLOWED:
             raise
+        return False
+    return True
+
+
+def _keep_owner(fd: int, target: Path, status: os.stat_result) -> None:
+    if not _give(fd, status.st_uid, status.st_gid):
         raise SidecarError(
             f"belongs to user {status.st_uid} and group {status.st_gid}, which photoramd,"
             f" running as user {os.geteuid()}, cannot give a new file to",
             path=target,
             remedy="run photoramd as that user, or give the file to photoramd's user",
-        ) from error
+        )
 
 
 def _keep_extended(fd: int, source: int, target: Path) -> None:

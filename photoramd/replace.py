@@ -145,7 +145,8 @@ def commit(prepared: Prepared) -> Fingerprint:
         finally:
             os.close(directory)
             # Anything else is another program's work that could not be put back.
-            if _look(temporary) in {prepared.before, prepared.after}:
+            left = _look(temporary)
+            if left is not None and left in {prepared.before, prepared.after}:
                 _drop(temporary)
         return Fingerprint.of(target.lstat())
 
