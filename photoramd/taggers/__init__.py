@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from photoramd.checkpoint import EMBEDDED, known_model
+from photoramd.errors import ModelError
+
 if TYPE_CHECKING:
     from PIL import Image
 
@@ -52,3 +55,27 @@ class Tagger(Protocol):
         Raises:
             ModelError: The model failed on this batch.
         """
+
+
+def load(name: str, *, threads: int | None = None) -> Tagger:
+    """Load a model by its name in the configuration; takes seconds.
+
+    Args:
+        name: Such as ``embedded``.
+        threads: Of the model's library, for the whole process; None leaves its setting.
+
+    Raises:
+        IntegrityError: The weights are not the pinned bytes.
+        ModelError: There is no such model, or its weights or libraries are missing.
+    """
+    model = known_model(name)
+    if model is EMBEDDED:
+        try:
+            from photoramd.taggers.imagenet import ImagenetTagger
+        except ImportError as error:
+            raise ModelError(
+                f"the model {name} needs torch: {error}",
+                remedy="install torch into the same environment: pip install torch",
+            ) from error
+        return ImagenetTagger.load(threads=threads)
+    raise ModelError(f"the model {name} cannot be loaded yet")

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -67,7 +67,7 @@ def same_padding(side: int, kernel: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-class _Block(nn.Module):
+class Block(nn.Module):
     """An inverted residual: expand, filter each channel, project, add."""
 
     def __init__(self, stage: _Stage, channels_in: int, stride: int) -> None:
@@ -86,12 +86,22 @@ class _Block(nn.Module):
         self._bn2 = _batch_norm(stage.channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = x
+        """(N, C, H, W) to (N, C', H / stride, W / stride)."""
+        y: Tensor = x
         if self.expands:
             y = functional.relu6(self._bn0(self._expand_conv(y)))
         y = functional.relu6(self._bn1(self._depthwise_conv(y)))
         y = self._bn2(self._project_conv(y))
-        return x + y if self.adds else y
+        if self.adds:
+            y = x + y
+        return y
+
+    def convolutions(self) -> Iterator[tuple[SamePadConv2d, nn.BatchNorm2d]]:
+        """Each convolution with the norm behind it; all but the last are clipped to 0..6."""
+        if self.expands:
+            yield self._expand_conv, self._bn0
+        yield self._depthwise_conv, self._bn1
+        yield self._project_conv, self._bn2
 
 
 class EfficientNetLite0(nn.Module):
@@ -109,17 +119,35 @@ class EfficientNetLite0(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Logits, float32, shape (N, 1000)."""
         x = functional.relu6(self._bn0(self._conv_stem(x)))
-        for block in self._blocks:
+        for block in self.blocks():
             x = block(x)
         x = functional.relu6(self._bn1(self._conv_head(x)))
-        return self._fc(x.mean((2, 3)))
+        logits: Tensor = self._fc(x.mean((2, 3)))
+        return logits
+
+    def stem(self) -> tuple[SamePadConv2d, nn.BatchNorm2d]:
+        """The first convolution and its norm, clipped to 0..6."""
+        return self._conv_stem, self._bn0
+
+    def blocks(self) -> Iterator[Block]:
+        """The inverted residuals in their order."""
+        for block in self._blocks:
+            yield cast(Block, block)
+
+    def head(self) -> tuple[SamePadConv2d, nn.BatchNorm2d]:
+        """The last convolution and its norm, clipped to 0..6."""
+        return self._conv_head, self._bn1
+
+    def classifier(self) -> nn.Linear:
+        """From the mean over all positions to the logits."""
+        return self._fc
 
 
-def _blocks() -> Iterator[_Block]:
+def _blocks() -> Iterator[Block]:
     channels = _STEM_CHANNELS
     for stage in _STAGES:
         for index in range(stage.repeats):
-            yield _Block(stage, channels, stage.stride if index == 0 else 1)
+            yield Block(stage, channels, stage.stride if index == 0 else 1)
             channels = stage.channels
 
 

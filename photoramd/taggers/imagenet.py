@@ -1,0 +1,173 @@
+"""The embedded tagger: EfficientNet-Lite0 on ImageNet-1k, with keywords from WordNet.
+
+The network knows 1,000 classes. Its keywords are those classes under readable names, and
+about 170 kinds above them (cat, animal, vehicle). A kind's probability is the sum over its
+classes, so that a photo whose breed is unsure is still surely one of a cat.
+
+Importing this module imports torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Final
+
+import numpy as np
+import torch
+from PIL import Image
+
+from photoramd.checkpoint import EMBEDDED, load_state_dict, locate, read_verified
+from photoramd.errors import ModelError
+from photoramd.keywords import Vocabulary
+from photoramd.taggers import Pixels, Scores
+from photoramd.taggers.efficientnet import CLASSES, INPUT_SIDE, EfficientNetLite0
+from photoramd.taggers.folded import FoldedNetwork
+
+_TABLE = "imagenet_keywords.tsv"
+
+_LEAF_THRESHOLD = 0.40
+_KIND_THRESHOLD = 0.30
+_KIND_THRESHOLD_BY_SHARE = 0.50
+"""A kind's threshold grows with its share of the classes: the probability of a photo that
+shows none of them spreads over all classes, and 40 % of them are animals."""
+
+_FLOOR = 0.03
+"""A tenth of the lowest threshold. Below it scores say little (a photo has about ten labels
+above it), while keeping all would cost a hundred times the space."""
+
+_CROP = 224 / 256
+"""The network was trained and measured on this part of the shorter side."""
+
+_DECODE_SIDE = 448
+"""Twice the input, so that the decoder's coarse shrinking leaves no trace: see
+benchmarks/quality.py."""
+
+_INFERENCE_VERSION = 1
+"""To be raised with any change of the network or of `ImagenetTagger.pixels`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A keyword of the table.
+
+    Attributes:
+        keyword: The label.
+        is_kind: Whether it stands for several classes by meaning, not just by name.
+        classes: Indices of ImageNet-1k's classes, from 0.
+        parents: The keywords above it, the most general first.
+    """
+
+    keyword: str
+    is_kind: bool
+    classes: tuple[int, ...]
+    parents: tuple[str, ...]
+
+    @property
+    def threshold(self) -> float:
+        """The calibrated threshold."""
+        if not self.is_kind:
+            return _LEAF_THRESHOLD
+        return _KIND_THRESHOLD + _KIND_THRESHOLD_BY_SHARE * len(self.classes) / CLASSES
+
+
+class ImagenetTagger:
+    """See `photoramd.taggers.Tagger`."""
+
+    name: Final = EMBEDDED.name
+    decode_side: Final = _DECODE_SIDE
+
+    def __init__(self, network: FoldedNetwork, table: Sequence[Entry], revision: str) -> None:
+        self.revision = revision
+        self.vocabulary = vocabulary_of(table)
+        self._network = network
+        self._members = torch.zeros(CLASSES, len(table))
+        for column, entry in enumerate(table):
+            self._members[list(entry.classes), column] = 1
+
+    @classmethod
+    def load(cls, *, threads: int | None = None) -> ImagenetTagger:
+        """Verify and load the weights.
+
+        Args:
+            threads: Of torch, for the whole process; None leaves torch's setting. One is
+                best beside decoding threads: two that wait for each other on a busy machine
+                take many times as long.
+
+        Raises:
+            IntegrityError: The weights are not the pinned bytes.
+            ModelError: They are missing, or do not fit the network.
+        """
+        if threads is not None:
+            torch.set_num_threads(threads)
+        data = read_verified(locate(EMBEDDED.weights), EMBEDDED.weights)
+        network = EfficientNetLite0()
+        try:
+            network.load_state_dict(load_state_dict(data))
+        except RuntimeError as error:
+            raise ModelError(f"the weights do not fit the network: {error}") from error
+        return cls(FoldedNetwork(network.eval()), read_table(), embedded_revision())
+
+    def pixels(self, image: Image.Image) -> Pixels:
+        """The central square, uint8 RGB, shape (224, 224, 3)."""
+        width, height = image.size
+        side = min(width, height) * _CROP
+        left, top = (width - side) / 2, (height - side) / 2
+        box = (left, top, left + side, top + side)
+        small = image.resize((INPUT_SIDE, INPUT_SIDE), Image.Resampling.BICUBIC, box)
+        return np.asarray(small.convert("RGB"))
+
+    def scores(self, batch: Sequence[Pixels]) -> Scores:
+        """Probabilities, float32, shape (photos, labels)."""
+        if not batch:
+            return np.zeros((0, len(self.vocabulary.labels)), np.float32)
+        try:
+            with torch.inference_mode():
+                logits = self._network.logits(torch.from_numpy(np.stack(batch)))
+                # Sums of many classes can exceed 1 by a rounding error.
+                probabilities = (logits.softmax(1) @ self._members).clamp_(max=1)
+                scores: Scores = probabilities.numpy()
+        except (RuntimeError, ValueError) as error:
+            raise ModelError(f"the model {self.name} failed: {error}") from error
+        return scores
+
+
+def read_table() -> list[Entry]:
+    """The keywords, in the order of the scores: see contrib/imagenet_keywords.py."""
+    lines = _table_bytes().decode("utf-8").splitlines()
+    entries = []
+    for line in lines[1:]:
+        keyword, level, classes, parents = line.split("\t")
+        entries.append(
+            Entry(
+                keyword=keyword,
+                is_kind=level == "kind",
+                classes=tuple(map(int, classes.split())),
+                parents=tuple(parents.split("|")) if parents else (),
+            )
+        )
+    return entries
+
+
+def vocabulary_of(table: Sequence[Entry]) -> Vocabulary:
+    """The vocabulary of a table."""
+    return Vocabulary(
+        labels=tuple(entry.keyword for entry in table),
+        thresholds=tuple(entry.threshold for entry in table),
+        parents=tuple(entry.parents for entry in table),
+        floor=_FLOOR,
+    )
+
+
+def embedded_revision() -> str:
+    """Of weights, table and code: 12 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for part in (EMBEDDED.weights.sha256.encode(), _table_bytes(), b"%d" % _INFERENCE_VERSION):
+        digest.update(hashlib.sha256(part).digest())
+    return digest.hexdigest()[:12]
+
+
+def _table_bytes() -> bytes:
+    return files("photoramd.taggers").joinpath(_TABLE).read_bytes()
