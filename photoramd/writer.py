@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from photoramd import embedded, replace, sidecar
-from photoramd.errors import ChangedError, PhotoramdError, printable
+from photoramd.errors import ChangedError, PhotoramdError, StoreError, printable
 from photoramd.keywords import fold
 from photoramd.ledger import Ledger, Write
 from photoramd.photo import Fingerprint, Tag
@@ -106,8 +106,16 @@ class Writer:
                 try:
                     plan = self._plan(job, tags, now)
                     prepared = _prepare(plan, job.photo.path)
+                except StoreError:
+                    raise
                 except PhotoramdError as error:
                     give_up(job, error)
+                    continue
+                except Exception as error:
+                    # A bug costs one photo; the log has what is needed to find it.
+                    log.exception("Unexpected error while writing")
+                    unexpected = f"unexpected error: {error!r}"
+                    give_up(job, PhotoramdError(unexpected, path=job.photo.path))
                     continue
                 if prepared is None:
                     succeed(job, plan)
@@ -214,7 +222,7 @@ def plan_sidecar(
     if not fresh:
         return Plan(path, rejected=gone)
     additions = tuple(tag.name for tag in fresh)
-    when = datetime.fromtimestamp(now, UTC)
+    when = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     ours = {fold(value) for value in (*additions, *added)} - {fold(value) for value in gone}
     marks = [
         Mark(tag.name, tag.confidence, origin.model, origin.revision, when)
@@ -243,7 +251,7 @@ def write_once(photo: Path, tags: Sequence[Tag], origin: Origin, now: float) -> 
 def _prepare(plan: Plan, photo: Path) -> Prepared | None:
     if plan.target is None or plan.content is None:
         return None
-    return replace.prepare(plan.target, plan.content, expected=plan.expected, like=photo)
+    return replace.prepare(plan.target, plan.content, expected=plan.expected, beside=photo)
 
 
 def _intent(job: Job, plan: Plan, prepared: Prepared) -> Write:

@@ -1,0 +1,138 @@
+#!/usr/bin/env python3
+"""Show photoramd at work: the real daemon, a temporary directory, real photos.
+
+    python contrib/demo.py [--keep]
+
+Copies photos from installed packages into a directory that the daemon watches and prints
+each photo's tags as they appear, then a sidecar and a query. Nothing is downloaded, and
+nothing is left behind unless --keep is given.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+sys.path.insert(0, os.fspath(Path(__file__).resolve().parents[1]))
+
+from benchmarks.samples import sample_photos
+
+PHOTOS = {
+    "cat.png": "cat",
+    "coffee.png": "coffee",
+    "rocket.jpg": "rocket",
+    "temple.jpg": "china",
+    "flower.jpg": "flower",
+    "motorcycle.png": "motorcycle",
+}
+TIMEOUT_SECONDS = 120
+
+
+def main() -> None:
+    """Run the demo; exits with 1 if a photo was not tagged in time."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--keep", action="store_true", help="keep the temporary directory")
+    arguments = parser.parse_args()
+    directory = Path(tempfile.mkdtemp(prefix="photoramd-demo-")).resolve()
+    try:
+        show(directory)
+    finally:
+        if arguments.keep:
+            print(f"\nKept: {directory}")
+        else:
+            shutil.rmtree(directory)
+
+
+def show(directory: Path) -> None:
+    """The demo itself, in an empty directory."""
+    photos = directory / "photos"
+    photos.mkdir()
+    config = directory / "config.toml"
+    config.write_text(
+        f"[[watch]]\npath = {json.dumps(os.fspath(photos))}\n\n"
+        "[debounce]\nquiet_seconds = 1\n\n"
+        f"[state]\npath = {json.dumps(os.fspath(directory / 'photoramd.db'))}\n",
+        encoding="utf-8",
+    )
+    print(f"The configuration:\n\n{indent(config.read_text())}")
+    samples = sample_photos()
+    with daemon(config, directory / "log") as process:
+        wait_until(lambda: "Watching" in (directory / "log").read_text(), process)
+        print("The daemon watches. Copying photos in:\n")
+        for name, sample in PHOTOS.items():
+            shutil.copyfile(samples[sample], photos / name)
+        seen: set[str] = set()
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while len(seen) < len(PHOTOS):
+            for name in sorted(PHOTOS.keys() - seen):
+                details = ask(config, "show", os.fspath(photos / name))
+                if isinstance(details, dict) and details["state"] == "written":
+                    seen.add(name)
+                    pairs = zip(details["tags"], details["confidences"], strict=True)
+                    tags = ", ".join(f"{tag} {confidence:.2f}" for tag, confidence in pairs)
+                    print(f"  {name:<16} {tags or 'nothing above the thresholds'}")
+            if process.poll() is not None or time.monotonic() > deadline:
+                print((directory / "log").read_text(), file=sys.stderr)
+                sys.exit("the daemon did not tag all photos")
+            time.sleep(0.1)
+    sidecar = photos / "cat.png.xmp"
+    print(f"\nThe sidecar {sidecar.name}:\n\n{indent(sidecar.read_text(encoding='utf-8'))}")
+    for expression in ("animal", "vehicle AND NOT rocket"):
+        print(f"photoramd query '{expression}':\n")
+        for match in ask(config, "query", expression) or []:
+            print(f"  {Path(match['file']).name:<16} {', '.join(match['tags'])}")
+        print()
+    print("The daemon has been stopped; the photos themselves were not touched.")
+
+
+@contextmanager
+def daemon(config: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The daemon as its users start it, stopped as systemd stops it."""
+    with log.open("wb") as file:
+        process = subprocess.Popen(photoramd(config, "run"), stderr=file)
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+
+
+def ask(config: Path, *arguments: str) -> object:
+    """The JSON answer of a command; None if it has none yet."""
+    answer = subprocess.run(
+        photoramd(config, *arguments, "--json"), capture_output=True, check=False
+    )
+    return json.loads(answer.stdout) if answer.returncode == 0 else None
+
+
+def photoramd(config: Path, *arguments: str) -> list[str]:
+    """A command line."""
+    return [sys.executable, "-m", "photoramd", "--config", os.fspath(config), *arguments]
+
+
+def wait_until(condition: object, process: subprocess.Popen[bytes]) -> None:
+    """Wait for a condition, as long as the daemon lives."""
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while not condition():  # type: ignore[operator]
+        if process.poll() is not None or time.monotonic() > deadline:
+            sys.exit("the daemon did not start")
+        time.sleep(0.05)
+
+
+def indent(text: str) -> str:
+    """Text set in by four spaces."""
+    return "".join(f"    {line}\n" for line in text.splitlines())
+
+
+if __name__ == "__main__":
+    main()
