@@ -57,12 +57,13 @@ class Tagger(Protocol):
         """
 
 
-def load(name: str, *, threads: int | None = None) -> Tagger:
+def load(name: str, *, threads: int | None = None, precision: str = "float32") -> Tagger:
     """Load a model by its name in the configuration; takes seconds.
 
     Args:
         name: Such as ``embedded``.
         threads: Of the model's library, for the whole process; None leaves its setting.
+        precision: Of weights and activations, such as ``float32``.
 
     Raises:
         IntegrityError: The weights are not the pinned bytes.
@@ -77,5 +78,5 @@ def load(name: str, *, threads: int | None = None) -> Tagger:
                 f"the model {name} needs torch: {error}",
                 remedy="install torch into the same environment: pip install torch",
             ) from error
-        return ImagenetTagger.load(threads=threads)
+        return ImagenetTagger.load(threads=threads, precision=precision)
     raise ModelError(f"the model {name} cannot be loaded yet")

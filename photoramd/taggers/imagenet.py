@@ -45,6 +45,8 @@ _DECODE_SIDE = 448
 """Twice the input, so that the decoder's coarse shrinking leaves no trace: see
 benchmarks/quality.py."""
 
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
 _INFERENCE_VERSION = 1
 """To be raised with any change of the network or of `ImagenetTagger.pixels`."""
 
@@ -88,18 +90,24 @@ class ImagenetTagger:
             self._members[list(entry.classes), column] = 1
 
     @classmethod
-    def load(cls, *, threads: int | None = None) -> ImagenetTagger:
+    def load(cls, *, threads: int | None = None, precision: str = "float32") -> ImagenetTagger:
         """Verify and load the weights.
 
         Args:
             threads: Of torch, for the whole process; None leaves torch's setting. One is
                 best beside decoding threads: two that wait for each other on a busy machine
                 take many times as long.
+            precision: ``float32`` or ``bfloat16``.
 
         Raises:
             IntegrityError: The weights are not the pinned bytes.
             ModelError: They are missing, or do not fit the network.
         """
+        if precision not in _DTYPES:
+            raise ModelError(
+                f"the model {cls.name} has no precision {precision!r}",
+                remedy=f"one of: {', '.join(_DTYPES)}",
+            )
         if threads is not None:
             torch.set_num_threads(threads)
         data = read_verified(locate(EMBEDDED.weights), EMBEDDED.weights)
@@ -108,7 +116,8 @@ class ImagenetTagger:
             network.load_state_dict(load_state_dict(data))
         except RuntimeError as error:
             raise ModelError(f"the weights do not fit the network: {error}") from error
-        return cls(FoldedNetwork(network.eval()), read_table(), embedded_revision())
+        folded = FoldedNetwork(network.eval(), _DTYPES[precision])
+        return cls(folded, read_table(), embedded_revision(precision))
 
     def pixels(self, image: Image.Image) -> Pixels:
         """The central square, uint8 RGB, shape (224, 224, 3)."""
@@ -161,10 +170,11 @@ def vocabulary_of(table: Sequence[Entry]) -> Vocabulary:
     )
 
 
-def embedded_revision() -> str:
-    """Of weights, table and code: 12 hexadecimal digits."""
+def embedded_revision(precision: str) -> str:
+    """Of weights, table, code and precision: 12 hexadecimal digits."""
     digest = hashlib.sha256()
-    for part in (EMBEDDED.weights.sha256.encode(), _table_bytes(), b"%d" % _INFERENCE_VERSION):
+    code = f"{_INFERENCE_VERSION} {precision}".encode()
+    for part in (EMBEDDED.weights.sha256.encode(), _table_bytes(), code):
         digest.update(hashlib.sha256(part).digest())
     return digest.hexdigest()[:12]
 
