@@ -38,12 +38,6 @@ def init(context: click.Context, path: Path | None, force: bool) -> None:
     target = _file(context, path) or places.default_config()
     try:
         _write(target, configuration.sample(), force)
-    except FileExistsError as error:
-        raise ConfigError(
-            "exists already, and was left as it is",
-            path=target,
-            remedy="--force overwrites it, --path writes to another place",
-        ) from error
     except OSError as error:
         raise ConfigError(
             f"cannot be written: {error.strerror}",
@@ -60,7 +54,7 @@ def _write(target: Path, text: str, overwrite: bool) -> None:
     """Write a file that everybody may read, whole, without replacing one unless told to.
 
     Raises:
-        FileExistsError: There is a file, and ``overwrite`` is false.
+        ConfigError: There is a file, and ``overwrite`` is false.
         OSError: It cannot be written.
     """
     if not target.parent.is_dir():
@@ -71,7 +65,7 @@ def _write(target: Path, text: str, overwrite: bool) -> None:
         # The file may be a link to where its owner keeps it.
         target = Path(os.path.realpath(target))
     else:
-        target.open("x").close()
+        _reserve(target)
     descriptor, name = tempfile.mkstemp(prefix=".config-", dir=target.parent)
     temporary = Path(name)
     try:
@@ -83,6 +77,18 @@ def _write(target: Path, text: str, overwrite: bool) -> None:
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _reserve(target: Path) -> None:
+    """Create an empty file, unless there is anything by that name."""
+    try:
+        target.open("x").close()
+    except FileExistsError as error:
+        raise ConfigError(
+            "exists already, and was left as it is",
+            path=target,
+            remedy="--force overwrites it, --path writes to another place",
+        ) from error
 
 
 @command.command()
