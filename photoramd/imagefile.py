@@ -46,6 +46,7 @@ from pillow_heif import HeifImageFile
 
 from photoramd.errors import ChangedError, DecodeError, PhotoramdError
 from photoramd.photo import Fingerprint
+from photoramd.signatures import HEAD_BYTES, describe, is_text, recognise
 
 # Each decode runs in one thread; the pool above decodes several photos at once instead.
 # Thumbnails and depth maps are never looked at.
@@ -57,6 +58,18 @@ AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 # What Pillow logs as an error is raised as one, too.
 logging.getLogger("PIL").setLevel(logging.CRITICAL)
 
+
+def _open_avif(file: IO[bytes]) -> ImageFile.ImageFile:
+    """An AVIF; if its reader takes offence at the EXIF, without that."""
+    try:
+        return AvifImagePlugin.AvifImageFile(file)
+    except (SyntaxError, ValueError):
+        file.seek(0)
+        # Items of an unknown type are passed over (`infe`: ISO/IEC 14496-12, 8.11.6).
+        without = re.sub(rb"(infe\x02.{7})Exif", rb"\1Exi_", file.read(), flags=re.DOTALL)
+        return AvifImagePlugin.AvifImageFile(io.BytesIO(without))
+
+
 _READERS: dict[str, Callable[[IO[bytes]], ImageFile.ImageFile]] = {
     # Not the factory that turns a JPEG with several pictures into an MPO: the first picture
     # is the one wanted, and a damaged index of the others must not matter.
@@ -66,13 +79,12 @@ _READERS: dict[str, Callable[[IO[bytes]], ImageFile.ImageFile]] = {
     "TIFF": TiffImagePlugin.TiffImageFile,
     "BMP": BmpImagePlugin.BmpImageFile,
     "GIF": GifImagePlugin.GifImageFile,
-    "AVIF": AvifImagePlugin.AvifImageFile,
+    "AVIF": _open_avif,
     "HEIF": HeifImageFile,
 }
 
 _WHOLE_FILE_FORMATS = frozenset({"WEBP", "TIFF", "AVIF", "HEIF"})
 _MAX_WHOLE_FILE_BYTES = 1 << 30
-_HEAD_BYTES = 512
 _ZERO_TAIL_BYTES = 4096
 _SEARCH_BYTES = 1 << 16
 
@@ -208,10 +220,10 @@ def _open_image(
     fingerprint: Fingerprint,
     max_pixels: int | None,
 ) -> Iterator[OpenPhoto]:
-    head = file.read(_HEAD_BYTES)
+    head = file.read(HEAD_BYTES)
     format_ = recognise(head)
     if format_ is None:
-        raise DecodeError(f"photoramd cannot read it: {_describe(head)}", path=path)
+        raise DecodeError(f"photoramd cannot read it: {describe(head)}", path=path)
     if format_ in _WHOLE_FILE_FORMATS and fingerprint.size > _MAX_WHOLE_FILE_BYTES:
         size = f"{fingerprint.size / 1e9:.1f} GB"
         raise DecodeError(f"at {size} it is too large for a {format_} photo", path=path)
@@ -295,71 +307,6 @@ def _quieten_pillow() -> None:
 _quieten_pillow()
 
 
-# --- What a file is, by its first bytes ---
-
-_SIGNATURES = (
-    (re.compile(rb"\xff\xd8\xff"), "JPEG"),
-    (re.compile(rb"\x89PNG\r\n\x1a\n"), "PNG"),
-    (re.compile(rb"RIFF....WEBP", re.DOTALL), "WEBP"),
-    (re.compile(rb"II[*+]\0|MM\0[*+]"), "TIFF"),
-    (re.compile(rb"BM"), "BMP"),
-    (re.compile(rb"GIF8[79]a"), "GIF"),
-)
-_AVIF_BRANDS = frozenset({b"avif", b"avis"})
-_HEIF_BRANDS = frozenset(
-    {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
-)
-
-
-def recognise(head: bytes) -> str | None:
-    """The format of a photo by the first bytes of its file; None if it is none of ours."""
-    for signature, format_ in _SIGNATURES:
-        if signature.match(head):
-            return format_
-    brands = _brands(head)
-    if brands & _AVIF_BRANDS:
-        return "AVIF"
-    return "HEIF" if brands & _HEIF_BRANDS else None
-
-
-def _brands(head: bytes) -> set[bytes]:
-    """The brands in an ISO media file's ``ftyp`` box (ISO/IEC 14496-12, 4.3)."""
-    if head[4:8] != b"ftyp" or len(head) < 12:
-        return set()
-    end = min(struct.unpack(">I", head[:4])[0], len(head))
-    return {head[8:12], *(head[at : at + 4] for at in range(16, end - 3, 4))}
-
-
-_OTHER_CONTENT = (
-    (rb"%PDF", "a PDF document"),
-    (rb"PK\x03\x04", "a ZIP archive or an office document"),
-    (rb"\x1f\x8b|7z\xbc\xaf|Rar!", "an archive"),
-    (rb"8BPS", "a Photoshop document"),
-    (rb"\xff\x0a|\0\0\0\x0cJXL ", "JPEG XL, which Pillow cannot decode"),
-    (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", "JPEG 2000"),
-    (rb"....ftypcrx ", "a Canon raw file"),
-    (rb"FUJIFILMCCD-RAW", "a Fujifilm raw file"),
-    (rb"....(?:ftyp|moov|mdat|wide)|RIFF....AVI |\x1aE\xdf\xa3", "a video"),
-    (rb"\s*<(?:\?xml|!DOCTYPE|html|svg)", "XML or HTML"),
-    (rb"\0+\Z", "nothing but zeros, as in a file that is still being copied"),
-)
-
-
-def _describe(head: bytes) -> str:
-    for pattern, name in _OTHER_CONTENT:
-        if re.match(pattern, head, re.DOTALL | re.IGNORECASE):
-            return f"its content looks like {name}"
-    return f"its content looks like {'text' if _is_text(head) else 'no known kind of image'}"
-
-
-def _is_text(head: bytes) -> bool:
-    # Cutting may have split the last character.
-    text = head.decode("utf-8", "ignore")
-    return len(text.encode()) > len(head) - 4 and all(
-        character.isprintable() or character in "\t\r\n\f" for character in text
-    )
-
-
 # --- Foreign exceptions ---
 
 _CUT_SHORT = re.compile(r"truncat|unexpected end|end of file|out of data|could not create decoder")
@@ -377,12 +324,13 @@ def _reason(error: Exception, file: IO[bytes]) -> str:
     if isinstance(error, OSError) and error.errno is not None:
         return f"it cannot be read: {error.strerror}"
     if isinstance(error, Image.DecompressionBombError):
-        return f"it is far too large: {error}"
+        size = re.search(r"\d+", str(error))
+        return f"it has {int(size[0]):,} pixels, far too many" if size else "it is far too large"
     with contextlib.suppress(OSError):
         file.seek(0)
-        head = file.read(_HEAD_BYTES)
-        if _is_text(head):
-            return f"photoramd cannot read it: {_describe(head)}"
+        head = file.read(HEAD_BYTES)
+        if is_text(head):
+            return f"photoramd cannot read it: {describe(head)}"
         text = str(error)
         ended = isinstance(error, (EOFError, IndexError, struct.error))
         kind = "truncated" if ended or _CUT_SHORT.search(text.lower()) else "damaged or unsupported"

@@ -1,0 +1,73 @@
+"""What a file is, by its first bytes: one of the formats that are photos, or something else."""
+
+from __future__ import annotations
+
+import re
+import struct
+
+HEAD_BYTES = 512
+"""How much of a file these functions want to see."""
+
+_SIGNATURES = (
+    (re.compile(rb"\xff\xd8\xff"), "JPEG"),
+    (re.compile(rb"\x89PNG\r\n\x1a\n"), "PNG"),
+    (re.compile(rb"RIFF....WEBP", re.DOTALL), "WEBP"),
+    (re.compile(rb"II[*+]\0|MM\0[*+]"), "TIFF"),
+    (re.compile(rb"BM"), "BMP"),
+    (re.compile(rb"GIF8[79]a"), "GIF"),
+)
+_AVIF_BRANDS = frozenset({b"avif", b"avis"})
+_HEIF_BRANDS = frozenset(
+    {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
+)
+
+
+def recognise(head: bytes) -> str | None:
+    """The format of a photo by the first bytes of its file; None if it is none of ours."""
+    for signature, format_ in _SIGNATURES:
+        if signature.match(head):
+            return format_
+    brands = _brands(head)
+    if brands & _AVIF_BRANDS:
+        return "AVIF"
+    return "HEIF" if brands & _HEIF_BRANDS else None
+
+
+def _brands(head: bytes) -> set[bytes]:
+    """The brands in an ISO media file's ``ftyp`` box (ISO/IEC 14496-12, 4.3)."""
+    if head[4:8] != b"ftyp" or len(head) < 12:
+        return set()
+    end = min(struct.unpack(">I", head[:4])[0], len(head))
+    return {head[8:12], *(head[at : at + 4] for at in range(16, end - 3, 4))}
+
+
+_OTHER_CONTENT = (
+    (rb"%PDF", "a PDF document"),
+    (rb"PK\x03\x04", "a ZIP archive or an office document"),
+    (rb"\x1f\x8b|7z\xbc\xaf|Rar!", "an archive"),
+    (rb"8BPS", "a Photoshop document"),
+    (rb"\xff\x0a|\0\0\0\x0cJXL ", "JPEG XL, which Pillow cannot decode"),
+    (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", "JPEG 2000"),
+    (rb"....ftypcrx ", "a Canon raw file"),
+    (rb"FUJIFILMCCD-RAW", "a Fujifilm raw file"),
+    (rb"....(?:ftyp|moov|mdat|wide)|RIFF....AVI |\x1aE\xdf\xa3", "a video"),
+    (rb"\s*<(?:\?xml|!DOCTYPE|html|svg)", "XML or HTML"),
+    (rb"\0+\Z", "nothing but zeros, as in a file that is still being copied"),
+)
+
+
+def describe(head: bytes) -> str:
+    """What a file that is no photo looks like, for the user who thought it was one."""
+    for pattern, name in _OTHER_CONTENT:
+        if re.match(pattern, head, re.DOTALL | re.IGNORECASE):
+            return f"its content looks like {name}"
+    return f"its content looks like {'text' if is_text(head) else 'no known kind of image'}"
+
+
+def is_text(head: bytes) -> bool:
+    """Whether the beginning of a file is text in UTF-8."""
+    # Cutting may have split the last character.
+    text = head.decode("utf-8", "ignore")
+    return len(text.encode()) > len(head) - 4 and all(
+        character.isprintable() or character in "\t\r\n\f" for character in text
+    )
