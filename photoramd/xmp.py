@@ -114,7 +114,7 @@ class Packet:
                 "the sidecar has a DOCTYPE, which XMP does not need and which can do harm",
                 "remove the DOCTYPE, or the file if it is not yours",
             )
-        self._root = self._parse(data)
+        self._root = self._parse()
         self.rdf = self._find_rdf()
 
     def error(self, message: str, remedy: str) -> SidecarError:
@@ -262,12 +262,17 @@ class Packet:
             raise self.error(f"the sidecar is not plain {self._encoding}", "save it as UTF-8")
         return text
 
-    def _parse(self, data: bytes) -> etree._Element:
+    def _parse(self) -> etree._Element:
         parser = etree.XMLParser(
-            resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False
+            # What was decoded here is what is parsed, whatever the declaration says.
+            encoding="utf-8",
+            resolve_entities=False,
+            no_network=True,
+            load_dtd=False,
+            huge_tree=False,
         )
         try:
-            return etree.fromstring(data, parser)
+            return etree.fromstring(self._text.encode(), parser)
         except (etree.XMLSyntaxError, ValueError) as error:
             raise self._malformed(error) from error
 
