@@ -15,24 +15,17 @@ from photoramd.errors import StoreError
 
 BUSY_SECONDS = 5.0
 
-_CANNOT_OPEN = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
-
 
 def open_readonly(path: Path) -> sqlite3.Connection:
     """Open the database for questions, beside a daemon that writes or without one.
 
-    Close the connection soon (`contextlib.closing`). A database in WAL mode whose writer
-    has ended has neither ``-wal`` nor ``-shm`` file, and a reader who may not create them
-    cannot open it the usual way. Then it is opened as ``immutable``: without ``-wal`` the
-    file itself is complete, but no lock holds off a writer that starts in the meantime, so
-    an answer may mix old and new rows if one starts and checkpoints within the same
-    moment. Nothing can be damaged by that.
+    Close the connection soon (`contextlib.closing`).
 
     Raises:
         StoreError: There is no database, it may not be read, or it is something else.
     """
     try:
-        size = path.stat().st_size
+        stat = path.stat()
         with path.open("rb"):
             pass
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -43,16 +36,28 @@ def open_readonly(path: Path) -> sqlite3.Connection:
             path=path,
             remedy="run this as the user of the daemon, or as a member of its group",
         ) from error
-    if size == 0:
+    if stat.st_size == 0:
         raise _nothing_yet(path)
     with converted(path):
-        try:
-            return _checked(path, "mode=ro")
-        except sqlite3.OperationalError as error:
-            log = path.with_name(path.name + "-wal")
-            if error.sqlite_errorcode & 0xFF not in _CANNOT_OPEN or log.exists():
-                raise
-            return _checked(path, "mode=ro&immutable=1")
+        is_own = stat.st_uid == os.geteuid() and os.access(path.parent, os.W_OK)
+        return _checked(path, _options(path, is_own))
+
+
+def _options(path: Path, is_own: bool) -> str:
+    """How to open the database without ever creating a file that its owner cannot use.
+
+    In WAL mode SQLite needs the files ``-wal`` and ``-shm``. Their writer removes them when
+    it ends, and the next process to open the database creates them, a reader too: under a
+    reader's name they would lock the daemon out. So other users than the owner, and an owner
+    who cannot create files there, only use what is there: the shared memory read-only, and without ``-wal`` the file alone, which
+    is complete then. No lock holds off a writer that starts in the meantime; an answer may
+    mix old and new rows if one starts and checkpoints within the same moment. Nothing can
+    be damaged by that.
+    """
+    if is_own:
+        return "mode=ro"
+    log = path.with_name(path.name + "-wal")
+    return "mode=ro&readonly_shm=1" if log.exists() else "mode=ro&immutable=1"
 
 
 def _checked(path: Path, options: str) -> sqlite3.Connection:

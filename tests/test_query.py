@@ -546,6 +546,24 @@ def test_a_log_that_cannot_be_used_is_an_error_and_not_ignored(readable: Path) -
         query.open_readonly(path)
 
 
+def test_a_question_leaves_no_file_that_the_daemon_could_not_use(readable: Path) -> None:
+    path = readable / "photoramd.db"
+    with closing(connect(path)) as connection:
+        fill(connection)
+    readable.chmod(0o777)
+    with ordinary_user():
+        for _ in range(2):
+            with closing(query.open_readonly(path)) as connection:
+                assert query.count(connection, parse("dog")) == 3
+    assert {each.stat().st_uid for each in readable.iterdir()} == {path.stat().st_uid}
+    with closing(connect(path)), ordinary_user():
+        with closing(query.open_readonly(path)) as connection:
+            assert query.count(connection, parse("dog")) == 3
+        assert {each.stat().st_uid for each in readable.iterdir()} == {path.stat().st_uid}
+    with closing(connect(path)) as connection:
+        connection.execute("DELETE FROM keywords")
+
+
 def test_an_unreadable_database_is_our_error_with_a_remedy(readable: Path) -> None:
     path = readable / "photoramd.db"
     connect(path).close()
