@@ -165,11 +165,12 @@ def _owns_stem(photo: str, names: Iterable[str]) -> bool:
     stem = os.path.splitext(photo)[0].casefold()
     rivals = RAW_SUFFIXES if _is_raw(photo) else _PICTURE_SUFFIXES
     for name in names:
-        other, suffix = os.path.splitext(name)
-        if name != photo and other.casefold() == stem and suffix.lower() in rivals:
-            return False
+        folded = name.casefold()
+        if not folded.startswith(stem) or name == photo:
+            continue
+        other, suffix = os.path.splitext(folded)
         # A photo "IMG.JPG" owns the "IMG.JPG.xmp" that "IMG.JPG.tif" would share.
-        if name.casefold() == stem:
+        if folded == stem or (other == stem and suffix in rivals):
             return False
     return True
 
