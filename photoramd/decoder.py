@@ -20,7 +20,7 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, ImageFile, TiffImagePlugin
 
 from photoramd.errors import DecodeError, PhotoramdError
-from photoramd.imagefile import OpenPhoto, has_jpeg_end, open_photo
+from photoramd.imagefile import OpenPhoto, open_photo, require_end
 from photoramd.photo import Fingerprint
 
 log = logging.getLogger(__name__)
@@ -68,8 +68,7 @@ def decode(path: str | os.PathLike[str], *, side: int, max_pixels: int) -> Decod
         image.draft("RGB", (side, side))
         reduced = image.size != (width, height)
         image.load()
-        if photo.format == "JPEG" and not has_jpeg_end(photo):
-            raise DecodeError("truncated JPEG: its end is missing", path=path)
+        require_end(photo, path)
         if not reduced:
             width, height = image.size  # a few readers know the real size only now
         transposition = _transposition(photo)

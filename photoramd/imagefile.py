@@ -144,20 +144,29 @@ def open_photo(
             raise failure
 
 
-def has_jpeg_end(photo: OpenPhoto) -> bool:
-    """Whether a JPEG's end marker follows its header (ITU-T T.81, B.1.1.3).
+_END_MARKERS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xae\x42\x60\x82"}
 
-    libjpeg takes the zeros at the end of a preallocated, half-copied file for pixels. Within
-    coded pixels the two bytes of the marker cannot occur.
+
+def require_end(photo: OpenPhoto, path: str | os.PathLike[str]) -> None:
+    """Refuse a JPEG or PNG whose end marker does not follow its header.
+
+    What decodes may yet be half a file: libjpeg and zlib take the zeros at the end of a
+    preallocated, half-copied one for pixels. Within coded pixels JPEG's marker cannot occur,
+    and PNG's will not (ITU-T T.81, B.1.1.3; PNG 1.2, 4.1.4). Other bytes may come after it.
+
+    Raises:
+        DecodeError: The end is missing.
     """
+    marker = _END_MARKERS.get(photo.format)
     end = photo.fingerprint.size
-    while end > photo.data_offset:
+    while marker is not None:
+        if end <= photo.data_offset:
+            raise DecodeError(f"truncated {photo.format}: its end is missing", path=path)
         start = max(photo.data_offset, end - _SEARCH_BYTES)
         photo.file.seek(start)
-        if b"\xff\xd9" in photo.file.read(end - start + 1):
-            return True
+        if marker in photo.file.read(end - start + len(marker)):
+            return
         end = start
-    return False
 
 
 class _File(io.FileIO):
@@ -227,7 +236,7 @@ def _open_image(
     if format_ in _WHOLE_FILE_FORMATS and fingerprint.size > _MAX_WHOLE_FILE_BYTES:
         size = f"{fingerprint.size / 1e9:.1f} GB"
         raise DecodeError(f"at {size} it is too large for a {format_} photo", path=path)
-    if format_ in ("WEBP", "AVIF", "HEIF") and _ends_in_zeros(file, fingerprint.size):
+    if format_ in ("WEBP", "AVIF", "HEIF") and _ends_in_zeros(file, _content_end(file, head)):
         raise DecodeError(f"truncated {format_}: it ends in zeros", path=path)
     if max_pixels is not None:
         _raise_pillow_limit(max_pixels)
@@ -238,10 +247,36 @@ def _open_image(
         yield OpenPhoto(image, format_, fingerprint, file, file.tell())
 
 
-def _ends_in_zeros(file: IO[bytes], size: int) -> bool:
+def _ends_in_zeros(file: IO[bytes], end: int) -> bool:
     # Coded pixels never do, a preallocated file that is still being copied does.
-    file.seek(max(0, size - _ZERO_TAIL_BYTES))
-    return not any(file.read())
+    start = max(0, end - _ZERO_TAIL_BYTES)
+    file.seek(start)
+    tail = file.read(end - start)
+    return bool(tail) and not any(tail)
+
+
+def _content_end(file: IO[bytes], head: bytes) -> int:
+    """Where a WebP, AVIF or HEIF ends by what it says itself; padding may follow."""
+    if head.startswith(b"RIFF"):
+        return 8 + int(struct.unpack_from("<I", head, 4)[0])
+    return max((start + length for _, start, length in _boxes(file)), default=0)
+
+
+def _boxes(file: IO[bytes]) -> Iterator[tuple[bytes, int, int]]:
+    """Type, offset and length of the top-level boxes (ISO/IEC 14496-12, 4.2)."""
+    size = file.seek(0, os.SEEK_END)
+    position = 0
+    while position + 8 <= size:
+        file.seek(position)
+        length, kind, long_length = struct.unpack(">I4sQ", file.read(16).ljust(16, b"\0"))
+        if kind == bytes(4):  # padding
+            return
+        if length == 1:
+            length = long_length
+        elif length == 0:  # to the end of the file
+            length = size - position
+        yield kind, position, length
+        position += max(length, 8)
 
 
 def _check_pixels(
@@ -263,27 +298,17 @@ def _check_pixels(
         )
 
 
-def _coded_sizes(file: IO[bytes]) -> list[tuple[int, int]]:
+def _coded_sizes(file: IO[bytes]) -> Iterator[tuple[int, int]]:
     """Sizes in a HEIF's ``ispe`` properties (ISO/IEC 23008-12, 6.5.3), all in its ``meta`` box.
 
     libheif decodes nothing larger than they say.
     """
-    position = 0
-    while True:
-        file.seek(position)
-        header = file.read(8)
-        if len(header) < 8:
-            return []
-        (length,) = struct.unpack(">I", header[:4])
-        if header[4:] == b"meta":
+    for kind, start, length in _boxes(file):
+        if kind == b"meta":
+            file.seek(start)
             meta = file.read(length)
-            return [
-                struct.unpack_from(">II", meta, found.end())
-                for found in re.finditer(rb"ispe\0\0\0\0(?=.{8})", meta, re.DOTALL)
-            ]
-        if length < 8:  # to the end of the file, or a 64-bit length: no header comes so late
-            return []
-        position += length
+            for found in re.finditer(rb"ispe\0\0\0\0(?=.{8})", meta, re.DOTALL):
+                yield struct.unpack_from(">II", meta, found.end())
 
 
 def _raise_pillow_limit(max_pixels: int) -> None:
@@ -309,7 +334,9 @@ _quieten_pillow()
 
 # --- Foreign exceptions ---
 
-_CUT_SHORT = re.compile(r"truncat|unexpected end|end of file|out of data|could not create decoder")
+_CUT_SHORT = re.compile(
+    r"truncat|unexpected end|end of file|out of data|could not create decoder", re.IGNORECASE
+)
 
 
 def _explained(error: Exception, path: str | os.PathLike[str], file: IO[bytes]) -> DecodeError:
@@ -326,13 +353,16 @@ def _reason(error: Exception, file: IO[bytes]) -> str:
     if isinstance(error, Image.DecompressionBombError):
         size = re.search(r"\d+", str(error))
         return f"it has {int(size[0]):,} pixels, far too many" if size else "it is far too large"
-    with contextlib.suppress(OSError):
-        file.seek(0)
-        head = file.read(HEAD_BYTES)
-        if is_text(head):
-            return f"photoramd cannot read it: {describe(head)}"
-        text = str(error)
-        ended = isinstance(error, (EOFError, IndexError, struct.error))
-        kind = "truncated" if ended or _CUT_SHORT.search(text.lower()) else "damaged or unsupported"
-        return f"{kind} {recognise(head)}" + (f": {text}" if text else "")
-    return f"it cannot be decoded: {error}"
+    file.seek(0)
+    head = file.read(HEAD_BYTES)
+    if is_text(head):
+        return f"photoramd cannot read it: {describe(head)}"
+    if _is_cut_short(error):
+        return f"truncated {recognise(head)}"
+    return f"damaged, truncated or unsupported {recognise(head)}: {str(error).strip()}"
+
+
+def _is_cut_short(error: BaseException) -> bool:
+    if isinstance(error, (EOFError, IndexError, struct.error)) or _CUT_SHORT.search(str(error)):
+        return True
+    return error.__cause__ is not None and _is_cut_short(error.__cause__)
