@@ -48,11 +48,11 @@ def _options(path: Path, is_own: bool) -> str:
 
     In WAL mode SQLite needs the files ``-wal`` and ``-shm``. Their writer removes them when
     it ends, and the next process to open the database creates them, a reader too: under a
-    reader's name they would lock the daemon out. So other users than the owner, and an owner
-    who cannot create files there, only use what is there: the shared memory read-only, and without ``-wal`` the file alone, which
-    is complete then. No lock holds off a writer that starts in the meantime; an answer may
-    mix old and new rows if one starts and checkpoints within the same moment. Nothing can
-    be damaged by that.
+    reader's name they would lock the daemon out. So other users than the owner, and an
+    owner who cannot create files there, only use what is there: the shared memory
+    read-only, and without ``-wal`` the file alone, which is complete then. No lock holds
+    off a writer that starts in the meantime; an answer may mix old and new rows if one
+    starts and checkpoints within the same moment. Nothing can be damaged by that.
     """
     if is_own:
         return "mode=ro"
