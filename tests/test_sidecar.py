@@ -281,6 +281,23 @@ def test_a_sidecar_is_read_with_its_fingerprint(tmp_path: Path) -> None:
     assert fingerprint == replace.Fingerprint.of(path.lstat())
 
 
+def test_a_sidecar_that_is_written_while_it_is_read_is_read_again_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = saved(tmp_path, LIGHTROOM.encode())
+    read = os.read
+
+    def read_and_write(fd: int, length: int) -> bytes:
+        monkeypatch.undo()
+        data = read(fd, length)
+        path.write_bytes(DARKTABLE.encode())
+        return data
+
+    monkeypatch.setattr(os, "read", read_and_write)
+    with pytest.raises(ChangedError):
+        sidecar.load(path)
+
+
 def test_a_sidecar_that_is_gone_or_a_pipe_does_not_hang(tmp_path: Path) -> None:
     with pytest.raises(ChangedError):
         sidecar.load(tmp_path / "IMG.xmp")
@@ -430,6 +447,7 @@ def test_nothing_but_the_keywords_changes(name: str, encoding: str) -> None:
     head = next(n for n in range(len(added)) if added[: n + 1] != data[: n + 1])
     assert added.endswith(data[head:])
     assert canonical(added, codec, new) == canonical(data, codec)
+    assert encoding != "crlf" or added.count(b"\n") == added.count(b"\r\n")
     assert remove_subjects(added, new) == data
     marked = add_subjects(data, new, mark=MARK)
     assert remove_subjects(marked, new, mark=()) == data
@@ -639,6 +657,19 @@ def test_a_mark_that_is_not_understood_is_passed_over() -> None:
     data = add_subjects(None, ["dog"], mark=MARK)
     assert data is not None
     assert len(marks(data.replace(b">0.914<", b">much<"))) == 1
+
+
+def test_a_doubled_mark_becomes_one() -> None:
+    data = add_subjects(None, ["dog"], mark=MARK)
+    assert data is not None
+    start, end = (
+        data.index(b"<photoramd:autoTags>"),
+        data.index(b"  </rdf:Description>\n </rdf:RDF>"),
+    )
+    doubled = data[:end] + data[start:end] + data[end:]
+    assert marks(doubled) == MARK + MARK
+    assert marks(sidecar.replace_mark(doubled, MARK)) == MARK
+    assert marks(sidecar.replace_mark(doubled, ())) == ()
 
 
 # Whatever the keywords
