@@ -4,7 +4,10 @@
         [--draft 24] [--precision float32 bfloat16] [--json]
 
 - ImageNet (header ``file,imagenet_class_index``): accuracy of the classes, and of keywords. A
-  keyword is right if it stands for the photo's class, alone or among others.
+  keyword is right if it stands for the photo's class, alone or among others. Many of these
+  photos show more than one thing, or were labelled wrongly, so keywords are also judged by
+  the reassessed labels of "Are we done with ImageNet?" (arXiv 2006.07159, part of timm),
+  for files that have their original names, ``ILSVRC2012_val_00000001.JPEG``.
 - COCO (header ``file,objects``, objects separated by ``|``): a keyword is right if it names an
   object in the photo, something above it (animal for a dog) or something below it (beagle).
   Objects that the tagger has no word for (giraffe) have only words above. What is in a photo
@@ -20,10 +23,12 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import mean
 
@@ -34,14 +39,14 @@ from PIL import Image
 from benchmarks.photos import camera_photos
 from photoramd.decoder import decode
 from photoramd.keywords import Rules, kept, select
-from photoramd.taggers import Scores, load
-from photoramd.taggers.imagenet import ImagenetTagger, read_table
+from photoramd.taggers import Scores, Tagger, load
+from photoramd.taggers.imagenet import read_table
 
 MAX_PIXELS = 120_000_000
 FULL_SIDE = 1 << 20
 DRAFT_SIDES = (768, 512, 448, 384, 320, 256)
 
-Is_right = Callable[[str], bool]
+IsRight = Callable[[str], bool]
 
 # COCO's objects and the keywords that mean them.
 SAME = {
@@ -69,7 +74,7 @@ SAME = {
 # COCO's objects that no keyword means, and the keywords above them.
 ABOVE = {
     "giraffe": ["animal"], "sandwich": ["food"], "carrot": ["vegetable", "food"],
-    "donut": ["dessert", "food"], "cake": ["dessert", "food"], "frisbee": ["toy"],
+    "donut": ["dessert", "food"], "cake": ["dessert", "food"], "frisbee": ["toy", "sports equipment"],
     "kite": ["toy"], "snowboard": ["sports equipment"], "baseball bat": ["sports equipment"],
     "baseball glove": ["sports equipment"], "skateboard": ["sports equipment"],
     "surfboard": ["sports equipment"], "fire hydrant": [], "suitcase": ["bag"],
@@ -107,7 +112,7 @@ class KeywordQuality:
     with_any: int = 0
     wrong: Counter[str] = field(default_factory=Counter)
 
-    def add(self, keywords: Collection[str], is_right: Is_right) -> None:
+    def add(self, keywords: Collection[str], is_right: IsRight) -> None:
         """Count one photo."""
         right = [keyword for keyword in keywords if is_right(keyword)]
         self.photos += 1
@@ -133,15 +138,16 @@ class Meanings:
     def __init__(self) -> None:
         self.classes = {entry.keyword: frozenset(entry.classes) for entry in read_table()}
 
-    def of_class(self, index: int) -> Is_right:
-        """Whether a keyword stands for a class."""
-        return lambda keyword: index in self.classes[keyword]
+    def of_classes(self, indices: Iterable[int]) -> IsRight:
+        """Whether a keyword stands for one of some classes."""
+        known = frozenset(indices)
+        return lambda keyword: not known.isdisjoint(self.classes[keyword])
 
-    def of_objects(self, objects: Iterable[str]) -> Is_right:
+    def of_objects(self, objects: Iterable[str]) -> IsRight:
         """Whether a keyword is right for a photo with these objects of COCO's."""
         own: list[frozenset[int]] = []
         words: set[str] = set()
-        for name in objects:
+        for name in filter(None, objects):
             own += [self.classes[keyword] for keyword in SAME.get(name, [])]
             if name not in SAME:
                 words.update(ABOVE[name])
@@ -160,7 +166,7 @@ def read_labels(labels: Path) -> list[tuple[str, str]]:
         return [(row[0], row[1]) for row in list(csv.reader(file))[1:]]
 
 
-def scores_of(tagger: ImagenetTagger, paths: Iterable[Path], side: int = FULL_SIDE) -> Scores:
+def scores_of(tagger: Tagger, paths: Iterable[Path], side: int = FULL_SIDE) -> Scores:
     """Scores of files, float32, shape (files, labels)."""
     rows = []
     for path in paths:
@@ -169,45 +175,49 @@ def scores_of(tagger: ImagenetTagger, paths: Iterable[Path], side: int = FULL_SI
     return np.concatenate(rows)
 
 
-def keywords_of(tagger: ImagenetTagger, row: npt.NDArray[np.float32]) -> list[str]:
+def keywords_of(tagger: Tagger, row: npt.NDArray[np.float32]) -> list[str]:
     """The calibrated keywords of one photo."""
     stored = kept(tagger.vocabulary, row)
     return [tag.name for tag in select(tagger.vocabulary, stored, Rules())]
 
 
-def measure_imagenet(
-    tagger: ImagenetTagger, truth: Sequence[int], scores: Scores
-) -> tuple[dict[str, float], Counter[str]]:
-    """Accuracy and keyword quality on photos of one known class each."""
-    meanings, quality = Meanings(), KeywordQuality()
-    leaves = [entry for entry in read_table() if not entry.is_kind]
-    absorbed = set(range(1000)) - {c for entry in leaves for c in entry.classes}
-    hits = Counter({1: 0, 5: 0})
-    counted = 0
+def accuracy(truth: Sequence[int], scores: Scores) -> dict[str, float]:
+    """Accuracy of the leaves, on photos whose class has one."""
+    leaves = [frozenset(entry.classes) for entry in read_table() if not entry.is_kind]
+    with_leaf = frozenset[int]().union(*leaves)
+    ranks = []
     for index, row in zip(truth, scores, strict=True):
-        quality.add(keywords_of(tagger, row), meanings.of_class(index))
-        if index in absorbed:
-            continue
-        counted += 1
-        order = np.argsort(-row[: len(leaves)], kind="stable")
-        ranks = [r for r, column in enumerate(order[:5]) if index in leaves[column].classes]
-        for limit in hits:
-            hits[limit] += bool(ranks) and ranks[0] < limit
-    figures = {f"top-{limit} accuracy": hits[limit] / counted for limit in hits}
-    return figures | quality.figures(), quality.wrong
+        if index in with_leaf:
+            order = np.argsort(-row[: len(leaves)], kind="stable").tolist()
+            ranks.append(next(r for r, column in enumerate(order) if index in leaves[column]))
+    return {f"top-{limit} accuracy": mean(rank < limit for rank in ranks) for limit in (1, 5)}
 
 
-def measure_coco(
-    tagger: ImagenetTagger, truth: Sequence[Sequence[str]], scores: Scores
-) -> tuple[dict[str, float], Counter[str]]:
-    """Keyword quality on photos of everyday scenes."""
-    meanings, quality = Meanings(), KeywordQuality()
-    for objects, row in zip(truth, scores, strict=True):
-        quality.add(keywords_of(tagger, row), meanings.of_objects(objects))
-    return quality.figures(), quality.wrong
+def keyword_quality(tagger: Tagger, truth: Iterable[IsRight], scores: Scores) -> KeywordQuality:
+    """Quality of the keywords, photo by photo."""
+    quality = KeywordQuality()
+    for is_right, row in zip(truth, scores, strict=True):
+        quality.add(keywords_of(tagger, row), is_right)
+    return quality
 
 
-def compare(tagger: ImagenetTagger, one: Scores, other: Scores) -> dict[str, float]:
+def reassessed(rows: Iterable[tuple[str, str]]) -> list[set[int]] | None:
+    """Each photo's class and those of its reassessed labels; None for other photos."""
+    spec = find_spec("timm")
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    info = Path(spec.submodule_search_locations[0]) / "data/_info/imagenet_real_labels.json"
+    labels = json.loads(info.read_text())
+    result = []
+    for file, index in rows:
+        match = re.fullmatch(r"ILSVRC2012_val_(\d{8})\.JPEG", file)
+        if match is None:
+            return None
+        result.append({int(index), *labels[int(match[1]) - 1]})
+    return result
+
+
+def compare(tagger: Tagger, one: Scores, other: Scores) -> dict[str, float]:
     """How far two sets of scores of the same photos lie apart."""
     difference = np.abs(one - other)
     pairs = [
@@ -223,7 +233,7 @@ def compare(tagger: ImagenetTagger, one: Scores, other: Scores) -> dict[str, flo
     }
 
 
-def measure_draft(tagger: ImagenetTagger, count: int) -> dict[str, dict[str, float]]:
+def measure_draft(tagger: Tagger, count: int) -> dict[str, dict[str, float]]:
     """Scores of reduced JPEGs against those of the same decoded in full."""
     results = {}
     with tempfile.TemporaryDirectory() as directory:
@@ -268,9 +278,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     results: dict[str, dict[str, float]] = {}
     wrong: dict[str, Counter[str]] = {}
     first: dict[str, Scores] = {}
+    meanings = Meanings()
+
+    def judge(title: str, truth: Iterable[IsRight], scores: Scores) -> None:
+        quality = keyword_quality(tagger, truth, scores)
+        results[title] = {**results.get(title, {}), **quality.figures()}
+        wrong[title] = quality.wrong
+
     for precision in arguments.precision:
         tagger = load("embedded", threads=1, precision=precision)
-        assert isinstance(tagger, ImagenetTagger)
         for name in ("imagenet", "coco"):
             if not (place := getattr(arguments, name)):
                 continue
@@ -279,11 +295,14 @@ def main(argv: Sequence[str] | None = None) -> None:
             scores = scores_of(tagger, [photos / file for file, _ in rows])
             title = f"{name}, {precision}, {len(rows)} photos"
             if name == "imagenet":
-                result = measure_imagenet(tagger, [int(v) for _, v in rows], scores)
+                results[title] = accuracy([int(index) for _, index in rows], scores)
+                judge(title, [meanings.of_classes([int(index)]) for _, index in rows], scores)
+                if several := reassessed(rows):
+                    judge(f"{title}, reassessed", map(meanings.of_classes, several), scores)
             else:
-                truth = [[o for o in v.split("|") if o] for _, v in rows]
-                result = measure_coco(tagger, truth, scores)
-            results[title], wrong[title] = result
+                judge(title, [meanings.of_objects(v.split("|")) for _, v in rows], scores)
+            stored = [len(kept(tagger.vocabulary, row)) for row in scores]
+            results[title]["scores kept per photo"] = mean(stored)
             if name in first:
                 against = f"{name}, {precision} against {arguments.precision[0]}"
                 results[against] = compare(tagger, first[name], scores)

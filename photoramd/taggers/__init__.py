@@ -57,13 +57,13 @@ class Tagger(Protocol):
         """
 
 
-def load(name: str, *, threads: int | None = None, precision: str = "float32") -> Tagger:
+def load(name: str, *, threads: int | None = None, precision: str = "auto") -> Tagger:
     """Load a model by its name in the configuration; takes seconds.
 
     Args:
         name: Such as ``embedded``.
         threads: Of the model's library, for the whole process; None leaves its setting.
-        precision: Of weights and activations, such as ``float32``.
+        precision: Of weights and activations, such as ``float32``; ``auto`` leaves it to the model.
 
     Raises:
         IntegrityError: The weights are not the pinned bytes.
@@ -73,7 +73,7 @@ def load(name: str, *, threads: int | None = None, precision: str = "float32") -
     if model is EMBEDDED:
         try:
             from photoramd.taggers.imagenet import ImagenetTagger
-        except ImportError as error:
+        except (ImportError, OSError) as error:
             raise ModelError(
                 f"the model {name} needs torch: {error}",
                 remedy="install torch into the same environment: pip install torch",

@@ -29,8 +29,8 @@ from photoramd.taggers.folded import FoldedNetwork
 _TABLE = "imagenet_keywords.tsv"
 
 _LEAF_THRESHOLD = 0.40
-_KIND_THRESHOLD = 0.30
-_KIND_THRESHOLD_BY_SHARE = 0.50
+_KIND_THRESHOLD = 0.40
+_KIND_THRESHOLD_BY_SHARE = 0.25
 """A kind's threshold grows with its share of the classes: the probability of a photo that
 shows none of them spreads over all classes, and 40 % of them are animals."""
 
@@ -45,7 +45,8 @@ _DECODE_SIDE = 448
 """Twice the input, so that the decoder's coarse shrinking leaves no trace: see
 benchmarks/quality.py."""
 
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+_DTYPES = {"auto": torch.float32, "float32": torch.float32, "bfloat16": torch.bfloat16}
+"""float32 unless asked for otherwise: quick enough, and the same scores on every machine."""
 
 _INFERENCE_VERSION = 1
 """To be raised with any change of the network or of `ImagenetTagger.pixels`."""
@@ -90,14 +91,14 @@ class ImagenetTagger:
             self._members[list(entry.classes), column] = 1
 
     @classmethod
-    def load(cls, *, threads: int | None = None, precision: str = "float32") -> ImagenetTagger:
+    def load(cls, *, threads: int | None = None, precision: str = "auto") -> ImagenetTagger:
         """Verify and load the weights.
 
         Args:
             threads: Of torch, for the whole process; None leaves torch's setting. One is
                 best beside decoding threads: two that wait for each other on a busy machine
                 take many times as long.
-            precision: ``float32`` or ``bfloat16``.
+            precision: ``float32`` (also ``auto``) or ``bfloat16``.
 
         Raises:
             IntegrityError: The weights are not the pinned bytes.
@@ -116,8 +117,8 @@ class ImagenetTagger:
             network.load_state_dict(load_state_dict(data))
         except RuntimeError as error:
             raise ModelError(f"the weights do not fit the network: {error}") from error
-        folded = FoldedNetwork(network.eval(), _DTYPES[precision])
-        return cls(folded, read_table(), embedded_revision(precision))
+        dtype = _DTYPES[precision]
+        return cls(FoldedNetwork(network.eval(), dtype), read_table(), embedded_revision(dtype))
 
     def pixels(self, image: Image.Image) -> Pixels:
         """The central square, uint8 RGB, shape (224, 224, 3)."""
@@ -170,10 +171,10 @@ def vocabulary_of(table: Sequence[Entry]) -> Vocabulary:
     )
 
 
-def embedded_revision(precision: str) -> str:
+def embedded_revision(dtype: torch.dtype) -> str:
     """Of weights, table, code and precision: 12 hexadecimal digits."""
     digest = hashlib.sha256()
-    code = f"{_INFERENCE_VERSION} {precision}".encode()
+    code = f"{_INFERENCE_VERSION} {dtype}".encode()
     for part in (EMBEDDED.weights.sha256.encode(), _table_bytes(), code):
         digest.update(hashlib.sha256(part).digest())
     return digest.hexdigest()[:12]
