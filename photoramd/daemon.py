@@ -14,14 +14,16 @@ import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from photoramd.errors import PhotoramdError, printable
 from photoramd.filters import RAW_SUFFIXES, SIDECAR_SUFFIX, suffix
 from photoramd.intake import Intake
 from photoramd.photo import Photo
 from photoramd.pipeline import Outcome, Pipeline
+from photoramd.replace import remove_temporary
 from photoramd.roots import Health, HealthBook, Root
 from photoramd.scanner import Scan
 from photoramd.store import Store
@@ -31,6 +33,9 @@ log = logging.getLogger(__name__)
 
 HEALTH_SECONDS = 60.0
 """How often the roots themselves are looked at."""
+
+LEFTOVER_SECONDS = 60.0
+"""How old a temporary must be to be a leftover; writing takes milliseconds."""
 
 DIRECTORIES_PER_STEP = 16
 """How far a scan goes before events and finished photos get their turn."""
@@ -50,10 +55,9 @@ class Wakeup:
 
     def wake(self) -> None:
         """End the present or the next wait."""
-        try:
+        # Full: it will wake up anyway; closed: nobody waits.
+        with suppress(OSError):
             os.write(self._write, b"\0")
-        except OSError:
-            pass  # full: it will wake up anyway; closed: nobody waits
 
     def wait(self, seconds: float | None) -> None:
         """Sleep until woken, at most so long; None: without limit."""
@@ -138,7 +142,7 @@ class Daemon:
             self._scan_all(time.monotonic())
             log.info("Watching %s", ", ".join(printable(root.path) for root in self._roots))
             while not self._stopped:
-                self._turn(on_outcomes)
+                self._turn(on_outcomes, once=False)
             log.info("Stopped")
 
     def scan_once(
@@ -151,8 +155,8 @@ class Daemon:
         """Scan these directories and tag what is new or due; returns False if interrupted."""
         with self._signals() if handle_signals else nullcontext():
             self._requested.extend(tops)
-            while not self._stopped and not self._is_done(time.monotonic()):
-                self._turn(on_outcomes)
+            while not self._stopped and not self._turn(on_outcomes, once=True):
+                pass
         return not self._stopped
 
     def step(self, now: float, wall: float) -> list[Outcome]:
@@ -187,12 +191,17 @@ class Daemon:
     def _signals(self) -> AbstractContextManager[None]:
         return self._wakeup.on_signals(lambda _: self.stop())
 
-    def _turn(self, on_outcomes: Callable[[Sequence[Outcome]], None]) -> None:
+    def _turn(self, on_outcomes: Callable[[Sequence[Outcome]], None], *, once: bool) -> bool:
+        """A step, and the wait for the next one; returns whether a one-shot run is done."""
         now, wall = time.monotonic(), time.time()
         outcomes = self.step(now, wall)
         on_outcomes(outcomes)
-        if not outcomes:
-            self._wakeup.wait(self._idle_seconds(now, wall))
+        if outcomes:
+            return False
+        if once and self._is_done(now, wall):
+            return True
+        self._wakeup.wait(self._idle_seconds(now, wall))
+        return False
 
     def _idle_seconds(self, now: float, wall: float) -> float:
         """How long nothing will happen by itself."""
@@ -207,11 +216,11 @@ class Daemon:
             return 0
         return max(0.0, min(moments))
 
-    def _is_done(self, now: float) -> bool:
+    def _is_done(self, now: float, wall: float) -> bool:
         if self.is_scanning or self._intake.deadline(now) is not None:
             return False
         due = self._store.next_due()
-        return due is None or due > time.time()
+        return due is None or due > wall
 
     def _read_news(self, news: News, now: float) -> None:
         if news.lost:
@@ -252,10 +261,9 @@ class Daemon:
         for _ in range(DIRECTORIES_PER_STEP):
             if not self._intake.has_room:
                 return
-            if self._walk is None and not self._begin_scan(wall):
+            self._walk = walk = self._walk or self._begin_scan(wall)
+            if walk is None:
                 return
-            walk = self._walk
-            assert walk is not None
             photos = next(walk.steps, None)
             if photos is None:
                 self._end_scan(walk, wall)
@@ -263,7 +271,7 @@ class Daemon:
             else:
                 self._intake.offer(photos, now)
 
-    def _begin_scan(self, wall: float) -> bool:
+    def _begin_scan(self, wall: float) -> _Walk | None:
         while self._requested:
             top = self._requested.popleft()
             root = self._root_of(top)
@@ -271,12 +279,10 @@ class Daemon:
                 continue
             health = root.check()
             self._health.record(root.path, health, wall)
-            if health.state == "offline":
-                continue
-            scan = Scan(top, root.filter, self._store)
-            self._walk = _Walk(root, scan, iter(scan), top == root.path)
-            return True
-        return False
+            if health.state != "offline":
+                scan = Scan(top, root.filter, self._store)
+                return _Walk(root, scan, iter(scan), top == root.path)
+        return None
 
     def _end_scan(self, walk: _Walk, wall: float) -> None:
         """Draw the conclusions of a whole scan; deletions come last and only if all is well."""
@@ -296,8 +302,17 @@ class Daemon:
         if health.state != "offline":
             if scan.absent:
                 self._store.missed(scan.absent)
+            for temporary in scan.leftovers:
+                _sweep(temporary, wall)
             self._health.scanned(root.path, wall)
             log.debug("%s: scanned, %d photos", printable(root.path), scan.present)
+
+
+def _sweep(temporary: Path, wall: float) -> None:
+    """Remove a temporary that a killed process left; a fresh one may be in use."""
+    with suppress(OSError, PhotoramdError):
+        if wall - temporary.lstat().st_ctime > LEFTOVER_SECONDS and remove_temporary(temporary):
+            log.info("Removed %s, left by an interrupted write", printable(temporary))
 
 
 def _unreadable(scan: Scan) -> PhotoramdError | None:

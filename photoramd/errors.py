@@ -14,6 +14,7 @@ turns them into text and a process exit.
     ├── DecodeError            4   one photo cannot be decoded
     ├── ChangedError           4   a file changed while it was being read or replaced
     ├── SidecarError           4   one sidecar cannot be read or must not be written
+    ├── WriteError             4   the system does not let us write a file
     └── StoreError             4   the database
         └── LockedError        4   another process owns the database
 """
@@ -21,7 +22,10 @@ turns them into text and a process exit.
 from __future__ import annotations
 
 import os
+from errno import EDQUOT, EIO, ENOSPC, EROFS
 from typing import ClassVar
+
+_FILE_SYSTEM = frozenset({ENOSPC, EDQUOT, EROFS, EIO})
 
 
 class PhotoramdError(Exception):
@@ -91,6 +95,30 @@ class SidecarError(PhotoramdError):
     """One sidecar cannot be read, or must not be written."""
 
 
+class WriteError(PhotoramdError):
+    """A file could not be written; the one that was there is intact.
+
+    Attributes:
+        errno: What the system said.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        errno: int,
+        *,
+        path: str | os.PathLike[str] | None = None,
+        remedy: str | None = None,
+    ) -> None:
+        super().__init__(message, path=path, remedy=remedy)
+        self.errno = errno
+
+    @property
+    def concerns_file_system(self) -> bool:
+        """Whether other files there will fail too, until somebody acts."""
+        return self.errno in _FILE_SYSTEM
+
+
 class StoreError(PhotoramdError):
     """The database cannot be used."""
 
@@ -100,5 +128,5 @@ class LockedError(StoreError):
 
 
 def printable(path: str | os.PathLike[str]) -> str:
-    """A path as text that any terminal or log can take: undecodable bytes as ``\\xNN``."""
+    r"""A path as text that any terminal or log can take: undecodable bytes as ``\xNN``."""
     return os.fsencode(path).decode("utf-8", "backslashreplace").replace("\n", "\\n")

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from photoramd.database import Database, columns, fingerprint_of
+from photoramd.database import Database, columns, fingerprint_of, path_of
 from photoramd.photo import Fingerprint
 from photoramd.store import RETRY_SECONDS, Job
 
@@ -25,6 +25,7 @@ class Write:
     """
 
     photo_id: int
+    photo: Path
     target: Path
     temporary: Path
     after: Fingerprint
@@ -74,17 +75,19 @@ class Ledger:
     def interrupted(self) -> list[Write]:
         """Replacements that were begun and not finished: a process died between the two."""
         rows = self._database.rows(
-            """SELECT photo_id, target, temporary, size, mtime_ns, device, inode, additions
-               FROM writes""",
-            (),
+            """SELECT w.photo_id, d.path, p.name, w.target, w.temporary,
+                      w.size, w.mtime_ns, w.device, w.inode, w.additions
+               FROM writes w JOIN photos p ON p.id = w.photo_id
+               JOIN directories d ON d.id = p.directory_id"""
         )
         return [
             Write(
                 row[0],
-                Path(os.fsdecode(row[1])),
-                Path(os.fsdecode(row[2])),
-                fingerprint_of(row[3:7]),
-                tuple(json.loads(row[7])),
+                path_of(row[1], row[2]),
+                Path(os.fsdecode(row[3])),
+                Path(os.fsdecode(row[4])),
+                fingerprint_of(row[5:9]),
+                tuple(json.loads(row[9])),
             )
             for row in rows
         ]

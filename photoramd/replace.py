@@ -25,35 +25,13 @@ from pathlib import Path
 from typing import cast
 
 from photoramd import attributes
-from photoramd.errors import ChangedError, PhotoramdError, SidecarError
+from photoramd.errors import ChangedError, SidecarError, WriteError
 from photoramd.filters import TEMPORARY_PREFIX
 from photoramd.photo import Fingerprint
 
 _SUFFIX = ".tmp"
 _NOREPLACE, _EXCHANGE = 1, 2
 _UNSUPPORTED = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
-_PAUSING = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
-)
-
-
-class WriteError(PhotoramdError):
-    """A file could not be written; the one that was there is intact.
-
-    Attributes:
-        errno: What the system said.
-    """
-
-    def __init__(self, error: OSError, path: Path) -> None:
-        super().__init__(
-            f"cannot be written ({error.strerror})", path=path, remedy=_remedy(error.errno)
-        )
-        self.errno = error.errno or errno.EIO
-
-    @property
-    def concerns_file_system(self) -> bool:
-        """Whether other files there will probably fail too, until somebody acts."""
-        return self.errno in _PAUSING
 
 
 @dataclass(frozen=True, slots=True)
@@ -415,17 +393,13 @@ def _translated(target: Path) -> Iterator[None]:
                 path=target,
                 remedy="give the photo a shorter name",
             ) from error
-        raise WriteError(error, target) from error
+        raise _failure(error, target) from error
 
 
 def _changed(target: Path) -> ChangedError:
     return ChangedError(
         "another program changed it meanwhile", path=target, remedy="nothing; it is tried again"
     )
-
-
-def _remedy(code: int | None) -> str:
-    return _REMEDIES.get(code or 0, "see what the system log says of that disk")
 
 
 _REMEDIES = {
@@ -435,3 +409,9 @@ _REMEDIES = {
     errno.EACCES: "let the user that photoramd runs as write to that directory",
     errno.EPERM: "see whether the file or directory is immutable (lsattr)",
 }
+
+
+def _failure(error: OSError, path: Path) -> WriteError:
+    code = error.errno or errno.EIO
+    remedy = _REMEDIES.get(code, "see what the system log says of that disk")
+    return WriteError(f"cannot be written ({error.strerror})", code, path=path, remedy=remedy)

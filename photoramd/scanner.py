@@ -12,20 +12,10 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
+from photoramd.filters import TEMPORARY_PREFIX, Filter
 from photoramd.photo import Fingerprint, Photo
 from photoramd.store import Known, Store
-
-
-class PathFilter(Protocol):
-    """Which names count; see `photoramd.filters`."""
-
-    def wants(self, path: str) -> bool:
-        """Whether this is a photo to tag."""
-
-    def enters(self, path: str) -> bool:
-        """Whether this directory is to be walked."""
 
 
 @dataclass(slots=True)
@@ -38,14 +28,16 @@ class Scan:
         absent: Row ids of photos that were expected and not there. They mean something
             only after the walk, and only if the root was healthy all the time.
         unreadable: Directories that could not be read, with the reason.
+        leftovers: Temporary files of photoramd's own.
     """
 
     top: str
-    filter: PathFilter
+    filter: Filter
     store: Store
     present: int = 0
     absent: list[int] = field(default_factory=list)
     unreadable: dict[str, str] = field(default_factory=dict)
+    leftovers: list[Path] = field(default_factory=list)
 
     def __iter__(self) -> Iterator[list[Photo]]:
         """Yield, for every directory, the photos that are new or changed."""
@@ -77,6 +69,8 @@ class Scan:
                         below.append(entry.path)
                 elif self.filter.wants(entry.path):
                     found[entry.name] = entry
+                elif entry.name.startswith(TEMPORARY_PREFIX):
+                    self.leftovers.append(Path(entry.path))
         return found, sorted(below, reverse=True)
 
     def _compare(self, found: dict[str, os.DirEntry[str]], known: dict[str, Known]) -> list[Photo]:

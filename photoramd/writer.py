@@ -9,17 +9,18 @@ commit records that they did. A process that dies in between is cleared up after
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from photoramd import embedded, replace, sidecar
-from photoramd.errors import ChangedError, PhotoramdError, StoreError, printable
+from photoramd.errors import ChangedError, PhotoramdError, StoreError, WriteError, printable
 from photoramd.keywords import fold
 from photoramd.ledger import Ledger, Write
 from photoramd.photo import Fingerprint, Tag
-from photoramd.replace import Prepared, WriteError
+from photoramd.replace import Prepared
 from photoramd.store import Job
 from photoramd.xmp_keywords import Mark, add_subjects, subjects
 
@@ -27,7 +28,7 @@ log = logging.getLogger(__name__)
 
 FIELD = "dc:subject"
 
-PAUSE_SECONDS = 60.0
+REST_SECONDS = 60.0
 """How long a file system is left alone after it refused a write for a reason of its own."""
 
 CHANGED_SECONDS = 5.0
@@ -75,8 +76,9 @@ class Writer:
         self._ledger = ledger
         self._mode = mode
         self._origin = origin
-        # Device number to when it may be tried again, and why it rests.
-        self._paused: dict[int, tuple[float, PhotoramdError]] = {}
+        # By device number: until when it rests, and why.
+        self._resting: dict[int, tuple[float, PhotoramdError]] = {}
+        self._unsettled: dict[int, Write] = {}
 
     def write(
         self, batch: Sequence[tuple[Job, Sequence[Tag]]], now: float
@@ -139,26 +141,42 @@ class Writer:
         return outcomes
 
     def recover(self, now: float) -> None:
-        """Clear up after a process that died while it wrote."""
+        """Clear up after a process that died while it wrote.
+
+        What cannot be cleared up now, because the directory is not there, say, is cleared
+        up before the photo is next written.
+        """
         for write in self._ledger.interrupted():
+            self._unsettled[write.photo_id] = write
+        for write in list(self._unsettled.values()):
             try:
-                completed = replace.settle(write.target, write.temporary, write.after)
+                self._settle(write, now)
             except PhotoramdError as error:
                 log.warning("An interrupted write cannot be cleared up now: %s", error)
-                continue
-            log.info("%s: its writing was interrupted", printable(write.target))
-            if completed:
-                additions = _still_there(write)
-                self._ledger.finish([(write.photo_id, write.target, additions)], FIELD, now)
-            else:
-                self._ledger.abandon(write.photo_id)
+
+    def _settle(self, write: Write, now: float) -> None:
+        """Find out whether an interrupted write happened, and record it if it did."""
+        if not os.path.lexists(write.target) and not os.path.lexists(write.temporary):
+            # A directory that is not mounted looks like this, and nothing follows from it.
+            if not os.path.lexists(write.photo):
+                raise ChangedError("its directory is not there", path=write.target)
+            self._ledger.abandon(write.photo_id)
+        elif replace.settle(write.target, write.temporary, write.after):
+            done = (write.photo_id, write.target, _still_there(write))
+            self._ledger.finish([done], FIELD, now)
+        else:
+            self._ledger.abandon(write.photo_id)
+        log.info("%s: cleared up after an interrupted write", printable(write.target))
+        del self._unsettled[write.photo_id]
 
     def _plan(self, job: Job, tags: Sequence[Tag], now: float) -> Plan:
         if self._mode(job.photo.path) == "none":
             return Plan()
-        until, cause = self._paused.get(job.photo.fingerprint.device, (0.0, None))
-        if cause is not None and now < until:
+        cause = self._rest(job.photo.fingerprint.device, now)
+        if cause is not None:
             raise cause
+        if job.id in self._unsettled:
+            self._settle(self._unsettled[job.id], now)
         added = self._ledger.added(job.id, FIELD)
         rejected = self._ledger.rejected(job.id, FIELD)
         plan = plan_sidecar(job.photo.path, tags, self._origin, now, added, rejected)
@@ -166,14 +184,25 @@ class Writer:
             self._ledger.reject(job.id, FIELD, plan.rejected, now)
         return plan
 
+    def _rest(self, device: int, now: float) -> PhotoramdError | None:
+        """Why a file system is left alone now, if it is."""
+        until, cause = self._resting.get(device, (now, None))
+        return cause if now < until else None
+
     def _defer(self, job: Job, error: PhotoramdError, now: float) -> None:
-        """Keep the result and try again; a file system that refuses everything gets a rest."""
+        """Keep the result and try again; a file system that refuses everything gets a rest.
+
+        The photo that found out waits longer than those that were not tried, so that each
+        new try is another photo's: one bad directory must not hold up all others.
+        """
+        device = job.photo.fingerprint.device
         seconds = CHANGED_SECONDS if isinstance(error, ChangedError) else None
         if isinstance(error, WriteError) and error.concerns_file_system:
-            seconds = PAUSE_SECONDS
-            device = job.photo.fingerprint.device
-            if self._paused.get(device, (0.0, None))[0] <= now:
-                self._paused[device] = (now + seconds, error)
+            if self._rest(device, now) is error:
+                seconds = REST_SECONDS
+            else:
+                seconds = 2 * REST_SECONDS
+                self._resting[device] = (now + REST_SECONDS, error)
         self._ledger.defer(job, error.message, now, seconds=seconds)
 
 
@@ -255,7 +284,9 @@ def _prepare(plan: Plan, photo: Path) -> Prepared | None:
 
 
 def _intent(job: Job, plan: Plan, prepared: Prepared) -> Write:
-    return Write(job.id, prepared.target, prepared.temporary, prepared.after, plan.additions)
+    return Write(
+        job.id, job.photo.path, prepared.target, prepared.temporary, prepared.after, plan.additions
+    )
 
 
 def _still_there(write: Write) -> tuple[str, ...]:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from benchmarks.samples import sample_photos
+from photoramd import assembly, taggers
+from photoramd.config import Config, Debounce, Model, State, Tags, Watch
 from photoramd.database import Database
 from photoramd.photo import Fingerprint, Photo
+from photoramd.pipeline import Outcome
+from photoramd.taggers import Pixels, Scores, Tagger
 
 
 @pytest.fixture(scope="session")
@@ -50,3 +56,87 @@ def database(tmp_path: Path) -> Iterator[Database]:
 def photo_at(path: Path) -> Photo:
     """A photo as a scan would find it."""
     return Photo(path, Fingerprint.of(path.lstat()))
+
+
+class CountingTagger:
+    """The real embedded tagger, with a count of the pictures it was asked about."""
+
+    def __init__(self, tagger: Tagger) -> None:
+        self._tagger = tagger
+        self.inferred = 0
+        self.batches: list[int] = []
+        self.name = tagger.name
+        self.revision = tagger.revision
+        self.vocabulary = tagger.vocabulary
+        self.decode_side = tagger.decode_side
+
+    def pixels(self, image: Image.Image) -> Pixels:
+        return self._tagger.pixels(image)
+
+    def scores(self, batch: Sequence[Pixels]) -> Scores:
+        self.inferred += len(batch)
+        self.batches.append(len(batch))
+        return self._tagger.scores(batch)
+
+
+@pytest.fixture(scope="session")
+def embedded_tagger() -> Tagger:
+    """The real embedded tagger, loaded once."""
+    return taggers.load("embedded", threads=1)
+
+
+@pytest.fixture
+def tagger(embedded_tagger: Tagger, monkeypatch: pytest.MonkeyPatch) -> CountingTagger:
+    """What every daemon assembled in this test tags with."""
+    counting = CountingTagger(embedded_tagger)
+    monkeypatch.setattr(assembly, "load_tagger", lambda _: counting)
+    return counting
+
+
+@pytest.fixture
+def configure(tmp_path: Path, album: Path) -> Callable[..., Config]:
+    """Make a configuration that watches the album: configure(write="none", top_n=3)."""
+
+    def make(**changes: object) -> Config:
+        watch = Watch(path=album, write=changes.pop("write", "sidecar"))  # type: ignore[arg-type]
+        debounce = {"quiet_seconds": 0.2, "max_wait_seconds": 2.0, "batch_size": 4}
+        debounce |= changes.pop("debounce", {})  # type: ignore[operator]
+        return Config(
+            watch=(watch,),
+            debounce=Debounce(**debounce),  # type: ignore[arg-type]
+            model=Model(**{k: changes[k] for k in ("top_n", "threshold") if k in changes}),  # type: ignore[arg-type]
+            tags=Tags(overrides=None),
+            state=State(path=tmp_path / "state" / "photoramd.db"),
+        )
+
+    return make
+
+
+Scan = Callable[[Config], list[Outcome]]
+
+
+@pytest.fixture
+def scan(tagger: CountingTagger) -> Scan:
+    """Run `photoramd scan` in this process; returns what became of photos."""
+
+    def run(config: Config) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        with assembly.assemble(config) as daemon:
+            tops = [str(watch.path) for watch in config.watch]
+            assert daemon.scan_once(tops, outcomes.extend, handle_signals=False)
+        return outcomes
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def exiftool() -> Callable[..., str]:
+    """The real ExifTool, as an independent reader and as "another program"."""
+    program = shutil.which("exiftool")
+    assert program, "the tests need exiftool: apt-get install libimage-exiftool-perl"
+
+    def run(*arguments: object) -> str:
+        command = [program, *map(str, arguments)]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    return run

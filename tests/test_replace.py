@@ -19,9 +19,8 @@ from pathlib import Path
 import pytest
 
 from photoramd import replace
-from photoramd.errors import ChangedError, SidecarError
+from photoramd.errors import ChangedError, SidecarError, WriteError
 from photoramd.photo import Fingerprint
-from photoramd.replace import WriteError
 
 OLD = b"old" * 1000
 NEW = b"new and longer" * 1000
@@ -467,11 +466,11 @@ def test_a_directory_that_cannot_be_synced_is_no_error(target: Path) -> None:
 
 
 def test_write_errors_say_what_to_do(tmp_path: Path) -> None:
-    error = WriteError(OSError(errno.ENOSPC, "No space left on device"), tmp_path)
+    error = replace._failure(OSError(errno.ENOSPC, "No space left on device"), tmp_path)
     assert error.errno == errno.ENOSPC
     assert error.concerns_file_system
     assert "space" in (error.remedy or "")
-    assert not WriteError(OSError(errno.ESTALE, "Stale file handle"), tmp_path).concerns_file_system
+    assert not WriteError("stale", errno.ESTALE).concerns_file_system
 
 
 # Kills

@@ -127,3 +127,10 @@ def test_a_part_of_a_tree_can_be_scanned(store: Store, album: Path, put: Put) ->
     walk, found = scan(store, album, album / "b")
     assert found == [below]
     assert walk.absent == []
+
+
+def test_leftover_temporaries_are_noted(store: Store, album: Path, put: Put) -> None:
+    put("china", "a.jpg")
+    (album / ".photoramd-0123.tmp").write_bytes(b"half a sidecar")
+    walk, _ = scan(store, album)
+    assert walk.leftovers == [album / ".photoramd-0123.tmp"]
