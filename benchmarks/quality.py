@@ -74,7 +74,8 @@ SAME = {
 # COCO's objects that no keyword means, and the keywords above them.
 ABOVE = {
     "giraffe": ["animal"], "sandwich": ["food"], "carrot": ["vegetable", "food"],
-    "donut": ["dessert", "food"], "cake": ["dessert", "food"], "frisbee": ["toy", "sports equipment"],
+    "donut": ["dessert", "food"], "cake": ["dessert", "food"],
+    "frisbee": ["toy", "sports equipment"],
     "kite": ["toy"], "snowboard": ["sports equipment"], "baseball bat": ["sports equipment"],
     "baseball glove": ["sports equipment"], "skateboard": ["sports equipment"],
     "surfboard": ["sports equipment"], "fire hydrant": [], "suitcase": ["bag"],

@@ -1,7 +1,7 @@
 """Scores to keywords: thresholds, lists, overrides, hierarchy.
 
 Works on stored scores as well as on fresh ones, so that another threshold or list costs
-no inference. Imports neither torch nor a model.
+no inference. Imports neither numpy nor a model, so that every command can afford it.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING
 
 from photoramd.errors import ConfigError
 from photoramd.photo import Tag
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 MAX_KEYWORD_BYTES = 64
 """IPTC's limit for one keyword (IIM 4.2, dataset 2:25); longer ones are cut by some programs."""
@@ -162,7 +164,7 @@ def kept(vocabulary: Vocabulary, row: npt.NDArray[np.float32]) -> dict[str, floa
     """
     if row.shape != (len(vocabulary.labels),):
         raise ValueError(f"scores of shape {row.shape} for {len(vocabulary.labels)} labels")
-    positions = np.flatnonzero(row >= vocabulary.floor).tolist()
+    positions = (row >= vocabulary.floor).nonzero()[0].tolist()
     return {vocabulary.labels[i]: round(float(row[i]), _STORED_DECIMALS) for i in positions}
 
 
