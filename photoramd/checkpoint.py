@@ -149,18 +149,16 @@ def read_verified(path: Path, pin: PinnedFile) -> bytes:
         ModelError: The file is missing or cannot be read.
     """
     try:
-        # Without O_NONBLOCK, opening a pipe in the file's place would wait for ever.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
+        with open(path, "rb", opener=_open_itself) as file:  # noqa: PTH123 - needs an opener
+            status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise IntegrityError("not a regular file", path=path, remedy=pin.remedy)
             _check_size(status.st_size, path, pin)
             # One byte more than expected, to notice a file that has grown since.
             data = file.read(pin.size_bytes + 1)
     except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise IntegrityError("a symbolic link", path=path, remedy=pin.remedy) from error
+        if error.errno in {errno.ELOOP, errno.EISDIR}:
+            raise IntegrityError("not a regular file", path=path, remedy=pin.remedy) from error
         raise ModelError(
             f"cannot read the weights: {error.strerror}", path=path, remedy=pin.remedy
         ) from error
@@ -200,6 +198,11 @@ def load_state_dict(data: bytes) -> dict[str, Tensor]:
     ):
         raise ModelError("the weights are no state dict")
     return dict(content)
+
+
+def _open_itself(path: str, flags: int) -> int:
+    # Without O_NONBLOCK, opening a pipe in the file's place would wait for ever.
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def _check_size(size_bytes: int, path: Path, pin: PinnedFile) -> None:
