@@ -136,8 +136,6 @@ def to_rgb(image: Image.Image) -> Image.Image:
         return _over_white(_from_16_bits(image))
     if mode in ("I", "F"):
         return _from_any_range(image).convert("RGB")
-    if mode == "LAB":
-        return _from_lab(image)
     if image.has_transparency_data:
         return _over_white(image)
     return image if mode == "RGB" else image.convert("RGB")
@@ -146,7 +144,9 @@ def to_rgb(image: Image.Image) -> Image.Image:
 def _over_white(image: Image.Image) -> Image.Image:
     if not image.has_transparency_data:
         return image.convert("RGB")
-    rgba = _with_alpha(image)
+    if image.mode == "La":  # grey with premultiplied alpha has no direct way to RGBA
+        image = image.convert("LA")
+    rgba = image.convert("RGBA")
     alpha = rgba.getchannel("A")
     # Opaque everywhere; or zero, as some programs leave it: then the colours are meant.
     histogram = alpha.histogram()
@@ -155,18 +155,6 @@ def _over_white(image: Image.Image) -> Image.Image:
     white = Image.new("RGB", rgba.size, "white")
     white.paste(rgba, mask=alpha)
     return white
-
-
-def _with_alpha(image: Image.Image) -> Image.Image:
-    if image.mode == "La":  # grey with premultiplied alpha, which has no direct way to RGBA
-        image = image.convert("LA")
-    try:
-        return image.convert("RGBA")
-    except (TypeError, ValueError, OverflowError):
-        # A transparent colour that does not fit the pixels, as of a 16-bit PNG read as 8-bit.
-        opaque = image.copy()
-        opaque.info.pop("transparency", None)
-        return opaque.convert("RGBA")
 
 
 def _from_16_bits(image: Image.Image) -> Image.Image:
@@ -205,16 +193,6 @@ def _from_any_range(image: Image.Image) -> Image.Image:
     if white > 0:
         values = values * (255 / white)
     return Image.fromarray(values.round().astype(np.uint8))
-
-
-def _from_lab(image: Image.Image) -> Image.Image:
-    from PIL import ImageCms  # only here is Little CMS needed
-
-    transform = ImageCms.buildTransform(
-        ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB"
-    )
-    rgb: Image.Image = transform.apply(image)
-    return rgb
 
 
 # --- Look-ahead ---
@@ -283,8 +261,10 @@ class LookAhead(Generic[T, R]):
 
     def close(self) -> None:
         """Drop what was not taken and end the threads; waits for items being worked on."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        for _, future in self._in_flight:
+            future.cancel()
         self._in_flight.clear()
+        self._pool.shutdown(wait=True)
 
     def _run(self, item: T) -> R | PhotoramdError:
         try:

@@ -957,6 +957,32 @@ def test_closing_ends_the_threads_and_forgets_the_rest() -> None:
         ahead.submit(10)
 
 
+def test_closing_waits_for_what_runs_and_begins_nothing_more() -> None:
+    begun: list[int] = []
+    has_begun, may_finish = threading.Event(), threading.Event()
+
+    def work(item: int) -> None:
+        begun.append(item)
+        has_begun.set()
+        wait(may_finish)
+        begun.append(-item)
+
+    def let_finish() -> None:
+        while len(ahead):
+            pass
+        may_finish.set()
+
+    ahead = LookAhead(work, threads=1, depth=9)
+    for item in range(1, 5):
+        ahead.submit(item)
+    wait(has_begun)
+    helper = threading.Thread(target=let_finish)
+    helper.start()
+    ahead.close()
+    helper.join()
+    assert begun == [1, -1]
+
+
 def test_photos_decoded_in_several_threads_are_the_same(tmp_path: Path) -> None:
     paths = list(sample_photos().values())[:12]
 
