@@ -10,6 +10,7 @@ Formats: XMP Specification Parts 1 and 3 (ISO 16684-1), IPTC-NAA Information Int
 
 from __future__ import annotations
 
+import codecs
 import logging
 import os
 import re
@@ -137,11 +138,12 @@ def _keywords_in_packet(packet: bytes) -> Iterator[str]:
     Raises:
         _Unreadable: Too large, with a DOCTYPE, or malformed.
     """
-    packet = packet.strip(b"\0 \t\r\n")
-    if not packet:
-        return
     if len(packet) > MAX_XMP_BYTES:
         raise _Unreadable(f"XMP of {len(packet):,} bytes, more than {MAX_XMP_BYTES:,}")
+    if not packet.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        packet = packet.strip(b"\0 \t\r\n")
+    if not packet:
+        return
     if b"<!DOCTYPE" in packet.replace(b"\0", b""):  # in UTF-16, too
         raise _Unreadable("XMP with a DOCTYPE")
     try:
