@@ -199,6 +199,10 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
             path=path,
             remedy="set [state] path to another file; this one is left as it is",
         )
+    # The mark comes before the tables: a process that is killed between the two must not
+    # leave a file that the next one takes for another program's.
+    if application != APPLICATION_ID:
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
@@ -225,7 +229,6 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
             remedy="install that version again, or use another [state] path",
         )
     schema.apply(database)
-    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
 
 
 @contextmanager

@@ -66,18 +66,16 @@ def _checked(path: Path, options: str) -> sqlite3.Connection:
     connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
     try:
         application = connection.execute("PRAGMA application_id").fetchone()[0]
-        tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        if application != APPLICATION_ID:
-            # The daemon marks the file when its tables are complete.
-            raise (
-                _nothing_yet(path)
-                if application == 0 and not tables
-                else StoreError(
-                    "this file is not a photoramd database",
-                    path=path,
-                    remedy="set path under [state] in the configuration to the right file",
-                )
+        tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
+        if application != APPLICATION_ID and (application != 0 or tables):
+            raise StoreError(
+                "this file is not a photoramd database",
+                path=path,
+                remedy="set path under [state] in the configuration to the right file",
             )
+        # The daemon marks the file first and then makes the tables, in one transaction.
+        if "photos" not in tables:
+            raise _nothing_yet(path)
     except BaseException:
         connection.close()
         raise
