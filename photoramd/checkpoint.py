@@ -149,7 +149,7 @@ def read_verified(path: Path, pin: PinnedFile) -> bytes:
         ModelError: The file is missing or cannot be read.
     """
     try:
-        with open(path, "rb", opener=_open_itself) as file:  # noqa: PTH123 - needs an opener
+        with open(path, "rb", opener=_open_itself) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise IntegrityError("not a regular file", path=path, remedy=pin.remedy)

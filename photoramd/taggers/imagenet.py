@@ -139,13 +139,15 @@ class ImagenetTagger:
         """Probabilities, float32, shape (photos, labels)."""
         if not batch:
             return np.zeros((0, len(self.vocabulary.labels)), np.float32)
+        if any(pixels.shape != (INPUT_SIDE, INPUT_SIDE, 3) for pixels in batch):
+            raise ModelError(f"the model {self.name} got pixels of another shape than it makes")
         try:
             with torch.inference_mode():
                 logits = self._network.logits(torch.from_numpy(np.stack(batch)))
                 # Sums of many classes can exceed 1 by a rounding error.
                 probabilities = (logits.softmax(1) @ self._members).clamp_(max=1)
                 scores: Scores = probabilities.numpy()
-        except (RuntimeError, ValueError) as error:
+        except RuntimeError as error:
             raise ModelError(f"the model {self.name} failed: {error}") from error
         return scores
 
