@@ -42,8 +42,8 @@ _CROP = 224 / 256
 """The network was trained and measured on this part of the shorter side."""
 
 _DECODE_SIDE = 448
-"""Twice the input, so that the decoder's coarse shrinking leaves no trace: see
-benchmarks/quality.py."""
+"""Twice the input. Against full decoding, on photos of 12 and 24 megapixels, the score that
+changes most in a photo changes by .01 on average and .08 at most: see benchmarks/quality.py."""
 
 _REDUCING_GAP = 3.0
 """Photos of more than three times the input are first reduced by a whole number: 12 ms instead
