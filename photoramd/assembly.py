@@ -95,7 +95,7 @@ def load_tagger(config: Config) -> Tagger:
     Raises:
         ModelError: It cannot be loaded.
     """
-    return taggers.load(config.model.name, threads=1)
+    return taggers.load(config.model.name, threads=1, precision=config.model.precision)
 
 
 def rules(config: Config) -> Rules:

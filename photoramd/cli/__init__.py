@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,4 +103,9 @@ def main() -> None:
         # The reader (head, less) has gone; Python would complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except Exception:
+        # A bug: what there is to know goes to whoever can mend it, with the right code.
+        traceback.print_exc()
+        click.echo("photoramd: this is a fault in photoramd; please report the above", err=True)
+        code = PhotoramdError.exit_code
     sys.exit(code if isinstance(code, int) else 0)

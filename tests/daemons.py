@@ -1,0 +1,97 @@
+"""The daemon as its users start it: a process of its own, a configuration file, signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+TIMEOUT_SECONDS = 60.0
+
+
+def wait_for(condition: Callable[[], object], what: str = "") -> None:
+    """Wait until a condition holds; fails after a minute."""
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"timed out: {what or condition}"
+        time.sleep(0.02)
+
+
+class Photoramd:
+    """The command line with one configuration, and at most one daemon."""
+
+    def __init__(self, directory: Path, album: Path, *prefix: str, **sections: str) -> None:
+        self.album = album
+        self.database = directory / "state" / "photoramd.db"
+        self.config = directory / "config.toml"
+        self.log = directory / "log"
+        self._prefix: Sequence[str] = prefix
+        self.process: subprocess.Popen[bytes] | None = None
+        parts = {
+            "[watch]": f"path = {json.dumps(os.fspath(album))}",
+            "debounce": "quiet_seconds = 0.3\nmax_wait_seconds = 2",
+            "tags": "overrides = 'overrides.json'",
+            "state": f"path = {json.dumps(os.fspath(self.database))}",
+        }
+        (directory / "overrides.json").write_text("{}")
+        parts |= sections
+        self.config.write_text("".join(f"[{key}]\n{value}\n" for key, value in parts.items()))
+
+    def command(self, *arguments: object) -> list[str]:
+        """A command line."""
+        program = [sys.executable, "-m", "photoramd", "--config", os.fspath(self.config)]
+        return [*self._prefix, *program, *map(str, arguments)]
+
+    def run(self, *arguments: object) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end."""
+        return subprocess.run(self.command(*arguments), capture_output=True, text=True, check=False)
+
+    def ask(self, *arguments: object) -> Any:
+        """The JSON answer of a command, or None if it has none."""
+        done = self.run(*arguments, "--json")
+        return json.loads(done.stdout) if done.returncode == 0 else None
+
+    def start(self) -> None:
+        """Start the daemon and wait until it watches."""
+        before = self.log.stat().st_size if self.log.exists() else 0
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(self.command("run"), stderr=log)
+
+        def watches() -> bool:
+            assert self.process is not None
+            assert self.process.poll() is None, self.log.read_text()
+            return b"Watching" in self.log.read_bytes()[before:]
+
+        wait_for(watches, "the daemon to start")
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Stop the daemon; returns its exit status."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        try:
+            return self.process.wait(TIMEOUT_SECONDS)
+        finally:
+            if self.process.poll() is None:
+                self.process.kill()
+                self.process.wait()
+            self.process = None
+
+    def close(self) -> None:
+        """End the daemon if it still runs."""
+        if self.process is not None:
+            self.stop(signal.SIGKILL)
+
+    def states(self) -> dict[str, int]:
+        """How many photos are in each state."""
+        status = self.ask("status")
+        return {state: n for state, n in status["photos"].items() if n} if status else {}
+
+    def wait_for_states(self, **wanted: int) -> None:
+        """Wait until exactly so many photos are in these states."""
+        wait_for(lambda: self.states() == wanted, f"{wanted}, {self.log.read_text()[-2000:]}")
