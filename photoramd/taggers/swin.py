@@ -22,7 +22,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from photoramd.taggers.linear import Arithmetic
+from photoramd.taggers.attention import LOG2_E, attend
+from photoramd.taggers.linear import Arithmetic, Linear
 from photoramd.taggers.weights import Shapes, Weights
 
 _EPSILON = 1e-5
@@ -32,8 +33,6 @@ _CHUNK_ROWS = 8 * 144
 
 _MASKED = -100.0
 """Added to the attention between tokens that are no neighbours, as published."""
-
-_LOG2_E = math.log2(math.e)
 
 Index = npt.NDArray[np.int64]
 
@@ -295,7 +294,7 @@ class _Block:
 
         # Attention is 2 to the power of products with these queries.
         scale = torch.ones(3 * width, 1)
-        scale[:width] = _LOG2_E / math.sqrt(self._head_width)
+        scale[:width] = LOG2_E / math.sqrt(self._head_width)
         weight = weights.take(f"{name}.attn.qkv.weight").float() * scale
         bias = weights.take(f"{name}.attn.qkv.bias").float() * scale[:, 0]
         self._qkv = arithmetic.linear(weight, bias, rows=rows)
@@ -310,8 +309,8 @@ class _Block:
         self._fc1 = linear("mlp.fc1", gelu=True)
         self._fc2 = linear("mlp.fc2")
         table = weights.take(f"{name}.attn.relative_position_bias_table").float()
-        self._chunks = _chunks(_biases(table, shape.window, windows), windows.kinds, at_once)
-        self._chunks = [(a, b, arithmetic.tensor(bias)) for a, b, bias in self._chunks]
+        biases = arithmetic.tensor(_biases(table, shape.window, windows))
+        self._chunks = _chunks(biases, windows.kinds, at_once)
 
     def __call__(self, x: Tensor) -> Tensor:
         tokens, images, width = x.shape
@@ -346,22 +345,26 @@ class _Block:
         return mixed.permute(0, 3, 1, 2, 4).reshape(x.shape)
 
 
-def attend(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
-    """Attention with 2 instead of e as the base, for queries scaled accordingly.
+def _biases(table: Tensor, window: int, windows: _Windows) -> Tensor:
+    """Relative position bias and mask, times log2(e): shape (kinds, heads, tokens, tokens)."""
+    place = np.arange(window)
+    down, right = (axis.reshape(-1) for axis in np.meshgrid(place, place, indexing="ij"))
+    rows = down[:, None] - down[None, :] + window - 1
+    columns = right[:, None] - right[None, :] + window - 1
+    index = torch.from_numpy(rows * (2 * window - 1) + columns)
+    bias = table[index].permute(2, 0, 1).contiguous()
+    mask = torch.from_numpy(windows.masks).to(torch.float32) * _MASKED
+    return (bias + mask[:, None]) * LOG2_E
 
-    Softmax subtracts the largest value first, in order not to leave the range of the numbers,
-    and is slow in bfloat16. Here the powers are taken as they are; should a row leave the range
-    after all, everything is done over with softmax.
 
-    Args:
-        queries: Shape (..., n, width), times log2(e) and any other scale.
-        keys: Shape (..., m, width).
-        values: Shape (..., m, width).
-        bias: Added to the products, shape (..., n, m), times log2(e).
-
-    Returns:
-        Shape (..., n, width).
-    """
-    products = (queries @ keys.transpose(-2, -1)).add_(bias)
-    powers, sums = powers_of_two(products)
-    return (powers @ values).div_(sums)
+def _chunks(biases: Tensor, kinds: Index, at_once: int) -> list[tuple[int, int, Tensor]]:
+    """First window, last but one, and the bias for them: shape (windows or 1, 1, heads, n, n)."""
+    chunks = []
+    for first in range(0, len(kinds), at_once):
+        own = kinds[first : first + at_once]
+        if own[0] == own[-1]:
+            bias = biases[int(own[0])][None, None]
+        else:
+            bias = biases[torch.from_numpy(own).to(biases.device)][:, None]
+        chunks.append((first, first + len(own), bias))
+    return chunks
