@@ -269,12 +269,14 @@ def test_paths_may_begin_with_a_tilde_and_lose_their_detours(tmp_path: Path) -> 
         (
             '[model]\nname = "resnet"',
             'model.name: "resnet" is not allowed; '
-            'allowed: "embedded", "ram++" or "torchvision:NAME"',
+            'allowed: "embedded", "ram++" or "torchvision:NAME", as `photoramd model list` '
+            "names them",
         ),
         (
             '[model]\nname = "embedded\\n"',
             'model.name: "embedded\\n" is not allowed; '
-            'allowed: "embedded", "ram++" or "torchvision:NAME"',
+            'allowed: "embedded", "ram++" or "torchvision:NAME", as `photoramd model list` '
+            "names them",
         ),
         (
             '[[watch]]\npath = "/x"\nwrite = "xmp"',

@@ -6,7 +6,8 @@ the models do, when `load` asks for one of them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -71,12 +72,23 @@ def load(name: str, *, threads: int | None = None, precision: str = "auto") -> T
     """
     model = known_model(name)
     if model is EMBEDDED:
-        try:
+        with _libraries(name):
             from photoramd.taggers.imagenet import ImagenetTagger
-        except (ImportError, OSError) as error:
-            raise ModelError(
-                f"the model {name} needs torch: {error}",
-                remedy="install torch into the same environment: pip install torch",
-            ) from error
         return ImagenetTagger.load(threads=threads, precision=precision)
+    if name.startswith("torchvision:"):
+        with _libraries(name):
+            from photoramd.taggers.zoo import ZooTagger
+        return ZooTagger.load(model, threads=threads, precision=precision)
     raise ModelError(f"the model {name} cannot be loaded yet")
+
+
+@contextmanager
+def _libraries(name: str) -> Iterator[None]:
+    """Around the import of a model's module, which imports its libraries."""
+    try:
+        yield
+    except (ImportError, OSError) as error:
+        raise ModelError(
+            f"the model {name} needs torch and torchvision: {error}",
+            remedy="install them into the same environment: pip install torch torchvision",
+        ) from error
