@@ -18,6 +18,7 @@ from photoramd.intake import Intake
 from photoramd.keywords import Rules, load_overrides
 from photoramd.ledger import Ledger
 from photoramd.pipeline import Pipeline
+from photoramd.processor import available_cores
 from photoramd.results import Results
 from photoramd.roots import HealthBook, Root
 from photoramd.store import Store
@@ -114,8 +115,3 @@ def rules(config: Config) -> Rules:
         deny=frozenset(config.tags.deny),
         parent=config.tags.parent,
     )
-
-
-def available_cores() -> int:
-    """The processors that this process may run on."""
-    return len(os.sched_getaffinity(0))

@@ -214,10 +214,10 @@ def _tag(
     tagger: Tagger, rules: Rules, photos: Sequence[Path], batch_size: int, max_pixels: int
 ) -> Iterator[Result]:
     """Results in the order of the photos, decoded ahead and inferred in batches."""
-    from photoramd.assembly import available_cores
     from photoramd.decoder import LookAhead
     from photoramd.inference import Decoded, infer, prepare
     from photoramd.keywords import select
+    from photoramd.processor import available_cores
 
     def work(path: Path) -> Decoded:
         return prepare(tagger, path, max_pixels)
