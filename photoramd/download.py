@@ -126,7 +126,9 @@ class Downloader:
             with httpx2.Client(follow_redirects=True, timeout=timeout) as session:
                 agent = {"User-Agent": f"photoramd/{__version__}"}
                 self._receive(_Request(session, self._web_url(pin), agent, pin), file, progress)
-        except (httpx2.InvalidURL, httpx2.UnsupportedProtocol, httpx2.TooManyRedirects) as error:
+        except (
+            httpx2.InvalidURL, httpx2.UnsupportedProtocol, httpx2.TooManyRedirects, ValueError,
+        ) as error:  # fmt: skip
             raise ModelError(
                 f"{pin.name} cannot be fetched: {error}",
                 remedy=f"check HF_ENDPOINT, {MIRROR_VARIABLE} and the proxy's variables, {_IMPORT}",
