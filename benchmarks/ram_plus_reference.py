@@ -67,7 +67,8 @@ class ReferenceRamPlus:
         mixed = self._linear(f"{attention}.output.dense", mixed)
         x = self._norm(f"{attention}.output.LayerNorm", mixed + x)
         hidden = functional.gelu(self._linear(f"{name}.intermediate.dense", x))
-        return self._norm(f"{name}.output.LayerNorm", self._linear(f"{name}.output.dense", hidden) + x)
+        hidden = self._linear(f"{name}.output.dense", hidden)
+        return self._norm(f"{name}.output.LayerNorm", hidden + x)
 
     def _linear(self, name: str, x: Tensor) -> Tensor:
         return functional.linear(x, self._weights[f"{name}.weight"], self._weights[f"{name}.bias"])
@@ -78,7 +79,7 @@ class ReferenceRamPlus:
 
 
 def timm_swin(weights: Mapping[str, Tensor], shape: SwinShape) -> torch.nn.Module:
-    """timm's Swin with these weights, of official names; attention without fused operators."""
+    """Swin by timm, with these weights, of official names; attention without fused operators."""
     from timm.layers import set_fused_attn
     from timm.models.swin_transformer import SwinTransformer
 

@@ -41,7 +41,7 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tenso
 
 def shares(products: Tensor) -> Tensor:
     """Softmax in base two over the last dimension; ``products`` may be overwritten."""
-    if not products.device.type == "cpu":
+    if products.device.type != "cpu":
         return softmax_of_two(products)
     powers = products.exp2()
     sums = powers.sum(-1, keepdim=True)

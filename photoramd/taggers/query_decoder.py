@@ -24,7 +24,7 @@ from torch.nn import functional
 from photoramd.taggers.attention import LOG2_E, shares
 from photoramd.taggers.linear import Arithmetic
 from photoramd.taggers.swin import Norm
-from photoramd.taggers.weights import Shapes, Weights
+from photoramd.taggers.weights import Scales, Shapes, Weights
 
 _EPSILON = 1e-12
 
@@ -100,11 +100,22 @@ def decoder_shapes(shape: DecoderShape) -> Shapes:
     return keys
 
 
+def decoder_scales(shape: DecoderShape) -> Scales:
+    """What the decoder expects to be multiplied already: the queries, for attention to base two."""
+    scale = LOG2_E / math.sqrt(shape.width // shape.heads)
+    return {
+        f"tagging_head.encoder.layer.{layer}.crossattention.self.query.{part}": (shape.width, scale)
+        for layer in range(shape.layers)
+        for part in ("weight", "bias")
+    }
+
+
 class TagDecoder:
     """From the tokens of pictures to the logits of tags.
 
     Args:
-        weights: With all keys of `decoder_shapes`; what is used is taken out.
+        weights: With all keys of `decoder_shapes`, multiplied by `decoder_scales`; they are taken
+            out.
         shape: The sizes.
         arithmetic: With which numbers to calculate.
         tags: The only tags wanted, ascending; None for all.
@@ -120,12 +131,13 @@ class TagDecoder:
         self._shape = shape
         self._arithmetic = arithmetic
         embeddings = weights.take("label_embed").view(shape.tags, shape.descriptions, -1)
-        if tags is not None:
+        chosen = list(range(shape.tags) if tags is None else tags)
+        if tags is not None or len(chosen) < CHUNK:
             # A chunk is always full: with its first tag again, if there are not enough others.
-            filled = [*tags, *tags[:1] * (CHUNK - len(tags))]
+            filled = chosen + chosen[:1] * (CHUNK - len(chosen))
             embeddings = embeddings[torch.tensor(filled)]
         self._embeddings = arithmetic.tensor(embeddings)
-        self._count = shape.tags if tags is None else len(tags)
+        self._count = len(chosen)
         self._scale = weights.take("reweight_scale").float().exp().item()
         self._image = arithmetic.linear(
             weights.take("image_proj.weight"), weights.take("image_proj.bias"), rows=145
@@ -213,10 +225,9 @@ class _Layer:
         def pair(part: str) -> tuple[Tensor, Tensor]:
             return weights.take(f"{part}.weight"), weights.take(f"{part}.bias")
 
-        scale = LOG2_E / math.sqrt(head_width)
-        query, query_bias = (t.float() * scale for t in pair(f"{attention}.self.query"))
-        self._query = arithmetic.tensor(query.view(shape.heads, head_width, shape.width))
-        self._query_bias = arithmetic.tensor(query_bias.view(shape.heads, head_width, 1))
+        query, query_bias = map(arithmetic.tensor, pair(f"{attention}.self.query"))
+        self._query = query.view(shape.heads, head_width, shape.width)
+        self._query_bias = query_bias.view(shape.heads, head_width, 1)
         self._keys = arithmetic.linear(*pair(f"{attention}.self.key"), rows=145)
         self._values = arithmetic.linear(*pair(f"{attention}.self.value"), rows=145)
         dense, dense_bias = map(arithmetic.tensor, pair(f"{attention}.output.dense"))

@@ -13,7 +13,6 @@ mask. They are put last, so that most others share one bias.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,7 +23,7 @@ from torch import Tensor
 
 from photoramd.taggers.attention import LOG2_E, attend
 from photoramd.taggers.linear import Arithmetic, Linear
-from photoramd.taggers.weights import Shapes, Weights
+from photoramd.taggers.weights import Scales, Shapes, Weights
 
 _EPSILON = 1e-5
 _MLP_RATIO = 4
@@ -89,6 +88,18 @@ def swin_shapes(shape: SwinShape, prefix: str) -> Shapes:
     return {prefix + key: value for key, value in keys.items()}
 
 
+def swin_scales(shape: SwinShape, prefix: str) -> Scales:
+    """What the encoder expects to be multiplied already: the queries, for attention to base two."""
+    scales = {}
+    for stage, (depth, heads) in enumerate(zip(shape.depths, shape.heads, strict=True)):
+        width = shape.width << stage
+        for block in range(depth):
+            for part in ("weight", "bias"):
+                name = f"{prefix}layers.{stage}.blocks.{block}.attn.qkv.{part}"
+                scales[name] = (width, LOG2_E / math.sqrt(width // heads))
+    return scales
+
+
 def _block_shapes(name: str, width: int, heads: int, window: int) -> dict[str, tuple[int, ...]]:
     hidden = _MLP_RATIO * width
     return {
@@ -127,7 +138,7 @@ class SwinEncoder:
     """The network without head.
 
     Args:
-        weights: With all keys of `swin_shapes`; what is used is taken out.
+        weights: With all keys of `swin_shapes`, multiplied by `swin_scales`; they are taken out.
         shape: The sizes.
         prefix: What the keys begin with.
         arithmetic: With which numbers to calculate.
@@ -292,19 +303,13 @@ class _Block:
         self._norm1 = Norm(weights, f"{name}.norm1", _EPSILON, arithmetic)
         self._norm2 = Norm(weights, f"{name}.norm2", _EPSILON, arithmetic)
 
-        # Attention is 2 to the power of products with these queries.
-        scale = torch.ones(3 * width, 1)
-        scale[:width] = LOG2_E / math.sqrt(self._head_width)
-        weight = weights.take(f"{name}.attn.qkv.weight").float() * scale
-        bias = weights.take(f"{name}.attn.qkv.bias").float() * scale[:, 0]
-        self._qkv = arithmetic.linear(weight, bias, rows=rows)
-
         def linear(part: str, *, gelu: bool = False) -> Linear:
             weight = weights.take(f"{name}.{part}.weight")
             return arithmetic.linear(
                 weight, weights.take(f"{name}.{part}.bias"), gelu=gelu, rows=rows
             )
 
+        self._qkv = linear("attn.qkv")
         self._projection = linear("attn.proj")
         self._fc1 = linear("mlp.fc1", gelu=True)
         self._fc2 = linear("mlp.fc2")
@@ -337,9 +342,7 @@ class _Block:
         Returns:
             The shape of ``x``.
         """
-        qkv = self._qkv(x).view(
-            -1, self._window_tokens, images, 3, self._heads, self._head_width
-        )
+        qkv = self._qkv(x).view(-1, self._window_tokens, images, 3, self._heads, self._head_width)
         queries, keys, values = qkv.permute(3, 0, 2, 4, 1, 5).unbind(0)
         mixed = attend(queries, keys, values, bias)
         return mixed.permute(0, 3, 1, 2, 4).reshape(x.shape)

@@ -12,6 +12,9 @@ from photoramd.errors import ModelError
 
 Shapes: TypeAlias = Mapping[str, tuple[int, ...]]
 
+Scales: TypeAlias = Mapping[str, tuple[int, float]]
+"""By name: how many of the first rows are to be multiplied, and by what."""
+
 
 class Weights:
     """The tensors that a network needs, each taken out once so that its memory can go.
