@@ -142,9 +142,13 @@ class Downloader:
 
     def _hub_request(self, pin: PinnedFile, place: HubFile) -> _Request:
         """Ask the hub about a file; what it says must agree with the pin."""
-        from huggingface_hub import get_hf_file_metadata, get_session, hf_hub_url
+        from huggingface_hub import constants, get_hf_file_metadata, get_session, hf_hub_url
         from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
+        if "HF_HUB_DISABLE_TELEMETRY" not in os.environ:
+            # The client would tell which libraries are installed and which program runs it,
+            # and fetch a list of such programs first. Who wants that can set it to 0.
+            constants.HF_HUB_DISABLE_TELEMETRY = True
         url = hf_hub_url(
             place.repository, pin.name, revision=place.revision, endpoint=self._hub_endpoint
         )

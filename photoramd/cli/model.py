@@ -143,7 +143,7 @@ def fetch(name: str, as_json: bool) -> None:
                         f"{installed.pin.name}: {verb}, verified ({printable(installed.path)})"
                     )
     except KeyboardInterrupt:
-        click.echo("\nInterrupted; run the command again to go on.", err=True)
+        click.echo("Interrupted; run the command again to go on.", err=True)
         raise
     if as_json:
         print_json(
