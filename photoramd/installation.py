@@ -16,7 +16,7 @@ from photoramd.checkpoint import Progress, WrongBytesError
 from photoramd.download import Downloader
 from photoramd.errors import ModelError, UsageError
 from photoramd.modelstore import ModelStore, store_error, write_all
-from photoramd.pins import Model, PinnedFile
+from photoramd.pins import MODELS, Model, PinnedFile
 
 RESERVE_BYTES = 64 * 2**20
 """What is left free: the database may be on the same disk."""
@@ -59,6 +59,7 @@ def fetch(
         ModelError: There is not enough room, or the network, the server or the disk does
             not let us. What was received is kept for the next time.
     """
+    store.sweep(_resumable([model]))
     missing = []
     for pin in model.files:
         path = _right_one(pin, begin)
@@ -84,6 +85,8 @@ def import_file(
         ModelError: It cannot be read, there is not enough room, or the disk does not let us.
         UsageError: It is no file.
     """
+    models = tuple(models)
+    store.sweep(_resumable(models))
     pins = {pin: model for model in models for pin in model.files if pin.folder}
     with _source(source) as (file, size_bytes):
         candidates = [pin for pin in pins if pin.could_have(size_bytes)]
@@ -222,6 +225,11 @@ def _check_room(store: ModelStore, needed_bytes: int) -> None:
 def _partial_name(pin: PinnedFile) -> str:
     # With the digest: what is left of another version is of no use.
     return f"{pin.name}-{pin.sha256[:16]}"
+
+
+def _resumable(models: Iterable[Model]) -> set[str]:
+    """The names under which files of these and of all known models are kept on their way."""
+    return {_partial_name(pin) for model in (*models, *MODELS.values()) for pin in model.files}
 
 
 def _partial_bytes(store: ModelStore, pin: PinnedFile) -> int:

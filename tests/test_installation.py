@@ -331,6 +331,23 @@ def test_what_cannot_be_a_file_of_a_model_is_an_error(store: ModelStore, tmp_pat
         import_file(tmp_path / "none", store)
 
 
+def test_what_killed_processes_left_is_cleared_up_but_not_what_can_be_resumed(
+    server: HubServer, store: ModelStore, tmp_path: Path
+) -> None:
+    server.faults["cdn"].extend([Fault(cut_after=200_000), Fault(status=503)])
+    with pytest.raises(ModelError):
+        fetch(server, store)
+    [resumable] = leftovers(store)
+    for name in ("import-123.part", "busy.part"):
+        (store.root / ".partial" / name).touch(mode=0o600)
+    (tmp_path / "tags").write_bytes(TAGS)
+    with store.partial("busy"):
+        installation.import_file(tmp_path / "tags", [MODEL], store)
+        assert leftovers(store) == sorted(["busy.part", resumable])
+    fetch(server, store)
+    assert leftovers(store) == []
+
+
 def test_imported_and_fetched_files_go_together(
     server: HubServer, store: ModelStore, tmp_path: Path
 ) -> None:

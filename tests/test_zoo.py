@@ -159,7 +159,7 @@ def test_it_has_the_keywords_and_kinds_of_the_embedded_tagger(
     assert tagger.decode_side == 2 * 232
 
 
-@pytest.mark.parametrize("size", [(1, 1), (500, 20), (224, 224), (30, 3000)])
+@pytest.mark.parametrize("size", [(1, 1), (500, 20), (224, 224), (1, 60_000), (60_001, 2)])
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 def test_pictures_of_any_shape_become_its_input(
     model: Model, size: tuple[int, int], mode: str
@@ -167,6 +167,12 @@ def test_pictures_of_any_shape_become_its_input(
     pixels = ZooTagger.load(model).pixels(Image.new(mode, size, 128))
     assert pixels.shape == (224, 224, 3)
     assert pixels.dtype == np.uint8
+
+
+def test_a_stripe_is_seen_in_its_middle(model: Model) -> None:
+    stripe = Image.new("RGB", (4000, 20), "black")
+    stripe.paste("white", (1000, 0, 3000, 20))
+    assert ZooTagger.load(model).pixels(stripe).min() == 255
 
 
 def test_an_empty_batch_has_no_scores(model: Model) -> None:
