@@ -25,7 +25,7 @@ COMMANDS = {
     "show": "Show what is known of a photo.",
     "status": "Show what is done, waiting and wrong.",
     "config": "Write, check and show the configuration.",
-    "model": "List, describe and verify models.",
+    "model": "List, describe, fetch and verify models.",
 }
 
 
@@ -99,8 +99,11 @@ def main() -> None:
         code = error.exit_code
     except (KeyboardInterrupt, click.Abort):
         code = 130
-    except BrokenPipeError:
-        # The reader (head, less) has gone; Python would complain at exit.
+    except (BrokenPipeError, SystemExit) as error:
+        # The reader (head, less) has gone, which click turns into an exit with 1, our "no
+        # images found". Python would complain about the closed pipe at its end.
+        if not isinstance(error.__context__ or error, BrokenPipeError):
+            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except Exception:
