@@ -67,7 +67,7 @@ class CpuRunner:
         return torch.cat(rows)
 
     def _one(self, pixels: Pixels) -> Tensor:
-        return self._infer(torch.from_numpy(pixels[None]))
+        return self._infer(torch.from_numpy(np.stack([pixels])))
 
     def _workers(self) -> ThreadPoolExecutor:
         if self._pool is None:

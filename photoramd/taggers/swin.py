@@ -218,16 +218,20 @@ class _Windows:
         # A picture of one window is not shifted.
         shift = window // 2 if shifted and count > 1 else 0
         tokens = np.roll(np.arange(side * side).reshape(side, side), (-shift, -shift), (0, 1))
-        # After the roll the last window of a row or column holds two parts of the picture.
-        part = (np.arange(side) >= side - shift).astype(np.int64)
-        parts = 2 * part[:, None] + part[None, :]
         cut = (count, window, count, window)
         by_window = tokens.reshape(cut).transpose(0, 2, 1, 3).reshape(count**2, window**2)
-        parts = parts.reshape(cut).transpose(0, 2, 1, 3).reshape(count**2, window**2)
-        masks, kinds = np.unique(
-            parts[:, :, None] != parts[:, None, :], axis=0, return_inverse=True
-        )
-        kinds = kinds.reshape(-1)
+        if not shift:
+            no_mask = np.zeros((1, window**2, window**2), np.bool_)
+            return cls(by_window.reshape(-1), np.zeros(count**2, np.int64), no_mask)
+        # After the roll the last windows of a row or column hold two parts of the picture each.
+        is_last = (np.arange(count) == count - 1).astype(np.int64)
+        kinds = (2 * is_last[:, None] + is_last[None, :]).reshape(-1)
+        is_behind = np.arange(window) >= window - shift
+        masks = np.zeros((4, window**2, window**2), np.bool_)
+        for kind in range(1, 4):
+            rows, columns = is_behind & (kind >= 2), is_behind & (kind % 2 == 1)
+            parts = (2 * rows[:, None] + columns[None, :]).reshape(-1)
+            masks[kind] = parts[:, None] != parts[None, :]
         ranking = np.argsort(kinds, kind="stable")
         return cls(by_window[ranking].reshape(-1), kinds[ranking], masks)
 
