@@ -11,6 +11,7 @@ import sys
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -37,6 +38,10 @@ class Settings:
     verbose: bool
 
 
+class _ReaderGoneError(Exception):
+    """What reads our output (head, less) has ended. click would exit with 1: no images found."""
+
+
 class _LazyGroup(click.Group):
     """A group whose commands are imported when they are needed.
 
@@ -52,6 +57,12 @@ class _LazyGroup(click.Group):
         module = importlib.import_module(f"photoramd.cli.{cmd_name}")
         command: click.Command = module.command
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise _ReaderGoneError from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
@@ -99,11 +110,8 @@ def main() -> None:
         code = error.exit_code
     except (KeyboardInterrupt, click.Abort):
         code = 130
-    except (BrokenPipeError, SystemExit) as error:
-        # The reader (head, less) has gone, which click turns into an exit with 1, our "no
-        # images found". Python would complain about the closed pipe at its end.
-        if not isinstance(error.__context__ or error, BrokenPipeError):
-            raise
+    except (_ReaderGoneError, BrokenPipeError):
+        # Python would complain about the closed pipe when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except Exception:
