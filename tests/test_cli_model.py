@@ -15,6 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from photoramd.cli.model import command
+from photoramd.download import MIRROR_VARIABLE
+from photoramd.pins import EMBEDDED, MODELS
 from tests.hub_server import REPOSITORY, REVISION, Fault, HubServer, serve
 from tests.test_installation import HOST, TAGS, WEIGHTS, ZOO, content
 
@@ -302,6 +305,19 @@ def test_an_unknown_model_is_named_with_the_known_ones(model: Command, name: str
     done = model(name, "ram", code=3)
     assert "unknown model 'ram'" in done.stderr
     assert "known models: embedded, fake++, torchvision:fake" in done.stderr
+
+
+def test_the_documentation_names_every_model_command_and_variable() -> None:
+    text = Path("docs/models.md").read_text(encoding="utf-8")
+    rows = {line.split("|")[1].strip(" `"): line for line in text.splitlines() if "|" in line}
+    for model in MODELS.values():
+        size_bytes = sum(pin.needed_bytes for pin in model.files)
+        size = "none" if model is EMBEDDED else f"{size_bytes / 1e6:.0f} MB"
+        assert (f"{size_bytes / 1e9:.1f} GB" if size_bytes > 1e9 else size) in rows[model.name]
+    for name in command.commands:
+        assert f"- `photoramd model {name}" in text
+    assert MIRROR_VARIABLE in rows
+    assert "HF_HUB_DISABLE_TELEMETRY" in rows
 
 
 @pytest.mark.parametrize("name", ["list", "info", "verify", "fetch", "import"])
