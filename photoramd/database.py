@@ -271,8 +271,8 @@ def columns(fingerprint: Fingerprint) -> tuple[int, int, int, int]:
     return (
         fingerprint.size,
         fingerprint.mtime_ns,
-        _signed(fingerprint.device),
-        _signed(fingerprint.inode),
+        signed(fingerprint.device),
+        signed(fingerprint.inode),
     )
 
 
@@ -282,6 +282,6 @@ def fingerprint_of(columns: Sequence[int]) -> Fingerprint:
     return Fingerprint(size, mtime_ns, device % 2**64, inode % 2**64)
 
 
-def _signed(number: int) -> int:
-    """SQLite's integers are signed; inode numbers use all 64 bits on some file systems."""
+def signed(number: int) -> int:
+    """A number as it is stored: SQLite's are signed, and some inode numbers use all 64 bits."""
     return number - 2**64 if number >= 2**63 else number
