@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from photoramd import taggers
+from photoramd import backups, taggers
 from photoramd.config import Config, Watch
 from photoramd.daemon import Daemon
 from photoramd.database import Database
@@ -44,7 +44,7 @@ def assemble(config: Config, extra: Sequence[Path] = ()) -> Iterator[Daemon]:
     """
     # The database first: it fails fast, and a second instance must not load a model.
     with ExitStack() as stack:
-        database = stack.enter_context(Database(config.state.path))
+        database = stack.enter_context(Database(config.state.path, recover=backups.recover))
         tagger = load_tagger(config)
         watches = [*config.watch, *(Watch(path=path) for path in extra)]
         reals = [os.path.realpath(w.path) for w in watches]
@@ -101,6 +101,7 @@ def assemble(config: Config, extra: Sequence[Path] = ()) -> Iterator[Daemon]:
             reconciler,
             patrol,
             Requests(database),
+            backups.DailyBackup(config.state.path, config.state.backups),
             scan_interval_seconds=config.scan.interval_minutes * 60,
             schedule=Schedule.parse(config.schedule.hours),
         )

@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 
+from photoramd.backups import DailyBackup
 from photoramd.errors import printable
 from photoramd.filters import RAW_SUFFIXES, SIDECAR_SUFFIX, suffix
 from photoramd.intake import Intake
@@ -102,6 +103,7 @@ class Daemon:
         reconciler: Reconciler,
         patrol: Patrol,
         requests: Requests,
+        backup: DailyBackup,
         *,
         scan_interval_seconds: float = 3600,
         schedule: Schedule = ALWAYS,
@@ -112,6 +114,7 @@ class Daemon:
         self._reconciler = reconciler
         self._patrol = patrol
         self._requests = requests
+        self._backup = backup
         self._scan_interval_seconds = scan_interval_seconds
         self._schedule = schedule
         self._wakeup = Wakeup()
@@ -125,6 +128,7 @@ class Daemon:
 
     def close(self) -> None:
         """Free what the loop holds."""
+        self._backup.close()
         self._wakeup.close()
 
     def stop(self) -> None:
@@ -169,8 +173,15 @@ class Daemon:
         self._check_clock(now, wall)
         self._read_requests()
         self._patrol.step(now, wall)
-        if now >= self._next_scan or self._rescan:
+        if self._is_watching:
+            self._backup.step(now, wall)
+        if self._rescan:
             self._rescan = False
+            log.info("Asked to look at everything again")
+            self._patrol.retry(now)
+            self._pipeline.retry()
+            self._scan_all(now)
+        if now >= self._next_scan:
             self._scan_all(now)
         self._reconciler.advance(self._patrol, now, wall)
         self._intake.settle(now, wall)
@@ -256,8 +267,6 @@ class Daemon:
                 self._scan_all(now)
 
     def _read_requests(self) -> None:
-        if not self._is_watching:
-            return
         for request in self._requests.take():
             log.info("Asked to tag %s again", printable(request.path))
             self._store.retag(request.path, only_failed=request.only_failed)

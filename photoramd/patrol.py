@@ -101,6 +101,15 @@ class Patrol:
                     post.polls[top] = float("inf")  # until the scan ends
                     self._request(top)
 
+    def retry(self, now: float) -> None:
+        """Somebody mended something: try at once what was not possible."""
+        for post in self._posts.values():
+            if post.retry_at is not None:
+                post.retry_at, post.retries = now, 1
+            if not post.is_offline:
+                self._store.release(post.root.path)
+        self._next_visit = now
+
     def deadline(self) -> float:
         """When `step` next has something to do."""
         polls = [m for post in self._posts.values() for m in post.polls.values()]

@@ -102,6 +102,10 @@ class Pipeline:
             outcomes.append(Outcome(path, state, tags, error, job.id in inferred))
         return outcomes
 
+    def retry(self) -> None:
+        """Somebody mended something: file systems that refused a write are tried at once."""
+        self._writer.retry()
+
     def _fill(self, now: float) -> None:
         room = self._decoding.room
         if room:

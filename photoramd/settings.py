@@ -210,6 +210,15 @@ class State(Section, frozen=True, kw_only=True):
             extra={"allowed": "an absolute path, or one below ~"},
         ),
     ] = Path("/var/lib/photoramd/photoramd.db")
+    backups: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=100,
+            description="How many daily copies of the database are kept beside it; 0: none are "
+            "made.",
+        ),
+    ] = 3
 
 
 class Config(Section, frozen=True, kw_only=True):
