@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from photoramd import taggers
+from photoramd import backups, taggers
 from photoramd.config import Config, Watch
 from photoramd.daemon import Daemon
 from photoramd.database import Database
@@ -17,10 +17,14 @@ from photoramd.filters import Filter
 from photoramd.intake import Intake
 from photoramd.keywords import Rules, load_overrides
 from photoramd.ledger import Ledger
+from photoramd.patrol import Patrol
 from photoramd.pipeline import Pipeline
 from photoramd.processor import available_cores
+from photoramd.reconciler import Reconciler
+from photoramd.requests import Requests
 from photoramd.results import Results
 from photoramd.roots import HealthBook, Root
+from photoramd.schedule import Schedule
 from photoramd.store import Store
 from photoramd.taggers import Tagger
 from photoramd.writer import Origin, Writer
@@ -41,11 +45,15 @@ def assemble(config: Config, extra: Sequence[Path] = ()) -> Iterator[Daemon]:
     """
     # The database first: it fails fast, and a second instance must not load a model.
     with ExitStack() as stack:
-        database = stack.enter_context(Database(config.state.path))
+        database = stack.enter_context(Database(config.state.path, recover=backups.recover))
         tagger = load_tagger(config)
         watches = [*config.watch, *(Watch(path=path) for path in extra)]
-        roots = [Root(os.fspath(w.path), Filter(w.path, w.exclude)) for w in watches]
-        modes = {os.fspath(w.path): w.write for w in watches}
+        reals = [os.path.realpath(w.path) for w in watches]
+        roots = [
+            Root(real, Filter(real, w.exclude), w.poll)
+            for real, w in zip(reals, watches, strict=True)
+        ]
+        modes = {real: w.write for real, w in zip(reals, watches, strict=True)}
         # The most specific root is asked first.
         roots.sort(key=lambda root: len(root.path), reverse=True)
 
@@ -76,13 +84,27 @@ def assemble(config: Config, extra: Sequence[Path] = ()) -> Iterator[Daemon]:
                 quiet_seconds=config.debounce.quiet_seconds,
             )
         )
+        intake = Intake(store, debouncer)
+        book = HealthBook(database, [root.path for root in roots])
+        reconciler = Reconciler(store, intake, roots, book)
+        patrol = Patrol(
+            roots,
+            book,
+            store,
+            reconciler.request,
+            poll_seconds=config.scan.poll_seconds,
+            audit_seconds=config.scan.audit_seconds,
+        )
         daemon = Daemon(
             store,
-            Intake(store, debouncer),
+            intake,
             pipeline,
-            roots,
-            HealthBook(database, [root.path for root in roots]),
+            reconciler,
+            patrol,
+            Requests(database),
+            backups.DailyBackup(config.state.path, config.state.backups),
             scan_interval_seconds=config.scan.interval_minutes * 60,
+            schedule=Schedule.parse(config.schedule.hours),
         )
         stack.callback(daemon.close)
         yield daemon

@@ -22,6 +22,27 @@ def m001_photos(db: Database) -> None:
         db.execute(statement)
 
 
+@schema()
+def m010_requests(db: Database) -> None:
+    """What other processes ask of the daemon, and since when a photo is missing."""
+    for statement in _M010:
+        db.execute(statement)
+
+
+_M010 = (
+    # kind: retag, or retag-failed. The path is a photo, or a directory and all below it.
+    """CREATE TABLE requests (
+        id INTEGER PRIMARY KEY,
+        kind TEXT NOT NULL,
+        path BLOB NOT NULL,
+        created_at REAL NOT NULL
+    )""",
+    # Unix seconds; of rows that are older than this column, the time is that of the change.
+    "ALTER TABLE photos ADD COLUMN missing_since REAL",
+    "UPDATE photos SET missing_since = unixepoch() WHERE state = 'missing'",
+    "CREATE INDEX photos_missing ON photos (missing_since) WHERE state = 'missing'",
+)
+
 _M001 = (
     """CREATE TABLE directories (
         id INTEGER PRIMARY KEY,

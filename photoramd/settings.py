@@ -86,6 +86,23 @@ class Scan(Section, frozen=True, kw_only=True):
         float,
         Meta(ge=0, le=10080, description="Time between two comparisons; 0: only at the start."),
     ] = 60.0
+    poll_seconds: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=86400,
+            description="Shortest time between two looks through a directory that reports no "
+            "changes; large ones are looked through less often.",
+        ),
+    ] = 60.0
+    audit_seconds: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=86400,
+            description="Time between two checks that every directory is still being watched.",
+        ),
+    ] = 60.0
 
 
 class Model(Section, frozen=True, kw_only=True):
@@ -175,7 +192,7 @@ class Decode(Section, frozen=True, kw_only=True):
 
 
 class Schedule(Section, frozen=True, kw_only=True):
-    """When photos may be tagged."""
+    """When the network may run. Photos are found and queued at any time."""
 
     hours: Annotated[
         tuple[Annotated[str, Meta(pattern=rf"^{_SPAN}-{_SPAN}\Z")], ...],
@@ -198,6 +215,15 @@ class State(Section, frozen=True, kw_only=True):
             extra={"allowed": "an absolute path, or one below ~"},
         ),
     ] = Path("/var/lib/photoramd/photoramd.db")
+    backups: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=100,
+            description="How many daily copies of the database are kept beside it; 0: none are "
+            "made.",
+        ),
+    ] = 3
 
 
 class Config(Section, frozen=True, kw_only=True):
@@ -219,7 +245,6 @@ class Config(Section, frozen=True, kw_only=True):
 # Key -> (is this value one of them, which values they are in words).
 NOT_BUILT: dict[str, tuple[Callable[[Any], bool], str]] = {
     "watch.write": (lambda value: value == "embed", '"embed"'),
-    "watch.poll": (lambda value: value == "always", '"always"'),
     "model.name": (lambda value: value == "ram++", '"ram++"'),
     "model.device": (lambda value: value not in ("auto", "cpu"), '"cuda" and "mps"'),
     "model.precision": (
@@ -227,7 +252,6 @@ NOT_BUILT: dict[str, tuple[Callable[[Any], bool], str]] = {
         '"bfloat16" and "int8"',
     ),
     "model.idle_unload_minutes": (lambda value: value > 0, "any number above 0"),
-    "schedule.hours": (lambda value: len(value) > 0, "any span of time"),
 }
 # ----------------------------------------------------------------------------------------
 

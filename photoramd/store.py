@@ -10,15 +10,20 @@ rows. Every method is one transaction. All times are Unix seconds.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from photoramd.database import Database, columns, fingerprint_of, path_of
+from photoramd.database import Database, columns, fingerprint_of, path_of, signed
 from photoramd.photo import Fingerprint, Photo
 
 RETRY_SECONDS = (60, 300, 1800, 7200, 28_800, 86_400)
 """Back-off after a failure; after the last one a photo stays failed until it changes."""
+
+
+WITH_INFERENCE = ("pending", "failed")
+WITHOUT_INFERENCE = ("tagged",)
+"""The states that wait for the model, and those that do not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,16 @@ class Job:
     id: int
     photo: Photo
     attempts: int
+
+
+_UNDER = "(path = ? OR (path >= ? AND path < ?))"
+
+
+def under(top: str) -> tuple[bytes, bytes, bytes]:
+    """What a condition "at or below this path" compares with."""
+    base = os.fsencode(top).rstrip(b"/")
+    # "0" is the character after "/": a range of the index instead of a pattern.
+    return base or b"/", base + b"/", base + b"0"
 
 
 class Store:
@@ -71,11 +86,9 @@ class Store:
 
     def directories_under(self, root: str) -> list[str]:
         """The known directories at and below a path."""
-        base = os.fsencode(root).rstrip(b"/")
-        # "0" is the character after "/": a range of the index instead of a pattern.
         rows = self._database.rows(
-            "SELECT path FROM directories WHERE path = ? OR (path >= ? AND path < ?)",
-            (base or b"/", base + b"/", base + b"0"),
+            f"SELECT path FROM directories WHERE {_UNDER}",  # noqa: S608
+            under(root),
         )
         return [os.fsdecode(row[0]) for row in rows]
 
@@ -124,21 +137,23 @@ class Store:
         """Photos that a scan missed earlier, or that were missing, are there again, unchanged."""
         with self._database.transaction() as db:
             db.executemany(
-                """UPDATE photos SET missed_scans = 0, next_attempt = 0, state = CASE
+                """UPDATE photos SET missed_scans = 0, missing_since = NULL, next_attempt = 0,
+                       state = CASE
                        WHEN state <> 'missing' THEN state
                        WHEN result_id IS NULL THEN 'pending' ELSE 'tagged' END
                    WHERE id = ?""",
                 [(photo_id,) for photo_id in ids],
             )
 
-    def missed(self, ids: Collection[int]) -> None:
+    def missed(self, ids: Collection[int], now: float) -> None:
         """A healthy scan did not see these; after the second one they are missing."""
         with self._database.transaction() as db:
             db.executemany(
                 """UPDATE photos SET missed_scans = missed_scans + 1,
-                       state = CASE WHEN missed_scans >= 1 THEN 'missing' ELSE state END
+                       state = CASE WHEN missed_scans >= 1 THEN 'missing' ELSE state END,
+                       missing_since = CASE WHEN missed_scans = 1 THEN ? ELSE missing_since END
                    WHERE id = ?""",
-                [(photo_id,) for photo_id in ids],
+                [(now, photo_id) for photo_id in ids],
             )
 
     def due(self, now: float, limit: int, *, skip: Collection[int] = ()) -> list[Job]:
@@ -167,15 +182,16 @@ class Store:
             (),
         )
 
-    def next_due(self) -> float | None:
-        """When the earliest waiting photo is due, or None if none waits."""
-        rows = self._database.rows(
-            """SELECT min(next_attempt) FROM photos
-               WHERE state IN ('pending', 'tagged', 'failed')""",
-            (),
-        )
-        moment = rows[0][0]
-        return None if moment is None else float(moment)
+    def next_due(
+        self, states: Sequence[str] = (*WITH_INFERENCE, *WITHOUT_INFERENCE)
+    ) -> float | None:
+        """When the earliest photo that waits in one of these states is due, or None."""
+        # One lookup in the index for each state; a list of states would read all of it.
+        moments = [
+            self._database.rows("SELECT min(next_attempt) FROM photos WHERE state = ?", (state,))
+            for state in states
+        ]
+        return min((rows[0][0] for rows in moments if rows[0][0] is not None), default=None)
 
     def waiting(self) -> int:
         """How many photos are pending or tagged."""
@@ -191,6 +207,60 @@ class Store:
                 """UPDATE photos SET next_attempt = ?
                    WHERE state IN ('pending', 'tagged', 'failed') AND next_attempt > ?""",
                 (now + RETRY_SECONDS[-1], now + RETRY_SECONDS[-1]),
+            )
+
+    def retag(self, path: str, *, only_failed: bool) -> int:
+        """Queue a photo, or all photos below a directory, anew; returns how many.
+
+        Equal pictures share their stored scores, so that the model runs only for those that
+        it has not seen.
+        """
+        directory, name = os.path.split(path)
+        condition = "state = 'failed'" if only_failed else "state <> 'missing'"
+        with self._database.transaction() as db:
+            changed = db.execute(
+                f"""UPDATE photos SET state = 'pending', attempts = 0, next_attempt = 0,
+                        reason = NULL
+                    WHERE {condition}
+                    AND (directory_id IN (SELECT id FROM directories WHERE {_UNDER})
+                         OR name = ? AND directory_id =
+                             (SELECT id FROM directories WHERE path = ?))""",  # noqa: S608
+                (*under(path), os.fsencode(name), os.fsencode(directory)),
+            )
+            return changed.rowcount
+
+    def hold(self, top: str, until: float) -> None:
+        """Leave all photos at and below a path alone for now: it is not there."""
+        with self._database.transaction() as db:
+            db.execute(
+                f"""UPDATE photos SET next_attempt = ?
+                    WHERE state IN ('pending', 'tagged', 'failed') AND next_attempt < ?
+                    AND directory_id IN (SELECT id FROM directories WHERE {_UNDER})""",  # noqa: S608
+                (until, until, *under(top)),
+            )
+
+    def release(self, top: str) -> None:
+        """What is at and below a path may go on at once: it is there again."""
+        with self._database.transaction() as db:
+            db.execute(
+                f"""UPDATE photos SET next_attempt = 0
+                    WHERE state IN ('pending', 'tagged') AND next_attempt > 0
+                    AND directory_id IN (SELECT id FROM directories WHERE {_UNDER})""",  # noqa: S608
+                under(top),
+            )
+
+    def postpone(self, job: Job, until: float) -> None:
+        """Try a photo again later, without counting an attempt."""
+        with self._database.transaction() as db:
+            db.execute("UPDATE photos SET next_attempt = ? WHERE id = ?", (until, job.id))
+
+    def move_device(self, top: str, moves: Mapping[int, int]) -> None:
+        """The file systems at and below a path have new device numbers: old to new."""
+        with self._database.transaction() as db:
+            db.executemany(
+                f"""UPDATE photos SET device = ? WHERE device = ?
+                    AND directory_id IN (SELECT id FROM directories WHERE {_UNDER})""",  # noqa: S608
+                [(signed(new), signed(old), *under(top)) for old, new in moves.items()],
             )
 
     def fail(self, job: Job, reason: str, now: float) -> None:

@@ -140,6 +140,10 @@ class Writer:
             self._ledger.finish(done, FIELD, now)
         return outcomes
 
+    def retry(self) -> None:
+        """Try file systems that refused a write again without waiting."""
+        self._resting.clear()
+
     def recover(self, now: float) -> None:
         """Clear up after a process that died while it wrote.
 

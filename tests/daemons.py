@@ -40,7 +40,11 @@ class Photoramd:
             "state": f"path = {json.dumps(os.fspath(self.database))}",
         }
         (directory / "overrides.json").write_text("{}")
-        parts |= sections
+        # What is given replaces a section; the watched directory stays.
+        parts |= {
+            name: f"{parts[name]}\n{text}" if name == "[watch]" else text
+            for name, text in sections.items()
+        }
         self.config.write_text("".join(f"[{key}]\n{value}\n" for key, value in parts.items()))
 
     def command(self, *arguments: object) -> list[str]:
@@ -81,6 +85,12 @@ class Photoramd:
                 self.process.kill()
                 self.process.wait()
             self.process = None
+
+    def processor_seconds(self) -> float:
+        """How much processor time the daemon has used."""
+        assert self.process is not None
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(") ", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def close(self) -> None:
         """End the daemon if it still runs."""

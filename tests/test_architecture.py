@@ -20,6 +20,7 @@ BOTTOM = ["photoramd.errors", "photoramd.photo"]
 TOP = [
     "photoramd.writer",
     "photoramd.pipeline",
+    "photoramd.reconciler",
     "photoramd.daemon",
     "photoramd.assembly",
     "photoramd.cli",

@@ -141,9 +141,9 @@ def test_a_photo_is_missing_after_two_scans_without_it_and_back_when_seen(
 ) -> None:
     store.enqueue([photo("a.jpg")], 1)
     number = tag(database, store, "a.jpg")
-    store.missed([number])
+    store.missed([number], 1000)
     assert store.listing("/album")["a.jpg"].state == "tagged"
-    store.missed([number])
+    store.missed([number], 1000)
     assert store.listing("/album")["a.jpg"].state == "missing"
     store.seen([number])
     row = store.listing("/album")["a.jpg"]

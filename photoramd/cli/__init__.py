@@ -24,9 +24,11 @@ COMMANDS = {
     "tag": "Print the tags of photos, without database or daemon.",
     "query": "Find photos by tags.",
     "show": "Show what is known of a photo.",
+    "retag": "Tag photos again: those that failed, or all.",
     "status": "Show what is done, waiting and wrong.",
     "config": "Write, check and show the configuration.",
     "model": "List, describe, fetch and verify models.",
+    "db": "Check, copy and restore the database, forget missing photos.",
 }
 
 
