@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -55,7 +57,8 @@ def assemble(config: Config, extra: Sequence[Path] = ()) -> Iterator[Daemon]:
 
         store = Store(database)
         store.clamp_retries(time.time())
-        writer = Writer(Ledger(database), mode, Origin(tagger.name, tagger.revision))
+        origin = Origin(tagger.name, tagger.revision)
+        writer = Writer(Ledger(database), mode, origin, create=config.tags.fields)
         writer.recover(time.time())
         debouncer = Debouncer(
             quiet_seconds=config.debounce.quiet_seconds,
@@ -65,7 +68,7 @@ def assemble(config: Config, extra: Sequence[Path] = ()) -> Iterator[Daemon]:
         pipeline = stack.enter_context(
             Pipeline(
                 store,
-                Results(database),
+                Results(database, settings_digest(config, modes)),
                 writer,
                 tagger,
                 rules(config),
@@ -114,6 +117,25 @@ def rules(config: Config) -> Rules:
         deny=frozenset(config.tags.deny),
         parent=config.tags.parent,
     )
+
+
+def settings_digest(config: Config, modes: Mapping[str, str]) -> str:
+    """What tells apart settings that lead to other keywords, or to other files.
+
+    Args:
+        config: The configuration.
+        modes: The write mode of every root.
+    """
+    chosen = rules(config)
+    names = ("threshold", "top_n", "overrides", "allow", "deny", "parent")
+    values = {name: getattr(chosen, name) for name in names}
+    content = [values, sorted(config.tags.fields), modes]
+    text = json.dumps(content, sort_keys=True, default=_plain)
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def _plain(value: object) -> object:
+    return sorted(value) if isinstance(value, frozenset) else dict(value)  # type: ignore[call-overload]
 
 
 def available_cores() -> int:

@@ -22,6 +22,13 @@ def m001_photos(db: Database) -> None:
         db.execute(statement)
 
 
+@schema()
+def m002_undo(db: Database) -> None:
+    """What is needed to take things back, and to notice changed settings."""
+    for statement in _M002:
+        db.execute(statement)
+
+
 _M001 = (
     """CREATE TABLE directories (
         id INTEGER PRIMARY KEY,
@@ -121,4 +128,18 @@ _M001 = (
         JOIN labels l ON l.id = k.label_id
         JOIN photos p ON p.id = k.photo_id
         JOIN directories d ON d.id = p.directory_id""",
+)
+
+_M002 = (
+    # The keywords above a keyword, the most general first, joined by "|".
+    "ALTER TABLE keywords ADD COLUMN parents TEXT NOT NULL DEFAULT ''",
+    # 1: the user's own keyword, copied from another field when this one was made. A field
+    # name that begins with "photo:" is a field inside the photo, not in its sidecar.
+    "ALTER TABLE ledger ADD COLUMN seeded INTEGER NOT NULL DEFAULT 0",
+    # When the user took the tags back; such a photo gets none until retag asks for it.
+    "ALTER TABLE photos ADD COLUMN undone_at REAL",
+    # A digest of the settings that its keywords were chosen with; NULL: to be done anew.
+    "ALTER TABLE photos ADD COLUMN settings TEXT",
+    # 1: photoramd made the sidecar.
+    "ALTER TABLE photos ADD COLUMN created INTEGER NOT NULL DEFAULT 0",
 )

@@ -153,6 +153,26 @@ class Tags(Section, frozen=True, kw_only=True):
             extra={"allowed": "a keyword of at most 64 bytes without any of / | , ;"},
         ),
     ] = ""
+    fields: Annotated[
+        tuple[
+            Literal[
+                "lr:hierarchicalSubject",
+                "digiKam:TagsList",
+                "MicrosoftPhoto:LastKeywordXMP",
+                "mediapro:CatalogSets",
+            ],
+            ...,
+        ],
+        Meta(
+            description="Fields that are made besides dc:subject, each with the user's own "
+            "keywords in it. Those that a file already has are kept up in any case.",
+            extra={
+                "allowed": "a list of some of "
+                '"lr:hierarchicalSubject", "digiKam:TagsList", "MicrosoftPhoto:LastKeywordXMP"'
+                ' and "mediapro:CatalogSets"'
+            },
+        ),
+    ] = ()
 
 
 class Decode(Section, frozen=True, kw_only=True):
