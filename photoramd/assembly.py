@@ -90,6 +90,20 @@ def assemble(config: Config, extra: Sequence[Path] = ()) -> Iterator[Daemon]:
         yield daemon
 
 
+@contextmanager
+def opened_for_undo(config: Config) -> Iterator[tuple[Store, Writer]]:
+    """Open the database and make a writer that only takes back; no model is loaded.
+
+    Raises:
+        LockedError: Another photoramd owns the database.
+        StoreError: The database cannot be used.
+    """
+    with Database(config.state.path) as database:
+        writer = Writer(Ledger(database), lambda _: "none", Origin("", ""))
+        writer.recover(time.time())
+        yield Store(database), writer
+
+
 def load_tagger(config: Config) -> Tagger:
     """The configured model, verified and loaded.
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from photoramd import embedded, sidecar
+from photoramd.errors import ChangedError
 from photoramd.fields import SUBJECT
 from photoramd.keywords import fold
 from photoramd.ledger import SIDECAR
@@ -102,6 +104,11 @@ def plan_sidecar(
         content, expected = sidecar.load(target.path)
     elif not tags and recorded.is_empty:
         return Plan()
+    elif not os.path.lexists(photo):
+        # A directory that is not mounted looks like this: what is recorded stays recorded.
+        raise ChangedError(
+            "it is not there", path=photo, remedy="mount its directory, if it is elsewhere"
+        )
     ours = set(map(fold, embedded_ours))
 
     def others() -> list[str]:

@@ -167,6 +167,18 @@ class Store:
             (),
         )
 
+    def under(self, path: Path) -> list[Job]:
+        """The photos at or below a path that are not missing, by directory and name."""
+        directory, name = os.path.split(path)
+        base = os.fsencode(path).rstrip(b"/")
+        return self._jobs(
+            """p.state <> 'missing' AND (d.path = ? OR (d.path >= ? AND d.path < ?)
+                   OR (d.path = ? AND p.name = ?)) ORDER BY d.path, p.name""",
+            (base or b"/", base + b"/", base + b"0", os.fsencode(directory), os.fsencode(name)),
+            -1,
+            (),
+        )
+
     def next_due(self) -> float | None:
         """When the earliest waiting photo is due, or None if none waits."""
         rows = self._database.rows(
@@ -210,11 +222,11 @@ class Store:
             f"""SELECT p.id, d.path, p.name, p.size, p.mtime_ns, p.device, p.inode, p.attempts
                 FROM photos p JOIN directories d ON d.id = p.directory_id
                 WHERE {condition} LIMIT ?""",  # noqa: S608 (the conditions are constants above)
-            (*parameters, limit + len(skip)),
+            (*parameters, -1 if limit < 0 else limit + len(skip)),
         )
         jobs = [
             Job(row[0], Photo(path_of(row[1], row[2]), fingerprint_of(row[3:7])), row[7])
             for row in rows
             if row[0] not in skip
         ]
-        return jobs[:limit]
+        return jobs if limit < 0 else jobs[:limit]

@@ -157,7 +157,8 @@ class Writer:
 
     def _undo_plans(self, job: Job, now: float) -> Iterator[Plan]:
         recorded = self._ledger.recorded(job.id, SIDECAR)
-        if not recorded.is_empty:
+        # Where the user took out all of ours, the mark is still there.
+        if not recorded.is_empty or recorded.rejected:
             yield self._plan_sidecar(job, (), now)
 
     def recover(self, now: float) -> None:

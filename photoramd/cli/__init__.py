@@ -22,6 +22,8 @@ COMMANDS = {
     "scan": "Tag what is new in directories, once.",
     "tag": "Print the tags of photos, without database or daemon.",
     "query": "Find photos by tags.",
+    "undo": "Take back the tags that were written for photos.",
+    "retag": "Choose and write the tags of photos anew.",
     "show": "Show what is known of a photo.",
     "status": "Show what is done, waiting and wrong.",
     "config": "Write, check and show the configuration.",
