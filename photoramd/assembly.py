@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -64,7 +66,8 @@ def assemble(config: Config, extra: Sequence[Path] = ()) -> Iterator[Daemon]:
 
         store = Store(database)
         store.clamp_retries(time.time())
-        writer = Writer(Ledger(database), mode, Origin(tagger.name, tagger.revision))
+        origin = Origin(tagger.name, tagger.revision)
+        writer = Writer(Ledger(database), mode, origin, create=config.tags.fields)
         writer.recover(time.time())
         debouncer = Debouncer(
             quiet_seconds=config.debounce.quiet_seconds,
@@ -74,7 +77,7 @@ def assemble(config: Config, extra: Sequence[Path] = ()) -> Iterator[Daemon]:
         pipeline = stack.enter_context(
             Pipeline(
                 store,
-                Results(database),
+                Results(database, settings_digest(config, modes)),
                 writer,
                 tagger,
                 rules(config),
@@ -110,6 +113,20 @@ def assemble(config: Config, extra: Sequence[Path] = ()) -> Iterator[Daemon]:
         yield daemon
 
 
+@contextmanager
+def opened_for_undo(config: Config) -> Iterator[tuple[Store, Writer]]:
+    """Open the database and make a writer that only takes back; no model is loaded.
+
+    Raises:
+        LockedError: Another photoramd owns the database.
+        StoreError: The database cannot be used.
+    """
+    with Database(config.state.path) as database:
+        writer = Writer(Ledger(database), lambda _: "none", Origin("", ""))
+        writer.recover(time.time())
+        yield Store(database), writer
+
+
 def load_tagger(config: Config) -> Tagger:
     """The configured model, verified and loaded.
 
@@ -137,3 +154,23 @@ def rules(config: Config) -> Rules:
         deny=frozenset(config.tags.deny),
         parent=config.tags.parent,
     )
+
+
+def settings_digest(config: Config, modes: Mapping[str, str]) -> str:
+    """What tells apart settings that lead to other keywords, or to other files.
+
+    Args:
+        config: The configuration.
+        modes: The write mode of every root.
+    """
+    chosen = rules(config)
+    names = ("threshold", "top_n", "overrides", "allow", "deny", "parent")
+    values = {name: getattr(chosen, name) for name in names}
+    content = [values, sorted(config.tags.fields), modes]
+    text = json.dumps(content, sort_keys=True, default=_plain)
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def _plain(value: object) -> object:
+    return sorted(value) if isinstance(value, frozenset) else dict(value)  # type: ignore[call-overload]
+

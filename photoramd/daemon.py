@@ -270,6 +270,7 @@ class Daemon:
         for request in self._requests.take():
             log.info("Asked to tag %s again", printable(request.path))
             self._store.retag(request.path, only_failed=request.only_failed)
+            self._pipeline.choose_again()
             # It may be new: then a look at the disk finds it.
             top = request.path if os.path.isdir(request.path) else os.path.dirname(request.path)
             self._reconciler.request(top)

@@ -15,6 +15,7 @@ turns them into text and a process exit.
     ├── ChangedError           4   a file changed while it was being read or replaced
     ├── SidecarError           4   one sidecar cannot be read or must not be written
     ├── WriteError             4   the system does not let us write a file
+    ├── ToolError              4   a program of the system is missing, refused or failed
     └── StoreError             4   the database
         ├── LockedError        4   another process owns the database
         └── DamagedError       4   the database is damaged
@@ -118,6 +119,10 @@ class WriteError(PhotoramdError):
     def concerns_file_system(self) -> bool:
         """Whether other files there will fail too, until somebody acts."""
         return self.errno in _FILE_SYSTEM
+
+
+class ToolError(PhotoramdError):
+    """A program that photoramd uses is missing, must not be used, or failed."""
 
 
 class StoreError(PhotoramdError):

@@ -8,20 +8,36 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from photoramd.database import Database, columns, fingerprint_of, path_of
+from photoramd.fields import SUBJECT
 from photoramd.photo import Fingerprint
 from photoramd.store import RETRY_SECONDS, Job
+from photoramd.union import NO_CHANGE, Change, Entries, Recorded
+
+SIDECAR, PHOTO = "sidecar", "photo"
+"""The places that keywords are written to."""
+
+_PREFIXES = {SIDECAR: "", PHOTO: "photo:"}
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A sidecar replacement that is about to happen, and what it adds.
+    """A replacement of a file that is about to happen, and what it changes in the ledger.
 
-    ``after`` is the fingerprint the target will have once it is done.
+    Attributes:
+        photo_id: The photo's row.
+        photo: The photo.
+        target: The file to replace: the photo or its sidecar.
+        temporary: Its new content, beside it.
+        after: The fingerprint the target will have once it is done.
+        place: `SIDECAR` or `PHOTO`.
+        change: What is added and removed.
+        created: Whether the sidecar is photoramd's own.
     """
 
     photo_id: int
@@ -29,7 +45,32 @@ class Write:
     target: Path
     temporary: Path
     after: Fingerprint
-    additions: tuple[str, ...]
+    place: str
+    change: Change
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A write that happened, or that was not needed.
+
+    Attributes:
+        photo_id: The photo's row.
+        place: `SIDECAR` or `PHOTO`.
+        change: What was added and removed.
+        sidecar: The photo's sidecar from now on, if it has one; ignored for `PHOTO`.
+        created: Whether photoramd made it.
+        after: The fingerprint of the photo, if that was written.
+        outcome: ``written``; ``undone``; or ``again``: there is more to write.
+    """
+
+    photo_id: int
+    place: str = SIDECAR
+    change: Change = NO_CHANGE
+    sidecar: Path | None = None
+    created: bool = False
+    after: Fingerprint | None = None
+    outcome: str = "written"
 
 
 class Ledger:
@@ -38,21 +79,40 @@ class Ledger:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def added(self, photo_id: int, field: str) -> tuple[str, ...]:
-        """The values that photoramd added to a field and the user did not take out again."""
-        return self._values(photo_id, field, "rejected_at IS NULL")
+    def recorded(self, photo_id: int, place: str) -> Recorded:
+        """What photoramd added to a photo in a place, and what the user took out again."""
+        rows = self._database.rows(
+            """SELECT field, value, seeded, rejected_at IS NOT NULL FROM ledger
+               WHERE photo_id = ? ORDER BY added_at, value""",
+            (photo_id,),
+        )
+        prefix = _PREFIXES[place]
+        found: tuple[dict[str, tuple[str, ...]], ...] = ({}, {}, {})
+        for field, value, seeded, rejected in rows:
+            if field.startswith(_PREFIXES[PHOTO]) == bool(prefix):
+                entries = found[2 if rejected else 1 if seeded else 0]
+                name = field.removeprefix(prefix)
+                entries[name] = (*entries.get(name, ()), value)
+        return Recorded(*found)
 
-    def rejected(self, photo_id: int, field: str) -> tuple[str, ...]:
-        """The values that photoramd added to a field and the user took out; never again."""
-        return self._values(photo_id, field, "rejected_at IS NOT NULL")
+    def is_undone(self, photo_id: int) -> bool:
+        """Whether the user took a photo's tags back."""
+        rows = self._database.rows("SELECT undone_at FROM photos WHERE id = ?", (photo_id,))
+        return bool(rows) and rows[0][0] is not None
 
-    def reject(self, photo_id: int, field: str, values: Sequence[str], now: float) -> None:
-        """The user took these values out of the file."""
+    def sidecar(self, photo_id: int) -> tuple[Path | None, bool]:
+        """The photo's sidecar, and whether photoramd made it."""
+        rows = self._database.rows("SELECT sidecar, created FROM photos WHERE id = ?", (photo_id,))
+        path, created = rows[0] if rows else (None, 0)
+        return (None if path is None else Path(os.fsdecode(path))), bool(created)
+
+    def reject(self, photo_id: int, place: str, rejected: Entries, now: float) -> None:
+        """The user took these entries out of the file; they are never added again."""
         with self._database.transaction() as db:
             db.executemany(
                 """UPDATE ledger SET rejected_at = ?
                    WHERE photo_id = ? AND field = ? AND value = ?""",
-                [(now, photo_id, field, value) for value in values],
+                [(now, photo_id, *pair) for pair in _pairs(place, rejected)],
             )
 
     def begin(self, writes: Sequence[Write]) -> None:
@@ -66,7 +126,7 @@ class Ledger:
                         os.fsencode(write.target),
                         os.fsencode(write.temporary),
                         *columns(write.after),
-                        json.dumps(write.additions),
+                        _encode(write),
                     )
                     for write in writes
                 ],
@@ -87,28 +147,65 @@ class Ledger:
                 Path(os.fsdecode(row[3])),
                 Path(os.fsdecode(row[4])),
                 fingerprint_of(row[5:9]),
-                tuple(json.loads(row[9])),
+                *_decode(row[9]),
             )
             for row in rows
         ]
 
-    def finish(
-        self, done: Sequence[tuple[int, Path | None, Sequence[str]]], field: str, now: float
-    ) -> None:
-        """These photos are written: (photo id, its sidecar if any, the values that were added)."""
+    def finish(self, done: Sequence[Done], now: float) -> None:
+        """These photos are written."""
         with self._database.transaction() as db:
-            for photo_id, sidecar, additions in done:
-                db.execute("DELETE FROM writes WHERE photo_id = ?", (photo_id,))
-                db.executemany(
-                    "INSERT OR IGNORE INTO ledger VALUES (?, ?, ?, ?, NULL)",
-                    [(photo_id, field, value, now) for value in additions],
-                )
-                db.execute(
-                    """UPDATE photos SET state = 'written', written_at = ?, sidecar = ?,
-                           attempts = 0, next_attempt = 0, reason = NULL
-                       WHERE id = ? AND state = 'tagged'""",
-                    (now, None if sidecar is None else os.fsencode(sidecar), photo_id),
-                )
+            for each in done:
+                self._finish(db, each, now)
+
+    def _finish(self, db: sqlite3.Connection, done: Done, now: float) -> None:
+        self.settle(db, done, now)
+        if done.outcome == "written":
+            db.execute(
+                """UPDATE photos SET state = 'written', written_at = ?, attempts = 0,
+                       next_attempt = 0, reason = NULL WHERE id = ? AND state = 'tagged'""",
+                (now, done.photo_id),
+            )
+        elif done.outcome == "undone":
+            db.execute("DELETE FROM keywords WHERE photo_id = ?", (done.photo_id,))
+            db.execute(
+                """UPDATE photos SET undone_at = ?, written_at = NULL, reason = CASE
+                           WHEN state = 'tagged' THEN NULL ELSE reason END,
+                       state = CASE WHEN state = 'tagged' THEN 'written' ELSE state END
+                   WHERE id = ?""",
+                (now, done.photo_id),
+            )
+
+    def record(self, done: Done, now: float) -> None:
+        """Only record what a write changed; what the photo waits for stays as it is."""
+        with self._database.transaction() as db:
+            self.settle(db, done, now)
+
+    def settle(self, db: sqlite3.Connection, done: Done, now: float) -> None:
+        """What a write changed in the ledger and in the photo's row; in a transaction."""
+        db.execute("DELETE FROM writes WHERE photo_id = ?", (done.photo_id,))
+        db.executemany(
+            """DELETE FROM ledger WHERE photo_id = ? AND field = ? AND value = ?
+               AND rejected_at IS NULL""",
+            [(done.photo_id, *pair) for pair in _pairs(done.place, done.change.removed)],
+        )
+        for seeded, entries in ((0, done.change.added), (1, done.change.seeded)):
+            db.executemany(
+                """INSERT OR IGNORE INTO ledger (photo_id, field, value, added_at, seeded)
+                   VALUES (?, ?, ?, ?, ?)""",
+                [(done.photo_id, *pair, now, seeded) for pair in _pairs(done.place, entries)],
+            )
+        if done.place == SIDECAR:
+            path = None if done.sidecar is None else os.fsencode(done.sidecar)
+            db.execute(
+                "UPDATE photos SET sidecar = ?, created = ? WHERE id = ?",
+                (path, done.created and path is not None, done.photo_id),
+            )
+        if done.after is not None:
+            db.execute(
+                """UPDATE photos SET size = ?, mtime_ns = ?, device = ?, inode = ? WHERE id = ?""",
+                (*columns(done.after), done.photo_id),
+            )
 
     def abandon(self, photo_id: int) -> None:
         """A begun replacement did not happen."""
@@ -138,9 +235,27 @@ class Ledger:
                 ),
             )
 
-    def _values(self, photo_id: int, field: str, condition: str) -> tuple[str, ...]:
-        rows = self._database.rows(
-            f"SELECT value FROM ledger WHERE photo_id = ? AND field = ? AND {condition}",  # noqa: S608
-            (photo_id, field),
-        )
-        return tuple(row[0] for row in rows)
+
+def _pairs(place: str, entries: Entries) -> list[tuple[str, str]]:
+    """Field, as it is stored, and value."""
+    return [
+        (_PREFIXES[place] + name, value) for name, values in entries.items() for value in values
+    ]
+
+
+def _encode(write: Write) -> str:
+    change = {"added": write.change.added, "seeded": write.change.seeded}
+    return json.dumps(
+        {"place": write.place, "created": write.created, **change, "removed": write.change.removed}
+    )
+
+
+def _decode(text: str) -> tuple[str, Change, bool]:
+    found = json.loads(text)
+    if isinstance(found, list):  # of a version that knew one field only
+        return SIDECAR, Change({SUBJECT.name: tuple(found)}), False
+    entries = (
+        {name: tuple(values) for name, values in found[key].items()}
+        for key in ("added", "seeded", "removed")
+    )
+    return found["place"], Change(*entries), found["created"]

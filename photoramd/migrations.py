@@ -23,25 +23,18 @@ def m001_photos(db: Database) -> None:
 
 
 @schema()
+def m002_undo(db: Database) -> None:
+    """What is needed to take things back, and to notice changed settings."""
+    for statement in _M002:
+        db.execute(statement)
+
+
+@schema()
 def m010_requests(db: Database) -> None:
     """What other processes ask of the daemon, and since when a photo is missing."""
     for statement in _M010:
         db.execute(statement)
 
-
-_M010 = (
-    # kind: retag, or retag-failed. The path is a photo, or a directory and all below it.
-    """CREATE TABLE requests (
-        id INTEGER PRIMARY KEY,
-        kind TEXT NOT NULL,
-        path BLOB NOT NULL,
-        created_at REAL NOT NULL
-    )""",
-    # Unix seconds; of rows that are older than this column, the time is that of the change.
-    "ALTER TABLE photos ADD COLUMN missing_since REAL",
-    "UPDATE photos SET missing_since = unixepoch() WHERE state = 'missing'",
-    "CREATE INDEX photos_missing ON photos (missing_since) WHERE state = 'missing'",
-)
 
 _M001 = (
     """CREATE TABLE directories (
@@ -142,4 +135,32 @@ _M001 = (
         JOIN labels l ON l.id = k.label_id
         JOIN photos p ON p.id = k.photo_id
         JOIN directories d ON d.id = p.directory_id""",
+)
+
+_M002 = (
+    # The keywords above a keyword, the most general first, joined by "|".
+    "ALTER TABLE keywords ADD COLUMN parents TEXT NOT NULL DEFAULT ''",
+    # 1: the user's own keyword, copied from another field when this one was made. A field
+    # name that begins with "photo:" is a field inside the photo, not in its sidecar.
+    "ALTER TABLE ledger ADD COLUMN seeded INTEGER NOT NULL DEFAULT 0",
+    # When the user took the tags back; such a photo gets none until retag asks for it.
+    "ALTER TABLE photos ADD COLUMN undone_at REAL",
+    # A digest of the settings that its keywords were chosen with; NULL: to be done anew.
+    "ALTER TABLE photos ADD COLUMN settings TEXT",
+    # 1: photoramd made the sidecar.
+    "ALTER TABLE photos ADD COLUMN created INTEGER NOT NULL DEFAULT 0",
+)
+
+_M010 = (
+    # kind: retag, or retag-failed. The path is a photo, or a directory and all below it.
+    """CREATE TABLE requests (
+        id INTEGER PRIMARY KEY,
+        kind TEXT NOT NULL,
+        path BLOB NOT NULL,
+        created_at REAL NOT NULL
+    )""",
+    # Unix seconds; of rows that are older than this column, the time is that of the change.
+    "ALTER TABLE photos ADD COLUMN missing_since REAL",
+    "UPDATE photos SET missing_since = unixepoch() WHERE state = 'missing'",
+    "CREATE INDEX photos_missing ON photos (missing_since) WHERE state = 'missing'",
 )

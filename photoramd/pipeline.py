@@ -70,6 +70,8 @@ class Pipeline:
         self._batch_size = batch_size
         self._quiet_seconds = quiet_seconds
         self._in_flight: set[int] = set()
+        # The last photo that was asked whether its settings are old; None: all were.
+        self._asked: int | None = 0
 
         def work(job: Job) -> Decoded:
             return prepare(tagger, job.photo.path, max_pixels)
@@ -167,7 +169,32 @@ class Pipeline:
 
     def _write(self, now: float) -> list[tuple[Job, PhotoramdError | None]]:
         due = self._store.due_writes(now, self._batch_size)
+        if not due and self._choose_again():
+            due = self._store.due_writes(now, self._batch_size)
         return self._writer.write([(job, self._results.tags(job.id)) for job in due], now)
+
+    def choose_again(self) -> None:
+        """Ask all photos once more whether their keywords were chosen with old settings."""
+        self._asked = 0
+
+    def _choose_again(self) -> bool:
+        """Choose keywords with the present settings where that was not done; one batch."""
+        if self._asked is None:
+            return False
+        tagger = self._tagger
+        outdated = self._results.outdated(
+            tagger.name, tagger.revision, self._asked, self._batch_size
+        )
+        self._asked = outdated[-1].photo_id if outdated else None
+        self._results.choose_again(
+            [
+                (each.photo_id, None)
+                if each.scores is None
+                else (each.photo_id, select(tagger.vocabulary, each.scores, self._rules))
+                for each in outdated
+            ]
+        )
+        return bool(outdated)
 
     def _give_up(self, job: Job, error: PhotoramdError, now: float) -> Outcome:
         if isinstance(error, ChangedError):

@@ -77,6 +77,7 @@ class Details:
         found_at: When it was found.
         tagged_at: When it was tagged.
         written_at: When its keywords were written.
+        undone_at: When the user took them back, until `retag` asks for them.
     """
 
     path: Path
@@ -93,6 +94,7 @@ class Details:
     found_at: float
     tagged_at: float | None
     written_at: float | None
+    undone_at: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +190,8 @@ def photo(connection: sqlite3.Connection, path: Path) -> Details | None:
         rows = select(
             connection,
             """SELECT p.id, p.result_id, p.state, r.model, r.revision, p.sidecar, p.reason,
-                      p.attempts, p.next_attempt, p.size, p.found_at, p.tagged_at, p.written_at
+                      p.attempts, p.next_attempt, p.size, p.found_at, p.tagged_at, p.written_at,
+                      p.undone_at
                FROM photos p JOIN directories d ON d.id = p.directory_id
                LEFT JOIN results r ON r.id = p.result_id
                WHERE d.path = ? AND p.name = ?""",

@@ -18,6 +18,7 @@ import errno
 import os
 import secrets
 import stat
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -52,7 +53,12 @@ class Prepared:
 
 
 def prepare(
-    target: Path, data: bytes, *, expected: Fingerprint | None, beside: Path | None = None
+    target: Path,
+    data: bytes,
+    *,
+    expected: Fingerprint | None,
+    beside: Path | None = None,
+    keep_date: bool = False,
 ) -> Prepared:
     """Write new content for a file to a temporary beside it, and to the disk.
 
@@ -65,6 +71,8 @@ def prepare(
         data: The whole new content.
         expected: What the target was when its content was read; None if there was none.
         beside: The photo that a new file belongs to.
+        keep_date: Give it the target's date, a millisecond later: it must differ, or
+            backups and other programs would not see that the file changed.
 
     Raises:
         ChangedError: The target is not what was expected.
@@ -83,6 +91,8 @@ def prepare(
                     attributes.imitate(fd, beside)
                 else:
                     attributes.keep(fd, source, target)
+                if keep_date and expected is not None:
+                    _date(fd, expected.mtime_ns)
                 os.fsync(fd)
                 after = Fingerprint.of(os.fstat(fd))
             finally:
@@ -127,6 +137,29 @@ def commit(prepared: Prepared) -> Fingerprint:
             if left is not None and left in {prepared.before, prepared.after}:
                 _drop(temporary)
         return Fingerprint.of(target.lstat())
+
+
+def remove(target: Path, expected: Fingerprint) -> None:
+    """Remove a file if nobody touched it meanwhile.
+
+    Raises:
+        ChangedError: It is not what was expected; it is there unharmed.
+        SidecarError: It must not be removed: see `prepare`.
+        WriteError: The system does not let us.
+    """
+    temporary = target.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}{_SUFFIX}")
+    with _translated(target), _source(target, expected):
+        # Taken aside first, and looked at there: nobody writes to it under that name.
+        _move_to_free_name_of(target, temporary)
+        if _look(temporary) != expected:
+            _move_to_free_name_of(temporary, target)
+            raise _changed(target)
+        temporary.unlink()
+        directory = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            _sync(directory)
+        finally:
+            os.close(directory)
 
 
 def discard(prepared: Prepared) -> None:
@@ -227,6 +260,17 @@ def _write(fd: int, data: bytes) -> None:
         rest = rest[os.write(fd, rest) :]
 
 
+_LATER_NS = (1_000_000, 1_000_000_000, 2_000_000_000)
+"""A millisecond; or what a file system of coarser dates can tell apart."""
+
+
+def _date(fd: int, before_ns: int) -> None:
+    for later in _LATER_NS:
+        os.utime(fd, ns=(time.time_ns(), before_ns + later))
+        if os.fstat(fd).st_mtime_ns != before_ns:
+            return
+
+
 def _look(path: Path) -> Fingerprint | None:
     try:
         return Fingerprint.of(path.lstat())
@@ -318,6 +362,16 @@ def _move_to_free_name(temporary: Path, target: Path) -> None:
         # Neither way: some network and FUSE file systems. A look is all there is.
         _require_absent(target)
         temporary.rename(target)
+
+
+def _move_to_free_name_of(source: Path, target: Path) -> None:
+    try:
+        _rename(source, target, _NOREPLACE)
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
+        _require_absent(target)
+        source.rename(target)
 
 
 def _move_over(temporary: Path, target: Path, before: Fingerprint) -> None:

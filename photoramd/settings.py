@@ -175,6 +175,26 @@ class Tags(Section, frozen=True, kw_only=True):
             extra={"allowed": "a keyword of at most 64 bytes without any of / | , ;"},
         ),
     ] = ""
+    fields: Annotated[
+        tuple[
+            Literal[
+                "lr:hierarchicalSubject",
+                "digiKam:TagsList",
+                "MicrosoftPhoto:LastKeywordXMP",
+                "mediapro:CatalogSets",
+            ],
+            ...,
+        ],
+        Meta(
+            description="Fields that are made besides dc:subject, each with the user's own "
+            "keywords in it. Those that a file already has are kept up in any case.",
+            extra={
+                "allowed": "a list of some of "
+                '"lr:hierarchicalSubject", "digiKam:TagsList", "MicrosoftPhoto:LastKeywordXMP"'
+                ' and "mediapro:CatalogSets"'
+            },
+        ),
+    ] = ()
 
 
 class Decode(Section, frozen=True, kw_only=True):
@@ -247,10 +267,7 @@ NOT_BUILT: dict[str, tuple[Callable[[Any], bool], str]] = {
     "watch.write": (lambda value: value == "embed", '"embed"'),
     "model.name": (lambda value: value == "ram++", '"ram++"'),
     "model.device": (lambda value: value not in ("auto", "cpu"), '"cuda" and "mps"'),
-    "model.precision": (
-        lambda value: value not in ("auto", "float32"),
-        '"bfloat16" and "int8"',
-    ),
+    "model.precision": (lambda value: value == "int8", '"int8"'),
     "model.idle_unload_minutes": (lambda value: value > 0, "any number above 0"),
 }
 # ----------------------------------------------------------------------------------------

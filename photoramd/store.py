@@ -182,6 +182,17 @@ class Store:
             (),
         )
 
+    def under(self, path: Path) -> list[Job]:
+        """The photos at or below a path that are not missing, by directory and name."""
+        directory, name = os.path.split(path)
+        return self._jobs(
+            """p.state <> 'missing' AND (d.path = ? OR (d.path >= ? AND d.path < ?)
+                   OR (d.path = ? AND p.name = ?)) ORDER BY d.path, p.name""",
+            (*under(os.fspath(path)), os.fsencode(directory), os.fsencode(name)),
+            -1,
+            (),
+        )
+
     def next_due(
         self, states: Sequence[str] = (*WITH_INFERENCE, *WITHOUT_INFERENCE)
     ) -> float | None:
@@ -210,17 +221,23 @@ class Store:
             )
 
     def retag(self, path: str, *, only_failed: bool) -> int:
-        """Queue a photo, or all photos below a directory, anew; returns how many.
+        """Have the keywords of photos chosen and written anew, undone ones too; how many.
 
-        Equal pictures share their stored scores, so that the model runs only for those that
-        it has not seen.
+        Stored scores are used where there are some, so that the model runs only for
+        pictures that it has not seen. The pipeline does it (`Pipeline.choose_again`).
+
+        Args:
+            path: A photo, or a directory with all below it.
+            only_failed: Only photos that failed.
         """
         directory, name = os.path.split(path)
         condition = "state = 'failed'" if only_failed else "state <> 'missing'"
         with self._database.transaction() as db:
             changed = db.execute(
-                f"""UPDATE photos SET state = 'pending', attempts = 0, next_attempt = 0,
-                        reason = NULL
+                f"""UPDATE photos SET undone_at = NULL, settings = NULL, attempts = 0,
+                        next_attempt = 0, reason = NULL,
+                        state = CASE WHEN state = 'failed' OR result_id IS NULL
+                                     THEN 'pending' ELSE state END
                     WHERE {condition}
                     AND (directory_id IN (SELECT id FROM directories WHERE {_UNDER})
                          OR name = ? AND directory_id =
@@ -280,11 +297,11 @@ class Store:
             f"""SELECT p.id, d.path, p.name, p.size, p.mtime_ns, p.device, p.inode, p.attempts
                 FROM photos p JOIN directories d ON d.id = p.directory_id
                 WHERE {condition} LIMIT ?""",  # noqa: S608 (the conditions are constants above)
-            (*parameters, limit + len(skip)),
+            (*parameters, -1 if limit < 0 else limit + len(skip)),
         )
         jobs = [
             Job(row[0], Photo(path_of(row[1], row[2]), fingerprint_of(row[3:7])), row[7])
             for row in rows
             if row[0] not in skip
         ]
-        return jobs[:limit]
+        return jobs if limit < 0 else jobs[:limit]

@@ -1,8 +1,8 @@
-"""What to write where: keywords into sidecars, and the ledger of what was added.
+"""What to write where: keywords into sidecars and photos, and the ledger of what was added.
 
-A batch is written in four steps: every new sidecar is prepared as a temporary file, one
-commit records what is about to be put in place, the temporaries take their places, one
-commit records that they did. A process that dies in between is cleared up after by
+A batch is written in four steps: every new file is prepared as a temporary, one commit
+records what is about to be put in place, the temporaries take their places, one commit
+records that they did. A process that dies in between is cleared up after by
 `Writer.recover`.
 """
 
@@ -10,72 +10,55 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace as altered
 from pathlib import Path
 
-from photoramd import embedded, replace, sidecar
+from photoramd import replace, sidecar
 from photoramd.errors import ChangedError, PhotoramdError, StoreError, WriteError, printable
-from photoramd.keywords import fold
-from photoramd.ledger import Ledger, Write
-from photoramd.photo import Fingerprint, Tag
+from photoramd.fields import SUBJECT
+from photoramd.ledger import PHOTO, SIDECAR, Done, Ledger, Write
+from photoramd.photo import Tag
+from photoramd.plans import Origin, Plan, plan_sidecar
 from photoramd.replace import Prepared
 from photoramd.store import Job
-from photoramd.xmp_keywords import Mark, add_subjects, subjects
+from photoramd.union import Change, Entries
+from photoramd.xmp_keywords import values
+
+__all__ = ["Origin", "Plan", "Writer", "plan_sidecar", "write_once"]
 
 log = logging.getLogger(__name__)
-
-FIELD = "dc:subject"
 
 REST_SECONDS = 60.0
 """How long a file system is left alone after it refused a write for a reason of its own."""
 
 CHANGED_SECONDS = 5.0
-"""When to try again after another program wrote the sidecar at the same time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Who gives the keywords, for the machine's mark: a model and its revision."""
-
-    model: str
-    revision: str
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What is to become of a photo's sidecar.
-
-    Attributes:
-        target: The sidecar; None if there is none and none is needed.
-        content: Its new bytes; None if it stays as it is.
-        expected: What it must still look like; None: it must not exist.
-        additions: The keywords that are new in it.
-        rejected: Keywords that were added once and that the user took out.
-    """
-
-    target: Path | None = None
-    content: bytes | None = None
-    expected: Fingerprint | None = None
-    additions: tuple[str, ...] = ()
-    rejected: tuple[str, ...] = ()
+"""When to try again after another program wrote the file at the same time."""
 
 
 class Writer:
     """Writes the keywords of tagged photos and remembers what it added."""
 
-    def __init__(self, ledger: Ledger, mode: Callable[[Path], str], origin: Origin) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        mode: Callable[[Path], str],
+        origin: Origin,
+        *,
+        create: Collection[str] = (),
+    ) -> None:
         """Make a writer.
 
         Args:
             ledger: Where additions are recorded.
             mode: The write mode for a photo: ``sidecar`` or ``none``.
             origin: Who gives the keywords.
+            create: Hierarchical fields to make where they are not.
         """
         self._ledger = ledger
         self._mode = mode
         self._origin = origin
+        self._create = create
         # By device number: until when it rests, and why.
         self._resting: dict[int, tuple[float, PhotoramdError]] = {}
         self._unsettled: dict[int, Write] = {}
@@ -86,13 +69,14 @@ class Writer:
         """Write a batch; one photo's failure costs only itself.
 
         Returns:
-            Every job with the reason why it was not written, or None.
+            Every job with the reason why it was not written, or None. A photo of which more
+            files are to be written stays tagged, and comes again.
 
         Raises:
             StoreError: The database failed; files are whole, old or new.
         """
         outcomes: list[tuple[Job, PhotoramdError | None]] = []
-        done: list[tuple[int, Path | None, Sequence[str]]] = []
+        done: list[Done] = []
         waiting: list[tuple[Job, Plan, Prepared]] = []
 
         def give_up(job: Job, error: PhotoramdError) -> None:
@@ -100,7 +84,7 @@ class Writer:
             outcomes.append((job, error))
 
         def succeed(job: Job, plan: Plan) -> None:
-            done.append((job.id, plan.target, plan.additions))
+            done.append(_done(job, plan))
             outcomes.append((job, None))
 
         try:
@@ -128,7 +112,7 @@ class Writer:
             while waiting:
                 job, plan, prepared = waiting.pop(0)
                 try:
-                    replace.commit(prepared)
+                    plan = _commit(plan, prepared)
                 except PhotoramdError as error:
                     give_up(job, error)
                 else:
@@ -137,12 +121,49 @@ class Writer:
             for _, _, prepared in waiting:
                 replace.discard(prepared)
         if done:
-            self._ledger.finish(done, FIELD, now)
+            self._ledger.finish(done, now)
         return outcomes
 
     def retry(self) -> None:
         """Try file systems that refused a write again without waiting."""
         self._resting.clear()
+
+    def undo(self, job: Job, now: float, *, dry_run: bool = False) -> tuple[Plan, ...]:
+        """Take back exactly what the ledger has of a photo.
+
+        Returns:
+            What was done, or would be, file by file.
+
+        Raises:
+            PhotoramdError: It could not be done; what was done before is recorded.
+        """
+        plans = []
+        if job.id in self._unsettled:
+            self._settle(self._unsettled[job.id], now)
+        for plan in self._undo_plans(job, now):
+            if dry_run:
+                plans.append(plan)
+                continue
+            self._reject(job, plan, now)
+            prepared = _prepare(plan, job.photo.path)
+            if prepared is not None:
+                self._ledger.begin([_intent(job, plan, prepared)])
+                try:
+                    plan = _commit(plan, prepared)
+                except PhotoramdError:
+                    self._ledger.abandon(job.id)
+                    raise
+            self._ledger.record(_done(job, plan), now)
+            plans.append(plan)
+        if not dry_run:
+            self._ledger.finish([Done(job.id, PHOTO, outcome="undone")], now)
+        return tuple(plans)
+
+    def _undo_plans(self, job: Job, now: float) -> Iterator[Plan]:
+        recorded = self._ledger.recorded(job.id, SIDECAR)
+        # Where the user took out all of ours, the mark is still there.
+        if not recorded.is_empty or recorded.rejected:
+            yield self._plan_sidecar(job, (), now)
 
     def recover(self, now: float) -> None:
         """Clear up after a process that died while it wrote.
@@ -166,27 +187,44 @@ class Writer:
                 raise ChangedError("its directory is not there", path=write.target)
             self._ledger.abandon(write.photo_id)
         elif replace.settle(write.target, write.temporary, write.after):
-            done = (write.photo_id, write.target, _still_there(write))
-            self._ledger.finish([done], FIELD, now)
+            self._ledger.record(_settled(write), now)
         else:
             self._ledger.abandon(write.photo_id)
         log.info("%s: cleared up after an interrupted write", printable(write.target))
         del self._unsettled[write.photo_id]
 
     def _plan(self, job: Job, tags: Sequence[Tag], now: float) -> Plan:
-        if self._mode(job.photo.path) == "none":
-            return Plan()
+        if self._mode(job.photo.path) == "none" or self._ledger.is_undone(job.id):
+            return Plan(place=PHOTO)
         cause = self._rest(job.photo.fingerprint.device, now)
         if cause is not None:
             raise cause
         if job.id in self._unsettled:
             self._settle(self._unsettled[job.id], now)
-        added = self._ledger.added(job.id, FIELD)
-        rejected = self._ledger.rejected(job.id, FIELD)
-        plan = plan_sidecar(job.photo.path, tags, self._origin, now, added, rejected)
-        if plan.rejected:
-            self._ledger.reject(job.id, FIELD, plan.rejected, now)
+        plan = self._plan_sidecar(job, tags, now)
+        self._reject(job, plan, now)
         return plan
+
+    def _plan_sidecar(self, job: Job, tags: Sequence[Tag], now: float) -> Plan:
+        known, created = self._ledger.sidecar(job.id)
+        plan = plan_sidecar(
+            job.photo.path,
+            tags,
+            self._origin,
+            now,
+            self._ledger.recorded(job.id, SIDECAR),
+            embedded_ours=self._ledger.recorded(job.id, PHOTO).added.get(SUBJECT.name, ()),
+            create=self._create,
+            created=created,
+        )
+        # Another sidecar than the one we made is not ours.
+        if created and plan.target != known and plan.expected is not None:
+            plan = altered(plan, created=False)
+        return plan
+
+    def _reject(self, job: Job, plan: Plan, now: float) -> None:
+        if plan.rejected:
+            self._ledger.reject(job.id, plan.place, plan.rejected, now)
 
     def _rest(self, device: int, now: float) -> PhotoramdError | None:
         """Why a file system is left alone now, if it is."""
@@ -210,62 +248,6 @@ class Writer:
         self._ledger.defer(job, error.message, now, seconds=seconds)
 
 
-def plan_sidecar(
-    photo: Path,
-    tags: Sequence[Tag],
-    origin: Origin,
-    now: float,
-    added: Collection[str] = (),
-    rejected: Collection[str] = (),
-) -> Plan:
-    """What a photo's sidecar should become: the union of what is there and the tags.
-
-    Args:
-        photo: The photo.
-        tags: Its keywords, the surest first.
-        origin: Who gives them.
-        now: Unix seconds.
-        added: What was added to it before.
-        rejected: What is never to be added again.
-
-    Raises:
-        SidecarError: The sidecar cannot be read, or must not be written.
-        ChangedError: It is being written by another program.
-    """
-    target = sidecar.locate(photo)
-    content: bytes | None = None
-    expected: Fingerprint | None = None
-    seed: tuple[str, ...] = ()
-    gone: tuple[str, ...] = ()
-    if target.exists:
-        content, expected = sidecar.load(target.path)
-        present = subjects(content, path=target.path)
-        folded = {fold(value) for value in present}
-        # Ours once and gone from the file: the user took it out, and it stays out.
-        gone = tuple(value for value in added if fold(value) not in folded)
-    elif tags:
-        # A sidecar with the machine's keywords alone would hide the photo's own from
-        # programs that read the sidecar in place of the photo.
-        seed = present = embedded.read_keywords(photo)
-    else:
-        return Plan()
-    unwanted = {fold(value) for value in (*present, *rejected, *gone)}
-    fresh = [tag for tag in tags if fold(tag.name) not in unwanted]
-    path = target.path if target.exists else None
-    if not fresh:
-        return Plan(path, rejected=gone)
-    additions = tuple(tag.name for tag in fresh)
-    when = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    ours = {fold(value) for value in (*additions, *added)} - {fold(value) for value in gone}
-    marks = [
-        Mark(tag.name, tag.confidence, origin.model, origin.revision, when)
-        for tag in tags
-        if fold(tag.name) in ours
-    ]
-    new = add_subjects(content, (*seed, *additions), mark=marks, path=target.path)
-    return Plan(target.path, new, expected, additions, gone)
-
-
 def write_once(photo: Path, tags: Sequence[Tag], origin: Origin, now: float) -> Path | None:
     """Add tags to a photo's sidecar without a database; returns the sidecar, if there is one.
 
@@ -282,21 +264,50 @@ def write_once(photo: Path, tags: Sequence[Tag], origin: Origin, now: float) -> 
 
 
 def _prepare(plan: Plan, photo: Path) -> Prepared | None:
+    if plan.is_removal and plan.target is not None and plan.expected is not None:
+        # Nothing to record before it: what is gone is found gone by the next one.
+        replace.remove(plan.target, plan.expected)
+        return None
     if plan.target is None or plan.content is None:
         return None
     return replace.prepare(plan.target, plan.content, expected=plan.expected, beside=photo)
 
 
+def _commit(plan: Plan, prepared: Prepared) -> Plan:
+    replace.commit(prepared)
+    return plan
+
+
+def _done(job: Job, plan: Plan) -> Done:
+    path = None if plan.is_removal else plan.target
+    return Done(job.id, plan.place, plan.change, path, plan.created, outcome=plan.outcome)
+
+
 def _intent(job: Job, plan: Plan, prepared: Prepared) -> Write:
     return Write(
-        job.id, job.photo.path, prepared.target, prepared.temporary, prepared.after, plan.additions
+        job.id,
+        job.photo.path,
+        prepared.target,
+        prepared.temporary,
+        prepared.after,
+        plan.place,
+        plan.change,
+        plan.created,
     )
 
 
-def _still_there(write: Write) -> tuple[str, ...]:
-    """What of a completed write is in the file now: others may have edited it since."""
+def _settled(write: Write) -> Done:
+    """A write that was completed by a process which died, with what of it is there now."""
     try:
-        present = set(subjects(sidecar.load(write.target)[0], path=write.target))
+        present = values(sidecar.load(write.target)[0], path=write.target)
     except PhotoramdError:
-        return ()
-    return tuple(value for value in write.additions if value in present)
+        present = {}
+
+    def there(entries: Entries) -> Entries:
+        return {
+            name: tuple(value for value in found if value in present.get(name, ()))
+            for name, found in entries.items()
+        }
+
+    change = Change(there(write.change.added), there(write.change.seeded), write.change.removed)
+    return Done(write.photo_id, write.place, change, write.target, write.created)

@@ -6,23 +6,22 @@ which keywords a machine gave; the database stays the authority.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import overload
 
 from lxml import etree
 
+from photoramd.fields import FIELDS, SUBJECT, Field
 from photoramd.keywords import fold
 from photoramd.xmp import EMPTY_PACKET, RDF, Edit, Lines, Namespaces, Packet, escape
 
-DC = "{http://purl.org/dc/elements/1.1/}"
 PHOTORAMD = "{https://photoramd.org/ns/1.0/}"
 
-_SUBJECT = f"{DC}subject"
 _MARK = f"{PHOTORAMD}autoTags"
+_PREFIX = "photoramd"
 _CONTAINERS = frozenset(f"{RDF}{name}" for name in ("Bag", "Seq", "Alt"))
-_PREFIXES = {RDF: "rdf", DC: "dc", PHOTORAMD: "photoramd"}
 _ABOUT = {f"{RDF}about", "about"}
 
 
@@ -36,6 +35,7 @@ class Mark:
         model: Name of the model.
         version: Version of the model.
         when: UTC, ISO 8601 to the second: ``2025-01-31T12:00:00Z``.
+        fields: The fields that it was added to.
     """
 
     tag: str
@@ -43,6 +43,7 @@ class Mark:
     model: str
     version: str
     when: str
+    fields: tuple[str, ...] = (SUBJECT.name,)
 
 
 def subjects(data: bytes, *, path: Path | None = None) -> tuple[str, ...]:
@@ -51,7 +52,30 @@ def subjects(data: bytes, *, path: Path | None = None) -> tuple[str, ...]:
     Raises:
         SidecarError: See `xmp.Packet`.
     """
-    return _subjects(Packet(data, path))
+    return _values(Packet(data, path), SUBJECT)
+
+
+def values(data: bytes, *, path: Path | None = None) -> dict[str, tuple[str, ...]]:
+    """The entries of every keyword field that is there, by the field's name.
+
+    Raises:
+        SidecarError: See `xmp.Packet`.
+    """
+    packet = Packet(data, path)
+    return {field.name: _values(packet, field) for field in FIELDS if any(_places(packet, field))}
+
+
+def holds_nothing(data: bytes, *, path: Path | None = None) -> bool:
+    """Whether a packet has no property at all, and no comment.
+
+    Raises:
+        SidecarError: See `xmp.Packet`.
+    """
+    packet = Packet(data, path)
+    return all(
+        node.tag == f"{RDF}Description" and not len(node) and not set(node.attrib) - _ABOUT
+        for node in packet.rdf
+    )
 
 
 def marks(data: bytes, *, path: Path | None = None) -> tuple[Mark, ...]:
@@ -112,18 +136,31 @@ def add_subjects(
         SidecarError: See `xmp.Packet`; or a keyword holds a character that XML cannot; or
             ``dc:subject`` is there in a form that cannot be added to.
     """
+    added = add_values(data, SUBJECT, new, path=path)
+    if added is data or added is None or mark is None:
+        return added
+    return replace_mark(added, mark, path=path)
+
+
+def add_values(
+    data: bytes | None, field: Field, new: Iterable[str], *, path: Path | None = None
+) -> bytes | None:
+    """Add entries to a field as `add_subjects` does; a field that is not there is made.
+
+    Raises:
+        SidecarError: See `add_subjects`.
+    """
     packet = Packet(EMPTY_PACKET if data is None else data, path)
-    present = _subjects(packet)
-    known = {fold(subject) for subject in present} | {""}
+    present = _values(packet, field)
+    known = {fold(value) for value in present} | {""}
     fresh = []
-    for keyword in new:
-        if fold(keyword) not in known:
-            known.add(fold(keyword))
-            fresh.append(keyword)
+    for value in new:
+        if fold(value) not in known:
+            known.add(fold(value))
+            fresh.append(value)
     if not fresh:
         return data
-    added = _checked(packet, _addition(packet, fresh), (*present, *fresh))
-    return added if mark is None else replace_mark(added, mark, path=path)
+    return _checked(packet, _addition(packet, field, fresh), field, (*present, *fresh))
 
 
 def remove_subjects(
@@ -148,14 +185,27 @@ def remove_subjects(
     Raises:
         SidecarError: See `xmp.Packet`.
     """
+    stripped = remove_values(data, SUBJECT, values, path=path)
+    if stripped is data or mark is None:
+        return stripped
+    return replace_mark(stripped, mark, path=path)
+
+
+def remove_values(
+    data: bytes, field: Field, values: Iterable[str], *, path: Path | None = None
+) -> bytes:
+    """Remove exactly these strings from a field, and it if nothing is left in it.
+
+    Raises:
+        SidecarError: See `xmp.Packet`.
+    """
     packet = Packet(data, path)
     doomed = frozenset(values)
-    present = _subjects(packet)
-    remaining = tuple(subject for subject in present if subject not in doomed)
+    present = _values(packet, field)
+    remaining = tuple(value for value in present if value not in doomed)
     if remaining == present:
         return data
-    stripped = _checked(packet, list(_subtraction(packet, doomed)), remaining)
-    return stripped if mark is None else replace_mark(stripped, mark, path=path)
+    return _checked(packet, list(_subtraction(packet, field, doomed)), field, remaining)
 
 
 def replace_mark(data: bytes, mark: Sequence[Mark], *, path: Path | None = None) -> bytes:
@@ -165,22 +215,38 @@ def replace_mark(data: bytes, mark: Sequence[Mark], *, path: Path | None = None)
         SidecarError: See `xmp.Packet`.
     """
     packet = Packet(data, path)
-    return _checked(packet, _marking(packet, mark), _subjects(packet))
+    return _checked(packet, _marking(packet, mark), SUBJECT, _values(packet, SUBJECT))
 
 
-def _places(packet: Packet) -> Iterator[tuple[etree._Element, etree._Element | None]]:
-    """Where keywords are: a node and its property element, or None for its attribute."""
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where entries are: a node and its property element, or None for its attribute."""
+
+    node: etree._Element
+    element: etree._Element | None
+    tag: str
+
+    @property
+    def namespace(self) -> str:
+        return self.tag[: self.tag.index("}") + 1]
+
+
+def _places(packet: Packet, field: Field) -> Iterator[_Place]:
     for node in packet.nodes():
-        if node.get(_SUBJECT) is not None:
-            yield node, None
-        for element in node.iterchildren(_SUBJECT):
-            yield node, element
+        for tag in field.tags:
+            if node.get(tag) is not None:
+                yield _Place(node, None, tag)
+        for element in node.iterchildren(*field.tags):
+            yield _Place(node, element, str(element.tag))
 
 
-def _subjects(packet: Packet) -> tuple[str, ...]:
+def _values(packet: Packet, field: Field) -> tuple[str, ...]:
     found: list[str] = []
-    for node, element in _places(packet):
-        found += [node.get(_SUBJECT, "")] if element is None else _entries(element)
+    for place in _places(packet, field):
+        if place.element is None:
+            found.append(place.node.get(place.tag, ""))
+        else:
+            found += _entries(place.element)
     return tuple(entry for entry in found if entry.strip())
 
 
@@ -210,35 +276,41 @@ def _text(item: etree._Element) -> str:
     )
 
 
-def _addition(packet: Packet, keywords: Sequence[str]) -> list[Edit]:
-    """Add keywords to the last place that holds some, or make one."""
-    places = list(_places(packet))
+def _addition(packet: Packet, field: Field, entries: Sequence[str]) -> list[Edit]:
+    """Add entries to the last place that holds some, or make one."""
+    places = list(_places(packet, field))
     if not places:
-        return _append_node(packet, DC, lambda names: _list_lines(names, keywords))
-    node, element = places[-1]
+        place = _Place(packet.rdf, None, field.tags[0])
+
+        def render(names: Namespaces) -> Lines:
+            return _list_lines(names, place, field, entries)
+
+        return _append_node(packet, place.namespace, field.prefix, render)
+    place = places[-1]
+    node, element = place.node, place.element
     container = None if element is None else _container(element)
     if container is not None:
         names = Namespaces.within(container, {RDF: "rdf"})
-        return packet.append(container, [(0, _item(names, keyword)) for keyword in keywords])
+        return packet.append(container, [(0, _item(names, entry)) for entry in entries])
     # What is one text so far becomes the first entry of a list.
-    text = node.get(_SUBJECT, "") if element is None else element.text or ""
-    names = Namespaces.within(node, {RDF: "rdf", DC: "dc"})
-    lines = _list_lines(names, [*([text] if text.strip() else []), *keywords])
+    text = node.get(place.tag, "") if element is None else element.text or ""
+    names = Namespaces.within(node, {RDF: "rdf", place.namespace: field.prefix})
+    lines = _list_lines(names, place, field, [*([text] if text.strip() else []), *entries])
     if element is None:
-        return [packet.remove_attribute(node, _SUBJECT), *packet.append(node, lines)]
+        return [packet.remove_attribute(node, place.tag), *packet.append(node, lines)]
     if not _is_literal(element):
         raise packet.error(
-            "dc:subject is there, but is no list of keywords",
+            f"{field.name} is there, but is no list of keywords",
             "repair it with the program that wrote it; the sidecar was left as it is",
         )
     return [packet.replace(element, lines)]
 
 
 def _append_node(
-    packet: Packet, namespace: str, render: Callable[[Namespaces], Lines]
+    packet: Packet, namespace: str, prefix: str, render: Callable[[Namespaces], Lines]
 ) -> list[Edit]:
     """Add a node with one property, about what the first node is about."""
-    names = Namespaces.within(packet.rdf, {RDF: "rdf", namespace: _PREFIXES[namespace]})
+    names = Namespaces.within(packet.rdf, {RDF: "rdf", namespace: prefix})
     first = next(packet.nodes(), None)
     about = "" if first is None else first.get(f"{RDF}about") or first.get("about") or ""
     node = f"{names[RDF]}:Description"
@@ -248,14 +320,15 @@ def _append_node(
     return packet.append(packet.rdf, lines)
 
 
-def _list_lines(names: Namespaces, keywords: Sequence[str]) -> Lines:
-    """A ``dc:subject`` element."""
-    element, bag = f"{names[DC]}:subject", f"{names[RDF]}:Bag"
+def _list_lines(names: Namespaces, place: _Place, field: Field, entries: Sequence[str]) -> Lines:
+    """A property element with a list."""
+    element = f"{names[place.namespace]}:{place.tag.removeprefix(place.namespace)}"
+    container = f"{names[RDF]}:{field.container}"
     return [
         (0, f"<{element}{names.declarations}>"),
-        (1, f"<{bag}>"),
-        *((2, _item(Namespaces(names.prefixes, ""), keyword)) for keyword in keywords),
-        (1, f"</{bag}>"),
+        (1, f"<{container}>"),
+        *((2, _item(Namespaces(names.prefixes, ""), entry)) for entry in entries),
+        (1, f"</{container}>"),
         (0, f"</{element}>"),
     ]
 
@@ -264,13 +337,14 @@ def _item(names: Namespaces, keyword: str) -> str:
     return f"<{names[RDF]}:li{names.declarations}>{escape(keyword)}</{names[RDF]}:li>"
 
 
-def _subtraction(packet: Packet, doomed: Container[str]) -> Iterator[Edit]:
-    """Remove keywords wherever they are."""
+def _subtraction(packet: Packet, field: Field, doomed: Collection[str]) -> Iterator[Edit]:
+    """Remove entries wherever they are."""
     removed = []
-    for node, element in _places(packet):
+    for place in _places(packet, field):
+        element = place.element
         if element is None:
-            if node.get(_SUBJECT, "") in doomed:
-                yield packet.remove_attribute(node, _SUBJECT)
+            if place.node.get(place.tag, "") in doomed:
+                yield packet.remove_attribute(place.node, place.tag)
         elif (container := _container(element)) is not None:
             removed += [i for i in container.iterchildren(f"{RDF}li") if _text(i) in doomed]
         elif any(entry in doomed for entry in _entries(element)):
@@ -302,10 +376,10 @@ def _marking(packet: Packet, mark: Sequence[Mark]) -> list[Edit]:
     if not mark:
         return list(_removal(packet, present))
     if not present:
-        return _append_node(packet, PHOTORAMD, lambda names: _mark_lines(names, mark))
+        return _append_node(packet, PHOTORAMD, _PREFIX, lambda names: _mark_lines(names, mark))
     node = present[0].getparent()
     assert node is not None  # noqa: S101  a property is inside of a node
-    names = Namespaces.within(node, {RDF: "rdf", PHOTORAMD: _PREFIXES[PHOTORAMD]})
+    names = Namespaces.within(node, {RDF: "rdf", PHOTORAMD: _PREFIX})
     return [
         packet.replace(present[0], _mark_lines(names, mark)),
         *_removal(packet, present[1:]),
@@ -332,6 +406,7 @@ def _mark_fields(entry: Mark) -> dict[str, str]:
         "model": entry.model,
         "version": entry.version,
         "when": entry.when,
+        "fields": " ".join(entry.fields),
     }
 
 
@@ -348,15 +423,18 @@ def _read_mark(item: etree._Element) -> Mark | None:
             model=values[f"{PHOTORAMD}model"],
             version=values[f"{PHOTORAMD}version"],
             when=values[f"{PHOTORAMD}when"],
+            fields=tuple(values.get(f"{PHOTORAMD}fields", SUBJECT.name).split()),
         )
     except (KeyError, ValueError):
         return None
 
 
-def _checked(packet: Packet, edits: Sequence[Edit], expected: tuple[str, ...]) -> bytes:
+def _checked(
+    packet: Packet, edits: Sequence[Edit], field: Field, expected: tuple[str, ...]
+) -> bytes:
     """Apply edits, and look at the result with the eyes of a reader before it is let out."""
     data = packet.spliced(edits)
-    if _subjects(Packet(data, packet.path)) != expected:
+    if _values(Packet(data, packet.path), field) != expected:
         raise packet.error(
             "the keywords would not have come out right",
             "please report this with the sidecar, which was left as it is",

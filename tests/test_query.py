@@ -49,7 +49,8 @@ def fill(connection: sqlite3.Connection) -> None:
         for label, confidence in keywords.items():
             connection.execute("INSERT OR IGNORE INTO labels (name) VALUES (?)", [label])
             connection.execute(
-                "INSERT INTO keywords SELECT ?, id, ? FROM labels WHERE name = ?",
+                "INSERT INTO keywords (photo_id, label_id, confidence)"
+                " SELECT ?, id, ? FROM labels WHERE name = ?",
                 [photo, confidence, label],
             )
 

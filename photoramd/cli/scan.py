@@ -45,8 +45,8 @@ def command(context: click.Context, paths: tuple[Path, ...], as_json: bool, quie
             remedy="name one (photoramd scan PATH), or write a configuration"
             " (photoramd config init)",
         )
-    extra = [top for top in tops if not _is_watched(top, configuration)]
-    shown = _Progress(enabled=not quiet and not as_json)
+    extra = [top for top in tops if not is_watched(top, configuration)]
+    shown = Progress(enabled=not quiet and not as_json)
     shown.note("Loading the model")
     from photoramd.assembly import assemble
 
@@ -57,26 +57,22 @@ def command(context: click.Context, paths: tuple[Path, ...], as_json: bool, quie
 
         completed = daemon.scan_once([os.fspath(top) for top in tops], on_outcomes)
     shown.close()
-    summary = {
-        "tagged": shown.counts["written"],
-        "inferred": shown.counts["inferred"],
-        "not_written": shown.counts["tagged"],
-        "failed": shown.counts["failed"],
-        "completed": completed,
-    }
+    summary = shown.summary(completed)
     if as_json:
         print_json(summary)
     elif not quiet:
-        click.echo(_sentence(summary))
+        click.echo(sentence(summary))
     if not completed:
         context.exit(130)
 
 
-def _is_watched(top: Path, configuration: config.Config) -> bool:
+def is_watched(top: Path, configuration: config.Config) -> bool:
+    """Whether a directory is one that the configuration watches, or below one."""
     return any(top == watch.path or watch.path in top.parents for watch in configuration.watch)
 
 
-def _sentence(summary: dict[str, int | bool]) -> str:
+def sentence(summary: dict[str, int | bool]) -> str:
+    """A summary for people."""
     parts = [f"{summary['tagged']} photos tagged"]
     if summary["not_written"]:
         parts.append(f"{summary['not_written']} tagged but not written")
@@ -89,8 +85,12 @@ def _sentence(summary: dict[str, int | bool]) -> str:
     return "; ".join(parts)
 
 
-class _Progress:
-    """A progress bar on standard error, and the counts."""
+class Progress:
+    """A progress bar on standard error, and the counts.
+
+    Attributes:
+        counts: Photos by what became of them.
+    """
 
     def __init__(self, *, enabled: bool) -> None:
         from rich.progress import (
@@ -117,7 +117,7 @@ class _Progress:
         self._task = self._bar.add_task("", total=None)
         self._enabled = enabled
 
-    def __enter__(self) -> _Progress:
+    def __enter__(self) -> Progress:
         self._bar.start()
         return self
 
@@ -127,6 +127,16 @@ class _Progress:
     def close(self) -> None:
         """Take the bar away."""
         self._bar.stop()
+
+    def summary(self, completed: bool) -> dict[str, int | bool]:
+        """The counts, for programs."""
+        return {
+            "tagged": self.counts["written"],
+            "inferred": self.counts["inferred"],
+            "not_written": self.counts["tagged"],
+            "failed": self.counts["failed"],
+            "completed": completed,
+        }
 
     def note(self, text: str) -> None:
         """Say what is going on."""

@@ -64,7 +64,9 @@ def _lines(details: query.Details) -> list[tuple[str, str]]:
         lines.append(("tagged", _time(details.tagged_at)))
     if details.written_at:
         lines.append(("written", _time(details.written_at)))
-    if not details.tags and details.state in ("tagged", "written"):
+    if details.undone_at:
+        lines.append(("undone", f"{_time(details.undone_at)} (photoramd retag tags it again)"))
+    if not details.tags and not details.undone_at and details.state in ("tagged", "written"):
         lines.append(("tags", "none above the thresholds"))
     return lines
 

@@ -1,0 +1,107 @@
+"""``photoramd undo``: take back the tags that were written."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from photoramd import config
+from photoramd.cli.output import console, print_json
+from photoramd.errors import LockedError, PhotoramdError, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from photoramd.cli import Settings
+    from photoramd.store import Job
+    from photoramd.undo import Undone
+
+
+@click.command("undo")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path())
+@click.option("-n", "--dry-run", is_flag=True, help="Only say what would be taken back.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress, errors only.")
+@click.pass_context
+def command(
+    context: click.Context, paths: tuple[str, ...], dry_run: bool, as_json: bool, quiet: bool
+) -> None:
+    """Take back the tags that were written for photos.
+
+    PATH is a photo, or a directory with everything below it. Exactly what photoramd added
+    is removed; your own keywords stay. Such photos are not tagged again until photoramd
+    retag asks for it. Exits with 4 if it could not be done for a photo.
+    """
+    settings: Settings = context.obj
+    configuration = config.load(settings.config_path, need_file=False)
+    from photoramd.assembly import opened_for_undo
+    from photoramd.undo import select
+
+    tops = [Path(os.path.abspath(path)) for path in paths]
+    try:
+        with opened_for_undo(configuration) as (store, writer):
+            jobs = select(store, tops)
+            if not as_json and not quiet:
+                outcomes = list(_shown(_undo(writer, jobs, dry_run), len(jobs)))
+            else:
+                outcomes = list(_undo(writer, jobs, dry_run))
+    except LockedError as error:
+        error.remedy = "stop it, undo, and start it again; it leaves these photos alone then"
+        raise
+    touched = [each for each in outcomes if each.files or each.removed]
+    failed = [each for each in outcomes if each.error is not None]
+    if as_json:
+        print_json(
+            {
+                "dry_run": dry_run,
+                "photos": len(outcomes),
+                "undone": [_plain(each) for each in touched],
+                "failed": [
+                    {"file": printable(each.path), "error": str(each.error)} for each in failed
+                ],
+            }
+        )
+    else:
+        for each in touched if dry_run else ():
+            click.echo(f"{printable(each.path)}: {', '.join(each.removed) or 'no keyword left'}")
+        for each in failed:
+            click.echo(f"{each.error}", err=True)
+        if not quiet:
+            verb = "would be taken back" if dry_run else "taken back"
+            click.echo(f"tags of {len(touched)} photos {verb}; {len(failed)} failed")
+    if failed:
+        context.exit(PhotoramdError.exit_code)
+
+
+def _undo(writer: Any, jobs: Sequence[Job], dry_run: bool) -> Iterator[Undone]:
+    from photoramd.undo import undo
+
+    return undo(writer, jobs, time.time(), dry_run=dry_run)
+
+
+def _plain(each: Undone) -> dict[str, object]:
+    return {
+        "file": printable(each.path),
+        "tags": list(each.removed),
+        "changed": [printable(path) for path in each.files],
+        "removed_sidecar": each.removed_sidecar,
+    }
+
+
+def _shown(outcomes: Iterator[Undone], total: int) -> Iterator[Undone]:
+    """The outcomes, with a progress bar on a terminal."""
+    from rich.progress import track
+
+    screen = console(stderr=True)
+    yield from track(
+        outcomes,
+        description="Taking back",
+        total=total,
+        console=screen,
+        disable=not screen.is_terminal,
+        transient=True,
+    )

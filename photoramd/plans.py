@@ -1,0 +1,154 @@
+"""What is to become of a photo's files: plans, made without writing anything."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from photoramd import embedded, sidecar
+from photoramd.errors import ChangedError
+from photoramd.fields import SUBJECT
+from photoramd.keywords import fold
+from photoramd.ledger import SIDECAR
+from photoramd.photo import Fingerprint, Tag
+from photoramd.union import NO_CHANGE, Change, Entries, Recorded, merge
+from photoramd.xmp import EMPTY_PACKET
+from photoramd.xmp_keywords import Mark, holds_nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who gives the keywords, for the machine's mark: a model and its revision."""
+
+    model: str
+    revision: str
+
+    def mark(self, tag: Tag, fields: tuple[str, ...], now: float) -> Mark:
+        """The mark of a tag in these fields; ``now`` in Unix seconds."""
+        when = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return Mark(tag.name, tag.confidence, self.model, self.revision, when, fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to become of one file.
+
+    Attributes:
+        target: The sidecar or the photo; None if there is none and none is needed.
+        content: Its new bytes; None if it stays as it is, or is to go.
+        expected: What it must still look like; None: it must not exist.
+        place: `ledger.SIDECAR` or `ledger.PHOTO`.
+        change: What becomes of the ledger.
+        rejected: Entries that were added once and that the user took out.
+        created: Whether the sidecar is photoramd's own.
+        is_removal: Whether the sidecar is to be removed: it was ours and holds nothing.
+        outcome: What the photo is afterwards: see `ledger.Done`.
+    """
+
+    target: Path | None = None
+    content: bytes | None = None
+    expected: Fingerprint | None = None
+    place: str = SIDECAR
+    change: Change = NO_CHANGE
+    rejected: Entries = field(default_factory=dict)
+    created: bool = False
+    is_removal: bool = False
+    outcome: str = "written"
+
+    @property
+    def additions(self) -> tuple[str, ...]:
+        """The keywords that are new in ``dc:subject``."""
+        return self.change.added.get(SUBJECT.name, ())
+
+    @property
+    def is_write(self) -> bool:
+        """Whether a file changes."""
+        return self.is_removal or self.content is not None
+
+
+def plan_sidecar(
+    photo: Path,
+    tags: Sequence[Tag],
+    origin: Origin,
+    now: float,
+    recorded: Recorded | None = None,
+    *,
+    embedded_ours: Collection[str] = (),
+    create: Collection[str] = (),
+    created: bool = False,
+) -> Plan:
+    """What a photo's sidecar should become: the union of what is there and the tags.
+
+    Args:
+        photo: The photo.
+        tags: Its keywords, the surest first; none takes everything of ours out.
+        origin: Who gives them.
+        now: Unix seconds.
+        recorded: What the ledger has of the sidecar.
+        embedded_ours: The keywords inside the photo that are ours.
+        create: Hierarchical fields to make where they are not.
+        created: Whether photoramd made the sidecar that is there.
+
+    Raises:
+        SidecarError: The sidecar cannot be read, or must not be written.
+        ChangedError: It is being written by another program.
+    """
+    recorded = recorded or Recorded()
+    target = sidecar.locate(photo)
+    content: bytes | None = None
+    expected: Fingerprint | None = None
+    if target.exists:
+        content, expected = sidecar.load(target.path)
+    elif not tags and recorded.is_empty:
+        return Plan()
+    elif not os.path.lexists(photo):
+        # A directory that is not mounted looks like this: what is recorded stays recorded.
+        raise ChangedError(
+            "it is not there", path=photo, remedy="mount its directory, if it is elsewhere"
+        )
+    ours = set(map(fold, embedded_ours))
+
+    def others() -> list[str]:
+        # A sidecar with the machine's keywords alone would hide the photo's own from
+        # programs that read the sidecar in place of the photo.
+        return [word for word in embedded.read_keywords(photo) if fold(word) not in ours]
+
+    merged = merge(
+        content,
+        tags,
+        recorded,
+        create=create,
+        others=others,
+        mark=lambda tag, fields: origin.mark(tag, fields, now),
+        path=target.path,
+    )
+    is_ours = created or not target.exists
+    path = target.path if target.exists or merged.content is not None else None
+    plan = Plan(
+        path,
+        merged.content if merged.is_changed else None,
+        expected,
+        change=merged.change,
+        rejected=merged.rejected,
+        created=is_ours,
+    )
+    if expected is None or merged.content is None or not _is_spent(merged.content, is_ours, path):
+        return plan
+    if not merged.is_changed and recorded.is_empty:
+        return plan  # it was empty before, whoever made it
+    return Plan(
+        path,
+        None,
+        expected,
+        change=merged.change,
+        rejected=merged.rejected,
+        is_removal=True,
+    )
+
+
+def _is_spent(content: bytes, is_ours: bool, path: Path | None) -> bool:
+    """Whether a sidecar is ours and nothing is left in it."""
+    return content == EMPTY_PACKET or (is_ours and holds_nothing(content, path=path))

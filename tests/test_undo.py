@@ -1,0 +1,297 @@
+"""Undo, retag and changed settings, with real parts in one process and with the commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from photoramd import assembly, cli, query, undo
+from photoramd.config import Config
+from photoramd.database import Database
+from photoramd.store import Store
+from photoramd.xmp_keywords import marks, subjects, values
+from tests.conftest import CountingTagger, Scan
+from tests.test_pipeline import keywords, snapshot, states, written
+
+Put = Callable[[str, str], Path]
+Configure = Callable[..., Config]
+
+USERS = """<x:xmpmeta xmlns:x="adobe:ns:meta/">
+ <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+  <rdf:Description rdf:about="" xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:Rating="5"
+   xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:lr="http://ns.adobe.com/lightroom/1.0/">
+   <dc:subject><rdf:Bag><rdf:li>Oma</rdf:li></rdf:Bag></dc:subject>
+   <lr:hierarchicalSubject><rdf:Bag><rdf:li>Family|Oma</rdf:li></rdf:Bag></lr:hierarchicalSubject>
+   <!-- kept -->
+  </rdf:Description>
+ </rdf:RDF>
+</x:xmpmeta>
+"""
+
+
+def sidecar_of(photo: Path) -> Path:
+    return photo.with_name(photo.name + ".xmp")
+
+
+def take_back(config: Config, *paths: Path, dry_run: bool = False) -> list[undo.Undone]:
+    with assembly.opened_for_undo(config) as (store, writer):
+        return list(undo.undo(writer, undo.select(store, paths), 1e9, dry_run=dry_run))
+
+
+def ask_again(config: Config, *paths: Path) -> None:
+    with Database(config.state.path) as database:
+        for path in paths:
+            Store(database).retag(str(path), only_failed=False)
+
+
+def changed(config: Config, **tags: object) -> Config:
+    return msgspec.structs.replace(config, tags=msgspec.structs.replace(config.tags, **tags))
+
+
+def test_undo_leaves_the_album_as_it_was(
+    scan: Scan, configure: Configure, put: Put, album: Path
+) -> None:
+    mine, users = put("cat", "cat.png"), put("china", "sub/china.jpg")
+    sidecar_of(users).write_text(USERS)
+    before = {path: path.read_bytes() for path in album.rglob("*") if path.is_file()}
+    scan(configure())
+    assert "cat" in keywords(mine)
+    assert len(keywords(users)) > 1
+    outcomes = take_back(configure(), album)
+    assert [each.error for each in outcomes] == [None, None]
+    assert {path: path.read_bytes() for path in album.rglob("*") if path.is_file()} == before
+    removed = {each.path: each for each in outcomes}
+    assert "cat" in removed[mine].removed
+    assert removed[mine].removed_sidecar
+    assert not removed[users].removed_sidecar
+
+
+def test_undone_photos_get_no_tags_until_they_are_asked_for(
+    scan: Scan, configure: Configure, put: Put, tagger: CountingTagger
+) -> None:
+    photo = put("cat", "cat.png")
+    scan(configure())
+    tags = keywords(photo)
+    take_back(configure(), photo)
+    with closing(query.open_readonly(configure().state.path)) as connection:
+        details = query.photo(connection, photo)
+        assert query.find(connection, query.parse("cat")) == []
+    assert details is not None
+    assert details.undone_at == 1e9
+    os.utime(photo)
+    scan(configure())
+    scan(changed(configure(), parent="Auto"))
+    assert not sidecar_of(photo).exists()
+    ask_again(configure(), photo.parent)
+    assert written(scan(configure())) == ["cat.png"]
+    assert keywords(photo) == tags
+    assert tagger.inferred == 1
+    assert states(configure()) == {"written": 1}
+
+
+def test_a_dry_run_says_the_same_and_changes_nothing(
+    scan: Scan, configure: Configure, put: Put, album: Path
+) -> None:
+    photo = put("cat", "cat.png")
+    scan(configure())
+    before = snapshot(album)
+    said = take_back(configure(), photo, dry_run=True)
+    assert snapshot(album) == before
+    assert take_back(configure(), photo) == said
+    assert said[0].files == (sidecar_of(photo),)
+
+
+def test_what_the_user_added_afterwards_stays(
+    scan: Scan, configure: Configure, put: Put, exiftool: Callable[..., str]
+) -> None:
+    photo = put("cat", "cat.png")
+    scan(configure())
+    exiftool("-q", "-overwrite_original", "-Subject+=Opa", "-Rating=4", sidecar_of(photo))
+    take_back(configure(), photo)
+    assert keywords(photo) == ("Opa",)
+    assert exiftool("-s3", "-Rating", sidecar_of(photo)) == "4\n"
+    assert not marks(sidecar_of(photo).read_bytes())
+
+
+def test_a_sidecar_that_another_program_rewrote_goes_if_it_holds_nothing(
+    scan: Scan, configure: Configure, put: Put, exiftool: Callable[..., str]
+) -> None:
+    photo = put("cat", "cat.png")
+    scan(configure())
+    exiftool("-q", "-overwrite_original", "-Subject+=Opa", sidecar_of(photo))
+    exiftool("-q", "-overwrite_original", "-Subject-=Opa", sidecar_of(photo))
+    take_back(configure(), photo)
+    assert not sidecar_of(photo).exists()
+
+
+def test_tags_that_the_user_took_out_stay_out_after_undo_and_retag(
+    scan: Scan, configure: Configure, put: Put, exiftool: Callable[..., str]
+) -> None:
+    photo = put("cat", "cat.png")
+    scan(configure())
+    tags = keywords(photo)
+    exiftool("-q", "-overwrite_original", "-Subject-=cat", sidecar_of(photo))
+    take_back(configure(), photo)
+    assert not sidecar_of(photo).exists()
+    ask_again(configure(), photo)
+    scan(configure())
+    assert set(keywords(photo)) == set(tags) - {"cat"}
+
+
+def test_changed_settings_reach_the_files_from_stored_scores(
+    scan: Scan, configure: Configure, put: Put, tagger: CountingTagger, album: Path
+) -> None:
+    photo = put("cat", "cat.png")
+    scan(configure())
+    before, all_tags = snapshot(album), keywords(photo)
+    scan(configure(top_n=1))
+    assert len(keywords(photo)) == 1
+    denied = changed(configure(), deny=("cat",))
+    scan(denied)
+    assert set(keywords(photo)) == set(all_tags) - {"cat"}
+    scan(configure())
+    assert set(keywords(photo)) == set(all_tags)
+    again = snapshot(album)
+    assert scan(configure()) == []
+    assert snapshot(album) == again
+    assert again.keys() == before.keys()
+    assert tagger.inferred == 1
+
+
+def test_a_parent_moves_to_the_hierarchical_fields(
+    scan: Scan, configure: Configure, put: Put, tagger: CountingTagger
+) -> None:
+    photo = put("cat", "cat.png")
+    sidecar_of(photo).write_text(USERS)
+    scan(configure())
+    scan(changed(configure(), parent="Auto", fields=("digiKam:TagsList",)))
+    found = values(sidecar_of(photo).read_bytes())
+    assert found["dc:subject"][0] == "Oma"
+    assert "cat" in found["dc:subject"]
+    assert found["lr:hierarchicalSubject"][0] == "Family|Oma"
+    assert all(path.startswith("Auto|") for path in found["lr:hierarchicalSubject"][1:])
+    assert any(path.endswith("|cat") for path in found["lr:hierarchicalSubject"])
+    assert found["digiKam:TagsList"][0] == "Family/Oma"
+    assert any(path.endswith("/cat") for path in found["digiKam:TagsList"])
+    assert tagger.inferred == 1
+    take_back(configure(), photo)
+    assert sidecar_of(photo).read_text() == USERS
+
+
+def test_mode_none_stops_writing_and_leaves_what_is_there(
+    scan: Scan, configure: Configure, put: Put, album: Path
+) -> None:
+    photo = put("cat", "cat.png")
+    scan(configure())
+    before = snapshot(album)
+    scan(configure(write="none", top_n=1))
+    assert snapshot(album) == before
+    take_back(configure(write="none"), photo)
+    assert not sidecar_of(photo).exists()
+
+
+def test_a_failure_costs_one_photo_and_can_be_repeated(
+    scan: Scan, configure: Configure, put: Put, album: Path
+) -> None:
+    bad, good = put("cat", "bad.png"), put("china", "good.jpg")
+    scan(configure())
+    whole = sidecar_of(bad).read_bytes()
+    sidecar_of(bad).write_bytes(b"not XML")
+    outcomes = {each.path: each for each in take_back(configure(), album)}
+    assert outcomes[bad].error is not None
+    assert outcomes[good].removed_sidecar
+    assert sidecar_of(bad).read_bytes() == b"not XML"
+    sidecar_of(bad).write_bytes(whole)
+    assert [each.path for each in take_back(configure(), album) if each.files] == [bad]
+
+
+@pytest.fixture
+def command(
+    configure: Configure, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: object
+) -> Callable[..., tuple[int, str, str]]:
+    config = configure()
+    file = tmp_path / "config.toml"
+    file.write_text(
+        f"[[watch]]\npath = {json.dumps(str(config.watch[0].path))}\n"
+        f"[state]\npath = {json.dumps(str(config.state.path))}\n"
+    )
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        words = ["photoramd", "--config", str(file), *map(str, arguments)]
+        sys_argv, sys.argv = sys.argv, words
+        try:
+            with pytest.raises(SystemExit) as ended:
+                cli.main()
+        finally:
+            sys.argv = sys_argv
+        out, err = capfd.readouterr()
+        code = ended.value.code
+        assert isinstance(code, int)
+        return code, out, err
+
+    return run
+
+
+def test_the_commands_undo_and_retag(
+    scan: Scan,
+    configure: Configure,
+    put: Put,
+    command: Callable[..., tuple[int, str, str]],
+    tagger: CountingTagger,
+) -> None:
+    photo = put("cat", "cat.png")
+    scan(configure())
+    code, out, _ = command("undo", "--dry-run", photo)
+    assert code == 0
+    assert "cat" in out
+    assert sidecar_of(photo).exists()
+    code, out, _ = command("undo", "--json", photo.parent)
+    assert code == 0
+    answer = json.loads(out)
+    assert [each["file"] for each in answer["undone"]] == [str(photo)]
+    assert answer["undone"][0]["removed_sidecar"] is True
+    assert not sidecar_of(photo).exists()
+    code, out, _ = command("show", photo)
+    assert "undone" in out
+    code, out, _ = command("retag", "--json", photo)
+    assert code == 0, out
+    assert json.loads(out) == {
+        "tagged": 1, "inferred": 0, "not_written": 0, "failed": 0, "completed": True,
+    }  # fmt: skip
+    assert "cat" in subjects(sidecar_of(photo).read_bytes())
+    assert command("undo", "--quiet", photo)[:2] == (0, "")
+
+
+def test_the_commands_name_what_is_wrong(
+    scan: Scan, configure: Configure, put: Put, command: Callable[..., tuple[int, str, str]]
+) -> None:
+    photo = put("cat", "cat.png")
+    scan(configure())
+    for name in ("undo", "retag"):
+        code, _, err = command(name, photo.with_name("nothing.jpg"))
+        assert code == 1
+        assert "knows no photo" in err
+    with Database(configure().state.path):
+        code, _, err = command("undo", photo)
+        assert code == 4
+        assert "stop it" in err
+        # What owns the database is asked, and has the request in its rows.
+        assert command("retag", "--json", photo)[0] == 0
+    sidecar_of(photo).write_bytes(b"not XML")
+    code, _, err = command("undo", photo)
+    assert code == 4
+    assert "well-formed" in err
+    shutil.rmtree(photo.parent)
+    code, out, _ = command("undo", "--json", photo)
+    assert code == 4
+    assert "not there" in json.loads(out)["failed"][0]["error"]
+    with Database(configure().state.path) as database:
+        assert database.rows("SELECT count(*) FROM ledger")[0][0] > 0

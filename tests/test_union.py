@@ -1,0 +1,253 @@
+"""The union of the user's keywords and the machine's, as pure functions of bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from photoramd.fields import BY_NAME, FIELDS, HIERARCHICAL, SUBJECT
+from photoramd.keywords import fold
+from photoramd.photo import Tag
+from photoramd.plans import Origin
+from photoramd.union import Change, Entries, Merged, Recorded, merge
+from photoramd.xmp_keywords import add_values, marks, remove_values, values
+
+ORIGIN = Origin("model", "1")
+LR, TAGS_LIST, MICROSOFT, CATALOG = (field.name for field in HIERARCHICAL)
+DOG = Tag("dog", 0.9, ("Animals",))
+CAT = Tag("cat", 0.8)
+
+
+def packet(**entries: Sequence[str]) -> bytes:
+    data: bytes | None = None
+    for name, found in entries.items():
+        data = add_values(data, BY_NAME[name.replace("_", ":")], found)
+    assert data is not None
+    return data
+
+
+def merged(
+    content: bytes | None,
+    tags: Sequence[Tag],
+    recorded: Recorded | None = None,
+    *,
+    create: Sequence[str] = (),
+    others: Sequence[str] = (),
+) -> Merged:
+    return merge(
+        content,
+        tags,
+        recorded or Recorded(),
+        create=create,
+        others=lambda: others,
+        mark=lambda tag, fields: ORIGIN.mark(tag, fields, 0),
+    )
+
+
+def after(recorded: Recorded, outcome: Merged) -> Recorded:
+    """The ledger after a write."""
+
+    def without(entries: Entries, *gone: Entries) -> dict[str, tuple[str, ...]]:
+        left = {
+            name: tuple(v for v in found if not any(v in g.get(name, ()) for g in gone))
+            for name, found in entries.items()
+        }
+        return {name: found for name, found in left.items() if found}
+
+    def together(first: Entries, second: Entries) -> dict[str, tuple[str, ...]]:
+        return {name: (*first.get(name, ()), *second.get(name, ())) for name in {**first, **second}}
+
+    change: Change = outcome.change
+    gone = (change.removed, outcome.rejected)
+    return Recorded(
+        together(without(recorded.added, *gone), change.added),
+        together(without(recorded.seeded, *gone), change.seeded),
+        together(recorded.rejected, outcome.rejected),
+    )
+
+
+def test_fields_that_are_there_get_paths_and_others_are_not_made() -> None:
+    before = packet(dc_subject=["Oma"], lr_hierarchicalSubject=["Family|Oma"])
+    outcome = merged(before, [DOG, CAT])
+    assert outcome.content is not None
+    assert values(outcome.content) == {
+        SUBJECT.name: ("Oma", "dog", "cat"),
+        LR: ("Family|Oma", "Animals|dog", "cat"),
+    }
+    assert outcome.change.added == {SUBJECT.name: ("dog", "cat"), LR: ("Animals|dog", "cat")}
+    assert [mark.fields for mark in marks(outcome.content)] == [(SUBJECT.name, LR)] * 2
+    undone = merged(outcome.content, (), after(Recorded(), outcome))
+    assert undone.content == before
+
+
+def test_every_hierarchical_field_has_its_own_separator() -> None:
+    before = packet(
+        digiKam_TagsList=["a/b"],
+        MicrosoftPhoto_LastKeywordXMP=["a/b"],
+        mediapro_CatalogSets=["a|b"],
+    )
+    outcome = merged(before, [DOG])
+    assert outcome.content is not None
+    found = values(outcome.content)
+    assert found[TAGS_LIST] == found[MICROSOFT] == ("a/b", "Animals/dog")
+    assert found[CATALOG] == ("a|b", "Animals|dog")
+    # The user's b becomes part of the union.
+    assert found[SUBJECT.name] == ("b", "dog")
+    assert outcome.change.seeded == {SUBJECT.name: ("b",)}
+    assert merged(outcome.content, (), after(Recorded(), outcome)).content == before
+
+
+def test_a_keyword_that_the_user_has_in_any_field_is_not_added() -> None:
+    for content in (
+        packet(dc_subject=["Dog"]),
+        packet(dc_subject=["x"], lr_hierarchicalSubject=["Pets|DOG"]),
+        packet(digiKam_TagsList=["Pets/dog"]),
+    ):
+        outcome = merged(content, [DOG])
+        assert not outcome.is_changed
+        assert outcome.change == Change()
+
+
+def test_a_field_that_is_asked_for_is_made_with_the_users_keywords() -> None:
+    before = packet(dc_subject=["Oma"], lr_hierarchicalSubject=["Family|Opa"])
+    outcome = merged(before, [DOG], create=[TAGS_LIST])
+    assert outcome.content is not None
+    assert values(outcome.content)[TAGS_LIST] == ("Family/Opa", "Oma", "Animals/dog")
+    assert outcome.change.seeded == {TAGS_LIST: ("Family/Opa", "Oma")}
+    assert merged(outcome.content, (), after(Recorded(), outcome)).content == before
+    assert not merged(before, (), create=[TAGS_LIST]).is_changed
+
+
+def test_what_the_user_took_out_is_never_written_again() -> None:
+    outcome = merged(None, [DOG, CAT], others=["Oma"])
+    recorded = after(Recorded(), outcome)
+    assert outcome.content is not None
+    edited = remove_values(outcome.content, SUBJECT, ["dog"])
+    again = merged(edited, [DOG, CAT], recorded)
+    assert again.rejected == {SUBJECT.name: ("dog",)}
+    recorded = after(recorded, again)
+    louder = merged(edited, [Tag("Dog", 1.0), CAT, Tag("bird", 0.7)], recorded)
+    assert louder.content is not None
+    assert values(louder.content)[SUBJECT.name] == ("Oma", "cat", "bird")
+    recorded = after(recorded, louder)
+    undone = merged(louder.content, (), recorded)
+    recorded = after(recorded, undone)
+    assert recorded.is_empty
+    assert merged(None, [DOG, CAT], recorded).change.added == {SUBJECT.name: ("cat",)}
+
+
+def test_tags_that_are_no_longer_wanted_go_and_the_users_stay() -> None:
+    before = packet(dc_subject=["bird"])
+    first = merged(before, [DOG, CAT, Tag("bird", 0.5)])
+    assert first.content is not None
+    second = merged(first.content, [CAT], after(Recorded(), first))
+    assert second.content is not None
+    assert values(second.content)[SUBJECT.name] == ("bird", "cat")
+    assert second.change.removed == {SUBJECT.name: ("dog",)}
+    assert [mark.tag for mark in marks(second.content)] == ["cat"]
+
+
+def test_another_parent_moves_our_paths_only() -> None:
+    before = packet(lr_hierarchicalSubject=["Animals|horse"])
+    first = merged(before, [DOG])
+    assert first.content is not None
+    second = merged(first.content, [Tag("dog", 0.9, ("Auto", "Animals"))], after(Recorded(), first))
+    assert second.content is not None
+    assert values(second.content)[LR] == ("Animals|horse", "Auto|Animals|dog")
+
+
+def test_the_flat_copy_that_darktable_makes_goes_with_its_original() -> None:
+    first = merged(packet(dc_subject=["Oma"]), [DOG])
+    darktable = add_values(first.content, BY_NAME[LR], ["Oma", "dog"])
+    undone = merged(darktable, (), after(Recorded(), first))
+    assert undone.content is not None
+    assert values(undone.content) == {SUBJECT.name: ("Oma",), LR: ("Oma",)}
+
+
+def test_a_keyword_that_the_user_wrote_in_another_case_is_the_users() -> None:
+    first = merged(None, [DOG])
+    assert first.content is not None
+    edited = add_values(remove_values(first.content, SUBJECT, ["dog"]), SUBJECT, ["DOG"])
+    recorded = after(Recorded(), first)
+    again = merged(edited, [DOG], recorded)
+    assert again.rejected == {}
+    undone = merged(edited, (), recorded)
+    assert undone.content is not None
+    assert values(undone.content)[SUBJECT.name] == ("DOG",)
+
+
+words = st.sampled_from(["Oma", "Dog", "dog", "cat", "1.10", "true", "Café", "bird", "x y"])
+paths = st.lists(words, min_size=1, max_size=2, unique_by=fold)
+machine = st.lists(
+    st.sampled_from([DOG, CAT, Tag("bird", 0.6, ("Animals", "Birds")), Tag("Café", 0.5)]),
+    unique_by=lambda tag: tag.name,
+)
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("tag"), machine),
+        st.tuples(st.just("undo"), st.just(())),
+        st.tuples(st.just("add"), st.tuples(st.sampled_from(FIELDS), paths)),
+        st.tuples(st.just("remove"), st.tuples(st.sampled_from(FIELDS), st.integers(0, 5))),
+    ),
+    max_size=7,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.dictionaries(st.sampled_from(FIELDS), st.lists(paths, max_size=3), max_size=3),
+    steps,
+    st.lists(st.sampled_from([LR, TAGS_LIST]), max_size=1),
+)
+def test_the_users_part_is_what_the_user_left(
+    start: Mapping[object, list[list[str]]], todo: list[tuple[str, object]], create: list[str]
+) -> None:
+    content: bytes | None = None
+    users: dict[str, set[str]] = {field.name: set() for field in FIELDS}
+    taken: set[str] = set()
+    recorded = Recorded()
+    for field, entries in start.items():
+        written = [field.entry(path) for path in entries]  # type: ignore[attr-defined]
+        content = add_values(content, field, written)  # type: ignore[arg-type]
+        users[field.name] |= set(written)  # type: ignore[attr-defined]
+    users = {f.name: set(values(content).get(f.name, ())) if content else set() for f in FIELDS}
+    for step, argument in [*todo, ("undo", ())]:
+        present = {} if content is None else values(content)
+        if step in ("tag", "undo"):
+            outcome = merged(content, argument, recorded, create=create)  # type: ignore[arg-type]
+            if step == "tag":
+                again = merged(outcome.content, argument, after(recorded, outcome), create=create)  # type: ignore[arg-type]
+                assert not again.is_changed
+                assert again.change == Change()
+            content, recorded = outcome.content, after(recorded, outcome)
+            found = {} if content is None else values(content)
+            for name, wanted in users.items():
+                assert wanted <= set(found.get(name, ()))
+            machine_now = {fold(v) for v in recorded.added.get(SUBJECT.name, ())}
+            assert not machine_now & taken
+            if step == "undo":
+                assert recorded.is_empty
+                assert content is None or not marks(content)
+        elif step == "add":
+            field, path = argument  # type: ignore[misc]
+            value = field.entry(path)
+            if field.name == LR and value in recorded.added.get(SUBJECT.name, ()):
+                continue  # looks like darktable's copy of ours, and goes with it
+            before = set(present.get(field.name, ()))
+            content = add_values(content, field, [value])
+            users[field.name] |= set(values(content or b"").get(field.name, ())) - before
+        elif content is not None:
+            field, index = argument  # type: ignore[misc]
+            there = present.get(field.name, ())
+            if index < len(there):
+                content = remove_values(content, field, [there[index]])
+                users[field.name].discard(there[index])
+                if field is SUBJECT and there[index] in recorded.ours(SUBJECT.name):
+                    taken.add(fold(there[index]))
+    found = {} if content is None else values(content)
+    flat = users[SUBJECT.name]
+    for name, wanted in users.items():
+        # A field of the user's that had lost all entries may be there or not.
+        assert set(found.get(name, ())) == wanted, (name, flat)
