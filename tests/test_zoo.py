@@ -162,7 +162,7 @@ def test_its_scores_are_those_of_torchvisions_own_transforms_and_network(
     # The weights do tell pictures apart.
     assert all(abs(one - other).max() > 0.01 for one, other in pairwise(scores))
     for image in images:
-        seen = torch.from_numpy(tagger.pixels(image)).permute(2, 0, 1) / 255
+        seen = torch.from_numpy(tagger.pixels(image).copy()).permute(2, 0, 1) / 255
         mean, deviation = (torch.tensor(each)[:, None, None] for each in (preset.mean, preset.std))
         assert torch.allclose((seen - mean) / deviation, preset(image), atol=1e-6)
 
