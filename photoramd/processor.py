@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 _CPUINFO = Path("/proc/cpuinfo")
+_OWN_CGROUP = Path("/proc/self/cgroup")
+_CGROUPS = Path("/sys/fs/cgroup")
 
 # Linux's names: AVX512-BF16, AMX and Arm's BF16. Without one of them bfloat16 is emulated,
 # several times slower than float32.
@@ -26,6 +29,30 @@ def has_bfloat16(cpuinfo: Path = _CPUINFO) -> bool:
     return False
 
 
-def available_cores() -> int:
-    """The processors that this process may run on."""
-    return len(os.sched_getaffinity(0))
+def available_cores(cgroup: Path = _OWN_CGROUP, root: Path = _CGROUPS) -> int:
+    """The processors that this process may run on: fewer if a control group's quota says so."""
+    allowed = len(os.sched_getaffinity(0))
+    return max(1, min([allowed, *map(round, _quotas(cgroup, root))]))
+
+
+def _quotas(cgroup: Path, root: Path) -> Iterator[float]:
+    """Quotas of version 2's control groups around this process, in processors.
+
+    Format: cgroup-v2.rst of the Linux kernel, "cpu.max": quota and period in microseconds.
+    """
+    try:
+        lines = cgroup.read_text().splitlines()
+    except (OSError, ValueError):
+        return
+    own = next((line.removeprefix("0::/") for line in lines if line.startswith("0::/")), None)
+    if own is None:
+        return
+    group = root / own
+    while group.is_relative_to(root):
+        try:
+            quota, period = (group / "cpu.max").read_text().split()
+            if quota != "max":
+                yield int(quota) / int(period)
+        except (OSError, ValueError, ZeroDivisionError):
+            pass  # the topmost group has none
+        group = group.parent

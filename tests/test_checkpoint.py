@@ -425,6 +425,17 @@ def test_a_large_file_is_hashed_in_bounded_memory(store: ModelStore) -> None:
     assert done.stdout == "0\n"
 
 
+def test_a_large_file_of_another_size_is_refused_before_it_is_hashed(
+    large: tuple[Path, PinnedFile],
+) -> None:
+    path, pin = large
+    damage_truncate(path)
+    counts: list[int] = []
+    with pytest.raises(IntegrityError, match=f"bytes, expected {pin.size_bytes:,}"):
+        open_verified(path, pin, counts.append)
+    assert counts == []
+
+
 def test_progress_is_told_of_every_byte(large: tuple[Path, PinnedFile]) -> None:
     path, pin = large
     counts: list[int] = []

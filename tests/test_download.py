@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
+import httpx2
 import huggingface_hub
 import pytest
 
@@ -357,3 +358,24 @@ def test_a_disk_that_becomes_full_keeps_what_was_fetched(server: HubServer) -> N
     ):
         downloader.fetch(ON_WEB, file, int)
     assert "goes on where it stopped" in (caught.value.remedy or "")
+
+
+def test_a_redirect_from_an_encrypted_address_to_another_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library's own transport for tests: a certificate that it trusts cannot be had here."""
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        if request.url.scheme == "https":
+            return httpx2.Response(302, headers={"Location": "http://example.org/list.txt"})
+        return httpx2.Response(200, content=DATA)
+
+    client = httpx2.Client
+    transport = httpx2.MockTransport(answer)
+    monkeypatch.setattr(httpx2, "Client", lambda **kw: client(transport=transport, **kw))
+    with (
+        (tmp_path / "part").open("w+b", buffering=0) as file,
+        pytest.raises(ModelError, match="unencrypted"),
+    ):
+        Downloader().fetch(ON_WEB, file, int)
+    assert (tmp_path / "part").read_bytes() == b""

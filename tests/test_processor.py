@@ -45,3 +45,37 @@ def test_the_cores_of_this_process_are_counted_not_those_of_the_machine() -> Non
         assert available_cores() == 1
     finally:
         os.sched_setaffinity(0, before)
+
+
+def cgroup(tmp_path: Path, limits: dict[str, str]) -> tuple[Path, Path]:
+    """A control group /system.slice/photoramd.service with these limits."""
+    root = tmp_path / "cgroup"
+    for group, limit in limits.items():
+        (root / group).mkdir(parents=True, exist_ok=True)
+        (root / group / "cpu.max").write_text(limit)
+    own = tmp_path / "own"
+    own.write_text("1:name=systemd:/\n0::/system.slice/photoramd.service\n")
+    return own, root
+
+
+@pytest.mark.parametrize(
+    ("limits", "cores"),
+    [
+        ({}, None),
+        ({"system.slice/photoramd.service": "max 100000\n"}, None),
+        ({"system.slice/photoramd.service": "100000 100000\n"}, 1),
+        ({"system.slice/photoramd.service": "20000 100000\n"}, 1),
+        ({"system.slice": "100000 100000\n", "system.slice/photoramd.service": "max 1\n"}, 1),
+        ({"system.slice/photoramd.service": "nonsense"}, None),
+        ({"system.slice/photoramd.service": "100000000 100000\n"}, None),
+    ],
+)
+def test_a_quota_of_a_control_group_limits_the_cores(
+    tmp_path: Path, limits: dict[str, str], cores: int | None
+) -> None:
+    expected = len(os.sched_getaffinity(0)) if cores is None else cores
+    assert available_cores(*cgroup(tmp_path, limits)) == expected
+
+
+def test_without_control_groups_all_allowed_cores_count(tmp_path: Path) -> None:
+    assert available_cores(tmp_path / "none", tmp_path) == len(os.sched_getaffinity(0))

@@ -20,7 +20,9 @@ _LEAST, _MOST = 1e-30, 1e30
 """The sum of a row's powers may not leave this range; float32 and bfloat16 reach to 1e38."""
 
 
-def attend(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
+def attend(
+    queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor, mask: Tensor | None = None
+) -> Tensor:
     """Mix values by softmax, in base two, of the products of queries and keys.
 
     Args:
@@ -28,15 +30,22 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tenso
         keys: Shape (..., m, width).
         values: Shape (..., m, width).
         bias: Added to the products, shape (..., n, m), times log2(e).
+        mask: Likewise.
 
     Returns:
         Shape (..., n, width).
     """
-    keys = keys.transpose(-2, -1)
-    powers, sums = powers_of_two(torch.matmul(queries, keys).add_(bias))
+    if queries.device.type != "cpu":  # softmax is fast there, and looking at sums is not
+        return torch.matmul(softmax_of_two(_products(queries, keys, bias, mask)), values)
+    powers, sums = powers_of_two(_products(queries, keys, bias, mask))
     if sums is None:
-        return torch.matmul(softmax_of_two(torch.matmul(queries, keys).add_(bias)), values)
+        return torch.matmul(softmax_of_two(_products(queries, keys, bias, mask)), values)
     return torch.matmul(powers, values).div_(sums)
+
+
+def _products(queries: Tensor, keys: Tensor, bias: Tensor, mask: Tensor | None) -> Tensor:
+    products = torch.matmul(queries, keys.transpose(-2, -1)).add_(bias)
+    return products if mask is None else products.add_(mask)
 
 
 def shares(products: Tensor) -> Tensor:
@@ -50,8 +59,6 @@ def shares(products: Tensor) -> Tensor:
 
 def powers_of_two(products: Tensor) -> tuple[Tensor, Tensor | None]:
     """Powers in place of the products, and their sums; no sums where the range was left."""
-    if products.device.type != "cpu":  # softmax is fast there, and looking at sums is not
-        return products, None
     powers = products.exp2_()
     sums = powers.sum(-1, keepdim=True)
     return powers, sums if _in_range(sums) else None

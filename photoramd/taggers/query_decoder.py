@@ -32,6 +32,10 @@ CHUNK = 512
 """Tags that pass through together. Always as many, for a product of other sizes might add up
 in another order: the logits of a tag must not depend on what other tags there are."""
 
+_REWEIGHTED = 128
+"""Tags whose descriptions are reweighted together: they are read twice, the second time from the
+cache. Divides `CHUNK`."""
+
 
 @dataclass(frozen=True, slots=True)
 class DecoderShape:
@@ -185,14 +189,19 @@ class TagDecoder:
 
     def _chunk(self, embeddings: Tensor, gaze: Tensor, looks: Sequence[_Look]) -> Tensor:
         """Logits of some tags, float32, shape (tags,)."""
-        tags, descriptions, width = embeddings.shape
-        closeness = embeddings.view(tags * descriptions, width) @ gaze
-        weights = closeness.view(tags, 1, descriptions).softmax(-1)
-        x = torch.bmm(weights, embeddings).view(tags, width)
-        x = self._words(x).relu_()
+        parts = [_reweight(part, gaze) for part in torch.split(embeddings, _REWEIGHTED)]
+        x = self._words(torch.cat(parts)).relu_()
         for layer, look in zip(self._layers, looks, strict=True):
             x = layer(x, look)
         return functional.linear(x.float(), self._last, self._last_bias)[:, 0]
+
+
+def _reweight(embeddings: Tensor, gaze: Tensor) -> Tensor:
+    """One embedding for each tag, of those of its descriptions: shape (tags, width)."""
+    tags, descriptions, width = embeddings.shape
+    closeness = embeddings.view(tags * descriptions, width) @ gaze
+    weights = closeness.view(tags, 1, descriptions).softmax(-1)
+    return torch.bmm(weights, embeddings).view(tags, width)
 
 
 @dataclass(frozen=True, slots=True)

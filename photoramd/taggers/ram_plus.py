@@ -30,7 +30,7 @@ from photoramd.taggers.ram_plus_network import (
     RamPlusNetwork,
     RamPlusShape,
 )
-from photoramd.taggers.runner import CpuRunner, GpuRunner
+from photoramd.taggers.runner import CpuRunner, GpuRunner, trim_memory
 from photoramd.taggers.tensorfile import Entry, MappedTensors
 
 log = logging.getLogger(__name__)
@@ -142,6 +142,10 @@ class RamPlusTagger:
             found = self._runner.run(batch).sigmoid().numpy()
         except (RuntimeError, ValueError) as error:
             raise ModelError(f"the model {self.name} failed: {error}") from error
+        finally:
+            # A daemon mostly waits; what the next batch needs comes back in milliseconds.
+            self._network.release()
+            trim_memory()
         if not np.isfinite(found).all():
             raise ModelError(f"the model {self.name} gave scores that are no numbers")
         if self._wanted is None:
@@ -257,9 +261,7 @@ def load_network(
             if mapped is None:
                 prepared = Preparation(official, shape, arithmetic.dtype).take_all()
                 return RamPlusNetwork(prepared, shape, arithmetic, wanted)
-    network = RamPlusNetwork(mapped.tensors, shape, arithmetic, wanted)
-    mapped.release()
-    return network
+    return RamPlusNetwork(mapped.tensors, shape, arithmetic, wanted, mapped.release)
 
 
 def _convert(copy: CopyName, preparation: Preparation) -> MappedTensors | None:

@@ -7,7 +7,7 @@ file (see `photoramd.taggers.conversion`), and gives the same logits from there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -103,6 +103,7 @@ class RamPlusNetwork:
         shape: The sizes.
         arithmetic: With which numbers to calculate.
         tags: The only tags wanted, ascending; None for all.
+        release: Gives back memory that comes back from a file when it is needed.
 
     Raises:
         ModelError: A tensor is missing or has another shape.
@@ -114,12 +115,15 @@ class RamPlusNetwork:
         shape: RamPlusShape,
         arithmetic: Arithmetic,
         tags: Sequence[int] | None = None,
+        release: Callable[[], object] = lambda: None,
     ) -> None:
         self.arithmetic = arithmetic
+        self.release = release
         weights = Weights(prepared, shape.keys)
         with torch.inference_mode():
             self._encoder = SwinEncoder(weights, shape.encoder, _PREFIX, arithmetic)
             self._decoder = TagDecoder(weights, shape.decoder, arithmetic, tags)
+        release()
 
     def logits(self, images: Tensor) -> Tensor:
         """Logits of the wanted tags.

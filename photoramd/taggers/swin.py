@@ -13,6 +13,7 @@ mask. They are put last, so that most others share one bias.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -158,12 +159,14 @@ class SwinEncoder:
         self._layers: list[_Gather | _Block | _Merge] = []
         order = np.arange(rows)
         for stage, depth in enumerate(shape.depths):
+            cuts = [_Windows.of(shape, stage, shifted=shifted) for shifted in (False, True)]
+            pieces = [_chunks(windows, arithmetic) for windows in cuts]
             for block in range(depth):
-                windows = _Windows.of(shape, stage, shifted=block % 2 == 1)
+                windows, chunks = cuts[block % 2], pieces[block % 2]
                 self._layers.append(_Gather(order, windows.order, arithmetic))
                 order = windows.order
                 name = f"{prefix}layers.{stage}.blocks.{block}"
-                self._layers.append(_Block(weights, name, shape, stage, windows, arithmetic))
+                self._layers.append(_Block(weights, name, shape, stage, chunks, arithmetic))
             if stage + 1 < len(shape.depths):
                 name = f"{prefix}layers.{stage}.downsample"
                 self._layers.append(_Merge(weights, name, shape, stage, order, arithmetic))
@@ -236,6 +239,21 @@ class _Windows:
         return cls(by_window[ranking].reshape(-1), kinds[ranking], masks)
 
 
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """Windows that pass through a block together.
+
+    Attributes:
+        first: The first of them.
+        last: The last but one.
+        mask: Added to the attention, shape (windows, 1, 1, tokens, tokens); None for nothing.
+    """
+
+    first: int
+    last: int
+    mask: Tensor | None
+
+
 class _Gather:
     """From one order of the tokens to another."""
 
@@ -296,13 +314,11 @@ class _Block:
         name: str,
         shape: SwinShape,
         stage: int,
-        windows: _Windows,
+        chunks: Sequence[_Chunk],
         arithmetic: Arithmetic,
     ) -> None:
         width, heads, size = shape.width << stage, shape.heads[stage], shape.window**2
-        count = len(windows.kinds)
-        at_once = max(1, _CHUNK_ROWS // size) if arithmetic.is_cpu else count
-        rows = min(at_once, count) * size
+        rows = (chunks[0].last - chunks[0].first) * size
         self._window_tokens, self._heads, self._head_width = size, heads, width // heads
         self._norm1 = Norm(weights, f"{name}.norm1", _EPSILON, arithmetic)
         self._norm2 = Norm(weights, f"{name}.norm2", _EPSILON, arithmetic)
@@ -318,60 +334,63 @@ class _Block:
         self._fc1 = linear("mlp.fc1", gelu=True)
         self._fc2 = linear("mlp.fc2")
         table = weights.take(f"{name}.attn.relative_position_bias_table").float()
-        biases = arithmetic.tensor(_biases(table, shape.window, windows))
-        self._chunks = _chunks(biases, windows.kinds, at_once)
+        self._bias = arithmetic.tensor(_bias(table, shape.window))
+        self._chunks = chunks
 
     def __call__(self, x: Tensor) -> Tensor:
+        """The next state; ``x`` may be overwritten."""
         tokens, images, width = x.shape
         size = self._window_tokens
-        parts = [
-            self._run(x[first * size : last * size].reshape(-1, width), images, bias)
-            for first, last, bias in self._chunks
-        ]
-        whole = parts[0] if len(parts) == 1 else torch.cat(parts)
-        return whole.view(tokens, images, width)
+        for chunk in self._chunks:
+            rows = slice(chunk.first * size, chunk.last * size)
+            part = self._run(x[rows].reshape(-1, width), images, chunk.mask)
+            if len(self._chunks) == 1:
+                return part.view(tokens, images, width)
+            # No other piece reads these rows.
+            x[rows] = part.view(-1, images, width)
+        return x
 
-    def _run(self, x: Tensor, images: int, bias: Tensor) -> Tensor:
-        x = self._projection(self._attend(self._norm1(x), images, bias), x)
+    def _run(self, x: Tensor, images: int, mask: Tensor | None) -> Tensor:
+        x = self._projection(self._attend(self._norm1(x), images, mask), x)
         return self._fc2(self._fc1(self._norm2(x)), x)
 
-    def _attend(self, x: Tensor, images: int, bias: Tensor) -> Tensor:
+    def _attend(self, x: Tensor, images: int, mask: Tensor | None) -> Tensor:
         """Attention of all windows in rows of tokens and images.
 
         Args:
             x: Shape (windows x tokens x images, width).
             images: How many.
-            bias: Shape (windows or 1, 1, heads, tokens, tokens).
+            mask: Shape (windows, 1, 1, tokens, tokens).
 
         Returns:
             The shape of ``x``.
         """
         qkv = self._qkv(x).view(-1, self._window_tokens, images, 3, self._heads, self._head_width)
         queries, keys, values = qkv.permute(3, 0, 2, 4, 1, 5).unbind(0)
-        mixed = attend(queries, keys, values, bias)
+        mixed = attend(queries, keys, values, self._bias, mask)
         return mixed.permute(0, 3, 1, 2, 4).reshape(x.shape)
 
 
-def _biases(table: Tensor, window: int, windows: _Windows) -> Tensor:
-    """Relative position bias and mask, times log2(e): shape (kinds, heads, tokens, tokens)."""
+def _bias(table: Tensor, window: int) -> Tensor:
+    """Relative position bias times log2(e), shape (heads, tokens, tokens)."""
     place = np.arange(window)
     down, right = (axis.reshape(-1) for axis in np.meshgrid(place, place, indexing="ij"))
     rows = down[:, None] - down[None, :] + window - 1
     columns = right[:, None] - right[None, :] + window - 1
     index = torch.from_numpy(rows * (2 * window - 1) + columns)
-    bias = table[index].permute(2, 0, 1).contiguous()
-    mask = torch.from_numpy(windows.masks).to(torch.float32) * _MASKED
-    return (bias + mask[:, None]) * LOG2_E
+    return table[index].permute(2, 0, 1).contiguous() * LOG2_E
 
 
-def _chunks(biases: Tensor, kinds: Index, at_once: int) -> list[tuple[int, int, Tensor]]:
-    """First window, last but one, and the bias for them: shape (windows or 1, 1, heads, n, n)."""
+def _chunks(windows: _Windows, arithmetic: Arithmetic) -> list[_Chunk]:
+    """The windows of a block in pieces."""
     chunks = []
-    for first in range(0, len(kinds), at_once):
-        own = kinds[first : first + at_once]
-        if own[0] == own[-1]:
-            bias = biases[int(own[0])][None, None]
-        else:
-            bias = biases[torch.from_numpy(own).to(biases.device)][:, None]
-        chunks.append((first, first + len(own), bias))
+    count, tokens = len(windows.kinds), windows.masks.shape[-1]
+    at_once = max(1, _CHUNK_ROWS // tokens) if arithmetic.is_cpu else count
+    masks = arithmetic.tensor(torch.from_numpy(windows.masks) * (_MASKED * LOG2_E))
+    for first in range(0, len(windows.kinds), at_once):
+        kinds = windows.kinds[first : first + at_once]
+        mask = None
+        if kinds.any():
+            mask = masks[torch.from_numpy(kinds).to(masks.device)][:, None, None]
+        chunks.append(_Chunk(first, first + len(kinds), mask))
     return chunks
