@@ -20,10 +20,11 @@ _SILENT_TYPES = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """A mount point and the type of its file system."""
+    """A mount point, and the type and device number of its file system."""
 
     point: str
     kind: str
+    device: int = 0
 
     @property
     def is_silent(self) -> bool:
@@ -40,8 +41,11 @@ def read_mounts(table: Path = MOUNTS) -> list[Mount]:
     mounts = []
     for line in lines:
         before, _, after = line.partition(b" - ")
-        point = re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal[1], 8)]), before.split()[4])
-        mounts.append(Mount(os.fsdecode(point), after.split()[0].decode("ascii", "replace")))
+        fields = before.split()
+        point = re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal[1], 8)]), fields[4])
+        major, _, minor = fields[2].partition(b":")
+        kind = after.split()[0].decode("ascii", "replace")
+        mounts.append(Mount(os.fsdecode(point), kind, os.makedev(int(major), int(minor))))
     return mounts
 
 

@@ -15,11 +15,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from photoramd.errors import PhotoramdError, printable
-from photoramd.mounts import is_below, read_mounts, silent_parts
+from photoramd.mounts import Mount, is_below, read_mounts, silent_parts
 from photoramd.roots import HealthBook, Root
 from photoramd.scanner import Scan
 from photoramd.store import Store
-from photoramd.watcher import Watcher, explain, watched_inodes
+from photoramd.watcher import Watcher, explain, watched_files
 
 log = logging.getLogger(__name__)
 
@@ -50,8 +50,9 @@ class _Post:
     retry_at: float | None = None
     retries: int = 0
     # What scans saw, by path; what was found unwatched and is to be confirmed.
-    directories: dict[str, int] = field(default_factory=dict)
+    directories: dict[str, tuple[int, int]] = field(default_factory=dict)
     suspects: frozenset[str] = frozenset()
+    mounts: frozenset[Mount] | None = None
     # What has to be walked because it cannot be watched: when next, by top.
     polls: dict[str, float] = field(default_factory=dict)
 
@@ -165,9 +166,19 @@ class Patrol:
         if was_offline:
             self._store.release(root.path)
             self._request(root.path)
+        self._notice_mounts(post)
         self._arm_if_new(post, now, wall)
         if post.retry_at is not None and now >= post.retry_at:
             self._arm(post, now, wall)
+
+    def _notice_mounts(self, post: _Post) -> None:
+        """Mount points inside a root come and go without an event: the root is new then."""
+        path = post.root.path
+        mounts = frozenset(mount for mount in read_mounts() if is_below(mount.point, path))
+        if post.mounts is not None and mounts != post.mounts:
+            log.info("%s: what is mounted below it has changed", printable(path))
+            post.root.is_new = True
+        post.mounts = mounts
 
     def _arm_if_new(self, post: _Post, now: float, wall: float) -> None:
         if post.root.is_new:
@@ -217,10 +228,15 @@ class Patrol:
             watcher.disarm(root.path)
             self._arm(post, now, wall)
             return
-        self._update_mounts(post, now)
-        if root.path in silent_parts(root.path, read_mounts()):
-            return  # inode numbers mean little there, and it is walked anyway
-        unwatched = _unwatched(post.directories)
+        mounts = read_mounts()
+        silent = silent_parts(root.path, mounts)
+        # Inode numbers mean little there, and it is walked anyway.
+        loud = {
+            path: identity
+            for path, identity in post.directories.items()
+            if not any(is_below(path, top) for top in silent)
+        }
+        unwatched = _unwatched(loud, mounts)
         confirmed = unwatched & post.suspects
         post.suspects = unwatched
         if not unwatched:
@@ -242,28 +258,28 @@ class Patrol:
         else:
             self._degrade(post, explain(root.path, errno.ENOSPC, ""), now, wall)
 
-    def _update_mounts(self, post: _Post, now: float) -> None:
-        """Mount points come and go inside a root too."""
-        if post.root.watch_problem is None:
-            self._set_polls(post, now)
 
-
-def _unwatched(directories: dict[str, int]) -> frozenset[str]:
+def _unwatched(directories: dict[str, tuple[int, int]], mounts: list[Mount]) -> frozenset[str]:
     """The directories that no watch covers; those that are gone are forgotten."""
-    watched = watched_inodes()
+    watched = watched_files()
+    inodes = {inode for _, inode in watched}
+    devices = {mount.device for mount in mounts}
+
+    def is_watched(identity: tuple[int, int]) -> bool:
+        # Some file systems (btrfs) show other device numbers than the kernel has for them.
+        device, inode = identity
+        return identity in watched or (device not in devices and inode in inodes)
+
     found = set()
-    for path, inode in list(directories.items()):
-        if inode in watched:
+    for path, identity in list(directories.items()):
+        if is_watched(identity):
             continue
         try:
             status = os.stat(path, follow_symlinks=False)
         except OSError:
             del directories[path]
             continue
-        if status.st_ino == inode:
+        directories[path] = (status.st_dev, status.st_ino)
+        if not is_watched(directories[path]):
             found.add(path)
-        else:
-            directories[path] = status.st_ino
-            if status.st_ino not in watched:
-                found.add(path)
     return frozenset(found)

@@ -31,7 +31,7 @@ class Scan:
             was healthy all the time.
         unreadable: Directories that could not be read, with the reason.
         leftovers: Temporary files of photoramd's own.
-        directories: The inode numbers of the directories walked, by path.
+        directories: The device and inode numbers of the directories walked, by path.
         devices: The device numbers of what was walked.
         moved_devices: A device number that photos were known with, to the one that the very
             same photos have now: a file system that was mounted anew.
@@ -44,7 +44,7 @@ class Scan:
     absent: dict[int, list[int]] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
     leftovers: list[Path] = field(default_factory=list)
-    directories: dict[str, int] = field(default_factory=dict)
+    directories: dict[str, tuple[int, int]] = field(default_factory=dict)
     devices: set[int] = field(default_factory=set)
     moved_devices: dict[int, int] = field(default_factory=dict)
     _fleeting: set[str] = field(default_factory=set)
@@ -65,7 +65,7 @@ class Scan:
             except OSError as error:
                 self.unreadable[directory] = error.strerror or str(error)
                 continue
-            self.directories[directory] = status.st_ino
+            self.directories[directory] = (status.st_dev, status.st_ino)
             self.devices.add(status.st_dev)
             stack += below
             yield self._compare(found, known)

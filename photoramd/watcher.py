@@ -13,6 +13,7 @@ import logging
 import os
 import re
 import threading
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -135,6 +136,8 @@ class Watcher:
         self._overflow = _OverflowHandler(inbox)
 
     def __enter__(self) -> Watcher:
+        # After an overflow watchdog warns of every watch that it adds twice, at great length.
+        warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"watchdog\.")
         for name in _OVERFLOW_LOGGERS:
             logging.getLogger(name).addHandler(self._overflow)
         return self
@@ -198,22 +201,25 @@ def _begin() -> BaseObserver:
     return observer
 
 
-def watched_inodes() -> set[int]:
-    """The inode numbers of everything that this process's inotify instances watch.
+def watched_files() -> set[tuple[int, int]]:
+    """Device and inode numbers of everything that this process's inotify instances watch.
 
-    Source of the format: proc_pid_fdinfo(5).
+    Source of the format: proc_pid_fdinfo(5); the device number is the kernel's own, with the
+    minor number in the lower 20 bits.
     """
-    found: set[int] = set()
+    found: set[tuple[int, int]] = set()
     for name in os.listdir("/proc/self/fd"):
         with suppress(OSError):
             if os.readlink(f"/proc/self/fd/{name}") != "anon_inode:inotify":
                 continue
             content = Path(f"/proc/self/fdinfo/{name}").read_bytes()
-            found |= {int(inode, 16) for inode in _WATCH_LINE.findall(content)}
+            for inode, device in _WATCH_LINE.findall(content):
+                number = int(device, 16)
+                found.add((os.makedev(number >> 20, number & 0xFFFFF), int(inode, 16)))
     return found
 
 
-_WATCH_LINE = re.compile(rb"^inotify wd:\S+ ino:([0-9a-f]+)", re.MULTILINE)
+_WATCH_LINE = re.compile(rb"^inotify wd:\S+ ino:([0-9a-f]+) sdev:([0-9a-f]+)", re.MULTILINE)
 
 
 def explain(root: str, number: int | None, reason: str) -> PhotoramdError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
@@ -95,7 +96,7 @@ def violations(
         for name in names:
             path = Path("/") / Path(os.fsdecode(os.path.join(directory, name))).relative_to(view)
             is_left = path.name.startswith(TEMPORARY) and temporaries
-            if path not in expected and not is_left and there(path).is_file():
+            if path not in expected and not is_left and stat.S_ISREG(there(path).lstat().st_mode):
                 found.append(f"{path!r} should not be there")
     found += [f"the database: {row[0]}" for row in _damage(database)]
     return found
