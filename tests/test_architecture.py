@@ -19,6 +19,7 @@ PACKAGE = Path(photoramd.__file__).parent
 BOTTOM = ["photoramd.errors", "photoramd.photo"]
 TOP = [
     "photoramd.writer",
+    "photoramd.undo",
     "photoramd.pipeline",
     "photoramd.daemon",
     "photoramd.assembly",

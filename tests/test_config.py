@@ -505,7 +505,6 @@ def test_the_type_of_this_file_system_is_that_of_the_kernels_own_tool(tmp_path: 
 # What does not exist yet
 
 UNBUILT = {
-    "watch.write": '"embed"',
     "watch.poll": '"always"',
     "model.name": '"ram++"',
     "model.device": '"cuda"',
