@@ -15,6 +15,7 @@ from photoramd.config import Config, Watch
 from photoramd.daemon import Daemon
 from photoramd.database import Database
 from photoramd.debouncer import Debouncer
+from photoramd.exiftool import ExifTool
 from photoramd.filters import Filter
 from photoramd.intake import Intake
 from photoramd.keywords import Rules, load_overrides
@@ -66,8 +67,16 @@ def assemble(config: Config, extra: Sequence[Path] = ()) -> Iterator[Daemon]:
 
         store = Store(database)
         store.clamp_retries(time.time())
-        origin = Origin(tagger.name, tagger.revision)
-        writer = Writer(Ledger(database), mode, origin, create=config.tags.fields)
+        exiftool = stack.enter_context(ExifTool())
+        if "embed" in modes.values():
+            exiftool.version()  # missing or refused, it should be named now, not for each photo
+        writer = Writer(
+            Ledger(database),
+            mode,
+            Origin(tagger.name, tagger.revision),
+            create=config.tags.fields,
+            exiftool=exiftool,
+        )
         writer.recover(time.time())
         debouncer = Debouncer(
             quiet_seconds=config.debounce.quiet_seconds,
@@ -121,8 +130,8 @@ def opened_for_undo(config: Config) -> Iterator[tuple[Store, Writer]]:
         LockedError: Another photoramd owns the database.
         StoreError: The database cannot be used.
     """
-    with Database(config.state.path) as database:
-        writer = Writer(Ledger(database), lambda _: "none", Origin("", ""))
+    with Database(config.state.path) as database, ExifTool() as exiftool:
+        writer = Writer(Ledger(database), lambda _: "none", Origin("", ""), exiftool=exiftool)
         writer.recover(time.time())
         yield Store(database), writer
 

@@ -202,7 +202,7 @@ def _xmp_in_png(photo: OpenPhoto) -> Iterator[str]:
     # Many programs put it after the pixels, where Pillow comes only by decoding them.
     for chunk in _png_chunks(photo.file, b"iTXt", photo.fingerprint.size):
         if chunk.startswith(_PNG_XMP):
-            yield from _keywords_in_packet(_international_text(chunk[len(_PNG_XMP) :]))
+            yield from _keywords_in_packet(international_text(chunk[len(_PNG_XMP) :]))
 
 
 def _png_chunks(file: IO[bytes], wanted: bytes, size: int) -> Iterator[bytes]:
@@ -217,7 +217,7 @@ def _png_chunks(file: IO[bytes], wanted: bytes, size: int) -> Iterator[bytes]:
         position += 12 + length
 
 
-def _international_text(content: bytes) -> bytes:
+def international_text(content: bytes) -> bytes:
     """The text of an iTXt chunk, after its keyword (PNG 1.2, 4.2.3.3)."""
     compressed, method = content[0], content[1]
     _language, _translated, text = content[2:].split(b"\0", 2)

@@ -14,6 +14,7 @@ turns them into text and a process exit.
     ├── DecodeError            4   one photo cannot be decoded
     ├── ChangedError           4   a file changed while it was being read or replaced
     ├── SidecarError           4   one sidecar cannot be read or must not be written
+    ├── EmbeddingError         4   keywords must not be written into one photo
     ├── WriteError             4   the system does not let us write a file
     ├── ToolError              4   a program of the system is missing, refused or failed
     └── StoreError             4   the database
@@ -95,6 +96,10 @@ class ChangedError(PhotoramdError):
 
 class SidecarError(PhotoramdError):
     """One sidecar cannot be read, or must not be written."""
+
+
+class EmbeddingError(PhotoramdError):
+    """Writing keywords into this photo would not be safe; a sidecar takes them."""
 
 
 class WriteError(PhotoramdError):

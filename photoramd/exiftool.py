@@ -179,16 +179,23 @@ class ExifTool:
             reason = errors.strip().splitlines()[-1:] or ["it did not say why"]
             raise DecodeError(f"ExifTool did not write it: {reason[0]}", path=photo) from error
         except OSError as error:
-            code = error.errno or 0
-            remedy = "free some space there, or set TMPDIR to another directory"
-            raise WriteError(
-                f"no temporary copy can be made ({error.strerror})",
-                code,
-                path=directory,
-                remedy=remedy,
-            ) from error
+            raise _no_room(directory, error) from error
         finally:
             output.unlink(missing_ok=True)
+
+    def copy(self, data: bytes, extension: str) -> Path:
+        """Put bytes where they can be asked about; until the next call of this.
+
+        Raises:
+            WriteError: No room in the directory of temporary files.
+        """
+        self._start()
+        path = self._private_directory() / f"copy.{_checked(extension)}"
+        try:
+            path.write_bytes(data)
+        except OSError as error:
+            raise _no_room(path, error) from error
+        return path
 
     # Inside.
 
@@ -339,6 +346,15 @@ def require_version(version: str) -> None:
             remedy="install 13.54 or newer, or one from 12.38 to 12.81; or set"
             ' write = "sidecar", which needs no ExifTool',
         )
+
+
+def _no_room(path: Path, error: OSError) -> WriteError:
+    return WriteError(
+        f"no temporary copy can be made ({error.strerror})",
+        error.errno or 0,
+        path=path,
+        remedy="free some space there, or set TMPDIR to another directory",
+    )
 
 
 def _breaks_line(argument: str) -> bool:

@@ -46,6 +46,7 @@ class Plan:
         created: Whether the sidecar is photoramd's own.
         is_removal: Whether the sidecar is to be removed: it was ours and holds nothing.
         outcome: What the photo is afterwards: see `ledger.Done`.
+        after: What the file is once it is written.
     """
 
     target: Path | None = None
@@ -57,6 +58,7 @@ class Plan:
     created: bool = False
     is_removal: bool = False
     outcome: str = "written"
+    after: Fingerprint | None = None
 
     @property
     def additions(self) -> tuple[str, ...]:

@@ -94,7 +94,7 @@ class Details:
     found_at: float
     tagged_at: float | None
     written_at: float | None
-    undone_at: float | None
+    undone_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -264,7 +264,6 @@ class Config(Section, frozen=True, kw_only=True):
 # without effect must not be accepted in silence. Delete an entry when its function exists.
 # Key -> (is this value one of them, which values they are in words).
 NOT_BUILT: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "watch.write": (lambda value: value == "embed", '"embed"'),
     "model.name": (lambda value: value == "ram++", '"ram++"'),
     "model.device": (lambda value: value not in ("auto", "cpu"), '"cuda" and "mps"'),
     "model.precision": (lambda value: value == "int8", '"int8"'),

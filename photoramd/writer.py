@@ -11,11 +11,20 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace as altered
 from pathlib import Path
 
 from photoramd import replace, sidecar
-from photoramd.errors import ChangedError, PhotoramdError, StoreError, WriteError, printable
+from photoramd.errors import (
+    ChangedError,
+    EmbeddingError,
+    PhotoramdError,
+    StoreError,
+    WriteError,
+    printable,
+)
+from photoramd.exiftool import ExifTool
 from photoramd.fields import SUBJECT
 from photoramd.ledger import PHOTO, SIDECAR, Done, Ledger, Write
 from photoramd.photo import Tag
@@ -46,19 +55,23 @@ class Writer:
         origin: Origin,
         *,
         create: Collection[str] = (),
+        exiftool: ExifTool | None = None,
     ) -> None:
         """Make a writer.
 
         Args:
             ledger: Where additions are recorded.
-            mode: The write mode for a photo: ``sidecar`` or ``none``.
+            mode: The write mode for a photo: ``sidecar``, ``embed`` or ``none``.
             origin: Who gives the keywords.
             create: Hierarchical fields to make where they are not.
+            exiftool: What embeds; needed where a photo's mode is ``embed`` or was.
         """
         self._ledger = ledger
         self._mode = mode
         self._origin = origin
         self._create = create
+        self._exiftool = exiftool or ExifTool()
+        self._named: set[str] = set()
         # By device number: until when it rests, and why.
         self._resting: dict[int, tuple[float, PhotoramdError]] = {}
         self._unsettled: dict[int, Write] = {}
@@ -164,6 +177,9 @@ class Writer:
         # Where the user took out all of ours, the mark is still there.
         if not recorded.is_empty or recorded.rejected:
             yield self._plan_sidecar(job, (), now)
+        recorded = self._ledger.recorded(job.id, PHOTO)
+        if not recorded.is_empty or recorded.rejected:
+            yield self._plan_photo(job, (), now)
 
     def recover(self, now: float) -> None:
         """Clear up after a process that died while it wrote.
@@ -201,9 +217,55 @@ class Writer:
             raise cause
         if job.id in self._unsettled:
             self._settle(self._unsettled[job.id], now)
-        plan = self._plan_sidecar(job, tags, now)
+        plan = self._plan_place(job, tags, now)
         self._reject(job, plan, now)
         return plan
+
+    def _plan_place(self, job: Job, tags: Sequence[Tag], now: float) -> Plan:
+        """The file to write; after a change of the mode the other one, when this is done."""
+        is_embedding = self._mode(job.photo.path) == "embed"
+        plan = self._embedding_plan(job, tags, now) if is_embedding else None
+        if plan is None:
+            plan = self._plan_sidecar(job, tags, now)
+        other = SIDECAR if plan.place == PHOTO else PHOTO
+        if self._ledger.recorded(job.id, other).is_empty:
+            return plan
+        if plan.is_write:
+            return altered(plan, outcome="again")
+        if other == SIDECAR:
+            return self._plan_sidecar(job, (), now)
+        if is_embedding:
+            return plan  # what is inside cannot be changed any more
+        return self._embedding_plan(job, (), now) or plan
+
+    def _embedding_plan(self, job: Job, tags: Sequence[Tag], now: float) -> Plan | None:
+        """The photo itself; None where it must not be written."""
+        try:
+            return self._plan_photo(job, tags, now)
+        except EmbeddingError as error:
+            self._name_once(error)
+            return None
+
+    def _name_once(self, error: EmbeddingError) -> None:
+        """Each reason once: a directory of hard links must not fill the log."""
+        if error.message not in self._named:
+            self._named.add(error.message)
+            log.warning("%s; its keywords go into a sidecar, and so for others like it", error)
+
+    def _plan_photo(self, job: Job, tags: Sequence[Tag], now: float) -> Plan:
+        # Brings Pillow with it, which commands that only ask do not need.
+        from photoramd.embedding import plan_photo
+
+        return plan_photo(
+            job.photo.path,
+            tags,
+            self._origin,
+            now,
+            self._ledger.recorded(job.id, PHOTO),
+            self._exiftool,
+            known=job.photo.fingerprint,
+            create=self._create,
+        )
 
     def _plan_sidecar(self, job: Job, tags: Sequence[Tag], now: float) -> Plan:
         known, created = self._ledger.sidecar(job.id)
@@ -270,17 +332,24 @@ def _prepare(plan: Plan, photo: Path) -> Prepared | None:
         return None
     if plan.target is None or plan.content is None:
         return None
-    return replace.prepare(plan.target, plan.content, expected=plan.expected, beside=photo)
+    return replace.prepare(
+        plan.target,
+        plan.content,
+        expected=plan.expected,
+        beside=photo,
+        keep_date=plan.place == PHOTO,
+    )
 
 
 def _commit(plan: Plan, prepared: Prepared) -> Plan:
-    replace.commit(prepared)
-    return plan
+    after = replace.commit(prepared)
+    return altered(plan, after=after)
 
 
 def _done(job: Job, plan: Plan) -> Done:
     path = None if plan.is_removal else plan.target
-    return Done(job.id, plan.place, plan.change, path, plan.created, outcome=plan.outcome)
+    after = plan.after if plan.place == PHOTO else None
+    return Done(job.id, plan.place, plan.change, path, plan.created, after, plan.outcome)
 
 
 def _intent(job: Job, plan: Plan, prepared: Prepared) -> Write:
@@ -298,10 +367,13 @@ def _intent(job: Job, plan: Plan, prepared: Prepared) -> Write:
 
 def _settled(write: Write) -> Done:
     """A write that was completed by a process which died, with what of it is there now."""
-    try:
+    if write.place == PHOTO:
+        # Whoever edits the photo before this is recorded makes it differ from the record,
+        # and then it is looked at again.
+        return Done(write.photo_id, PHOTO, write.change, after=write.after)
+    present: dict[str, tuple[str, ...]] = {}
+    with suppress(PhotoramdError):
         present = values(sidecar.load(write.target)[0], path=write.target)
-    except PhotoramdError:
-        present = {}
 
     def there(entries: Entries) -> Entries:
         return {

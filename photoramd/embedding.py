@@ -1,0 +1,264 @@
+"""Keywords inside of photos: whether it is safe, the new bytes, and proof that they are right.
+
+Nothing is written here: a plan holds the photo's new bytes, and `replace` puts them in its
+place. What cannot be done without a risk is refused with a reason (`EmbeddingError`), and
+the keywords go into a sidecar instead.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Callable, Collection, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import TypeVar
+
+from PIL import Image, ImageSequence
+
+from photoramd import containers, embedded
+from photoramd.containers import Layout
+from photoramd.errors import (
+    ChangedError,
+    DecodeError,
+    EmbeddingError,
+    SidecarError,
+    WriteError,
+)
+from photoramd.exiftool import Changes, ExifTool
+from photoramd.filters import suffix
+from photoramd.imagefile import open_photo
+from photoramd.ledger import PHOTO
+from photoramd.photo import Fingerprint, Tag
+from photoramd.plans import Origin, Plan
+from photoramd.signatures import HEAD_BYTES, describe, recognise
+from photoramd.union import Recorded, merge
+from photoramd.xmp_keywords import holds_nothing
+
+T = TypeVar("T")
+
+MAX_XMP_BYTES = 64_000
+"""A JPEG holds 65,502 bytes of XMP in one part; readers of further parts are rare."""
+
+MAX_FILE_BYTES = 256 << 20
+"""Photos are verified in memory."""
+
+_MAX_PIXELS = 400_000_000
+
+_EXTENSIONS = {
+    "JPEG": ("jpg", {".jpg", ".jpeg", ".jpe", ".jfif"}),
+    "PNG": ("png", {".png"}),
+    "WEBP": ("webp", {".webp"}),
+    "TIFF": ("tif", {".tif", ".tiff"}),
+    "HEIF": ("heic", {".heic", ".heif", ".hif"}),
+    "AVIF": ("avif", {".avif"}),
+}
+"""For each format how ExifTool is told of it, and the suffixes it may have."""
+
+
+def plan_photo(
+    photo: Path,
+    tags: Sequence[Tag],
+    origin: Origin,
+    now: float,
+    recorded: Recorded,
+    exiftool: ExifTool,
+    *,
+    known: Fingerprint | None = None,
+    create: Collection[str] = (),
+) -> Plan:
+    """What a photo should become: the union of what is in it and the tags.
+
+    Args:
+        photo: The photo.
+        tags: Its keywords, the surest first; none takes everything of ours out.
+        origin: Who gives them.
+        now: Unix seconds.
+        recorded: What the ledger has of the photo itself.
+        exiftool: Writes the copy.
+        known: What the photo must look like; None: as it does.
+        create: Hierarchical fields to make where they are not.
+
+    Raises:
+        EmbeddingError: It would not be safe; nothing is wrong with the photo.
+        ChangedError: It is being written by another program, or is not what was tagged.
+        ToolError: ExifTool is missing, refused, took too long or died.
+        WriteError: No room for a temporary copy.
+    """
+    data, fingerprint = _read(photo)
+    if known is not None and fingerprint != known:
+        raise ChangedError("it changed since it was tagged", path=photo)
+    format_ = _format(photo, data)
+    packet = _packet(photo, data, format_, exiftool)
+    try:
+        merged = merge(
+            packet,
+            tags,
+            recorded,
+            create=create,
+            others=lambda: embedded.read_keywords(photo),
+            mark=lambda tag, fields: origin.mark(tag, fields, now),
+            path=photo,
+        )
+    except SidecarError as error:
+        raise EmbeddingError(f"its XMP cannot be added to: {error.message}", path=photo) from error
+    plan = Plan(photo, None, fingerprint, PHOTO, change=merged.change, rejected=merged.rejected)
+    if not merged.is_changed or merged.content is None:
+        return plan
+    wanted = b"" if _is_ours_and_spent(merged.content, photo) else merged.content
+    if len(wanted) > MAX_XMP_BYTES:
+        raise EmbeddingError(f"its XMP would be over {MAX_XMP_BYTES:,} bytes", path=photo)
+    new = _rewritten(photo, data, format_, wanted, exiftool)
+    _verify(photo, data, new, format_, wanted, exiftool)
+    return Plan(photo, new, fingerprint, PHOTO, change=merged.change, rejected=merged.rejected)
+
+
+def _read(photo: Path) -> tuple[bytes, Fingerprint]:
+    """The photo's bytes, after a look at whether it may be replaced at all."""
+    try:
+        fd = os.open(photo, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError as error:
+        raise ChangedError("it is not there", path=photo) from error
+    except OSError as error:
+        raise EmbeddingError(f"it cannot be opened ({error.strerror})", path=photo) from error
+    with os.fdopen(fd, "rb") as file:
+        before = os.fstat(fd)
+        _require_replaceable(photo, before)
+        try:
+            data = file.read(MAX_FILE_BYTES + 1)
+        except OSError as error:
+            code = error.errno or 0
+            raise WriteError(f"cannot be read ({error.strerror})", code, path=photo) from error
+        after = os.fstat(fd)
+    if len(data) > MAX_FILE_BYTES:
+        raise EmbeddingError(f"it is over {MAX_FILE_BYTES >> 20} MiB", path=photo)
+    if not Fingerprint.of(after).is_stable_since(Fingerprint.of(before)):
+        raise ChangedError("it changed while it was read", path=photo)
+    return data, Fingerprint.of(after)
+
+
+def _require_replaceable(photo: Path, status: os.stat_result) -> None:
+    reason = None
+    if not stat.S_ISREG(status.st_mode):
+        reason = "it is no regular file"
+    elif status.st_nlink > 1:
+        reason = "it has several hard links, which replacing it would part"
+    elif not status.st_mode & 0o222:
+        reason = "it is read-only"
+    elif os.geteuid() not in (0, status.st_uid):
+        reason = "it belongs to another user, whom a new file cannot be given to"
+    if reason is not None:
+        raise EmbeddingError(reason, path=photo)
+
+
+def _format(photo: Path, data: bytes) -> str:
+    format_ = recognise(data[:HEAD_BYTES])
+    if format_ is None:
+        raise EmbeddingError(describe(data[:HEAD_BYTES]), path=photo)
+    if format_ not in _EXTENSIONS:
+        raise EmbeddingError(f"keywords are not written into {format_} files", path=photo)
+    ending = suffix(photo.name)
+    if ending not in _EXTENSIONS[format_][1]:
+        raise EmbeddingError(f"it is named {ending}, but is a {format_} file", path=photo)
+    if containers.is_signed(data):
+        raise EmbeddingError("it has content credentials, which would be broken", path=photo)
+    return format_
+
+
+def _packet(photo: Path, data: bytes, format_: str, exiftool: ExifTool) -> bytes | None:
+    """The photo's XMP packet."""
+    if not containers.is_known(format_):
+        found = _asked(photo, lambda: exiftool.block(photo, _EXTENSIONS[format_][0], "XMP"))
+        packets: tuple[bytes, ...] = (found,) if found else ()
+    else:
+        parts = _layout(photo, data, format_)
+        if parts.has_extended_xmp or len(parts.packets) > 1:
+            raise EmbeddingError("its XMP is in several parts", path=photo)
+        packets = parts.packets
+    if packets and len(packets[0]) > MAX_XMP_BYTES:
+        raise EmbeddingError(f"its XMP is over {MAX_XMP_BYTES:,} bytes", path=photo)
+    return packets[0] if packets else None
+
+
+def _layout(photo: Path, data: bytes, format_: str) -> Layout:
+    return _asked(photo, lambda: containers.layout(data, format_))
+
+
+def _asked(photo: Path, question: Callable[[], T]) -> T:
+    """An answer about the photo; that there is none is a reason not to touch it."""
+    try:
+        return question()
+    except DecodeError as error:
+        raise EmbeddingError(error.message, path=photo) from error
+
+
+def _is_ours_and_spent(packet: bytes, photo: Path) -> bool:
+    """Whether a packet was made by us, and nothing is left in it."""
+    return b'x:xmptk="photoramd"' in packet and holds_nothing(packet, path=photo)
+
+
+def _rewritten(photo: Path, data: bytes, format_: str, packet: bytes, exiftool: ExifTool) -> bytes:
+    if format_ == "WEBP":
+        with Image.open(BytesIO(data)) as image:
+            size = image.size
+        return _asked(photo, lambda: containers.rewrite_webp(data, packet, size))
+    extension = _EXTENSIONS[format_][0]
+    return _asked(photo, lambda: exiftool.rewrite(photo, extension, Changes(xmp=packet)))
+
+
+# --- Proof ---
+
+
+def _verify(
+    photo: Path, old: bytes, new: bytes, format_: str, packet: bytes, exiftool: ExifTool
+) -> None:
+    """Refuse new bytes unless the packet is as wanted and everything else as it was."""
+    if containers.is_known(format_):
+        before, after = _layout(photo, old, format_), _layout(photo, new, format_)
+        found = after.packets[0] if after.packets else b""
+        same = before.rest == after.rest and before.iptc == after.iptc
+    else:
+        extension = _EXTENSIONS[format_][0]
+        copy = exiftool.copy(new, extension)
+        found = _asked(photo, lambda: exiftool.block(copy, extension, "XMP"))
+        same = _asked(photo, lambda: _pixels(photo) == _pixels(copy)) and _asked(
+            photo, lambda: _others(photo, extension, exiftool) == _others(copy, extension, exiftool)
+        )
+    if not same or _comparable(found) != _comparable(packet):
+        raise EmbeddingError("more than its keywords would have changed", path=photo)
+
+
+_WRAPPER = re.compile(rb"\s*(?:<\?xpacket\s[^>]*\?>)?\s*")
+
+
+def _comparable(packet: bytes) -> bytes:
+    """A packet without its wrapper, which ExifTool adds and marks as read-only in PNG files."""
+    start = _WRAPPER.match(packet)
+    end = packet.rfind(b"<?xpacket end=")
+    body = packet[:end] if end > 0 else packet
+    return body[start.end() if start else 0 :].rstrip(b"\0\t\r\n ")
+
+
+def _pixels(photo: Path) -> list[tuple[str, tuple[int, int], bytes]]:
+    """Digests of all frames."""
+    with open_photo(photo, max_pixels=_MAX_PIXELS) as opened:
+        return [
+            (frame.mode, frame.size, hashlib.blake2b(frame.tobytes()).digest())
+            for frame in ImageSequence.Iterator(opened.image)
+        ]
+
+
+_MOVED = ("Offset", "Offsets", "Start", "MediaDataSize", "MetaImageSize")
+
+
+def _others(photo: Path, extension: str, exiftool: ExifTool) -> dict[str, object]:
+    """All metadata but XMP, and but where things are in the file."""
+    excluded = ["--XMP:all", "--System:all", "--File:all", "--Composite:all", "--ExifTool:all"]
+    found = exiftool.describe(photo, extension, ["-G4:1", "-a", "-struct", "-b", *excluded])
+    return {
+        name: value
+        for name, value in found.items()
+        if not name.endswith(_MOVED) and not name.endswith(("SourceFile", "Warning"))
+    }
