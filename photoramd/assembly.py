@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -50,7 +51,7 @@ def assemble(config: Config, extra: Sequence[Path] = ()) -> Iterator[Daemon]:
     with ExitStack() as stack:
         database = stack.enter_context(Database(config.state.path, recover=backups.recover))
         tagger = load_tagger(config)
-        watches = [*config.watch, *(Watch(path=path) for path in extra)]
+        watches = [*config.watch, *(_extra(path, config.watch) for path in extra)]
         reals = [os.path.realpath(w.path) for w in watches]
         roots = [
             Root(real, Filter(real, w.exclude), w.poll)
@@ -60,13 +61,17 @@ def assemble(config: Config, extra: Sequence[Path] = ()) -> Iterator[Daemon]:
         # The most specific root is asked first.
         roots.sort(key=lambda root: len(root.path), reverse=True)
 
+        def root_of(path: str) -> Root | None:
+            return next((root for root in roots if root.contains(path)), None)
+
         def mode(photo: Path) -> str:
-            root = next((r for r in roots if r.contains(os.fspath(photo))), None)
-            # A photo of a directory that is no longer watched is not ours to touch.
+            root = root_of(os.fspath(photo))
             return "none" if root is None else modes[root.path]
 
         store = Store(database)
         store.clamp_retries(time.time())
+        # What is no longer watched is not ours to touch.
+        store.leave_out(lambda directory: root_of(directory) is not None)
         exiftool = stack.enter_context(ExifTool())
         if "embed" in modes.values():
             exiftool.version()  # missing or refused, it should be named now, not for each photo
@@ -97,7 +102,7 @@ def assemble(config: Config, extra: Sequence[Path] = ()) -> Iterator[Daemon]:
             )
         )
         intake = Intake(store, debouncer)
-        book = HealthBook(database, [root.path for root in roots])
+        book = HealthBook(database, [os.fspath(watch.path) for watch in config.watch])
         reconciler = Reconciler(store, intake, roots, book)
         patrol = Patrol(
             roots,
@@ -120,6 +125,13 @@ def assemble(config: Config, extra: Sequence[Path] = ()) -> Iterator[Daemon]:
         )
         stack.callback(daemon.close)
         yield daemon
+
+
+def _extra(path: Path, watched: Sequence[Watch]) -> Watch:
+    """A directory that is not configured, without those below it that are."""
+    inside = [each.path.relative_to(path) for each in watched if path in each.path.parents]
+    literal = [re.sub(r"([*?\[\\!])", r"\\\1", os.fspath(each)) for each in inside]
+    return Watch(path=path, exclude=tuple(f"/{each}/" for each in literal))
 
 
 @contextmanager
@@ -182,4 +194,3 @@ def settings_digest(config: Config, modes: Mapping[str, str]) -> str:
 
 def _plain(value: object) -> object:
     return sorted(value) if isinstance(value, frozenset) else dict(value)  # type: ignore[call-overload]
-

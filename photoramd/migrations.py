@@ -84,7 +84,7 @@ _M001 = (
         UNIQUE (directory_id, name)
     )""",
     # The durable queue, newest first, without the mass of finished photos.
-    """CREATE INDEX photos_queue ON photos (state, found_at DESC)
+    """CREATE INDEX photos_queue ON photos (state, found_at DESC, id DESC, next_attempt)
         WHERE state IN ('pending', 'tagged', 'failed')""",
     """CREATE INDEX photos_retry ON photos (state, next_attempt)
         WHERE state IN ('pending', 'tagged', 'failed')""",

@@ -10,7 +10,7 @@ rows. Every method is one transaction. All times are Unix seconds.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +44,9 @@ class Job:
     photo: Photo
     attempts: int
 
+
+_QUEUED = "p.state IN ('pending', 'tagged', 'failed')"
+"""The condition of the queue's indexes, to the letter: SQLite does not use them without it."""
 
 _UNDER = "(path = ? OR (path >= ? AND path < ?))"
 
@@ -158,28 +161,26 @@ class Store:
 
     def due(self, now: float, limit: int, *, skip: Collection[int] = ()) -> list[Job]:
         """Photos to decode and tag now: new ones first, the newest first, then retries."""
-        jobs = self._jobs(
-            "state = 'pending' AND next_attempt <= ? ORDER BY found_at DESC, p.id DESC",
-            (now,),
-            limit,
-            skip,
-        )
+        jobs = self._due("pending", now, limit, skip)
         if len(jobs) < limit:
-            jobs += self._jobs(
-                "state = 'failed' AND next_attempt <= ? ORDER BY next_attempt",
-                (now,),
-                limit - len(jobs),
-                skip,
-            )
+            jobs += self._due("failed", now, limit - len(jobs), skip)
         return jobs
 
     def due_writes(self, now: float, limit: int) -> list[Job]:
         """Tagged photos whose metadata is to be written now."""
+        return self._due("tagged", now, limit, ())
+
+    def _due(self, state: str, now: float, limit: int, skip: Collection[int]) -> list[Job]:
+        """Photos in a state that are due, the newest first."""
+        first = self.next_due((state,))
+        if first is None or first > now:
+            return []  # a long queue of photos that are put off costs nothing
         return self._jobs(
-            "state = 'tagged' AND next_attempt <= ? ORDER BY found_at DESC, p.id DESC",
-            (now,),
+            f"{_QUEUED} AND p.state = ? AND +p.next_attempt <= ?"
+            " ORDER BY p.found_at DESC, p.id DESC",
+            (state, now),
             limit,
-            (),
+            skip,
         )
 
     def under(self, path: Path) -> list[Job]:
@@ -199,7 +200,10 @@ class Store:
         """When the earliest photo that waits in one of these states is due, or None."""
         # One lookup in the index for each state; a list of states would read all of it.
         moments = [
-            self._database.rows("SELECT min(next_attempt) FROM photos WHERE state = ?", (state,))
+            self._database.rows(
+                f"SELECT min(next_attempt) FROM photos p WHERE {_QUEUED} AND p.state = ?",  # noqa: S608
+                (state,),
+            )
             for state in states
         ]
         return min((rows[0][0] for rows in moments if rows[0][0] is not None), default=None)
@@ -207,7 +211,7 @@ class Store:
     def waiting(self) -> int:
         """How many photos are pending or tagged."""
         rows = self._database.rows(
-            "SELECT count(*) FROM photos WHERE state IN ('pending', 'tagged')", ()
+            f"SELECT count(*) FROM photos p WHERE {_QUEUED} AND p.state IN ('pending', 'tagged')"  # noqa: S608
         )
         return int(rows[0][0])
 
@@ -245,6 +249,41 @@ class Store:
                 (*under(path), os.fsencode(name), os.fsencode(directory)),
             )
             return changed.rowcount
+
+    def retry_writes(self, directory: str, stem: str) -> None:
+        """Try photos at once whose writing failed, if they have this stem."""
+        rows = self._database.rows(
+            f"""SELECT p.id, p.name FROM photos p WHERE {_QUEUED} AND p.state = 'tagged'
+                AND p.reason IS NOT NULL
+                AND +p.directory_id = (SELECT id FROM directories WHERE path = ?)""",  # noqa: S608
+            (os.fsencode(directory),),
+        )
+        ids = [(row[0],) for row in rows if os.path.splitext(os.fsdecode(row[1]))[0] == stem]
+        if ids:
+            with self._database.transaction() as db:
+                db.executemany("UPDATE photos SET next_attempt = 0 WHERE id = ?", ids)
+
+    def leave_out(self, is_watched: Callable[[str], bool]) -> None:
+        """Photos of directories that are not watched wait until they are watched again."""
+        rows = self._database.rows(
+            f"""SELECT DISTINCT d.id, d.path FROM photos p
+                JOIN directories d ON d.id = p.directory_id WHERE {_QUEUED}"""  # noqa: S608
+        )
+        with self._database.transaction() as db:
+            for number, path in rows:
+                if is_watched(os.fsdecode(path)):
+                    db.execute(
+                        """UPDATE photos SET next_attempt = 0 WHERE directory_id = ?
+                           AND state IN ('pending', 'tagged') AND next_attempt IS NULL""",
+                        (number,),
+                    )
+                else:
+                    db.execute(
+                        """UPDATE photos SET next_attempt = NULL, attempts = 0, state =
+                               CASE state WHEN 'failed' THEN 'pending' ELSE state END
+                           WHERE directory_id = ? AND state IN ('pending', 'tagged', 'failed')""",
+                        (number,),
+                    )
 
     def hold(self, top: str, until: float) -> None:
         """Leave all photos at and below a path alone for now: it is not there."""

@@ -299,6 +299,9 @@ class Writer:
         The photo that found out waits longer than those that were not tried, so that each
         new try is another photo's: one bad directory must not hold up all others.
         """
+        if job.id not in self._unsettled:
+            # Where it is still open whether an earlier write happened, that must stay known.
+            self._ledger.abandon(job.id)
         device = job.photo.fingerprint.device
         seconds = CHANGED_SECONDS if isinstance(error, ChangedError) else None
         if isinstance(error, WriteError) and error.concerns_file_system:
@@ -307,6 +310,7 @@ class Writer:
             else:
                 seconds = 2 * REST_SECONDS
                 self._resting[device] = (now + REST_SECONDS, error)
+                self._ledger.rest(device, error.message, now + REST_SECONDS)
         self._ledger.defer(job, error.message, now, seconds=seconds)
 
 

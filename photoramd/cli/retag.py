@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +16,6 @@ from photoramd.errors import NoImagesError, UsageError
 
 if TYPE_CHECKING:
     from photoramd.cli import Settings
-    from photoramd.pipeline import Outcome
 
 
 @click.command("retag")
@@ -67,11 +65,7 @@ def command(
     from photoramd.assembly import assemble
 
     with shown, assemble(configuration, extra) as daemon:
-
-        def on_outcomes(outcomes: Sequence[Outcome]) -> None:
-            shown.update(outcomes, daemon.waiting, None)
-
-        completed = daemon.scan_once([], on_outcomes)
+        completed = daemon.scan_once([], lambda outcomes: shown.update(outcomes, daemon))
     summary: dict[str, int | bool] = shown.summary(completed)
     if as_json:
         print_json(summary)
