@@ -166,7 +166,13 @@ class Pipeline:
         return scores | fresh, set(fresh), failed
 
     def _write(self, now: float) -> list[tuple[Job, PhotoramdError | None]]:
-        due = self._store.due_writes(now, self._batch_size)
+        due = []
+        for job in self._store.due_writes(now, self._batch_size):
+            # Moved, removed, or its disk is gone: no sidecar belongs there now.
+            if os.path.lexists(job.photo.path):
+                due.append(job)
+            else:
+                self._store.postpone(job, now + ABSENT_SECONDS)
         return self._writer.write([(job, self._results.tags(job.id)) for job in due], now)
 
     def _give_up(self, job: Job, error: PhotoramdError, now: float) -> Outcome:
