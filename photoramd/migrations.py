@@ -37,6 +37,10 @@ _M010 = (
         path BLOB NOT NULL,
         created_at REAL NOT NULL
     )""",
+    # Read backwards, this index gives "newest first, then the highest id" without sorting.
+    "DROP INDEX photos_queue",
+    """CREATE INDEX photos_queue ON photos (state, found_at)
+        WHERE state IN ('pending', 'tagged', 'failed')""",
     # Unix seconds; of rows that are older than this column, the time is that of the change.
     "ALTER TABLE photos ADD COLUMN missing_since REAL",
     "UPDATE photos SET missing_since = unixepoch() WHERE state = 'missing'",

@@ -45,6 +45,10 @@ class Job:
     attempts: int
 
 
+# SQLite uses the queue's indexes, which leave out the mass of finished photos, only for
+# statements that contain the very condition of these indexes.
+_QUEUED = "state IN ('pending', 'tagged', 'failed')"
+
 _UNDER = "(path = ? OR (path >= ? AND path < ?))"
 
 
@@ -158,12 +162,7 @@ class Store:
 
     def due(self, now: float, limit: int, *, skip: Collection[int] = ()) -> list[Job]:
         """Photos to decode and tag now: new ones first, the newest first, then retries."""
-        jobs = self._jobs(
-            "state = 'pending' AND next_attempt <= ? ORDER BY found_at DESC, p.id DESC",
-            (now,),
-            limit,
-            skip,
-        )
+        jobs = self._newest("pending", now, limit, skip)
         if len(jobs) < limit:
             jobs += self._jobs(
                 "state = 'failed' AND next_attempt <= ? ORDER BY next_attempt",
@@ -175,20 +174,28 @@ class Store:
 
     def due_writes(self, now: float, limit: int) -> list[Job]:
         """Tagged photos whose metadata is to be written now."""
-        return self._jobs(
-            "state = 'tagged' AND next_attempt <= ? ORDER BY found_at DESC, p.id DESC",
-            (now,),
-            limit,
-            (),
-        )
+        return self._newest("tagged", now, limit, ())
+
+    def _newest(self, state: str, now: float, limit: int, skip: Collection[int]) -> list[Job]:
+        """The newest photos in a state that are due."""
+        # One index tells at once whether any is due; the other, read backwards (the plus
+        # keeps SQLite from the first one), gives the newest without sorting them all.
+        first = self.next_due((state,))
+        if first is None or first > now:
+            return []
+        order = "ORDER BY found_at DESC, p.id DESC"
+        return self._jobs(f"state = '{state}' AND +next_attempt <= ? {order}", (now,), limit, skip)
 
     def next_due(
         self, states: Sequence[str] = (*WITH_INFERENCE, *WITHOUT_INFERENCE)
     ) -> float | None:
         """When the earliest photo that waits in one of these states is due, or None."""
-        # One lookup in the index for each state; a list of states would read all of it.
+        # One lookup in the index for each state, where a list of states would read all of
+        # it.
         moments = [
-            self._database.rows("SELECT min(next_attempt) FROM photos WHERE state = ?", (state,))
+            self._database.rows(
+                f"SELECT min(next_attempt) FROM photos WHERE {_QUEUED} AND state = '{state}'"  # noqa: S608
+            )
             for state in states
         ]
         return min((rows[0][0] for rows in moments if rows[0][0] is not None), default=None)
@@ -196,7 +203,7 @@ class Store:
     def waiting(self) -> int:
         """How many photos are pending or tagged."""
         rows = self._database.rows(
-            "SELECT count(*) FROM photos WHERE state IN ('pending', 'tagged')", ()
+            f"SELECT count(*) FROM photos WHERE {_QUEUED} AND state IN ('pending', 'tagged')"  # noqa: S608
         )
         return int(rows[0][0])
 
@@ -204,8 +211,8 @@ class Store:
         """No retry lies further ahead than a day: the clock may have been wrong."""
         with self._database.transaction() as db:
             db.execute(
-                """UPDATE photos SET next_attempt = ?
-                   WHERE state IN ('pending', 'tagged', 'failed') AND next_attempt > ?""",
+                f"""UPDATE photos SET next_attempt = ?
+                    WHERE {_QUEUED} AND next_attempt > ?""",  # noqa: S608
                 (now + RETRY_SECONDS[-1], now + RETRY_SECONDS[-1]),
             )
 
@@ -234,7 +241,7 @@ class Store:
         with self._database.transaction() as db:
             db.execute(
                 f"""UPDATE photos SET next_attempt = ?
-                    WHERE state IN ('pending', 'tagged', 'failed') AND next_attempt < ?
+                    WHERE {_QUEUED} AND next_attempt < ?
                     AND directory_id IN (SELECT id FROM directories WHERE {_UNDER})""",  # noqa: S608
                 (until, until, *under(top)),
             )
@@ -244,7 +251,7 @@ class Store:
         with self._database.transaction() as db:
             db.execute(
                 f"""UPDATE photos SET next_attempt = 0
-                    WHERE state IN ('pending', 'tagged') AND next_attempt > 0
+                    WHERE {_QUEUED} AND state IN ('pending', 'tagged') AND next_attempt > 0
                     AND directory_id IN (SELECT id FROM directories WHERE {_UNDER})""",  # noqa: S608
                 under(top),
             )
@@ -279,7 +286,7 @@ class Store:
         rows = self._database.rows(
             f"""SELECT p.id, d.path, p.name, p.size, p.mtime_ns, p.device, p.inode, p.attempts
                 FROM photos p JOIN directories d ON d.id = p.directory_id
-                WHERE {condition} LIMIT ?""",  # noqa: S608 (the conditions are constants above)
+                WHERE {_QUEUED} AND {condition} LIMIT ?""",  # noqa: S608 (the conditions are constants above)
             (*parameters, limit + len(skip)),
         )
         jobs = [
