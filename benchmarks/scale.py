@@ -19,6 +19,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from PIL import Image
+
 from benchmarks.samples import sample_photos
 from photoramd.database import Database
 from photoramd.debouncer import Debouncer
@@ -32,6 +34,8 @@ from photoramd.store import Store
 from photoramd.watcher import Inbox, Watcher
 
 PER_DIRECTORY = 200
+DIFFERENT = 2000
+QUIET_SECONDS = 2.0
 CONTENT = b"\xff\xd8\xff" + bytes(200)
 
 
@@ -118,7 +122,10 @@ def watch(top: Path) -> dict[str, float]:
 def configuration(directory: Path, album: Path, path: Path) -> Path:
     file = directory / "config.toml"
     watch, state = json.dumps(os.fspath(album)), json.dumps(os.fspath(path))
-    file.write_text(f"[[watch]]\npath = {watch}\nwrite = 'none'\n[state]\npath = {state}\n")
+    file.write_text(
+        f"[[watch]]\npath = {watch}\nwrite = 'none'\n[state]\npath = {state}\n"
+        f"[debounce]\nquiet_seconds = {QUIET_SECONDS}\n"
+    )
     return file
 
 
@@ -154,20 +161,28 @@ def idle(directory: Path, top: Path, path: Path, seconds: float) -> dict[str, fl
 def latency(directory: Path, waiting: int) -> dict[str, float]:
     """From the end of its quiet period to tagged: one new photo while others wait."""
     top, path = directory / "queue", directory / "queue.db"
-    source = sample_photos()["imagenet_129"]
     top.mkdir()
-    (top / "0").mkdir()
-    shutil.copyfile(source, top / "0" / "0.jpg")
-    for index in range(1, waiting):
-        sub = top / str(index // 1000)
-        sub.mkdir(exist_ok=True)
-        os.link(top / "0" / "0.jpg", sub / f"{index}.jpg")
+    # As many different pictures as the network can see in the meantime; they come first.
+    different = min(DIFFERENT, waiting)
+    with Image.open(sample_photos()["imagenet_129"]) as image:
+        picture = image.convert("RGB")
+    photos = []
+    for index in range(waiting):
+        target = top / str(index // 1000) / f"{index}.jpg"
+        target.parent.mkdir(exist_ok=True)
+        number = index - (waiting - different)
+        if number >= 0:
+            left, upper = number % 50, number // 50
+            picture.crop((left, upper, left + 170, upper + 170)).save(target, quality=85)
+        elif index:
+            os.link(top / "0" / "0.jpg", target)
+        else:
+            picture.save(target)
+        photos.append(Photo(target, Fingerprint.of(target.lstat())))
     with Database(path) as database:
         store = Store(database)
-        photo = Fingerprint.of((top / "0" / "0.jpg").lstat())
-        for number in range(0, waiting, 1000):
-            names = range(number, min(number + 1000, waiting))
-            store.enqueue([Photo(top / str(n // 1000) / f"{n}.jpg", photo) for n in names], 1)
+        for first in range(0, waiting, 1000):
+            store.enqueue(photos[first : first + 1000], 1)
     process = start(configuration(directory, top, path), directory / "log")
     samples, found = sample_photos(), []
     try:
@@ -180,13 +195,13 @@ def latency(directory: Path, waiting: int) -> dict[str, float]:
             text = f"{target.name}: ".encode()
             while text not in log.read_bytes():
                 time.sleep(0.01)
-            found.append(time.time() - written - 5.0)
-        left = subprocess.run(
+            found.append(time.time() - written - QUIET_SECONDS)
+        status = subprocess.run(
             [sys.executable, "-m", "photoramd", "--config", directory / "config.toml",
              "status", "--json"],
             capture_output=True, check=True,
         )  # fmt: skip
-        still = json.loads(left.stdout)["photos"]["pending"]
+        still = json.loads(status.stdout)["photos"]["pending"]
     finally:
         process.terminate()
         process.wait()

@@ -7,7 +7,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -72,6 +72,7 @@ def assemble(config: Config, extra: Sequence[Path] = ()) -> Iterator[Daemon]:
         store.clamp_retries(time.time())
         # What is no longer watched is not ours to touch.
         store.leave_out(lambda directory: root_of(directory) is not None)
+        store.note_modes({os.fspath(watch.path): watch.write for watch in config.watch})
         exiftool = stack.enter_context(ExifTool())
         if "embed" in modes.values():
             exiftool.version()  # missing or refused, it should be named now, not for each photo
@@ -91,7 +92,7 @@ def assemble(config: Config, extra: Sequence[Path] = ()) -> Iterator[Daemon]:
         pipeline = stack.enter_context(
             Pipeline(
                 store,
-                Results(database, settings_digest(config, modes)),
+                Results(database, settings_digest(config)),
                 writer,
                 tagger,
                 rules(config),
@@ -177,17 +178,12 @@ def rules(config: Config) -> Rules:
     )
 
 
-def settings_digest(config: Config, modes: Mapping[str, str]) -> str:
-    """What tells apart settings that lead to other keywords, or to other files.
-
-    Args:
-        config: The configuration.
-        modes: The write mode of every root.
-    """
+def settings_digest(config: Config) -> str:
+    """What tells apart settings that lead to other keywords, or to other fields."""
     chosen = rules(config)
     names = ("threshold", "top_n", "overrides", "allow", "deny", "parent")
     values = {name: getattr(chosen, name) for name in names}
-    content = [values, sorted(config.tags.fields), modes]
+    content = [values, sorted(config.tags.fields)]
     text = json.dumps(content, sort_keys=True, default=_plain)
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 

@@ -147,6 +147,8 @@ _M002 = (
     "ALTER TABLE photos ADD COLUMN undone_at REAL",
     # A digest of the settings that its keywords were chosen with; NULL: to be done anew.
     "ALTER TABLE photos ADD COLUMN settings TEXT",
+    # The write mode with which each root was last opened.
+    "CREATE TABLE modes (root BLOB PRIMARY KEY, mode TEXT NOT NULL) WITHOUT ROWID",
     # 1: photoramd made the sidecar.
     "ALTER TABLE photos ADD COLUMN created INTEGER NOT NULL DEFAULT 0",
 )

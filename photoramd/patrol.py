@@ -164,6 +164,8 @@ class Patrol:
             return
         post.held_at = float("-inf")
         if was_offline:
+            # The same directory may be back: its watches went with it all the same.
+            root.is_new = True
             self._store.release(root.path)
             self._request(root.path)
         self._notice_mounts(post)
@@ -249,7 +251,7 @@ class Patrol:
             self._next_audit = min(self._next_audit, now + CONFIRM_SECONDS)
         elif post.retries == 0:
             log.info(
-                "%s: %d directories are not watched; its watch begins anew",
+                "%s: %d of its directories are not watched; its watch begins anew",
                 printable(root.path),
                 len(confirmed),
             )

@@ -173,13 +173,16 @@ class Pipeline:
         tags: dict[int, list[Tag]] = {}
         batch = []
         for job in due:
-            changed = _changed(job.photo)
-            if changed is None:
+            present = _look(job.photo.path)
+            if present is None:
+                # Moved, removed, or its disk is gone: no sidecar belongs there now.
+                self._store.postpone(job, now + ABSENT_SECONDS)
+            elif present != job.photo.fingerprint:
+                # Its keywords are those of another picture.
+                outcomes.append(self._look_again(Photo(job.photo.path, present), now))
+            else:
                 tags[job.id] = self._results.tags(job.id)
                 batch.append((job, tags[job.id]))
-            else:
-                # Its keywords are those of another picture.
-                outcomes.append(self._look_again(changed, now))
         for job, error in self._writer.write(batch, now):
             state = "written" if error is None else "tagged"
             is_new = job.id in inferred
@@ -225,10 +228,9 @@ class Pipeline:
         return Outcome(photo.path, "pending")
 
 
-def _changed(photo: Photo) -> Photo | None:
-    """The photo as it is now, if it is not what it was; one that is gone has not changed."""
+def _look(path: Path) -> Fingerprint | None:
+    """What a photo is now; None if it is not there."""
     try:
-        fingerprint = Fingerprint.of(os.lstat(photo.path))
+        return Fingerprint.of(os.lstat(path))
     except OSError:
         return None
-    return None if fingerprint == photo.fingerprint else Photo(photo.path, fingerprint)

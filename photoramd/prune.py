@@ -50,7 +50,7 @@ def prune(database: Path, missing_before: float) -> int:
                        WHERE state = 'missing' AND missing_since < ? LIMIT ?)""",
                 (missing_before, _CHUNK),
             ).rowcount
-            if removed < _CHUNK:
+            if total + removed and removed < _CHUNK:
                 connection.execute(
                     "DELETE FROM results WHERE id NOT IN"
                     " (SELECT result_id FROM photos WHERE result_id IS NOT NULL)"

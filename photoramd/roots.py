@@ -145,7 +145,10 @@ class HealthBook:
         """Store a root's health (Unix seconds) and log it if it changed."""
         if self._last.get(path) == health:
             return
+        last = self._last.get(path)
         level = logging.INFO if health.state == "online" else logging.WARNING
+        if last is not None and last.state == health.state:
+            level = logging.DEBUG  # the details change: status has them
         details = "".join(f"; {text}" for text in (health.reason, health.remedy) if text)
         log.log(level, "%s is %s%s", printable(path), health.state, details)
         self._last[path] = health

@@ -45,7 +45,7 @@ class Job:
     attempts: int
 
 
-_QUEUED = "p.state IN ('pending', 'tagged', 'failed')"
+_QUEUED = "state IN ('pending', 'tagged', 'failed')"
 """The condition of the queue's indexes, to the letter: SQLite does not use them without it."""
 
 _UNDER = "(path = ? OR (path >= ? AND path < ?))"
@@ -198,7 +198,8 @@ class Store:
         self, states: Sequence[str] = (*WITH_INFERENCE, *WITHOUT_INFERENCE)
     ) -> float | None:
         """When the earliest photo that waits in one of these states is due, or None."""
-        # One lookup in the index for each state; a list of states would read all of it.
+        # One lookup in the index for each state, where a list of states would read all of
+        # it.
         moments = [
             self._database.rows(
                 f"SELECT min(next_attempt) FROM photos p WHERE {_QUEUED} AND p.state = ?",  # noqa: S608
@@ -219,8 +220,8 @@ class Store:
         """No retry lies further ahead than a day: the clock may have been wrong."""
         with self._database.transaction() as db:
             db.execute(
-                """UPDATE photos SET next_attempt = ?
-                   WHERE state IN ('pending', 'tagged', 'failed') AND next_attempt > ?""",
+                f"""UPDATE photos SET next_attempt = ?
+                    WHERE {_QUEUED} AND next_attempt > ?""",  # noqa: S608
                 (now + RETRY_SECONDS[-1], now + RETRY_SECONDS[-1]),
             )
 
@@ -263,8 +264,35 @@ class Store:
             with self._database.transaction() as db:
                 db.executemany("UPDATE photos SET next_attempt = 0 WHERE id = ?", ids)
 
+    def note_modes(self, modes: Mapping[str, str]) -> None:
+        """Where a root's write mode is another than before, its photos are written anew."""
+        known = dict(self._database.rows("SELECT root, mode FROM modes"))
+        with self._database.transaction() as db:
+            for root, mode in modes.items():
+                if known.get(os.fsencode(root), mode) != mode:
+                    db.execute(
+                        f"""UPDATE photos SET settings = NULL WHERE directory_id IN
+                            (SELECT id FROM directories WHERE {_UNDER})""",  # noqa: S608
+                        under(root),
+                    )
+                db.execute("INSERT OR REPLACE INTO modes VALUES (?, ?)", (os.fsencode(root), mode))
+
     def leave_out(self, is_watched: Callable[[str], bool]) -> None:
-        """Photos of directories that are not watched wait until they are watched again."""
+        """Photos of directories that are not watched wait until they are watched again.
+
+        Their directories are in the temporary table ``unwatched`` of this connection.
+        """
+        with self._database.transaction() as db:
+            db.execute("CREATE TEMP TABLE IF NOT EXISTS unwatched (id INTEGER PRIMARY KEY)")
+            db.execute("DELETE FROM unwatched")
+            db.executemany(
+                "INSERT INTO unwatched VALUES (?)",
+                [
+                    (number,)
+                    for number, path in db.execute("SELECT id, path FROM directories")
+                    if not is_watched(os.fsdecode(path))
+                ],
+            )
         rows = self._database.rows(
             f"""SELECT DISTINCT d.id, d.path FROM photos p
                 JOIN directories d ON d.id = p.directory_id WHERE {_QUEUED}"""  # noqa: S608
@@ -290,7 +318,7 @@ class Store:
         with self._database.transaction() as db:
             db.execute(
                 f"""UPDATE photos SET next_attempt = ?
-                    WHERE state IN ('pending', 'tagged', 'failed') AND next_attempt < ?
+                    WHERE {_QUEUED} AND next_attempt < ?
                     AND directory_id IN (SELECT id FROM directories WHERE {_UNDER})""",  # noqa: S608
                 (until, until, *under(top)),
             )
@@ -300,7 +328,7 @@ class Store:
         with self._database.transaction() as db:
             db.execute(
                 f"""UPDATE photos SET next_attempt = 0
-                    WHERE state IN ('pending', 'tagged') AND next_attempt > 0
+                    WHERE {_QUEUED} AND state IN ('pending', 'tagged') AND next_attempt > 0
                     AND directory_id IN (SELECT id FROM directories WHERE {_UNDER})""",  # noqa: S608
                 under(top),
             )

@@ -10,7 +10,6 @@ Ends with 0 if in the end every photo is tagged, none twice, no file torn, nothi
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import shutil
 import signal
@@ -116,8 +115,16 @@ class Soak:
                 theirs=theirs,
                 temporaries=True,
             )
+            # A sidecar stays when its photo goes; photoramd never removes one.
+            left = self.orphans()
+            found = [text for text in found if not any(repr(path) in text for path in left)]
             if not found or time.monotonic() > deadline:
                 return found
+
+    def orphans(self) -> set[Path]:
+        """Sidecars whose photos were moved or removed without them."""
+        found = set(self.album.rglob("*.xmp"))
+        return {path for path in found if path.with_suffix("") not in self.photos}
 
     # What a user does.
 
@@ -258,12 +265,6 @@ class Soak:
         self.daemon.send(signal.SIGCONT)
 
 
-def orphans(soak: Soak) -> set[Path]:
-    """Sidecars of photos that are not there: their photos were moved or removed without them."""
-    found = {path for path in soak.album.rglob("*.xmp")}
-    return {path for path in found if path.with_suffix("") not in soak.photos}
-
-
 def main() -> int:
     """Run a soak."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -276,9 +277,6 @@ def main() -> int:
     try:
         soak.run(options.minutes)
         found = soak.settle()
-        # A sidecar stays when its photo goes; photoramd never removes one.
-        left = orphans(soak)
-        found = [text for text in found if not any(repr(path) in text for path in left)]
     finally:
         soak.daemon.close()
     print(f"{len(soak.photos)} photos in the end; {dict(soak.done)}")

@@ -16,6 +16,7 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -338,9 +339,9 @@ def test_fault_07_08_a_disk_that_is_full_or_read_only_is_waited_for(
     look_inside(world)
     ballast = world.view / (world.top / "ballast").relative_to("/")
     world.put("full.jpg")
-    with ballast.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
-        while True:
-            file.write(bytes(4096))
+    with ballast.open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(bytes(4096)):
+            pass
     wait_for(lambda: world.daemon.states() == {"tagged": 1}, "the write that fails")
     assert "No space" in world.daemon.ask("status")["problems"][0]["reason"]
     ballast.unlink()
@@ -437,7 +438,7 @@ def test_fault_10_a_root_that_is_renamed_or_made_anew_is_watched_again(make: Mak
 def test_fault_11_trees_that_move_while_they_are_filled_are_tagged(
     shared: World, tmp_path: Path
 ) -> None:
-    chance = random.Random(11)
+    chance = random.Random(11)  # noqa: S311
     for number in range(12):
         if chance.random() < 0.5:
             shared.daemon.send(signal.SIGSTOP)
@@ -680,7 +681,7 @@ def test_fault_16_19_22_faults_of_its_own_the_clock_and_other_programs(
 
 def test_fault_17_stopped_and_killed_again_and_again_under_load(make: Make) -> None:
     world = make()
-    chance = random.Random(17)
+    chance = random.Random(17)  # noqa: S311
     for number in range(60):
         world.put(f"{number % 7}/{number}.jpg")
     world.daemon.start()

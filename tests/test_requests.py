@@ -75,6 +75,7 @@ def test_outside_the_hours_photos_are_found_and_queued_and_a_scan_may_do_them(
         instance.start()
         put("china", "china.jpg")
         instance.wait_for_states(pending=2)
+        assert abs(instance.ask("status")["rests_until"] - begin.timestamp()) < 61
         assert instance.process is not None
         # Waiting for the hours takes no processor time.
         before = instance.processor_seconds()

@@ -140,6 +140,25 @@ def test_one_bad_directory_does_not_hold_up_the_others_on_its_disk(
     assert written == {"b.png", "c.png"}
 
 
+def test_a_file_system_that_refuses_everything_is_tried_once_a_rest(
+    desk: Desk, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(20):
+        desk.tagged(put("cat", f"{number}.png"))
+
+    def prepare(target: Path, *_: object, **__: object) -> replace.Prepared:
+        raise WriteError("Read-only file system", 30, path=target)
+
+    monkeypatch.setattr(replace, "prepare", prepare)
+    outcomes = []
+    for now in range(10, 130):
+        due = desk.store.due_writes(now, 4)
+        outcomes += desk.writer.write([(job, desk.results.tags(job.id)) for job in due], now)
+    assert len(outcomes) <= 2 * 4
+    monkeypatch.undo()
+    assert len(desk.write(400)) == 20
+
+
 def interrupt(desk: Desk, photo: Path) -> tuple[Job, replace.Prepared]:
     """The state just before the rename of a write that a crash then interrupts."""
     job = desk.tagged(photo)
@@ -208,6 +227,8 @@ def test_an_interrupted_write_in_a_directory_that_is_away_waits_until_it_is_back
     assert len(desk.ledger.interrupted()) == 1
     ((_, error),) = desk.write(21)
     assert error is not None
+    # The next process must know of it, too.
+    assert len(desk.ledger.interrupted()) == 1
     album.rmdir()
     away.rename(album)
     assert desk.write(200) == [("a.png", None)]
