@@ -125,7 +125,7 @@ def command(
     if not paths:
         raise UsageError("no photo named", remedy="photoramd tag FILE...; see photoramd tag --help")
     configuration = config.load(settings.config_path, need_file=False)
-    photos = list(dict.fromkeys(_collect(paths, recursive)))
+    photos = list(dict.fromkeys(collect(paths, recursive)))
     if not photos:
         raise NoImagesError(
             f"no images found in {', '.join(printable(path) for path in paths)}",
@@ -177,7 +177,7 @@ def _progress(total: int, quiet: bool) -> Iterator[Callable[[], None]]:
         yield lambda: bar.advance(task)
 
 
-def _collect(paths: Sequence[Path], recursive: bool) -> Iterator[Path]:
+def collect(paths: Sequence[Path], recursive: bool) -> Iterator[Path]:
     """The photos among files and in directories. A named file counts whatever its name."""
     for path in paths:
         if not path.is_dir():
