@@ -103,7 +103,8 @@ class Model(Section, frozen=True, kw_only=True):
         ),
     ] = "embedded"
     device: Annotated[
-        Literal["auto", "cpu", "cuda", "mps"], Meta(description="What it runs on.")
+        Literal["auto", "cpu", "cuda", "mps"],
+        Meta(description="What it runs on; models other than ram++ run on the processor."),
     ] = "auto"
     precision: Annotated[
         Literal["auto", "float32", "bfloat16", "int8"],
@@ -220,12 +221,7 @@ class Config(Section, frozen=True, kw_only=True):
 NOT_BUILT: dict[str, tuple[Callable[[Any], bool], str]] = {
     "watch.write": (lambda value: value == "embed", '"embed"'),
     "watch.poll": (lambda value: value == "always", '"always"'),
-    "model.name": (lambda value: value == "ram++", '"ram++"'),
-    "model.device": (lambda value: value not in ("auto", "cpu"), '"cuda" and "mps"'),
-    "model.precision": (
-        lambda value: value not in ("auto", "float32"),
-        '"bfloat16" and "int8"',
-    ),
+    "model.precision": (lambda value: value == "int8", '"int8"'),
     "model.idle_unload_minutes": (lambda value: value > 0, "any number above 0"),
     "schedule.hours": (lambda value: len(value) > 0, "any span of time"),
 }
