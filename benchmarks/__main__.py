@@ -9,7 +9,7 @@ import sys
 import benchmarks
 
 # What benchmarks are made of, not benchmarks themselves.
-_PARTS = {"__main__", "photos", "samples"}
+_PARTS = {"__main__", "photos", "ram_plus_reference", "random_weights", "samples"}
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ image, before they are summed, and attention is matrix product, softmax and matr
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -58,7 +59,7 @@ class ReferenceRamPlus:
         attention = f"{name}.crossattention"
         queries, keys, values = (
             self._linear(f"{attention}.self.{part}", source)
-            .unflatten(2, (self._decoder.heads, -1))
+            .view(*source.shape[:2], self._decoder.heads, -1)
             .transpose(1, 2)
             for part, source in (("query", x), ("key", tokens), ("value", tokens))
         )
@@ -78,9 +79,9 @@ class ReferenceRamPlus:
         return functional.layer_norm(x, weight.shape, weight, bias, 1e-12)
 
 
-def timm_swin(weights: Mapping[str, Tensor], shape: SwinShape) -> torch.nn.Module:
+def timm_swin(weights: Mapping[str, Tensor], shape: SwinShape) -> Any:
     """Swin by timm, with these weights, of official names; attention without fused operators."""
-    from timm.layers import set_fused_attn
+    from timm.layers.config import set_fused_attn
     from timm.models.swin_transformer import SwinTransformer
 
     set_fused_attn(False)

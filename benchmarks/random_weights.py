@@ -98,7 +98,8 @@ def synthetic_photo(width: int = 640, height: int = 427) -> npt.NDArray[np.uint8
         np.cos(np.hypot(x - 300, y - 200) / 23),
     )
     values = 127 + 120 * np.stack(waves, axis=-1)
-    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    pixels: npt.NDArray[np.uint8] = np.clip(np.rint(values), 0, 255).astype(np.uint8)
+    return pixels
 
 
 def _generator(stream: int) -> np.random.Generator:

@@ -22,6 +22,7 @@ from photoramd.intake import Intake
 from photoramd.keywords import Rules, load_overrides
 from photoramd.ledger import Ledger
 from photoramd.patrol import Patrol
+from photoramd.pins import RAM_PLUS
 from photoramd.pipeline import Pipeline
 from photoramd.processor import available_cores
 from photoramd.reconciler import Reconciler
@@ -152,12 +153,22 @@ def opened_for_undo(config: Config) -> Iterator[tuple[Store, Writer]]:
 def load_tagger(config: Config) -> Tagger:
     """The configured model, verified and loaded.
 
-    One thread computes: decoding is the larger part of the work and takes the others.
+    RAM++ gets all threads. For other models one computes: decoding is the larger part of the
+    work and takes the others.
 
     Raises:
+        ConfigError: The overrides cannot be read.
         ModelError: It cannot be loaded.
     """
-    return taggers.load(config.model.name, threads=1, precision=config.model.precision)
+    is_large = config.model.name == RAM_PLUS.name
+    word = rules(config).word
+    return taggers.load(
+        config.model.name,
+        threads=(config.model.threads or available_cores()) if is_large else 1,
+        precision=config.model.precision,
+        device=config.model.device,
+        is_wanted=(lambda label: word(label) is not None) if config.tags.allow else None,
+    )
 
 
 def rules(config: Config) -> Rules:

@@ -120,7 +120,8 @@ class Model(Section, frozen=True, kw_only=True):
         ),
     ] = "embedded"
     device: Annotated[
-        Literal["auto", "cpu", "cuda", "mps"], Meta(description="What it runs on.")
+        Literal["auto", "cpu", "cuda", "mps"],
+        Meta(description="What it runs on; models other than ram++ run on the processor."),
     ] = "auto"
     precision: Annotated[
         Literal["auto", "float32", "bfloat16", "int8"],
@@ -264,8 +265,6 @@ class Config(Section, frozen=True, kw_only=True):
 # without effect must not be accepted in silence. Delete an entry when its function exists.
 # Key -> (is this value one of them, which values they are in words).
 NOT_BUILT: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "model.name": (lambda value: value == "ram++", '"ram++"'),
-    "model.device": (lambda value: value not in ("auto", "cpu"), '"cuda" and "mps"'),
     "model.precision": (lambda value: value == "int8", '"int8"'),
     "model.idle_unload_minutes": (lambda value: value > 0, "any number above 0"),
 }

@@ -23,6 +23,8 @@ from benchmarks.random_weights import (
     save_checkpoint,
     synthetic_photo,
 )
+from photoramd import assembly, taggers
+from photoramd.config import Config, Model, Tags
 from photoramd.errors import IntegrityError, ModelError
 from photoramd.keywords import Rules, Vocabulary, kept, select
 from photoramd.modelstore import default_store
@@ -446,3 +448,33 @@ def test_a_changed_list_of_tags_is_refused(tag_files: PinnedFile) -> None:
     path.write_bytes(path.read_bytes().replace(b"cat", b"cow"))
     with pytest.raises(IntegrityError):
         RamPlusTagger.load(device="cpu", precision="float32")
+
+
+def test_other_models_run_on_the_cpu_only() -> None:
+    with pytest.raises(ModelError, match="on the CPU only"):
+        taggers.load("embedded", device="cuda")
+
+
+def test_without_its_files_the_remedy_is_to_fetch_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("photoramd.modelstore.SYSTEM_STORE", tmp_path / "models")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    with pytest.raises(ModelError) as caught:
+        taggers.load("ram++")
+    assert caught.value.remedy == "photoramd model fetch ram++"
+
+
+def test_the_configuration_restricts_the_tags_only_by_what_is_allowed(
+    tag_files: PinnedFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("photoramd.taggers.ram_plus.CHUNK", 2)
+    model = Model(name="ram++", device="cpu", precision="float32", threads=1)
+    every = assembly.load_tagger(Config(model=model, tags=Tags(overrides=None)))
+    few = assembly.load_tagger(
+        Config(model=model, tags=Tags(overrides=None, allow=("Cat", "zoo", "room")))
+    )
+    pixels = [every.pixels(Image.fromarray(synthetic_photo()))]
+    scores = few.scores(pixels)[0]
+    assert np.flatnonzero(scores).tolist() == [0, 6]
+    assert np.array_equal(scores[[0, 6]], every.scores(pixels)[0, [0, 6]])

@@ -1,4 +1,4 @@
-"""``photoramd model``: list, describe, fetch, import and verify models."""
+"""``photoramd model``: list, describe, fetch, import, verify and compare models."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import click
 
 from photoramd import checkpoint, pins
 from photoramd.checkpoint import Progress
+from photoramd.cli import model_compare
 from photoramd.cli.output import console, print_json
 from photoramd.errors import ModelError, printable
 from photoramd.modelstore import default_store
@@ -25,6 +26,8 @@ _MEASURED_STEP_BYTES = 1 << 20
 def command() -> None:
     """List, describe, fetch and verify models."""
 
+
+command.add_command(model_compare.compare)
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _name = click.argument("name", default=checkpoint.EMBEDDED.name)

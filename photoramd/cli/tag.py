@@ -127,7 +127,7 @@ def command(
     if not paths:
         raise UsageError("no photo named", remedy="photoramd tag FILE...; see photoramd tag --help")
     configuration = config.load(settings.config_path, need_file=False)
-    photos = list(dict.fromkeys(_collect(paths, recursive)))
+    photos = list(dict.fromkeys(collect(paths, recursive)))
     if not any(os.path.lexists(photo) for photo in photos):
         raise NoImagesError(
             f"no images found in {', '.join(printable(path) for path in paths)}",
@@ -179,7 +179,7 @@ def _progress(total: int, quiet: bool) -> Iterator[Callable[[], None]]:
         yield lambda: bar.advance(task)
 
 
-def _collect(paths: Sequence[Path], recursive: bool) -> Iterator[Path]:
+def collect(paths: Sequence[Path], recursive: bool) -> Iterator[Path]:
     """The photos among files and in directories; a named file's content counts too."""
 
     def complain(error: OSError) -> None:

@@ -85,6 +85,8 @@ def load(
     model = known_model(name)
     # Threads that wait for each other must not keep processors busy; read when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if model is not RAM_PLUS and device not in ("auto", "cpu"):
+        raise ModelError(f"the model {name} runs on the CPU only", remedy='model.device = "auto"')
     if model is EMBEDDED:
         with _libraries(name):
             from photoramd.taggers.imagenet import ImagenetTagger
