@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from photoramd.embedded import international_text
+from photoramd.embedded import UnreadableError, international_text
 from photoramd.errors import DecodeError
 
 _JUMBF = re.compile(rb"jumb....jumd", re.DOTALL)
@@ -30,6 +30,7 @@ class Layout:
         packets: Its XMP packets; more than one is against the specifications.
         has_extended_xmp: Whether its XMP goes on in further parts.
         iptc: Its IPTC record, if there is one.
+        iptc_digest: What Photoshop's resources say is the MD5 of that.
         rest: Everything else, in its order; what depends on the size of the XMP is left out.
     """
 
@@ -37,6 +38,7 @@ class Layout:
     has_extended_xmp: bool
     iptc: bytes | None
     rest: bytes
+    iptc_digest: bytes | None = None
 
 
 def layout(data: bytes, format_: str) -> Layout:
@@ -47,7 +49,7 @@ def layout(data: bytes, format_: str) -> Layout:
     """
     try:
         return _READERS[format_](data)
-    except (struct.error, IndexError, ValueError) as error:
+    except (struct.error, IndexError, ValueError, UnreadableError) as error:
         raise DecodeError(f"the {format_} file's parts were not understood") from error
 
 
@@ -86,13 +88,15 @@ def _jpeg(data: bytes) -> Layout:
         else:
             extended = extended or (marker == _APP1 and content.startswith(_EXTENDED))
             rest.append(data[start:end])
-    iptc = None
+    iptc = digest = None
     for number, content in _resources(blocks):
         if number == _IPTC:
             iptc = content
-        elif number != _IPTC_DIGEST:
+        elif number == _IPTC_DIGEST:
+            digest = content
+        else:
             rest.append(struct.pack(">H", number) + content)
-    return Layout(tuple(packets), extended, iptc, b"".join(rest))
+    return Layout(tuple(packets), extended, iptc, b"".join(rest), digest)
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
