@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from PIL import Image, ImageSequence
 
-from photoramd import containers, embedded, iptc
+from photoramd import containers, embedded, iptc, restoration
 from photoramd.containers import Layout
 from photoramd.embedded import UnreadableError
 from photoramd.errors import (
@@ -124,9 +124,32 @@ def plan_photo(
     changes = _changes(photo, merged, planned)
     if changes is None:
         return plan
-    new = _rewritten(photo, data, format_, changes, exiftool)
+    original = _original(data, packet, format_, recorded)
+    if original is not None and changes.xmp == b"":
+        new = original
+    else:
+        new = _rewritten(photo, data, format_, changes, exiftool)
     _verify(photo, data, new, format_, packet, changes, exiftool)
-    return replace(plan, content=new)
+    change = _joined(plan.change, _restoration(original, new, recorded))
+    return replace(plan, content=new, change=change)
+
+
+def _original(data: bytes, packet: bytes | None, format_: str, recorded: Recorded) -> bytes | None:
+    """A file as it was before it got XMP, where ExifTool cannot give it back and we can."""
+    if format_ not in ("HEIF", "AVIF"):
+        return None
+    remembered = recorded.added.get(restoration.FIELD)
+    if remembered:
+        return restoration.restore(remembered[0], data)
+    return data if packet is None else None
+
+
+def _restoration(original: bytes | None, new: bytes, recorded: Recorded) -> Change:
+    """What the ledger is to remember of the original from now on."""
+    old = recorded.added.get(restoration.FIELD, ())
+    text = None if original in (None, new) else restoration.remember(original or b"", new)
+    removed = {restoration.FIELD: old} if old else {}
+    return Change({restoration.FIELD: (text,)} if text else {}, {}, removed)
 
 
 def _machines(recorded: Recorded, change: Change) -> list[str]:
