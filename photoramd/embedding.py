@@ -95,7 +95,10 @@ def plan_photo(
     if known is not None and fingerprint != known:
         raise ChangedError("it changed since it was tagged", path=photo)
     format_ = _format(photo, data)
-    packet = _packet(photo, data, format_, exiftool)
+    parts = _layout(photo, data, format_) if containers.is_known(format_) else None
+    if parts.is_signed if parts is not None else containers.is_signed(data):
+        raise EmbeddingError("it has content credentials, which would be broken", path=photo)
+    packet = _packet(photo, parts, format_, exiftool)
     try:
         merged = merge(
             packet,
@@ -111,7 +114,7 @@ def plan_photo(
     ours = _machines(recorded, merged.change)
     present = values(merged.content)[SUBJECT.name] if ours and merged.content else ()
     users = [word for word in present if word not in ours]
-    record, digest = _iptc(photo, data, format_, exiftool)
+    record, digest = _iptc(photo, parts, format_, exiftool)
     planned = _plan_iptc(photo, format_, record, digest, ours, users, recorded, create)
     plan = Plan(
         photo,
@@ -129,7 +132,7 @@ def plan_photo(
         new = original
     else:
         new = _rewritten(photo, data, format_, changes, exiftool)
-    _verify(photo, data, new, format_, packet, changes, exiftool)
+    _verify(photo, parts, new, format_, packet, changes, exiftool)
     change = _joined(plan.change, _restoration(original, new, recorded))
     return replace(plan, content=new, change=change)
 
@@ -189,11 +192,10 @@ def _changes(photo: Path, merged: Merged, planned: IptcPlan) -> Changes | None:
 
 
 def _iptc(
-    photo: Path, data: bytes, format_: str, exiftool: ExifTool
+    photo: Path, parts: Layout | None, format_: str, exiftool: ExifTool
 ) -> tuple[bytes | None, bytes | None]:
     """The photo's IPTC record, and the digest that is recorded of it."""
-    if format_ == "JPEG":
-        parts = _layout(photo, data, format_)
+    if parts is not None:
         return parts.iptc, parts.iptc_digest
     if format_ != "TIFF":
         return None, None
@@ -274,18 +276,15 @@ def _format(photo: Path, data: bytes) -> str:
     ending = suffix(photo.name)
     if ending not in _EXTENSIONS[format_][1]:
         raise EmbeddingError(f"it is named {ending}, but is a {format_} file", path=photo)
-    if containers.is_signed(data):
-        raise EmbeddingError("it has content credentials, which would be broken", path=photo)
     return format_
 
 
-def _packet(photo: Path, data: bytes, format_: str, exiftool: ExifTool) -> bytes | None:
+def _packet(photo: Path, parts: Layout | None, format_: str, exiftool: ExifTool) -> bytes | None:
     """The photo's XMP packet."""
-    if not containers.is_known(format_):
+    if parts is None:
         found = _asked(photo, lambda: exiftool.block(photo, _EXTENSIONS[format_][0], "XMP"))
         packets: tuple[bytes, ...] = (found,) if found else ()
     else:
-        parts = _layout(photo, data, format_)
         if parts.has_extended_xmp or len(parts.packets) > 1:
             raise EmbeddingError("its XMP is in several parts", path=photo)
         packets = parts.packets
@@ -328,7 +327,7 @@ def _rewritten(
 
 def _verify(
     photo: Path,
-    old: bytes,
+    before: Layout | None,
     new: bytes,
     format_: str,
     packet: bytes | None,
@@ -339,8 +338,8 @@ def _verify(
     wanted = packet or b"" if changes.xmp is None else changes.xmp
     has_iptc = bool(changes.lists or changes.options)
     record: bytes | None
-    if containers.is_known(format_):
-        before, after = _layout(photo, old, format_), _layout(photo, new, format_)
+    if before is not None:
+        after = _layout(photo, new, format_)
         found = after.packets[0] if after.packets else b""
         same = before.rest == after.rest and len(after.packets) <= 1
         old_record, record = before.iptc, after.iptc

@@ -97,7 +97,7 @@ def packet(album: Path, mode: str) -> bytes:
 
 def rest(photo: Path) -> bytes:
     """All of a photo but its XMP."""
-    return containers.layout(photo.read_bytes(), "JPEG").rest
+    return b"".join(containers.layout(photo.read_bytes(), "JPEG").rest)
 
 
 def scan_differences(connection: sqlite3.Connection, photo: Path) -> bool:
