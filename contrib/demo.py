@@ -32,7 +32,7 @@ PHOTOS = {
     "coffee.png": "coffee",
     "rocket.jpg": "rocket",
     "temple.jpg": "china",
-    "flower.jpg": "flower",
+    "goose.jpg": "imagenet_99",
     "motorcycle.png": "motorcycle",
 }
 TIMEOUT_SECONDS = 120

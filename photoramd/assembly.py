@@ -20,7 +20,9 @@ from photoramd.filters import Filter
 from photoramd.intake import Intake
 from photoramd.keywords import Rules, load_overrides
 from photoramd.ledger import Ledger
+from photoramd.pins import RAM_PLUS
 from photoramd.pipeline import Pipeline
+from photoramd.processor import available_cores
 from photoramd.results import Results
 from photoramd.roots import HealthBook, Root
 from photoramd.store import Store
@@ -116,12 +118,22 @@ def opened_for_undo(config: Config) -> Iterator[tuple[Store, Writer]]:
 def load_tagger(config: Config) -> Tagger:
     """The configured model, verified and loaded.
 
-    One thread computes: decoding is the larger part of the work and takes the others.
+    RAM++ gets all threads. For other models one computes: decoding is the larger part of the
+    work and takes the others.
 
     Raises:
+        ConfigError: The overrides cannot be read.
         ModelError: It cannot be loaded.
     """
-    return taggers.load(config.model.name, threads=1, precision=config.model.precision)
+    is_large = config.model.name == RAM_PLUS.name
+    word = rules(config).word
+    return taggers.load(
+        config.model.name,
+        threads=(config.model.threads or available_cores()) if is_large else 1,
+        precision=config.model.precision,
+        device=config.model.device,
+        is_wanted=(lambda label: word(label) is not None) if config.tags.allow else None,
+    )
 
 
 def rules(config: Config) -> Rules:
@@ -159,8 +171,3 @@ def settings_digest(config: Config, modes: Mapping[str, str]) -> str:
 
 def _plain(value: object) -> object:
     return sorted(value) if isinstance(value, frozenset) else dict(value)  # type: ignore[call-overload]
-
-
-def available_cores() -> int:
-    """The processors that this process may run on."""
-    return len(os.sched_getaffinity(0))

@@ -37,7 +37,9 @@ __all__ = [
     "RAM_PLUS",
     "Model",
     "PinnedFile",
+    "Progress",
     "VerifiedFile",
+    "WrongBytesError",
     "demanded",
     "known_model",
     "load_state_dict",
@@ -48,6 +50,11 @@ __all__ = [
 ]
 
 _CHUNK_BYTES = 1 << 20
+
+
+class WrongBytesError(IntegrityError):
+    """A file of the right name has another size or digest: the right one must be brought."""
+
 
 Progress = Callable[[int], object]
 """Called with a number of bytes that have been dealt with since the last call."""
@@ -95,9 +102,9 @@ def demanded(pin: PinnedFile) -> PinnedFile:
     """The pin with its whole digest, which for some was noted when they were installed.
 
     Raises:
-        IntegrityError: What was noted is no digest, is not the published one, or others
-            could have changed it.
-        ModelError: The file is not installed, or nothing was noted.
+        IntegrityError: Nothing was noted, or what was is no digest or not the published one,
+            or others could have changed it.
+        ModelError: The file is not installed.
     """
     if pin.is_full:
         return pin
@@ -105,7 +112,7 @@ def demanded(pin: PinnedFile) -> PinnedFile:
     store = next(each for each in search_stores() if each.path(pin.folder, pin.name) == path)
     digest = store.recorded(pin.folder, pin.name)
     if digest is None:
-        raise ModelError(
+        raise WrongBytesError(
             "its digest was not noted when it was installed", path=path, remedy=pin.remedy
         )
     _check_digest(digest, path, pin)
@@ -332,14 +339,14 @@ def _check_full(pin: PinnedFile) -> None:
 
 def _check_digest(digest: str, path: Path, pin: PinnedFile) -> None:
     if not pin.agrees(digest):
-        raise IntegrityError(
+        raise WrongBytesError(
             f"SHA-256 is {digest}, expected {pin.sha256}", path=path, remedy=pin.remedy
         )
 
 
 def _check_size(size_bytes: int, path: Path, pin: PinnedFile) -> None:
     if pin.size_bytes is not None and size_bytes != pin.size_bytes:
-        raise IntegrityError(
+        raise WrongBytesError(
             f"{size_bytes:,} bytes, expected {pin.size_bytes:,}", path=path, remedy=pin.remedy
         )
 

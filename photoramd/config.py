@@ -126,7 +126,19 @@ def examine(path: Path | None = None, *, need_file: bool = True, need_watch: boo
         problems = [*_check_watches(config), *_check_rest(config)]
     if problems:
         return Report(found, None, tuple(problems), (), given)
-    return Report(found, config, (), warnings(config), given)
+    return Report(found, _with_real_paths(config), (), warnings(config), given)
+
+
+def _with_real_paths(config: Config) -> Config:
+    """The same with symbolic links in watched directories' paths resolved.
+
+    A photo that is reached by two paths would be two photos in the database.
+    """
+    watch = tuple(
+        msgspec.structs.replace(each, path=Path(os.path.realpath(each.path)))
+        for each in config.watch
+    )
+    return msgspec.structs.replace(config, watch=watch)
 
 
 def warnings(config: Config) -> tuple[str, ...]:

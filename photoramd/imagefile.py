@@ -249,10 +249,11 @@ def _open_image(
 
 def _ends_in_zeros(file: IO[bytes], end: int) -> bool:
     # Coded pixels never do, a preallocated file that is still being copied does.
+    if not 0 < end <= file.seek(0, os.SEEK_END):
+        return False  # cut off, or damaged: its reader will say so
     start = max(0, end - _ZERO_TAIL_BYTES)
     file.seek(start)
-    tail = file.read(end - start)
-    return bool(tail) and not any(tail)
+    return not any(file.read(end - start))
 
 
 def _content_end(file: IO[bytes], head: bytes) -> int:

@@ -20,8 +20,8 @@ import fcntl
 import os
 import re
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Container, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -35,6 +35,10 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _RECORD = re.compile(r"([0-9a-f]{64}) [ *]")
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
+
+class BusyError(ModelError):
+    """Another process is at work on the same file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,8 @@ class ModelStore:
         Raises:
             ModelError: The file system does not say.
         """
-        place = next(path for path in (self.root, *self.root.parents) if path.exists())
+        # Unlike `Path.exists` this takes what cannot be looked into for missing.
+        place = next(path for path in (self.root, *self.root.parents) if os.path.exists(path))
         try:
             status = os.statvfs(place)
         except OSError as error:
@@ -105,6 +110,22 @@ class ModelStore:
             path.unlink(missing_ok=True)
         except OSError as error:
             raise store_error(error, path) from error
+
+    def sweep(self, keep: Container[str]) -> None:
+        """Delete what killed processes left, but for the names that can be gone on with.
+
+        Raises:
+            ModelError: It cannot be done.
+        """
+        directory = self.root / ".partial"
+        try:
+            names = [path.name.removesuffix(".part") for path in directory.iterdir()]
+        except OSError:
+            return  # none there, or not ours: `partial` says more
+        for name in names:
+            if name not in keep:
+                with suppress(BusyError), self.partial(name):
+                    self.discard(name)
 
     def install(self, partial: str, file: BinaryIO, folder: str, name: str) -> Path:
         """Give a whole and verified file its name; returns its path.
@@ -319,15 +340,14 @@ def _open_locked(path: Path) -> BinaryIO:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             status = os.fstat(descriptor)
-            is_current = path.exists() and os.path.samestat(status, path.lstat())
-            if is_current:
+            if _is_at(status, path):
                 if not stat.S_ISREG(status.st_mode):
                     raise _not_plain("not a regular file", path)
                 check_trust(status, path)
                 return os.fdopen(descriptor, "r+b", buffering=0)
         except BlockingIOError as error:
             os.close(descriptor)
-            raise ModelError(
+            raise BusyError(
                 "another process is fetching or importing this file",
                 path=path,
                 remedy="wait until it is done",
@@ -337,6 +357,13 @@ def _open_locked(path: Path) -> BinaryIO:
             raise
         # Whoever held the lock before has installed the file or deleted it.
         os.close(descriptor)
+
+
+def _is_at(status: os.stat_result, path: Path) -> bool:
+    try:
+        return os.path.samestat(status, path.lstat())
+    except FileNotFoundError:
+        return False
 
 
 def _sync_directory(path: Path) -> None:

@@ -184,7 +184,8 @@ def _tags(pairs: Iterable[Sequence[Any]], labels: dict[int, str]) -> tuple[Tag, 
 
 def photo(connection: sqlite3.Connection, path: Path) -> Details | None:
     """What is known of one photo; None if nothing is."""
-    absolute = Path(os.path.abspath(path))
+    # The daemon knows directories by their real paths; the photo itself may be a link.
+    absolute = Path(os.path.realpath(path.parent), path.name)
     with snapshot(connection):
         rows = select(
             connection,

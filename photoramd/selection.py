@@ -31,7 +31,7 @@ def select_photos(
     if not missing:
         condition += " AND p.state != 'missing'"
     if under is not None:
-        directory = os.fsencode(os.path.abspath(under)).rstrip(b"/")
+        directory = os.fsencode(os.path.realpath(under)).rstrip(b"/")
         # Everything that begins with "directory/" sorts before "directory0".
         condition += " AND (d.path = ? OR d.path >= ? AND d.path < ?)"
         parameters += [directory or b"/", directory + b"/", directory + b"0"]

@@ -7,6 +7,7 @@ frozen; `photoramd.config` makes them from a file. After that every path is abso
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 import typing
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ import msgspec
 from msgspec import Meta
 
 from photoramd.errors import printable
+from photoramd.pins import MODELS
 
 _SPAN = r"([01][0-9]|2[0-3]):[0-5][0-9]"
 
@@ -92,13 +94,17 @@ class Model(Section, frozen=True, kw_only=True):
     name: Annotated[
         str,
         Meta(
-            pattern=r"^(embedded|ram\+\+|torchvision:[a-z0-9_]+)\Z",
+            pattern=rf"^({'|'.join(map(re.escape, MODELS))})\Z",
             description="Which network; embedded needs no download.",
-            extra={"allowed": '"embedded", "ram++" or "torchvision:NAME"'},
+            extra={
+                "allowed": '"embedded", "ram++" or "torchvision:NAME", as '
+                "`photoramd model list` names them"
+            },
         ),
     ] = "embedded"
     device: Annotated[
-        Literal["auto", "cpu", "cuda", "mps"], Meta(description="What it runs on.")
+        Literal["auto", "cpu", "cuda", "mps"],
+        Meta(description="What it runs on; models other than ram++ run on the processor."),
     ] = "auto"
     precision: Annotated[
         Literal["auto", "float32", "bfloat16", "int8"],
@@ -235,12 +241,7 @@ class Config(Section, frozen=True, kw_only=True):
 # Key -> (is this value one of them, which values they are in words).
 NOT_BUILT: dict[str, tuple[Callable[[Any], bool], str]] = {
     "watch.poll": (lambda value: value == "always", '"always"'),
-    "model.name": (lambda value: value != "embedded", 'any name but "embedded"'),
-    "model.device": (lambda value: value not in ("auto", "cpu"), '"cuda" and "mps"'),
-    "model.precision": (
-        lambda value: value not in ("auto", "float32"),
-        '"bfloat16" and "int8"',
-    ),
+    "model.precision": (lambda value: value == "int8", '"int8"'),
     "model.idle_unload_minutes": (lambda value: value > 0, "any number above 0"),
     "schedule.hours": (lambda value: len(value) > 0, "any span of time"),
 }

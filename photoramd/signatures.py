@@ -68,6 +68,8 @@ def is_text(head: bytes) -> bool:
     """Whether the beginning of a file is text in UTF-8."""
     # Cutting may have split the last character.
     text = head.decode("utf-8", "ignore")
-    return bool(text) and len(text.encode()) > len(head) - 4 and all(
-        character.isprintable() or character in "\t\r\n\f" for character in text
+    return (
+        bool(text)
+        and len(text.encode()) > len(head) - 4
+        and all(character.isprintable() or character in "\t\r\n\f" for character in text)
     )

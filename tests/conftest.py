@@ -81,8 +81,8 @@ class CountingTagger:
 
 @pytest.fixture(scope="session")
 def embedded_tagger() -> Tagger:
-    """The real embedded tagger, loaded once."""
-    return taggers.load("embedded", threads=1)
+    """The real embedded tagger, loaded once; in the precision that every machine has."""
+    return taggers.load("embedded", threads=1, precision="float32")
 
 
 @pytest.fixture

@@ -269,12 +269,14 @@ def test_paths_may_begin_with_a_tilde_and_lose_their_detours(tmp_path: Path) -> 
         (
             '[model]\nname = "resnet"',
             'model.name: "resnet" is not allowed; '
-            'allowed: "embedded", "ram++" or "torchvision:NAME"',
+            'allowed: "embedded", "ram++" or "torchvision:NAME", as `photoramd model list` '
+            "names them",
         ),
         (
             '[model]\nname = "embedded\\n"',
             'model.name: "embedded\\n" is not allowed; '
-            'allowed: "embedded", "ram++" or "torchvision:NAME"',
+            'allowed: "embedded", "ram++" or "torchvision:NAME", as `photoramd model list` '
+            "names them",
         ),
         (
             '[[watch]]\npath = "/x"\nwrite = "xmp"',
@@ -506,8 +508,6 @@ def test_the_type_of_this_file_system_is_that_of_the_kernels_own_tool(tmp_path: 
 
 UNBUILT = {
     "watch.poll": '"always"',
-    "model.name": '"ram++"',
-    "model.device": '"cuda"',
     "model.precision": '"int8"',
     "model.idle_unload_minutes": "5",
     "schedule.hours": '["22:00-07:00"]',

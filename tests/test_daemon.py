@@ -265,3 +265,21 @@ def test_a_full_disk_under_the_database_ends_with_4(tmp_path: Path, album: Path,
     assert done.returncode == 4, done.stderr
     assert "full" in done.stderr or "No space" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_directory_behind_a_symbolic_link_is_one_directory(
+    tmp_path: Path, album: Path, put: Put
+) -> None:
+    put("cat", "cat.png")
+    link = tmp_path / "link"
+    link.symlink_to(album)
+    instance = Photoramd(tmp_path, link)
+    for arguments in ([], [album], [link], [f"{link}/"]):
+        assert instance.run("scan", *arguments).returncode == 0
+    assert instance.states() == {"written": 1}
+    assert instance.run("query", "cat", "--under", link).stdout == f"{album}/cat.png\n"
+    assert instance.ask("show", link / "cat.png")["state"] == "written"
+    instance.start()
+    shutil.copyfile(album / "cat.png", album / "copy.png")
+    instance.wait_for_states(written=2)
+    assert instance.stop() == 0

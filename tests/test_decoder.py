@@ -639,6 +639,15 @@ def outcome(path: Path) -> str:
         return error.message
 
 
+def test_a_box_of_impossible_length_is_damage(photo: Image.Image, tmp_path: Path) -> None:
+    for format_ in ("AVIF", "HEIF"):
+        content = encoded(photo, format_)
+        at = content.index(b"mdat") - 4
+        huge = struct.pack(">I4sQ", 1, b"mdat", 2**64 - 1)
+        message = reason(written(tmp_path / "photo", content[:at] + huge + content[at + 8 :]))
+        assert "truncated" in message
+
+
 def damaged(content: bytes, rng: random.Random) -> bytes:
     data = bytearray(content)
     kind = rng.randrange(4)

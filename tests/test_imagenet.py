@@ -343,7 +343,7 @@ def test_threads_are_set_only_if_asked_for() -> None:
 def test_an_unknown_model_or_precision_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ModelError, match="'clip'") as caught:
         taggers.load("clip")
-    assert caught.value.remedy == "known models: embedded"
+    assert (caught.value.remedy or "").startswith("known models: embedded")
     with pytest.raises(ModelError, match="'int4'") as caught:
         taggers.load("embedded", precision="int4")
     assert caught.value.remedy == "one of: auto, float32, bfloat16"

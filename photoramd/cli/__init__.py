@@ -11,6 +11,7 @@ import sys
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -27,7 +28,7 @@ COMMANDS = {
     "show": "Show what is known of a photo.",
     "status": "Show what is done, waiting and wrong.",
     "config": "Write, check and show the configuration.",
-    "model": "List, describe and verify models.",
+    "model": "List, describe, fetch and verify models.",
 }
 
 
@@ -37,6 +38,10 @@ class Settings:
 
     config_path: Path | None
     verbose: bool
+
+
+class _ReaderGoneError(Exception):
+    """What reads our output (head, less) has ended. click would exit with 1: no images found."""
 
 
 class _LazyGroup(click.Group):
@@ -54,6 +59,12 @@ class _LazyGroup(click.Group):
         module = importlib.import_module(f"photoramd.cli.{cmd_name}")
         command: click.Command = module.command
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise _ReaderGoneError from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
@@ -101,8 +112,8 @@ def main() -> None:
         code = error.exit_code
     except (KeyboardInterrupt, click.Abort):
         code = 130
-    except BrokenPipeError:
-        # The reader (head, less) has gone; Python would complain at exit.
+    except (_ReaderGoneError, BrokenPipeError):
+        # Python would complain about the closed pipe when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     except Exception:

@@ -1,20 +1,33 @@
-"""``photoramd model``: list, describe and verify models."""
+"""``photoramd model``: list, describe, fetch, import, verify and compare models."""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
 
-from photoramd import checkpoint
-from photoramd.cli.output import print_json
+from photoramd import checkpoint, pins
+from photoramd.checkpoint import Progress
+from photoramd.cli import model_compare
+from photoramd.cli.output import console, print_json
 from photoramd.errors import ModelError, printable
+from photoramd.modelstore import default_store
+from photoramd.pins import Model, PinnedFile
+
+_MEASURED_STEP_BYTES = 1 << 20
+"""No progress is shown for less: it is over at once."""
 
 
 @click.group("model")
 def command() -> None:
-    """List, describe and verify models."""
+    """List, describe, fetch and verify models."""
 
+
+command.add_command(model_compare.compare)
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _name = click.argument("name", default=checkpoint.EMBEDDED.name)
@@ -23,54 +36,259 @@ _name = click.argument("name", default=checkpoint.EMBEDDED.name)
 @command.command("list")
 @_json
 def list_models(as_json: bool) -> None:
-    """List the models, and whether their weights are there."""
-    models = [_describe(model) for model in checkpoint.MODELS.values()]
+    """List the models, and whether their files are there."""
+    models = [_describe(model) for model in pins.MODELS.values()]
     if as_json:
         print_json(models)
         return
+    width = max(len(model["name"]) for model in models)
     for model in models:
-        state = "installed" if model["path"] else "not installed"
-        click.echo(f"{model['name']:<12} {state:<14} {model['description']}")
+        size = f"{model['size_bytes'] / 1e6:,.0f} MB"
+        click.echo(
+            f"{model['name']:<{width}}  {model['state']:<13}  {size:>8}  {model['description']}"
+        )
 
 
 @command.command()
 @_name
 @_json
 def info(name: str, as_json: bool) -> None:
-    """Describe a model: where its weights come from, and their pinned digest."""
-    model = _describe(checkpoint.known_model(name))
+    """Describe a model: its files, where they come from, their digests, where they are."""
+    model = _describe(_known(name))
     if as_json:
         print_json(model)
         return
-    for key, value in model.items():
-        click.echo(f"{key + ':':<13} {'not installed' if value is None else value}")
+    for key in ("name", "description", "license", "state"):
+        click.echo(f"{key + ':':<13} {model[key]}")
+    for file in model["files"]:
+        exact, whole = file["size_is_exact"], file["sha256_is_whole"]
+        rest = "" if whole else "… (no more is published; noted whole when it is installed)"
+        click.echo(f"\nfile:         {file['file']}")
+        click.echo(f"size:         {'' if exact else 'about '}{file['size_bytes']:,} bytes")
+        click.echo(f"SHA-256:      {file['sha256']}{rest}")
+        click.echo(f"source:       {file['source']}")
+        if file["url"]:
+            click.echo(f"address:      {file['url']}")
+        click.echo(f"path:         {file['path'] or 'not installed'}")
 
 
 @command.command()
-@_name
+@click.argument("names", nargs=-1, metavar="[NAME]...")
 @_json
-def verify(name: str, as_json: bool) -> None:
-    """Check every byte of a model's weights. Exits with 3 if they are not the pinned ones."""
-    model = checkpoint.known_model(name)
-    path = checkpoint.verify(model.weights)
+def verify(names: tuple[str, ...], as_json: bool) -> None:
+    """Check every byte of models' files; of all that are installed if none is named.
+
+    Exits with 3 if a file is missing or not the pinned one.
+    """
+    models = [_known(name) for name in names] or [
+        model for model in pins.MODELS.values() if _state(model) != "not installed"
+    ]
+    errors: list[ModelError] = []
+    reports: list[dict[str, Any]] = []
+    with _bars() as begin:
+        for model in models:
+            files = [_verify(pin, begin, errors) for pin in model.files]
+            good = all(file["good"] for file in files)
+            reports.append({"name": model.name, "good": good, "files": files})
     if as_json:
-        print_json({"name": name, "path": printable(path), "sha256": model.weights.sha256})
+        print_json(reports)
     else:
-        click.echo(f"{name}: good ({printable(path)}, SHA-256 {model.weights.sha256})")
+        for report in reports:
+            for file in report["files"]:
+                _echo_verified(report["name"], file)
+    if errors:
+        raise errors[0]
 
 
-def _describe(model: checkpoint.Model) -> dict[str, Any]:
+def _verify(pin: PinnedFile, begin: Any, errors: list[ModelError]) -> dict[str, Any]:
+    report: dict[str, Any] = {"file": pin.name, "good": False, "path": None, "sha256": pin.sha256}
     try:
-        path = printable(checkpoint.locate(model.weights))
-    except ModelError:
-        path = None
+        path = checkpoint.locate(pin)
+        report["path"] = printable(path)
+        report["sha256"] = checkpoint.demanded(pin).sha256
+        checkpoint.verify(pin, begin(f"verify {pin.name}", 0, path.stat().st_size))
+    except ModelError as error:
+        errors.append(error)
+        return report | {"problem": error.message}
+    return report | {"good": True}
+
+
+def _echo_verified(name: str, file: dict[str, Any]) -> None:
+    if file["good"]:
+        click.echo(f"{name}: good ({file['path']}, SHA-256 {file['sha256']})")
+    else:
+        click.echo(f"{name}: BAD ({file['path'] or file['file']}: {file['problem']})")
+
+
+@command.command()
+@click.argument("name")
+@_json
+def fetch(name: str, as_json: bool) -> None:
+    """Download a model's files, verify them and install them.
+
+    What is already there and right is not fetched again, and an interrupted download goes on
+    where it stopped. HF_TOKEN, HF_ENDPOINT and the variables of proxies count.
+    """
+    from photoramd import installation
+    from photoramd.download import Downloader
+
+    model = _known(name)
+    done = []
+    try:
+        with _bars() as begin:
+            for installed in installation.fetch(
+                model, default_store(), Downloader.from_environment(), begin
+            ):
+                done.append(installed)
+                if not as_json:
+                    verb = "already installed" if installed.how == "kept" else "installed"
+                    click.echo(
+                        f"{installed.pin.name}: {verb}, verified ({printable(installed.path)})"
+                    )
+    except KeyboardInterrupt:
+        click.echo("Interrupted; run the command again to go on.", err=True)
+        raise
+    if as_json:
+        print_json(
+            [
+                {"name": name, "file": each.pin.name, "path": printable(each.path), "how": each.how}
+                for each in done
+            ]
+        )
+    else:
+        _echo_state(model)
+
+
+@command.command("import")
+@click.argument(
+    "files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path)
+)
+@_json
+def import_files(files: tuple[Path, ...], as_json: bool) -> None:
+    """Install files that were copied from another machine.
+
+    They are recognised by their bytes, whatever their names; `photoramd model info NAME` says
+    where they can be had. Exits with 3 if one is not a file of any model.
+    """
+    from photoramd import installation
+
+    models: dict[str, Model] = {}
+    done: list[dict[str, str]] = []
+    errors: list[ModelError] = []
+    with _bars() as begin:
+        for file in files:
+            try:
+                model, installed = installation.import_file(
+                    file, pins.MODELS.values(), default_store(), begin
+                )
+            except ModelError as error:
+                errors.append(error)
+                continue
+            models[model.name] = model
+            path = printable(installed.path)
+            done.append({"name": model.name, "file": installed.pin.name, "path": path})
+            if not as_json:
+                click.echo(
+                    f"{printable(file)}: {installed.pin.name} of {model.name}, installed ({path})"
+                )
+    if as_json:
+        print_json(done)
+    else:
+        for model in models.values():
+            _echo_state(model)
+    if errors:
+        for other in errors[1:]:
+            click.echo(f"photoramd: {other}", err=True)
+        raise errors[0]
+
+
+def _known(name: str) -> Model:
+    return pins.known_model(name, pins.MODELS)
+
+
+def _echo_state(model: Model) -> None:
+    missing = [pin.name for pin in model.files if _located(pin) is None]
+    if missing:
+        click.echo(f"{model.name}: still missing: {', '.join(missing)}")
+    else:
+        click.echo(
+            f"{model.name} is complete; the configuration chooses it: "
+            f'name = "{model.name}" under [model]'
+        )
+
+
+def _describe(model: Model) -> dict[str, Any]:
     return {
         "name": model.name,
         "description": model.description,
         "license": model.license,
-        "file": model.weights.name,
-        "size_bytes": model.weights.size_bytes,
-        "sha256": model.weights.sha256,
-        "source": model.weights.source,
-        "path": path,
+        "state": _state(model),
+        "size_bytes": sum(pin.needed_bytes for pin in model.files),
+        "files": [_describe_file(pin) for pin in model.files],
     }
+
+
+def _describe_file(pin: PinnedFile) -> dict[str, Any]:
+    path = _located(pin)
+    url = pin.url
+    if pin.hub is not None:
+        url = f"https://huggingface.co/{pin.hub.repository}/resolve/{pin.hub.revision}/{pin.name}"
+    return {
+        "file": pin.name,
+        "size_bytes": pin.needed_bytes,
+        "size_is_exact": pin.size_bytes is not None,
+        "sha256": pin.sha256,
+        "sha256_is_whole": pin.is_full,
+        "source": pin.source,
+        "url": url or None,
+        "path": None if path is None else printable(path),
+    }
+
+
+def _state(model: Model) -> str:
+    there = [_located(pin) is not None for pin in model.files]
+    return "installed" if all(there) else "incomplete" if any(there) else "not installed"
+
+
+def _located(pin: PinnedFile) -> Path | None:
+    try:
+        return checkpoint.locate(pin)
+    except ModelError:
+        return None
+
+
+@contextmanager
+def _bars() -> Iterator[Any]:
+    """Progress bars on a terminal; elsewhere one line when something long begins."""
+    if not sys.stderr.isatty():
+        yield _announce
+        return
+    from rich import progress
+
+    columns = (
+        progress.TextColumn("{task.description}", markup=False),
+        progress.BarColumn(),
+        progress.DownloadColumn(),
+        progress.TransferSpeedColumn(),
+        progress.TimeRemainingColumn(),
+    )
+    with progress.Progress(*columns, console=console(stderr=True), transient=True) as bars:
+
+        def begin(what: str, done_bytes: int, total_bytes: int) -> Progress:
+            if total_bytes < _MEASURED_STEP_BYTES:
+                return _ignore
+            task = bars.add_task(what, completed=done_bytes, total=total_bytes)
+            return lambda count: bars.advance(task, count)
+
+        yield begin
+
+
+def _announce(what: str, done_bytes: int, total_bytes: int) -> Progress:
+    if total_bytes >= _MEASURED_STEP_BYTES:
+        resumed = f", {done_bytes / 1e6:,.0f} MB are there already" if done_bytes else ""
+        click.echo(f"{what} ({total_bytes / 1e6:,.0f} MB{resumed})", err=True)
+    return _ignore
+
+
+def _ignore(_bytes: int) -> None:
+    """Progress that nobody sees."""

@@ -125,7 +125,7 @@ def command(
     if not paths:
         raise UsageError("no photo named", remedy="photoramd tag FILE...; see photoramd tag --help")
     configuration = config.load(settings.config_path, need_file=False)
-    photos = list(dict.fromkeys(_collect(paths, recursive)))
+    photos = list(dict.fromkeys(collect(paths, recursive)))
     if not photos:
         raise NoImagesError(
             f"no images found in {', '.join(printable(path) for path in paths)}",
@@ -177,7 +177,7 @@ def _progress(total: int, quiet: bool) -> Iterator[Callable[[], None]]:
         yield lambda: bar.advance(task)
 
 
-def _collect(paths: Sequence[Path], recursive: bool) -> Iterator[Path]:
+def collect(paths: Sequence[Path], recursive: bool) -> Iterator[Path]:
     """The photos among files and in directories. A named file counts whatever its name."""
     for path in paths:
         if not path.is_dir():
@@ -214,10 +214,10 @@ def _tag(
     tagger: Tagger, rules: Rules, photos: Sequence[Path], batch_size: int, max_pixels: int
 ) -> Iterator[Result]:
     """Results in the order of the photos, decoded ahead and inferred in batches."""
-    from photoramd.assembly import available_cores
     from photoramd.decoder import LookAhead
     from photoramd.inference import Decoded, infer, prepare
     from photoramd.keywords import select
+    from photoramd.processor import available_cores
 
     def work(path: Path) -> Decoded:
         return prepare(tagger, path, max_pixels)

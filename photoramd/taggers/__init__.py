@@ -6,13 +6,15 @@ the models do, when `load` asks for one of them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from photoramd.checkpoint import EMBEDDED, known_model
+from photoramd.checkpoint import EMBEDDED, RAM_PLUS, known_model
 from photoramd.errors import ModelError
 
 if TYPE_CHECKING:
@@ -57,26 +59,58 @@ class Tagger(Protocol):
         """
 
 
-def load(name: str, *, threads: int | None = None, precision: str = "auto") -> Tagger:
+def load(
+    name: str,
+    *,
+    threads: int | None = None,
+    precision: str = "auto",
+    device: str = "auto",
+    is_wanted: Callable[[str], bool] | None = None,
+) -> Tagger:
     """Load a model by its name in the configuration; takes seconds.
 
     Args:
         name: Such as ``embedded``.
-        threads: Of the model's library, for the whole process; None leaves its setting.
+        threads: For RAM++ how many photos it looks at at a time; for other models the threads of
+            their library, for the whole process. None leaves it to the model.
         precision: Of weights and activations, such as ``float32``; ``auto`` leaves it to the model.
+        device: ``cpu``, ``cuda``, ``mps`` or ``auto``; models other than RAM++ run on the CPU.
+        is_wanted: Which labels can become keywords. RAM++ spares the work for others, if they are
+            many; its revision then depends on it.
 
     Raises:
         IntegrityError: The weights are not the pinned bytes.
         ModelError: There is no such model, or its weights or libraries are missing.
     """
     model = known_model(name)
+    # Threads that wait for each other must not keep processors busy; read when torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if model is not RAM_PLUS and device not in ("auto", "cpu"):
+        raise ModelError(f"the model {name} runs on the CPU only", remedy='model.device = "auto"')
     if model is EMBEDDED:
-        try:
+        with _libraries(name):
             from photoramd.taggers.imagenet import ImagenetTagger
-        except (ImportError, OSError) as error:
-            raise ModelError(
-                f"the model {name} needs torch: {error}",
-                remedy="install torch into the same environment: pip install torch",
-            ) from error
         return ImagenetTagger.load(threads=threads, precision=precision)
-    raise ModelError(f"the model {name} cannot be loaded yet")
+    if name.startswith("torchvision:"):
+        with _libraries(name):
+            from photoramd.taggers.zoo import ZooTagger
+        return ZooTagger.load(model, threads=threads, precision=precision)
+    if model is RAM_PLUS:
+        with _libraries(name):
+            from photoramd.taggers.ram_plus import RamPlusTagger
+        return RamPlusTagger.load(
+            device=device, precision=precision, threads=threads, is_wanted=is_wanted
+        )
+    raise ModelError(f"the model {name} cannot be loaded")
+
+
+@contextmanager
+def _libraries(name: str) -> Iterator[None]:
+    """Around the import of a model's module, which imports its libraries."""
+    try:
+        yield
+    except (ImportError, OSError) as error:
+        raise ModelError(
+            f"the model {name} needs torch and torchvision: {error}",
+            remedy="install them into the same environment: pip install torch torchvision",
+        ) from error

@@ -22,6 +22,7 @@ from PIL import Image
 from photoramd.checkpoint import EMBEDDED, load_state_dict, locate, read_verified
 from photoramd.errors import ModelError
 from photoramd.keywords import Vocabulary
+from photoramd.processor import has_bfloat16
 from photoramd.taggers import Pixels, Scores
 from photoramd.taggers.efficientnet import CLASSES, INPUT_SIDE, EfficientNetLite0
 from photoramd.taggers.folded import FoldedNetwork
@@ -49,7 +50,7 @@ _REDUCING_GAP = 3.0
 """Photos of more than three times the input are first reduced by a whole number: 12 ms instead
 of 75 for 24 megapixels that the decoder could not reduce; no pixel changes by more than 3."""
 
-_DTYPES = {"auto": torch.float32, "float32": torch.float32, "bfloat16": torch.bfloat16}
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 """float32 unless asked for otherwise: quick enough, and the same scores on every machine."""
 
 _INFERENCE_VERSION = 1
@@ -102,16 +103,20 @@ class ImagenetTagger:
             threads: Of torch, for the whole process; None leaves torch's setting. One is
                 best beside decoding threads: two that wait for each other on a busy machine
                 take many times as long.
-            precision: ``float32`` (also ``auto``) or ``bfloat16``.
+            precision: ``float32``, ``bfloat16``, or ``auto``: bfloat16 where the processor
+                has it. It takes two thirds of the time and gives the same keywords for 98 of
+                100 photos, and equally good ones for all (`benchmarks.quality`).
 
         Raises:
             IntegrityError: The weights are not the pinned bytes.
             ModelError: They are missing, or do not fit the network.
         """
+        if precision == "auto":
+            precision = "bfloat16" if has_bfloat16() else "float32"
         if precision not in _DTYPES:
             raise ModelError(
                 f"the model {cls.name} has no precision {precision!r}",
-                remedy=f"one of: {', '.join(_DTYPES)}",
+                remedy=f"one of: auto, {', '.join(_DTYPES)}",
             )
         if threads is not None:
             torch.set_num_threads(threads)

@@ -13,7 +13,7 @@ mask. They are put last, so that most others share one bias.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,8 +22,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from photoramd.taggers.linear import Arithmetic
-from photoramd.taggers.weights import Shapes, Weights
+from photoramd.taggers.attention import LOG2_E, attend
+from photoramd.taggers.linear import Arithmetic, Linear
+from photoramd.taggers.weights import Scales, Shapes, Weights
 
 _EPSILON = 1e-5
 _MLP_RATIO = 4
@@ -32,8 +33,6 @@ _CHUNK_ROWS = 8 * 144
 
 _MASKED = -100.0
 """Added to the attention between tokens that are no neighbours, as published."""
-
-_LOG2_E = math.log2(math.e)
 
 Index = npt.NDArray[np.int64]
 
@@ -90,6 +89,18 @@ def swin_shapes(shape: SwinShape, prefix: str) -> Shapes:
     return {prefix + key: value for key, value in keys.items()}
 
 
+def swin_scales(shape: SwinShape, prefix: str) -> Scales:
+    """What the encoder expects to be multiplied already: the queries, for attention to base two."""
+    scales = {}
+    for stage, (depth, heads) in enumerate(zip(shape.depths, shape.heads, strict=True)):
+        width = shape.width << stage
+        for block in range(depth):
+            for part in ("weight", "bias"):
+                name = f"{prefix}layers.{stage}.blocks.{block}.attn.qkv.{part}"
+                scales[name] = (width, LOG2_E / math.sqrt(width // heads))
+    return scales
+
+
 def _block_shapes(name: str, width: int, heads: int, window: int) -> dict[str, tuple[int, ...]]:
     hidden = _MLP_RATIO * width
     return {
@@ -128,7 +139,7 @@ class SwinEncoder:
     """The network without head.
 
     Args:
-        weights: With all keys of `swin_shapes`; what is used is taken out.
+        weights: With all keys of `swin_shapes`, multiplied by `swin_scales`; they are taken out.
         shape: The sizes.
         prefix: What the keys begin with.
         arithmetic: With which numbers to calculate.
@@ -148,12 +159,14 @@ class SwinEncoder:
         self._layers: list[_Gather | _Block | _Merge] = []
         order = np.arange(rows)
         for stage, depth in enumerate(shape.depths):
+            cuts = [_Windows.of(shape, stage, shifted=shifted) for shifted in (False, True)]
+            pieces = [_chunks(windows, arithmetic) for windows in cuts]
             for block in range(depth):
-                windows = _Windows.of(shape, stage, shifted=block % 2 == 1)
+                windows, chunks = cuts[block % 2], pieces[block % 2]
                 self._layers.append(_Gather(order, windows.order, arithmetic))
                 order = windows.order
                 name = f"{prefix}layers.{stage}.blocks.{block}"
-                self._layers.append(_Block(weights, name, shape, stage, windows, arithmetic))
+                self._layers.append(_Block(weights, name, shape, stage, chunks, arithmetic))
             if stage + 1 < len(shape.depths):
                 name = f"{prefix}layers.{stage}.downsample"
                 self._layers.append(_Merge(weights, name, shape, stage, order, arithmetic))
@@ -208,18 +221,37 @@ class _Windows:
         # A picture of one window is not shifted.
         shift = window // 2 if shifted and count > 1 else 0
         tokens = np.roll(np.arange(side * side).reshape(side, side), (-shift, -shift), (0, 1))
-        # After the roll the last window of a row or column holds two parts of the picture.
-        part = (np.arange(side) >= side - shift).astype(np.int64)
-        parts = 2 * part[:, None] + part[None, :]
         cut = (count, window, count, window)
         by_window = tokens.reshape(cut).transpose(0, 2, 1, 3).reshape(count**2, window**2)
-        parts = parts.reshape(cut).transpose(0, 2, 1, 3).reshape(count**2, window**2)
-        masks, kinds = np.unique(
-            parts[:, :, None] != parts[:, None, :], axis=0, return_inverse=True
-        )
-        kinds = kinds.reshape(-1)
+        if not shift:
+            no_mask = np.zeros((1, window**2, window**2), np.bool_)
+            return cls(by_window.reshape(-1), np.zeros(count**2, np.int64), no_mask)
+        # After the roll the last windows of a row or column hold two parts of the picture each.
+        is_last = (np.arange(count) == count - 1).astype(np.int64)
+        kinds = (2 * is_last[:, None] + is_last[None, :]).reshape(-1)
+        is_behind = np.arange(window) >= window - shift
+        masks = np.zeros((4, window**2, window**2), np.bool_)
+        for kind in range(1, 4):
+            rows, columns = is_behind & (kind >= 2), is_behind & (kind % 2 == 1)
+            parts = (2 * rows[:, None] + columns[None, :]).reshape(-1)
+            masks[kind] = parts[:, None] != parts[None, :]
         ranking = np.argsort(kinds, kind="stable")
         return cls(by_window[ranking].reshape(-1), kinds[ranking], masks)
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """Windows that pass through a block together.
+
+    Attributes:
+        first: The first of them.
+        last: The last but one.
+        mask: Added to the attention, shape (windows, 1, 1, tokens, tokens); None for nothing.
+    """
+
+    first: int
+    last: int
+    mask: Tensor | None
 
 
 class _Gather:
@@ -282,23 +314,14 @@ class _Block:
         name: str,
         shape: SwinShape,
         stage: int,
-        windows: _Windows,
+        chunks: Sequence[_Chunk],
         arithmetic: Arithmetic,
     ) -> None:
         width, heads, size = shape.width << stage, shape.heads[stage], shape.window**2
-        count = len(windows.kinds)
-        at_once = max(1, _CHUNK_ROWS // size) if arithmetic.is_cpu else count
-        rows = min(at_once, count) * size
+        rows = (chunks[0].last - chunks[0].first) * size
         self._window_tokens, self._heads, self._head_width = size, heads, width // heads
         self._norm1 = Norm(weights, f"{name}.norm1", _EPSILON, arithmetic)
         self._norm2 = Norm(weights, f"{name}.norm2", _EPSILON, arithmetic)
-
-        # Attention is 2 to the power of products with these queries.
-        scale = torch.ones(3 * width, 1)
-        scale[:width] = _LOG2_E / math.sqrt(self._head_width)
-        weight = weights.take(f"{name}.attn.qkv.weight").float() * scale
-        bias = weights.take(f"{name}.attn.qkv.bias").float() * scale[:, 0]
-        self._qkv = arithmetic.linear(weight, bias, rows=rows)
 
         def linear(part: str, *, gelu: bool = False) -> Linear:
             weight = weights.take(f"{name}.{part}.weight")
@@ -306,62 +329,68 @@ class _Block:
                 weight, weights.take(f"{name}.{part}.bias"), gelu=gelu, rows=rows
             )
 
+        self._qkv = linear("attn.qkv")
         self._projection = linear("attn.proj")
         self._fc1 = linear("mlp.fc1", gelu=True)
         self._fc2 = linear("mlp.fc2")
         table = weights.take(f"{name}.attn.relative_position_bias_table").float()
-        self._chunks = _chunks(_biases(table, shape.window, windows), windows.kinds, at_once)
-        self._chunks = [(a, b, arithmetic.tensor(bias)) for a, b, bias in self._chunks]
+        self._bias = arithmetic.tensor(_bias(table, shape.window))
+        self._chunks = chunks
 
     def __call__(self, x: Tensor) -> Tensor:
+        """The next state; ``x`` may be overwritten."""
         tokens, images, width = x.shape
         size = self._window_tokens
-        parts = [
-            self._run(x[first * size : last * size].reshape(-1, width), images, bias)
-            for first, last, bias in self._chunks
-        ]
-        whole = parts[0] if len(parts) == 1 else torch.cat(parts)
-        return whole.view(tokens, images, width)
+        for chunk in self._chunks:
+            rows = slice(chunk.first * size, chunk.last * size)
+            part = self._run(x[rows].reshape(-1, width), images, chunk.mask)
+            if len(self._chunks) == 1:
+                return part.view(tokens, images, width)
+            # No other piece reads these rows.
+            x[rows] = part.view(-1, images, width)
+        return x
 
-    def _run(self, x: Tensor, images: int, bias: Tensor) -> Tensor:
-        x = self._projection(self._attend(self._norm1(x), images, bias), x)
+    def _run(self, x: Tensor, images: int, mask: Tensor | None) -> Tensor:
+        x = self._projection(self._attend(self._norm1(x), images, mask), x)
         return self._fc2(self._fc1(self._norm2(x)), x)
 
-    def _attend(self, x: Tensor, images: int, bias: Tensor) -> Tensor:
+    def _attend(self, x: Tensor, images: int, mask: Tensor | None) -> Tensor:
         """Attention of all windows in rows of tokens and images.
 
         Args:
             x: Shape (windows x tokens x images, width).
             images: How many.
-            bias: Shape (windows or 1, 1, heads, tokens, tokens).
+            mask: Shape (windows, 1, 1, tokens, tokens).
 
         Returns:
             The shape of ``x``.
         """
-        qkv = self._qkv(x).view(
-            -1, self._window_tokens, images, 3, self._heads, self._head_width
-        )
+        qkv = self._qkv(x).view(-1, self._window_tokens, images, 3, self._heads, self._head_width)
         queries, keys, values = qkv.permute(3, 0, 2, 4, 1, 5).unbind(0)
-        mixed = attend(queries, keys, values, bias)
+        mixed = attend(queries, keys, values, self._bias, mask)
         return mixed.permute(0, 3, 1, 2, 4).reshape(x.shape)
 
 
-def attend(queries: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
-    """Attention with 2 instead of e as the base, for queries scaled accordingly.
+def _bias(table: Tensor, window: int) -> Tensor:
+    """Relative position bias times log2(e), shape (heads, tokens, tokens)."""
+    place = np.arange(window)
+    down, right = (axis.reshape(-1) for axis in np.meshgrid(place, place, indexing="ij"))
+    rows = down[:, None] - down[None, :] + window - 1
+    columns = right[:, None] - right[None, :] + window - 1
+    index = torch.from_numpy(rows * (2 * window - 1) + columns)
+    return table[index].permute(2, 0, 1).contiguous() * LOG2_E
 
-    Softmax subtracts the largest value first, in order not to leave the range of the numbers,
-    and is slow in bfloat16. Here the powers are taken as they are; should a row leave the range
-    after all, everything is done over with softmax.
 
-    Args:
-        queries: Shape (..., n, width), times log2(e) and any other scale.
-        keys: Shape (..., m, width).
-        values: Shape (..., m, width).
-        bias: Added to the products, shape (..., n, m), times log2(e).
-
-    Returns:
-        Shape (..., n, width).
-    """
-    products = (queries @ keys.transpose(-2, -1)).add_(bias)
-    powers, sums = powers_of_two(products)
-    return (powers @ values).div_(sums)
+def _chunks(windows: _Windows, arithmetic: Arithmetic) -> list[_Chunk]:
+    """The windows of a block in pieces."""
+    chunks = []
+    count, tokens = len(windows.kinds), windows.masks.shape[-1]
+    at_once = max(1, _CHUNK_ROWS // tokens) if arithmetic.is_cpu else count
+    masks = arithmetic.tensor(torch.from_numpy(windows.masks) * (_MASKED * LOG2_E))
+    for first in range(0, len(windows.kinds), at_once):
+        kinds = windows.kinds[first : first + at_once]
+        mask = None
+        if kinds.any():
+            mask = masks[torch.from_numpy(kinds).to(masks.device)][:, None, None]
+        chunks.append(_Chunk(first, first + len(kinds), mask))
+    return chunks

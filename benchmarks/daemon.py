@@ -1,0 +1,130 @@
+"""Measure the running daemon: idle processor time, latency of a new photo, peak memory.
+
+    python -m benchmarks daemon [--idle-seconds 60] [--arrivals 10] [--memory 200 2000]
+
+- idle: processor seconds of the daemon's process over wall seconds, nothing happening.
+- latency: from the last byte of a new 12 MP photo until it is written, less the quiet period.
+- memory: peak resident memory of `photoramd scan` over so many distinct photos, each scan
+  in a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+
+from PIL import Image
+
+from benchmarks.photos import camera_photos
+from benchmarks.samples import sample_photos
+
+QUIET_SECONDS = 5.0
+
+
+def main(argv: Sequence[str]) -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks daemon", description=__doc__)
+    parser.add_argument("--idle-seconds", type=float, default=60)
+    parser.add_argument("--arrivals", type=int, default=10)
+    parser.add_argument("--memory", type=int, nargs="+", default=[200, 2000])
+    arguments = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory(prefix="photoramd-benchmark-") as name:
+        directory = Path(name).resolve()
+        idle, latencies = running(directory, arguments.idle_seconds, arguments.arrivals)
+        print(f"idle: {100 * idle:.3f} % of a core over {arguments.idle_seconds:.0f} s")
+        late = sorted(latencies)
+        print(
+            f"latency after the quiet period of {QUIET_SECONDS:.0f} s: median "
+            f"{median(late):.2f} s, most {late[-1]:.2f} s over {len(late)} 12 MP photos"
+        )
+        for count in arguments.memory:
+            peak = peak_bytes(directory / f"memory{count}", count)
+            print(f"peak memory of a scan of {count} photos: {peak / 2**20:.0f} MiB")
+
+
+def running(directory: Path, idle_seconds: float, arrivals: int) -> tuple[float, list[float]]:
+    """The share of a core used when idle, and seconds from the quiet period to the sidecar."""
+    album = directory / "album"
+    album.mkdir()
+    config = configure(directory, album, QUIET_SECONDS)
+    incoming = camera_photos(directory / "incoming", 12, arrivals, 1)
+    log = directory / "log"
+    with log.open("wb") as file:
+        process = subprocess.Popen(photoramd(config, "run"), stderr=file)
+    try:
+        while b"Watching" not in log.read_bytes():
+            time.sleep(0.1)
+        time.sleep(3)
+        before, started = cpu_seconds(process.pid), time.monotonic()
+        time.sleep(idle_seconds)
+        idle = (cpu_seconds(process.pid) - before) / (time.monotonic() - started)
+        latencies = []
+        for index, photo in enumerate(incoming):
+            target = album / f"{index}.jpg"
+            shutil.copyfile(photo, target)
+            arrived = time.monotonic()
+            while f"{target.name}: ".encode() not in log.read_bytes():
+                time.sleep(0.01)
+            latencies.append(time.monotonic() - arrived - QUIET_SECONDS)
+        return idle, latencies
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+
+
+def peak_bytes(directory: Path, count: int) -> int:
+    """Peak resident memory of a scan of distinct photos."""
+    album = directory / "album"
+    album.mkdir(parents=True)
+    with Image.open(sample_photos()["astronaut"]) as opened:
+        picture = opened.convert("RGB")
+    for index in range(count):
+        # Distinct pictures, so that each is inferred.
+        picture.rotate(index * 360 / count).save(album / f"{index}.jpg", quality=85)
+    config = configure(directory, album, 0.01)
+    code = (
+        "import resource, subprocess, sys;"
+        "subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL);"
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *photoramd(config, "scan", "--json")],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    shutil.rmtree(directory)
+    return int(done.stdout) * 1024
+
+
+def configure(directory: Path, album: Path, quiet_seconds: float) -> Path:
+    """A configuration file for one directory."""
+    config = directory / "config.toml"
+    config.write_text(
+        f"[[watch]]\npath = {json.dumps(os.fspath(album))}\n"
+        f"[debounce]\nquiet_seconds = {quiet_seconds}\n"
+        f"[state]\npath = {json.dumps(os.fspath(directory / 'photoramd.db'))}\n",
+        encoding="utf-8",
+    )
+    return config
+
+
+def photoramd(config: Path, *arguments: str) -> list[str]:
+    """A command line."""
+    return [sys.executable, "-m", "photoramd", "--config", os.fspath(config), *arguments]
+
+
+def cpu_seconds(process: int) -> float:
+    """Processor seconds that a process and its threads have used (proc(5), fields 14, 15)."""
+    fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

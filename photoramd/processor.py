@@ -1,0 +1,58 @@
+"""What the processor can do, and how much of it this process may use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+_CPUINFO = Path("/proc/cpuinfo")
+_OWN_CGROUP = Path("/proc/self/cgroup")
+_CGROUPS = Path("/sys/fs/cgroup")
+
+# Linux's names: AVX512-BF16, AMX and Arm's BF16. Without one of them bfloat16 is emulated,
+# several times slower than float32.
+_BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
+
+
+def has_bfloat16(cpuinfo: Path = _CPUINFO) -> bool:
+    """Whether the processor multiplies bfloat16 numbers by itself; False if that is unknown."""
+    try:
+        text = cpuinfo.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    for line in text.splitlines():
+        key, _, value = line.partition(":")
+        # x86 and Arm, in this order; all processors of a machine are taken to be alike.
+        if key.strip() in ("flags", "Features"):
+            return not _BFLOAT16.isdisjoint(value.split())
+    return False
+
+
+def available_cores(cgroup: Path = _OWN_CGROUP, root: Path = _CGROUPS) -> int:
+    """The processors that this process may run on: fewer if a control group's quota says so."""
+    allowed = len(os.sched_getaffinity(0))
+    return max(1, min([allowed, *map(round, _quotas(cgroup, root))]))
+
+
+def _quotas(cgroup: Path, root: Path) -> Iterator[float]:
+    """Quotas of version 2's control groups around this process, in processors.
+
+    Format: cgroup-v2.rst of the Linux kernel, "cpu.max": quota and period in microseconds.
+    """
+    try:
+        lines = cgroup.read_text().splitlines()
+    except (OSError, ValueError):
+        return
+    own = next((line.removeprefix("0::/") for line in lines if line.startswith("0::/")), None)
+    if own is None:
+        return
+    group = root / own
+    while group.is_relative_to(root):
+        try:
+            quota, period = (group / "cpu.max").read_text().split()
+            if quota != "max":
+                yield int(quota) / int(period)
+        except (OSError, ValueError, ZeroDivisionError):
+            pass  # the topmost group has none
+        group = group.parent

@@ -1,0 +1,293 @@
+"""RAM++ (Recognize Anything Plus): 4,585 tags, each with a threshold of its own.
+
+Importing this module imports torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from photoramd.checkpoint import load_state_dict, locate, open_verified, read_verified
+from photoramd.errors import IntegrityError, ModelError
+from photoramd.keywords import Vocabulary
+from photoramd.pins import RAM_PLUS, RAM_PLUS_TAGS, RAM_PLUS_THRESHOLDS, PinnedFile
+from photoramd.processor import available_cores, has_bfloat16
+from photoramd.taggers import Pixels, Scores
+from photoramd.taggers.conversion import CopyName, load_copy, write_copy
+from photoramd.taggers.linear import Arithmetic
+from photoramd.taggers.query_decoder import CHUNK
+from photoramd.taggers.ram_plus_network import (
+    RAM_PLUS_SHAPE,
+    Preparation,
+    RamPlusNetwork,
+    RamPlusShape,
+)
+from photoramd.taggers.runner import CpuRunner, GpuRunner, trim_memory
+from photoramd.taggers.tensorfile import Entry, MappedTensors
+
+log = logging.getLogger(__name__)
+
+_DECODE_SIDE = 768
+"""Twice the input: a photo that the decoder reduced to it gives nearly the same pixels."""
+
+_FLOOR = 0.2
+"""Less than half of the lowest threshold."""
+
+_MEAN = (0.485, 0.456, 0.406)
+_DEVIATION = (0.229, 0.224, 0.225)
+"""Of ImageNet's photos, as the network was trained."""
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+_FORM_VERSION = 1
+"""To be raised with any change of what `Preparation` does."""
+
+_INFERENCE_VERSION = 1
+"""To be raised with any change of the network or of `RamPlusTagger.pixels`."""
+
+
+class RamPlusTagger:
+    """See `photoramd.taggers.Tagger`.
+
+    Args:
+        network: The network, for all tags or for the wanted ones.
+        vocabulary: All tags.
+        digest: SHA-256 of the weights, hexadecimal.
+        wanted: The positions of the tags that the network is for; None for all. Others score 0.
+        threads: How many images at a time on a CPU.
+        side: Of the network's input in pixels.
+    """
+
+    name: Final = RAM_PLUS.name
+    decode_side: Final = _DECODE_SIDE
+
+    def __init__(
+        self,
+        network: RamPlusNetwork,
+        vocabulary: Vocabulary,
+        digest: str,
+        *,
+        wanted: Sequence[int] | None = None,
+        threads: int = 1,
+        side: int = RAM_PLUS_SHAPE.encoder.image_side,
+    ) -> None:
+        self.vocabulary = vocabulary
+        self.revision = _revision(digest, vocabulary.labels, network.arithmetic.dtype, wanted)
+        self._network = network
+        self._wanted = None if wanted is None else np.asarray(wanted)
+        self._side = side
+        on_cpu = network.arithmetic.is_cpu
+        self._runner = CpuRunner(self._logits, threads) if on_cpu else GpuRunner(self._logits)
+
+    @classmethod
+    def load(
+        cls,
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        threads: int | None = None,
+        is_wanted: Callable[[str], bool] | None = None,
+    ) -> RamPlusTagger:
+        """Verify and load the weights.
+
+        The first time, a converted copy is written beside them, if possible, which is loaded
+        from then on; the original is not needed any more.
+
+        Args:
+            device: ``cpu``, ``cuda``, ``mps`` or ``auto``. Only ``cpu`` was tried.
+            precision: ``float32``, ``bfloat16`` or ``auto``: bfloat16 where it is native.
+            threads: How many images at a time on a CPU; None for as many as there are cores.
+            is_wanted: Which tags can become keywords. If few enough, the work is restricted to
+                them. They become part of the revision then: another list infers anew.
+
+        Raises:
+            IntegrityError: A file is not what it must be, or others could change it.
+            ModelError: Files are missing or unfit, or the device or precision is not there.
+        """
+        place = choose_device(device)
+        arithmetic = Arithmetic.best(choose_dtype(precision, place), place)
+        labels, thresholds = (
+            read_verified(locate(pin), pin) for pin in (RAM_PLUS_TAGS, RAM_PLUS_THRESHOLDS)
+        )
+        vocabulary = vocabulary_of(labels, thresholds)
+        wanted = choose_tags(vocabulary, is_wanted)
+        network = load_network(RAM_PLUS.weights, RAM_PLUS_SHAPE, arithmetic, wanted)
+        return cls(
+            network,
+            vocabulary,
+            RAM_PLUS.weights.sha256,
+            wanted=wanted,
+            threads=threads or available_cores(),
+        )
+
+    def pixels(self, image: Image.Image) -> Pixels:
+        """The whole photo, made square: uint8 RGB, shape (384, 384, 3)."""
+        size = (self._side, self._side)
+        return np.asarray(image.convert("RGB").resize(size, Image.Resampling.BILINEAR))
+
+    def scores(self, batch: Sequence[Pixels]) -> Scores:
+        """Probabilities, float32, shape (photos, tags)."""
+        scores = np.zeros((len(batch), len(self.vocabulary.labels)), np.float32)
+        if not batch:
+            return scores
+        try:
+            found = self._runner.run(batch).sigmoid().numpy()
+        except (RuntimeError, ValueError) as error:
+            raise ModelError(f"the model {self.name} failed: {error}") from error
+        finally:
+            # A daemon mostly waits; what the next batch needs comes back in milliseconds.
+            self._network.release()
+            trim_memory()
+        if not np.isfinite(found).all():
+            raise ModelError(f"the model {self.name} gave scores that are no numbers")
+        if self._wanted is None:
+            return np.asarray(found, np.float32)
+        scores[:, self._wanted] = found
+        return scores
+
+    def logits(self, batch: Sequence[Pixels]) -> Scores:
+        """Logits of the tags that the network is for, float32, shape (photos, tags)."""
+        logits: Scores = self._runner.run(batch).numpy()
+        return logits
+
+    def _logits(self, pixels: Tensor) -> Tensor:
+        return self._network.logits(normalise(pixels)).cpu()
+
+
+def normalise(pixels: Tensor) -> Tensor:
+    """From uint8, shape (B, height, width, 3), to float32, shape (B, 3, height, width)."""
+    values = pixels.permute(0, 3, 1, 2).to(torch.float32) / 255
+    mean, deviation = (torch.tensor(v).view(3, 1, 1) for v in (_MEAN, _DEVIATION))
+    return (values - mean) / deviation
+
+
+def vocabulary_of(labels: bytes, thresholds: bytes) -> Vocabulary:
+    """The tags and their thresholds, from files with one a line.
+
+    Raises:
+        ModelError: They are no such files.
+    """
+    try:
+        names = tuple(labels.decode("utf-8").splitlines())
+        numbers = tuple(map(float, thresholds.decode("ascii").split()))
+        return Vocabulary(names, numbers, ((),) * len(names), _FLOOR)
+    except ValueError as error:
+        raise ModelError(f"the list of tags is damaged: {error}") from error
+
+
+def choose_tags(
+    vocabulary: Vocabulary, is_wanted: Callable[[str], bool] | None
+) -> tuple[int, ...] | None:
+    """The positions of the tags to restrict the work to; None if that would not save half."""
+    if is_wanted is None:
+        return None
+    wanted = tuple(
+        position
+        for position, label in enumerate(vocabulary.labels)
+        if vocabulary.thresholds[position] < 1 and is_wanted(label)
+    )
+    chunks, all_chunks = (-(-len(tags) // CHUNK) for tags in (wanted, vocabulary.labels))
+    return wanted if wanted and 2 * chunks <= all_chunks else None
+
+
+def choose_device(device: str) -> torch.device:
+    """The device of a configuration's name; ``auto`` prefers a GPU.
+
+    Raises:
+        ModelError: It is not there.
+    """
+    available: dict[str, Callable[[], bool]] = {
+        "cuda": torch.cuda.is_available,
+        "mps": torch.backends.mps.is_available,
+        "cpu": lambda: True,
+    }
+    if device == "auto":
+        device = next(name for name, is_available in available.items() if is_available())
+    if device not in available or not available[device]():
+        raise ModelError(f"there is no device {device}", remedy='set model.device to "auto"')
+    return torch.device(device)
+
+
+def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
+    """The numbers of a configuration's precision.
+
+    Raises:
+        ModelError: The model has no such precision.
+    """
+    if precision == "auto":
+        native = device.type == "cpu" and has_bfloat16()
+        native = native or (device.type == "cuda" and torch.cuda.is_bf16_supported(False))
+        precision = "bfloat16" if native else "float32"
+    if precision not in _DTYPES:
+        raise ModelError(
+            f"the model {RAM_PLUS.name} has no precision {precision!r}",
+            remedy=f"one of: auto, {', '.join(_DTYPES)}",
+        )
+    return _DTYPES[precision]
+
+
+def load_network(
+    pin: PinnedFile,
+    shape: RamPlusShape,
+    arithmetic: Arithmetic,
+    wanted: Sequence[int] | None = None,
+) -> RamPlusNetwork:
+    """Verify weights or a converted copy of them and build the network.
+
+    Args:
+        pin: The original.
+        shape: The sizes.
+        arithmetic: With which numbers to calculate.
+        wanted: The only tags wanted; None for all.
+
+    Raises:
+        IntegrityError: Original or copy is not what it must be.
+        ModelError: It is missing or unfit.
+    """
+    copy = CopyName(pin, f"{_name(arithmetic.dtype)}-{_FORM_VERSION}")
+    mapped = load_copy(copy)
+    if mapped is None:
+        with open_verified(locate(pin), pin) as file:
+            official = load_state_dict(file, key="model", mmap=True)
+            mapped = _convert(copy, Preparation(official, shape, arithmetic.dtype))
+            if mapped is None:
+                prepared = Preparation(official, shape, arithmetic.dtype).take_all()
+                return RamPlusNetwork(prepared, shape, arithmetic, wanted)
+    return RamPlusNetwork(mapped.tensors, shape, arithmetic, wanted, mapped.release)
+
+
+def _convert(copy: CopyName, preparation: Preparation) -> MappedTensors | None:
+    """Write a converted copy and map it; None if it cannot be written."""
+    entries = {name: Entry(preparation.dtype(name), s) for name, s in preparation.shapes.items()}
+    log.info("Writing a converted copy of the weights, once")
+    try:
+        write_copy(copy, entries, preparation.take)
+    except IntegrityError:
+        raise
+    except ModelError as error:
+        log.info("No converted copy, so each start takes longer: %s", error)
+        return None
+    return load_copy(copy)
+
+
+def _name(dtype: torch.dtype) -> str:
+    return next(name for name, known in _DTYPES.items() if known is dtype)
+
+
+def _revision(
+    digest: str, labels: Sequence[str], dtype: torch.dtype, wanted: Sequence[int] | None
+) -> str:
+    """Of weights, labels, code, precision and restriction: 12 hexadecimal digits."""
+    own = hashlib.sha256()
+    restriction = "all" if wanted is None else repr(tuple(wanted))
+    for part in (digest, "\n".join(labels), f"{_INFERENCE_VERSION} {dtype}", restriction):
+        own.update(hashlib.sha256(part.encode()).digest())
+    return own.hexdigest()[:12]

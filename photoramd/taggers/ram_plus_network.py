@@ -1,0 +1,143 @@
+"""RAM++ as a network: from normalised images to the logits of tags.
+
+Official weights are prepared once, tensor by tensor: some are multiplied by a constant that
+inference would otherwise need, and large ones are rounded. What is prepared can be kept in a
+file (see `photoramd.taggers.conversion`), and gives the same logits from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from photoramd.taggers.linear import Arithmetic
+from photoramd.taggers.query_decoder import (
+    RAM_PLUS_DECODER,
+    DecoderShape,
+    TagDecoder,
+    decoder_scales,
+    decoder_shapes,
+)
+from photoramd.taggers.swin import (
+    SWIN_LARGE,
+    SwinEncoder,
+    SwinShape,
+    swin_scales,
+    swin_shapes,
+)
+from photoramd.taggers.weights import Scales, Shapes, Weights
+
+_PREFIX = "visual_encoder."
+_TABLE = "relative_position_bias_table"
+
+
+@dataclass(frozen=True, slots=True)
+class RamPlusShape:
+    """The sizes of both halves."""
+
+    encoder: SwinShape
+    decoder: DecoderShape
+
+    @property
+    def keys(self) -> Shapes:
+        """The official keys that are needed and their shapes; the file holds others too."""
+        return {**swin_shapes(self.encoder, _PREFIX), **decoder_shapes(self.decoder)}
+
+    @property
+    def scales(self) -> Scales:
+        """Which of them are multiplied when they are prepared."""
+        return {**swin_scales(self.encoder, _PREFIX), **decoder_scales(self.decoder)}
+
+
+RAM_PLUS_SHAPE: Final = RamPlusShape(SWIN_LARGE, RAM_PLUS_DECODER)
+
+
+class Preparation:
+    """Official weights on their way to the network's own form.
+
+    Args:
+        tensors: The official weights, by name.
+        shape: The sizes they must have.
+        dtype: Of the large ones; the small ones stay float32.
+
+    Raises:
+        ModelError: One is missing or has another shape.
+    """
+
+    def __init__(
+        self, tensors: Mapping[str, Tensor], shape: RamPlusShape, dtype: torch.dtype
+    ) -> None:
+        self.shapes = shape.keys
+        self._weights = Weights(tensors, self.shapes)
+        self._scales = shape.scales
+        self._dtype = dtype
+
+    def dtype(self, name: str) -> torch.dtype:
+        """What a prepared tensor consists of."""
+        is_large = len(self.shapes[name]) > 1 and not name.endswith(_TABLE)
+        return self._dtype if is_large else torch.float32
+
+    def take(self, name: str) -> Tensor:
+        """Take out a tensor and prepare it; it may share memory with the official one."""
+        tensor = self._weights.take(name)
+        if name in self._scales:
+            rows, scale = self._scales[name]
+            tensor = tensor.to(torch.float32, copy=True)
+            tensor[:rows] *= scale
+        return tensor.to(self.dtype(name))
+
+    def take_all(self) -> dict[str, Tensor]:
+        """Take out and prepare all."""
+        return {name: self.take(name) for name in self.shapes}
+
+
+class RamPlusNetwork:
+    """The network, ready for inference.
+
+    Args:
+        prepared: What `Preparation` made of the official weights; may be emptied.
+        shape: The sizes.
+        arithmetic: With which numbers to calculate.
+        tags: The only tags wanted, ascending; None for all.
+        release: Gives back memory that comes back from a file when it is needed.
+
+    Raises:
+        ModelError: A tensor is missing or has another shape.
+    """
+
+    def __init__(
+        self,
+        prepared: Mapping[str, Tensor],
+        shape: RamPlusShape,
+        arithmetic: Arithmetic,
+        tags: Sequence[int] | None = None,
+        release: Callable[[], object] = lambda: None,
+    ) -> None:
+        self.arithmetic = arithmetic
+        self.release = release
+        weights = Weights(prepared, shape.keys)
+        with torch.inference_mode():
+            self._encoder = SwinEncoder(weights, shape.encoder, _PREFIX, arithmetic)
+            self._decoder = TagDecoder(weights, shape.decoder, arithmetic, tags)
+        release()
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Logits of the wanted tags.
+
+        Args:
+            images: Normalised, float32, shape (B, 3, side, side).
+
+        Returns:
+            float32, shape (B, tags).
+        """
+        with torch.inference_mode():
+            return self._decoder.logits(self._encoder.tokens(images.to(self.arithmetic.device)))
+
+    def tokens(self, images: Tensor) -> Tensor:
+        """What the image encoder makes of images: shape (B, 1 + tokens, width)."""
+        with torch.inference_mode():
+            return self._encoder.tokens(images.to(self.arithmetic.device))

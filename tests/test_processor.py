@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from photoramd import taggers
+from photoramd.processor import available_cores, has_bfloat16
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("flags\t\t: fpu sse2 avx2 avx512f avx512_bf16 amx_tile", True),
+        ("flags\t\t: fpu sse2 avx2 avx512f avx512_vnni", False),
+        ("Features\t: fp asimd sve bf16 i8mm", True),
+        ("Features\t: fp asimd crc32", False),
+        ("model name\t: avx512_bf16 in name only", False),
+        ("", False),
+    ],
+)
+def test_bfloat16_is_told_from_the_processors_flags(
+    line: str, expected: bool, tmp_path: Path
+) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(f"processor\t: 0\nmodel name\t: a processor\n{line}\n")
+    assert has_bfloat16(cpuinfo) is expected
+
+
+def test_an_unknown_processor_has_none(tmp_path: Path) -> None:
+    assert has_bfloat16(tmp_path / "nothing") is False
+
+
+def test_the_embedded_model_takes_the_faster_precision_by_itself() -> None:
+    wanted = "bfloat16" if has_bfloat16() else "float32"
+    automatic = taggers.load("embedded", threads=1)
+    assert automatic.revision == taggers.load("embedded", threads=1, precision=wanted).revision
+
+
+def test_the_cores_of_this_process_are_counted_not_those_of_the_machine() -> None:
+    before = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(before)})
+        assert available_cores() == 1
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def cgroup(tmp_path: Path, limits: dict[str, str]) -> tuple[Path, Path]:
+    """A control group /system.slice/photoramd.service with these limits."""
+    root = tmp_path / "cgroup"
+    for group, limit in limits.items():
+        (root / group).mkdir(parents=True, exist_ok=True)
+        (root / group / "cpu.max").write_text(limit)
+    own = tmp_path / "own"
+    own.write_text("1:name=systemd:/\n0::/system.slice/photoramd.service\n")
+    return own, root
+
+
+@pytest.mark.parametrize(
+    ("limits", "cores"),
+    [
+        ({}, None),
+        ({"system.slice/photoramd.service": "max 100000\n"}, None),
+        ({"system.slice/photoramd.service": "100000 100000\n"}, 1),
+        ({"system.slice/photoramd.service": "20000 100000\n"}, 1),
+        ({"system.slice": "100000 100000\n", "system.slice/photoramd.service": "max 1\n"}, 1),
+        ({"system.slice/photoramd.service": "nonsense"}, None),
+        ({"system.slice/photoramd.service": "100000000 100000\n"}, None),
+    ],
+)
+def test_a_quota_of_a_control_group_limits_the_cores(
+    tmp_path: Path, limits: dict[str, str], cores: int | None
+) -> None:
+    expected = len(os.sched_getaffinity(0)) if cores is None else cores
+    assert available_cores(*cgroup(tmp_path, limits)) == expected
+
+
+def test_without_control_groups_all_allowed_cores_count(tmp_path: Path) -> None:
+    assert available_cores(tmp_path / "none", tmp_path) == len(os.sched_getaffinity(0))

@@ -1,0 +1,205 @@
+"""The writer with a real database, real sidecars and a photo's real neighbours."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from photoramd import replace
+from photoramd.database import Database
+from photoramd.errors import PhotoramdError, WriteError
+from photoramd.ledger import Ledger, Write
+from photoramd.photo import Tag
+from photoramd.results import Results, Tagged
+from photoramd.store import Job, Store
+from photoramd.writer import FIELD, REST_SECONDS, Origin, Writer, plan_sidecar
+from photoramd.xmp_keywords import add_subjects, marks, remove_subjects, subjects
+from tests.conftest import photo_at
+
+Put = Callable[[str, str], Path]
+ORIGIN = Origin("embedded", "1")
+TAGS = [Tag("animal", 0.9), Tag("cat", 0.8)]
+
+
+class Desk:
+    """A writer and what it works with."""
+
+    def __init__(self, database: Database, mode: str = "sidecar") -> None:
+        self.store, self.results = Store(database), Results(database)
+        self.ledger = Ledger(database)
+        self.writer = Writer(self.ledger, lambda _: mode, ORIGIN)
+
+    def tagged(self, photo: Path, tags: Sequence[Tag] = TAGS) -> Job:
+        """A photo that waits to be written."""
+        self.store.enqueue([photo_at(photo)], 1)
+        job = next(j for j in self.store.due(1000, 99) if j.photo.path == photo)
+        digest = os.fsencode(photo)
+        self.results.save([Tagged(job, digest, {}, tags)], "m", "1", 2)
+        return job
+
+    def write(self, now: float = 10) -> list[tuple[str, PhotoramdError | None]]:
+        """Write what is due."""
+        batch = [(job, self.results.tags(job.id)) for job in self.store.due_writes(now, 99)]
+        return [(job.photo.path.name, error) for job, error in self.writer.write(batch, now)]
+
+
+@pytest.fixture
+def desk(database: Database) -> Desk:
+    return Desk(database)
+
+
+def sidecar_of(photo: Path) -> Path:
+    return photo.with_name(photo.name + ".xmp")
+
+
+def test_the_ledger_holds_what_was_added_and_not_what_was_there(desk: Desk, put: Put) -> None:
+    photo = put("cat", "a.png")
+    sidecar_of(photo).write_bytes(add_subjects(None, ["Oma", "Animal"]) or b"")
+    job = desk.tagged(photo)
+    assert desk.write() == [("a.png", None)]
+    assert subjects(sidecar_of(photo).read_bytes()) == ("Oma", "Animal", "cat")
+    assert desk.ledger.added(job.id, FIELD) == ("cat",)
+    assert [mark.tag for mark in marks(sidecar_of(photo).read_bytes())] == ["cat"]
+
+
+def test_a_tag_that_the_user_takes_out_stays_out_on_any_later_run(desk: Desk, put: Put) -> None:
+    photo = put("cat", "a.png")
+    job = desk.tagged(photo)
+    desk.write()
+    sidecar = sidecar_of(photo)
+    sidecar.write_bytes(remove_subjects(sidecar.read_bytes(), ["animal"]))
+    for now in (20, 30):
+        desk.tagged(photo, [*TAGS, Tag(f"pet {now}", 0.7)])
+        assert desk.write(now) == [("a.png", None)]
+    assert subjects(sidecar.read_bytes()) == ("cat", "pet 20", "pet 30")
+    assert desk.ledger.rejected(job.id, FIELD) == ("animal",)
+    # Not even after the whole sidecar is gone.
+    sidecar.unlink()
+    desk.tagged(photo)
+    desk.write(40)
+    assert subjects(sidecar.read_bytes()) == ("cat",)
+
+
+def test_a_new_sidecar_takes_up_the_keywords_in_the_photo(
+    desk: Desk, put: Put, exiftool: Callable[..., str]
+) -> None:
+    photo = put("china", "a.jpg")
+    exiftool("-overwrite_original", "-IPTC:Keywords=Oma", "-XMP-dc:Subject=Cat", photo)
+    job = desk.tagged(photo)
+    desk.write()
+    assert sorted(subjects(sidecar_of(photo).read_bytes())) == ["Cat", "Oma", "animal"]
+    assert desk.ledger.added(job.id, FIELD) == ("animal",)
+
+
+def test_no_tags_make_no_sidecar(desk: Desk, put: Put) -> None:
+    photo = put("cat", "a.png")
+    desk.tagged(photo, [])
+    assert desk.write() == [("a.png", None)]
+    assert not sidecar_of(photo).exists()
+
+
+def test_a_broken_sidecar_is_left_alone_named_and_tried_again(desk: Desk, put: Put) -> None:
+    photo = put("cat", "a.png")
+    sidecar_of(photo).write_text("<x:xmpmeta>")
+    desk.tagged(photo)
+    ((_, error),) = desk.write(10)
+    assert error is not None
+    assert sidecar_of(photo).read_text() == "<x:xmpmeta>"
+    assert desk.write(11) == []
+    sidecar_of(photo).unlink()
+    assert desk.write(10 + 60) == [("a.png", None)]
+
+
+def test_one_bad_directory_does_not_hold_up_the_others_on_its_disk(
+    desk: Desk, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("bad/a.png", "good/b.png", "good/c.png"):
+        desk.tagged(put("cat", name))
+    real = replace.prepare
+
+    def prepare(target: Path, *arguments: object, **options: object) -> replace.Prepared:
+        if target.parent.name == "bad":
+            raise WriteError("I/O error", 5, path=target)
+        return real(target, *arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(replace, "prepare", prepare)
+    now, written = 10.0, set()
+    while now < 10 + 4 * REST_SECONDS:
+        written |= {name for name, error in desk.write(now) if error is None}
+        now += 1
+    assert written == {"b.png", "c.png"}
+
+
+def interrupt(desk: Desk, photo: Path) -> tuple[Job, replace.Prepared]:
+    """The state just before the rename of a write that a crash then interrupts."""
+    job = desk.tagged(photo)
+    plan = plan_sidecar(photo, TAGS, ORIGIN, 10)
+    assert plan.target is not None
+    assert plan.content is not None
+    prepared = replace.prepare(plan.target, plan.content, expected=None, beside=photo)
+    additions = ("animal", "cat")
+    write = Write(job.id, photo, prepared.target, prepared.temporary, prepared.after, additions)
+    desk.ledger.begin([write])
+    return job, prepared
+
+
+def test_a_write_that_was_interrupted_before_the_rename_begins_anew(
+    desk: Desk, put: Put, album: Path
+) -> None:
+    photo = put("cat", "a.png")
+    interrupt(desk, photo)
+    desk.writer.recover(20)
+    assert sorted(path.name for path in album.iterdir()) == ["a.png"]
+    assert desk.ledger.interrupted() == []
+    assert desk.write(21) == [("a.png", None)]
+
+
+def test_a_write_that_was_interrupted_after_the_rename_is_ours(desk: Desk, put: Put) -> None:
+    photo = put("cat", "a.png")
+    job, prepared = interrupt(desk, photo)
+    replace.commit(prepared)
+    desk.writer.recover(20)
+    assert desk.ledger.added(job.id, FIELD) == ("animal", "cat")
+    assert desk.write(21) == []
+
+
+def test_of_a_sidecar_that_was_edited_after_an_interrupted_write_what_is_left_is_ours(
+    desk: Desk, put: Put
+) -> None:
+    photo = put("cat", "a.png")
+    job, prepared = interrupt(desk, photo)
+    replace.commit(prepared)
+    sidecar = sidecar_of(photo)
+    sidecar.write_bytes(remove_subjects(sidecar.read_bytes(), ["animal"]))
+    desk.writer.recover(20)
+    assert desk.ledger.added(job.id, FIELD) == ("cat",)
+
+
+def test_an_interrupted_write_in_a_directory_that_is_away_waits_until_it_is_back(
+    desk: Desk, put: Put, album: Path
+) -> None:
+    photo = put("cat", "a.png")
+    job, prepared = interrupt(desk, photo)
+    replace.commit(prepared)
+    away = album.with_name("away")
+    album.rename(away)
+    album.mkdir()
+    desk.writer.recover(20)
+    assert len(desk.ledger.interrupted()) == 1
+    ((_, error),) = desk.write(21)
+    assert error is not None
+    album.rmdir()
+    away.rename(album)
+    assert desk.write(200) == [("a.png", None)]
+    assert desk.ledger.added(job.id, FIELD) == ("animal", "cat")
+    assert subjects(sidecar_of(photo).read_bytes()) == ("animal", "cat")
+
+
+def test_mode_none_writes_nothing(database: Database, put: Put, album: Path) -> None:
+    desk = Desk(database, mode="none")
+    desk.tagged(put("cat", "a.png"))
+    assert desk.write() == [("a.png", None)]
+    assert [path.name for path in album.iterdir()] == ["a.png"]
