@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from photoramd.embedded import international_text
+from photoramd.embedded import UnreadableError, international_text
 from photoramd.errors import DecodeError
 
 _JUMBF = re.compile(rb"jumb....jumd", re.DOTALL)
@@ -30,13 +30,17 @@ class Layout:
         packets: Its XMP packets; more than one is against the specifications.
         has_extended_xmp: Whether its XMP goes on in further parts.
         iptc: Its IPTC record, if there is one.
+        iptc_digest: What Photoshop's resources say is the MD5 of that.
         rest: Everything else, in its order; what depends on the size of the XMP is left out.
+        is_signed: Whether it has content credentials (C2PA), which a change would break.
     """
 
     packets: tuple[bytes, ...]
     has_extended_xmp: bool
     iptc: bytes | None
-    rest: bytes
+    rest: tuple[bytes, ...]
+    is_signed: bool
+    iptc_digest: bytes | None = None
 
 
 def layout(data: bytes, format_: str) -> Layout:
@@ -47,7 +51,7 @@ def layout(data: bytes, format_: str) -> Layout:
     """
     try:
         return _READERS[format_](data)
-    except (struct.error, IndexError, ValueError) as error:
+    except (struct.error, IndexError, ValueError, UnreadableError) as error:
         raise DecodeError(f"the {format_} file's parts were not understood") from error
 
 
@@ -57,7 +61,7 @@ def is_known(format_: str) -> bool:
 
 
 def is_signed(data: bytes) -> bool:
-    """Whether a file has content credentials (C2PA), which a change would break."""
+    """Whether a file of any format has content credentials (C2PA)."""
     return _JUMBF.search(data) is not None
 
 
@@ -66,7 +70,7 @@ def is_signed(data: bytes) -> bool:
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _EXTENDED = b"http://ns.adobe.com/xmp/extension/\0"
 _PHOTOSHOP = b"Photoshop 3.0\0"
-_SOS, _APP1, _APP2, _APP13 = 0xDA, 0xE1, 0xE2, 0xED
+_SOS, _APP1, _APP2, _APP11, _APP13 = 0xDA, 0xE1, 0xE2, 0xEB, 0xED
 _IPTC, _IPTC_DIGEST = 0x0404, 0x0425
 
 
@@ -74,9 +78,9 @@ def _jpeg(data: bytes) -> Layout:
     packets: list[bytes] = []
     rest: list[bytes] = []
     blocks = b""
-    extended = False
+    extended = signed = False
     for marker, start, end in _segments(data):
-        content = data[start + 4 : end]
+        content = b"" if marker == _SOS else data[start + 4 : end]
         if marker == _APP1 and content.startswith(_XMP):
             packets.append(content[len(_XMP) :])
         elif marker == _APP13 and content.startswith(_PHOTOSHOP):
@@ -85,14 +89,17 @@ def _jpeg(data: bytes) -> Layout:
             rest.append(b"MPF")  # holds offsets into the file, which follow its size
         else:
             extended = extended or (marker == _APP1 and content.startswith(_EXTENDED))
+            signed = signed or (marker == _APP11 and is_signed(content))
             rest.append(data[start:end])
-    iptc = None
+    iptc = digest = None
     for number, content in _resources(blocks):
         if number == _IPTC:
             iptc = content
-        elif number != _IPTC_DIGEST:
+        elif number == _IPTC_DIGEST:
+            digest = content
+        else:
             rest.append(struct.pack(">H", number) + content)
-    return Layout(tuple(packets), extended, iptc, b"".join(rest))
+    return Layout(tuple(packets), extended, iptc, tuple(rest), signed, digest)
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
@@ -134,20 +141,21 @@ _PNG_XMP = b"XML:com.adobe.xmp\0"
 def _png(data: bytes) -> Layout:
     packets: list[bytes] = []
     rest: list[bytes] = []
+    signed = False
     position = 8
     while position < len(data):
         length, kind = struct.unpack_from(">I4s", data, position)
         end = position + 12 + length
-        content = data[position + 8 : end - 4]
-        if kind == b"iTXt" and content.startswith(_PNG_XMP):
-            packets.append(international_text(content[len(_PNG_XMP) :]))
+        signed = signed or kind == b"caBX"
+        if kind == b"iTXt" and data.startswith(_PNG_XMP, position + 8):
+            packets.append(international_text(data[position + 8 + len(_PNG_XMP) : end - 4]))
         else:
             rest.append(data[position:end])
         if kind == b"IEND":
             rest.append(data[end:])
             break
         position = end
-    return Layout(tuple(packets), False, None, b"".join(rest))
+    return Layout(tuple(packets), False, None, tuple(rest), signed)
 
 
 # --- WebP ---
@@ -162,7 +170,8 @@ def _webp(data: bytes) -> Layout:
     flags = [bytes([c[0] & ~_XMP_FLAG]) + c[1:] for kind, c in chunks if kind == b"VP8X"]
     # Without flags but for alpha it says nothing that the pixels do not say.
     rest += [content for content in flags if content[0] & ~_ALPHA_FLAG]
-    return Layout(packets, False, None, b"".join(rest) + tail)
+    signed = any(kind == b"C2PA" for kind, _ in chunks)
+    return Layout(packets, False, None, (*rest, tail), signed)
 
 
 def _webp_chunks(data: bytes) -> tuple[list[tuple[bytes, bytes]], bytes]:

@@ -82,7 +82,7 @@ def read(path: str | os.PathLike[str]) -> Embedded:
             try:
                 for keyword in source(photo):
                     keywords.append(keyword)  # noqa: PERF402 - keeps those before an error
-            except _Unreadable as error:
+            except UnreadableError as error:
                 problems.append(str(error))
             except Exception as error:  # of any kind: damaged metadata must not cost more
                 if isinstance(error, OSError) and error.errno is not None:
@@ -91,8 +91,8 @@ def read(path: str | os.PathLike[str]) -> Embedded:
     return Embedded(_unique(keywords), tuple(problems))
 
 
-class _Unreadable(Exception):  # noqa: N818 - says what a problem is, never leaves the module
-    pass
+class UnreadableError(Exception):
+    """Damaged metadata; says what the problem is, and becomes one or another error outside."""
 
 
 # What XML cannot hold has no place in a keyword, wherever it was read.
@@ -136,23 +136,23 @@ def _keywords_in_packet(packet: bytes) -> Iterator[str]:
     """Keywords in an XMP packet; of a malformed one those that a forgiving parser finds.
 
     Raises:
-        _Unreadable: Too large, with a DOCTYPE, or malformed.
+        UnreadableError: Too large, with a DOCTYPE, or malformed.
     """
     if len(packet) > MAX_XMP_BYTES:
-        raise _Unreadable(f"XMP of {len(packet):,} bytes, more than {MAX_XMP_BYTES:,}")
+        raise UnreadableError(f"XMP of {len(packet):,} bytes, more than {MAX_XMP_BYTES:,}")
     if not packet.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         packet = packet.strip(b"\0 \t\r\n")
     if not packet:
         return
     if b"<!DOCTYPE" in packet.replace(b"\0", b""):  # in UTF-16, too
-        raise _Unreadable("XMP with a DOCTYPE")
+        raise UnreadableError("XMP with a DOCTYPE")
     try:
         root = etree.fromstring(packet, _parser(recover=False))
     except (etree.XMLSyntaxError, ValueError) as error:
         root = etree.fromstring(packet, _parser(recover=True))
         if root is not None:
             yield from _keywords_below(root)
-        raise _Unreadable(f"malformed XMP: {error}") from error
+        raise UnreadableError(f"malformed XMP: {error}") from error
     yield from _keywords_below(root)
 
 
@@ -192,7 +192,7 @@ def _extended_xmp(photo: OpenPhoto) -> Iterator[str]:
     packet = b"".join(parts[offset] for offset in sorted(parts))
     yield from _keywords_in_packet(packet)
     if len(packet) != length or not parts:
-        raise _Unreadable("extended XMP is incomplete")
+        raise UnreadableError("extended XMP is incomplete")
 
 
 _PNG_XMP = b"XML:com.adobe.xmp\0"
@@ -212,7 +212,7 @@ def _png_chunks(file: IO[bytes], wanted: bytes, size: int) -> Iterator[bytes]:
         length, kind = struct.unpack(">I4s", file.read(8))
         if kind == wanted:
             if length > 2 * MAX_XMP_BYTES:
-                raise _Unreadable(f"a PNG text of {length:,} bytes")
+                raise UnreadableError(f"a PNG text of {length:,} bytes")
             yield file.read(length)
         position += 12 + length
 
@@ -224,7 +224,7 @@ def international_text(content: bytes) -> bytes:
     if not compressed:
         return text
     if method != 0:
-        raise _Unreadable(f"XMP compressed by the unknown method {method}")
+        raise UnreadableError(f"XMP compressed by the unknown method {method}")
     # One byte over the limit is enough to be refused for it.
     return zlib.decompressobj().decompress(text, MAX_XMP_BYTES + 1)
 
@@ -254,7 +254,7 @@ def _iptc_in_tiff(photo: OpenPhoto) -> Iterator[str]:
     found = IptcImagePlugin.getiptcinfo(image) or {}  # type: ignore[no-untyped-call]
     values = found.get(_KEYWORD, [])
     for value in values if isinstance(values, list) else [values]:
-        yield _text(value or b"")
+        yield iptc_text(value or b"")
     blocks = image.get_photoshop_blocks()  # type: ignore[no-untyped-call]
     yield from _keywords_in_iptc(blocks.get(_IPTC_RESOURCE, {}).get("data", b""))
 
@@ -280,12 +280,13 @@ def _iptc_resource(blocks: bytes) -> bytes:
 
 
 def _keywords_in_iptc(data: bytes) -> Iterator[str]:
-    for number, value in _datasets(data):
+    for number, value in datasets(data):
         if number == _KEYWORD:
-            yield _text(value)
+            yield iptc_text(value)
 
 
-def _text(value: bytes) -> str:
+def iptc_text(value: bytes) -> str:
+    """The text of an IPTC data set."""
     try:
         # Declared so (data set 1:90) or not: what is valid UTF-8 is nothing else.
         return value.decode("utf-8")
@@ -293,12 +294,16 @@ def _text(value: bytes) -> str:
         return value.decode("latin-1")
 
 
-def _datasets(data: bytes) -> Iterator[tuple[tuple[int, int], bytes]]:
-    """Record and number of each data set, and its value (IIM 4.2, 1.6)."""
+def datasets(data: bytes) -> Iterator[tuple[tuple[int, int], bytes]]:
+    """Record and number of each data set, and its value (IIM 4.2, 1.6).
+
+    Raises:
+        UnreadableError: It is cut off.
+    """
     position = 0
     while data[position : position + 1] == b"\x1c":
         if position + 5 > len(data):
-            raise _Unreadable("IPTC is cut off")
+            raise UnreadableError("IPTC is cut off")
         record, number, length = struct.unpack_from(">BBH", data, position + 1)
         position += 5
         if length & 0x8000:  # the length of the length
@@ -306,7 +311,7 @@ def _datasets(data: bytes) -> Iterator[tuple[tuple[int, int], bytes]]:
             length, position = int.from_bytes(data[position:end]), end
         value = data[position : position + length]
         if len(value) < length:
-            raise _Unreadable("IPTC is cut off")
+            raise UnreadableError("IPTC is cut off")
         yield (record, number), value
         position += length
 

@@ -12,14 +12,16 @@ import os
 import re
 import stat
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import TypeVar
 
 from PIL import Image, ImageSequence
 
-from photoramd import containers, embedded
+from photoramd import containers, embedded, iptc, restoration
 from photoramd.containers import Layout
+from photoramd.embedded import UnreadableError
 from photoramd.errors import (
     ChangedError,
     DecodeError,
@@ -28,14 +30,16 @@ from photoramd.errors import (
     WriteError,
 )
 from photoramd.exiftool import Changes, ExifTool
+from photoramd.fields import SUBJECT
 from photoramd.filters import suffix
 from photoramd.imagefile import open_photo
+from photoramd.iptc import IptcPlan
 from photoramd.ledger import PHOTO
 from photoramd.photo import Fingerprint, Tag
 from photoramd.plans import Origin, Plan
 from photoramd.signatures import HEAD_BYTES, describe, recognise
-from photoramd.union import Recorded, merge
-from photoramd.xmp_keywords import holds_nothing
+from photoramd.union import Change, Merged, Recorded, merge
+from photoramd.xmp_keywords import holds_nothing, values
 
 T = TypeVar("T")
 
@@ -91,7 +95,10 @@ def plan_photo(
     if known is not None and fingerprint != known:
         raise ChangedError("it changed since it was tagged", path=photo)
     format_ = _format(photo, data)
-    packet = _packet(photo, data, format_, exiftool)
+    parts = _layout(photo, data, format_) if containers.is_known(format_) else None
+    if parts.is_signed if parts is not None else containers.is_signed(data):
+        raise EmbeddingError("it has content credentials, which would be broken", path=photo)
+    packet = _packet(photo, parts, format_, exiftool)
     try:
         merged = merge(
             packet,
@@ -104,15 +111,122 @@ def plan_photo(
         )
     except SidecarError as error:
         raise EmbeddingError(f"its XMP cannot be added to: {error.message}", path=photo) from error
-    plan = Plan(photo, None, fingerprint, PHOTO, change=merged.change, rejected=merged.rejected)
-    if not merged.is_changed or merged.content is None:
+    ours = _machines(recorded, merged.change)
+    present = values(merged.content)[SUBJECT.name] if ours and merged.content else ()
+    users = [word for word in present if word not in ours]
+    record, digest = _iptc(photo, parts, format_, exiftool)
+    planned = _plan_iptc(photo, format_, record, digest, ours, users, recorded, create)
+    plan = Plan(
+        photo,
+        None,
+        fingerprint,
+        PHOTO,
+        change=_joined(merged.change, planned.change),
+        rejected={**merged.rejected, **planned.rejected},
+    )
+    changes = _changes(photo, merged, planned)
+    if changes is None:
         return plan
-    wanted = b"" if _is_ours_and_spent(merged.content, photo) else merged.content
-    if len(wanted) > MAX_XMP_BYTES:
-        raise EmbeddingError(f"its XMP would be over {MAX_XMP_BYTES:,} bytes", path=photo)
-    new = _rewritten(photo, data, format_, wanted, exiftool)
-    _verify(photo, data, new, format_, wanted, exiftool)
-    return Plan(photo, new, fingerprint, PHOTO, change=merged.change, rejected=merged.rejected)
+    original = _original(data, packet, format_, recorded)
+    if original is not None and changes.xmp == b"":
+        new = original
+    else:
+        new = _rewritten(photo, data, format_, changes, exiftool)
+    _verify(photo, parts, new, format_, packet, changes, exiftool)
+    change = _joined(plan.change, _restoration(original, new, recorded))
+    return replace(plan, content=new, change=change)
+
+
+def _original(data: bytes, packet: bytes | None, format_: str, recorded: Recorded) -> bytes | None:
+    """A file as it was before it got XMP, where ExifTool cannot give it back and we can."""
+    if format_ not in ("HEIF", "AVIF"):
+        return None
+    remembered = recorded.added.get(restoration.FIELD)
+    if remembered:
+        return restoration.restore(remembered[0], data)
+    return data if packet is None else None
+
+
+def _restoration(original: bytes | None, new: bytes, recorded: Recorded) -> Change:
+    """What the ledger is to remember of the original from now on."""
+    old = recorded.added.get(restoration.FIELD, ())
+    text = None if original in (None, new) else restoration.remember(original or b"", new)
+    removed = {restoration.FIELD: old} if old else {}
+    return Change({restoration.FIELD: (text,)} if text else {}, {}, removed)
+
+
+def _machines(recorded: Recorded, change: Change) -> list[str]:
+    """The machine's keywords in ``dc:subject`` after a change."""
+    name = SUBJECT.name
+    gone = change.removed.get(name, ())
+    kept = [word for word in recorded.added.get(name, ()) if word not in gone]
+    return [*kept, *change.added.get(name, ())]
+
+
+def _joined(first: Change, second: Change) -> Change:
+    return Change(
+        {**first.added, **second.added},
+        {**first.seeded, **second.seeded},
+        {**first.removed, **second.removed},
+    )
+
+
+def _changes(photo: Path, merged: Merged, planned: IptcPlan) -> Changes | None:
+    """What ExifTool is to do; None: nothing."""
+    packet: bytes | None = None
+    if merged.is_changed and merged.content is not None:
+        packet = b"" if _is_ours_and_spent(merged.content, photo) else merged.content
+        if len(packet) > MAX_XMP_BYTES:
+            raise EmbeddingError(f"its XMP would be over {MAX_XMP_BYTES:,} bytes", path=photo)
+    options = list(planned.options)
+    lists: dict[str, Sequence[str]] = {}
+    if planned.is_removed:
+        options.append("-IPTC:all=")
+    elif planned.keywords:
+        lists[iptc.FIELD] = planned.keywords
+    elif planned.keywords is not None:
+        options.append(f"-{iptc.FIELD}=")
+    if packet is None and planned.keywords is None:
+        return None
+    return Changes(packet, lists, options)
+
+
+def _iptc(
+    photo: Path, parts: Layout | None, format_: str, exiftool: ExifTool
+) -> tuple[bytes | None, bytes | None]:
+    """The photo's IPTC record, and the digest that is recorded of it."""
+    if parts is not None:
+        return parts.iptc, parts.iptc_digest
+    if format_ != "TIFF":
+        return None, None
+    extension = _EXTENSIONS[format_][0]
+    record = _asked(photo, lambda: exiftool.block(photo, extension, "IPTC"))
+    if not record:
+        return None, None
+    text = _asked(photo, lambda: exiftool.block(photo, extension, "Photoshop:IPTCDigest"))
+    try:
+        return record, bytes.fromhex(text.decode("ascii").strip()) or None
+    except ValueError:
+        return record, None
+
+
+def _plan_iptc(
+    photo: Path,
+    format_: str,
+    record: bytes | None,
+    digest: bytes | None,
+    ours: Sequence[str],
+    users: Sequence[str],
+    recorded: Recorded,
+    create: Collection[str],
+) -> IptcPlan:
+    if format_ not in ("JPEG", "TIFF"):
+        return IptcPlan()
+    try:
+        is_wanted = iptc.FIELD in create
+        return iptc.plan(record, digest, ours, users, recorded, create=is_wanted)
+    except UnreadableError as error:
+        raise EmbeddingError(f"its IPTC is damaged: {error}", path=photo) from error
 
 
 def _read(photo: Path) -> tuple[bytes, Fingerprint]:
@@ -162,18 +276,15 @@ def _format(photo: Path, data: bytes) -> str:
     ending = suffix(photo.name)
     if ending not in _EXTENSIONS[format_][1]:
         raise EmbeddingError(f"it is named {ending}, but is a {format_} file", path=photo)
-    if containers.is_signed(data):
-        raise EmbeddingError("it has content credentials, which would be broken", path=photo)
     return format_
 
 
-def _packet(photo: Path, data: bytes, format_: str, exiftool: ExifTool) -> bytes | None:
+def _packet(photo: Path, parts: Layout | None, format_: str, exiftool: ExifTool) -> bytes | None:
     """The photo's XMP packet."""
-    if not containers.is_known(format_):
+    if parts is None:
         found = _asked(photo, lambda: exiftool.block(photo, _EXTENSIONS[format_][0], "XMP"))
         packets: tuple[bytes, ...] = (found,) if found else ()
     else:
-        parts = _layout(photo, data, format_)
         if parts.has_extended_xmp or len(parts.packets) > 1:
             raise EmbeddingError("its XMP is in several parts", path=photo)
         packets = parts.packets
@@ -199,34 +310,61 @@ def _is_ours_and_spent(packet: bytes, photo: Path) -> bool:
     return b'x:xmptk="photoramd"' in packet and holds_nothing(packet, path=photo)
 
 
-def _rewritten(photo: Path, data: bytes, format_: str, packet: bytes, exiftool: ExifTool) -> bytes:
+def _rewritten(
+    photo: Path, data: bytes, format_: str, changes: Changes, exiftool: ExifTool
+) -> bytes:
     if format_ == "WEBP":
         with Image.open(BytesIO(data)) as image:
             size = image.size
+        packet = changes.xmp or b""
         return _asked(photo, lambda: containers.rewrite_webp(data, packet, size))
     extension = _EXTENSIONS[format_][0]
-    return _asked(photo, lambda: exiftool.rewrite(photo, extension, Changes(xmp=packet)))
+    return _asked(photo, lambda: exiftool.rewrite(photo, extension, changes))
 
 
 # --- Proof ---
 
 
 def _verify(
-    photo: Path, old: bytes, new: bytes, format_: str, packet: bytes, exiftool: ExifTool
+    photo: Path,
+    before: Layout | None,
+    new: bytes,
+    format_: str,
+    packet: bytes | None,
+    changes: Changes,
+    exiftool: ExifTool,
 ) -> None:
-    """Refuse new bytes unless the packet is as wanted and everything else as it was."""
-    if containers.is_known(format_):
-        before, after = _layout(photo, old, format_), _layout(photo, new, format_)
+    """Refuse new bytes unless our fields are as wanted and everything else as it was."""
+    wanted = packet or b"" if changes.xmp is None else changes.xmp
+    has_iptc = bool(changes.lists or changes.options)
+    record: bytes | None
+    if before is not None:
+        after = _layout(photo, new, format_)
         found = after.packets[0] if after.packets else b""
-        same = before.rest == after.rest and before.iptc == after.iptc
+        same = before.rest == after.rest and len(after.packets) <= 1
+        old_record, record = before.iptc, after.iptc
     else:
         extension = _EXTENSIONS[format_][0]
         copy = exiftool.copy(new, extension)
         found = _asked(photo, lambda: exiftool.block(copy, extension, "XMP"))
-        same = _asked(photo, lambda: _pixels(photo) == _pixels(copy)) and _asked(
-            photo, lambda: _others(photo, extension, exiftool) == _others(copy, extension, exiftool)
+        same = _asked(
+            photo,
+            lambda: (
+                _pixels(photo) == _pixels(copy)
+                and _others(photo, extension, exiftool) == _others(copy, extension, exiftool)
+            ),
         )
-    if not same or _comparable(found) != _comparable(packet):
+        old_record = record = None
+        if format_ == "TIFF":
+            old_record = _asked(photo, lambda: exiftool.block(photo, extension, "IPTC")) or None
+            record = _asked(photo, lambda: exiftool.block(copy, extension, "IPTC")) or None
+    if has_iptc:
+        expected = tuple(changes.lists.get(iptc.FIELD, ()))
+        same = same and sorted(iptc.keywords(record)) == sorted(expected)
+        same = same and iptc.others(record) == iptc.others(old_record)
+    else:
+        same = same and record == old_record
+    if not same or _comparable(found) != _comparable(wanted):
         raise EmbeddingError("more than its keywords would have changed", path=photo)
 
 
@@ -255,7 +393,15 @@ _MOVED = ("Offset", "Offsets", "Start", "MediaDataSize", "MetaImageSize")
 
 def _others(photo: Path, extension: str, exiftool: ExifTool) -> dict[str, object]:
     """All metadata but XMP, and but where things are in the file."""
-    excluded = ["--XMP:all", "--System:all", "--File:all", "--Composite:all", "--ExifTool:all"]
+    excluded = [
+        "--XMP:all",
+        "--IPTC:all",
+        "--Photoshop:IPTCDigest",
+        "--System:all",
+        "--File:all",
+        "--Composite:all",
+        "--ExifTool:all",
+    ]
     found = exiftool.describe(photo, extension, ["-G4:1", "-a", "-struct", "-b", *excluded])
     return {
         name: value

@@ -315,7 +315,8 @@ class ExifTool:
 
     def _private_directory(self) -> Path:
         if self._directory is None or not self._directory.is_dir():
-            self._directory = Path(tempfile.mkdtemp(prefix="photoramd-"))
+            _sweep(Path(tempfile.gettempdir()))
+            self._directory = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
         return self._directory
 
     def _kill(self) -> None:
@@ -346,6 +347,19 @@ def require_version(version: str) -> None:
             remedy="install 13.54 or newer, or one from 12.38 to 12.81; or set"
             ' write = "sidecar", which needs no ExifTool',
         )
+
+
+_PREFIX = "photoramd-"
+
+
+def _sweep(parent: Path) -> None:
+    """Remove the private directories of processes of ours that were killed."""
+    for path in parent.glob(f"{_PREFIX}[0-9]*-*"):
+        process = path.name.removeprefix(_PREFIX).partition("-")[0]
+        with suppress(OSError):
+            is_ours = path.lstat().st_uid == os.geteuid() and not path.is_symlink()
+            if is_ours and process.isdigit() and not Path("/proc", process).exists():
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def _no_room(path: Path, error: OSError) -> WriteError:

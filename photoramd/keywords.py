@@ -176,11 +176,14 @@ KEYWORD_RULES = (
 
 def is_keyword(text: str) -> bool:
     """Whether a text can be a keyword in every field and program: see `KEYWORD_RULES`."""
+    return is_word(text) and len(text.encode()) <= MAX_KEYWORD_BYTES
+
+
+def is_word(text: str) -> bool:
+    """Whether a text can be a keyword but for its length: some programs cut long ones."""
     if not text or text != normalise(text) or not _SEPARATORS.isdisjoint(text):
         return False
-    if any(_is_forbidden(character) for character in text):
-        return False
-    return len(text.encode()) <= MAX_KEYWORD_BYTES
+    return not any(_is_forbidden(character) for character in text)
 
 
 def normalise(text: str) -> str:

@@ -183,6 +183,7 @@ class Tags(Section, frozen=True, kw_only=True):
                 "digiKam:TagsList",
                 "MicrosoftPhoto:LastKeywordXMP",
                 "mediapro:CatalogSets",
+                "IPTC:Keywords",
             ],
             ...,
         ],
@@ -191,8 +192,8 @@ class Tags(Section, frozen=True, kw_only=True):
             "keywords in it. Those that a file already has are kept up in any case.",
             extra={
                 "allowed": "a list of some of "
-                '"lr:hierarchicalSubject", "digiKam:TagsList", "MicrosoftPhoto:LastKeywordXMP"'
-                ' and "mediapro:CatalogSets"'
+                '"lr:hierarchicalSubject", "digiKam:TagsList", "MicrosoftPhoto:LastKeywordXMP", '
+                '"mediapro:CatalogSets" and, inside of JPEG and TIFF photos, "IPTC:Keywords"'
             },
         ),
     ] = ()

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from photoramd.fields import FIELDS, HIERARCHICAL, SUBJECT, Field, folded_leaves
-from photoramd.keywords import fold
+from photoramd.keywords import fold, is_word
 from photoramd.photo import Tag
 from photoramd.xmp_keywords import Mark, add_values, remove_values, replace_mark, values
 
@@ -101,7 +101,9 @@ def merge(
         SidecarError: The packet cannot be read or added to.
     """
     state = _State.of(content, recorded, path)
-    wanted = [tag for tag in tags if fold(tag.name) not in state.refused(SUBJECT)]
+    # Whoever makes the tags, what could break a field or an option is none.
+    words = [tag for tag in tags if all(map(is_word, (tag.name, *tag.parents)))]
+    wanted = [tag for tag in words if fold(tag.name) not in state.refused(SUBJECT)]
     _merge_subjects(state, wanted, others)
     machine = {fold(v) for v in (*state.kept(SUBJECT), *state.added.get(SUBJECT.name, ()))}
     ours = [tag for tag in wanted if fold(tag.name) in machine]

@@ -119,7 +119,8 @@ class Writer:
                 if prepared is None:
                     succeed(job, plan)
                 else:
-                    waiting.append((job, plan, prepared))
+                    # The bytes are on the disk; a batch of photos need not be in memory.
+                    waiting.append((job, altered(plan, content=b""), prepared))
             if waiting:
                 self._ledger.begin([_intent(*each) for each in waiting])
             while waiting:

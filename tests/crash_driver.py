@@ -4,13 +4,14 @@ Run by test_crashes.py in a process of its own, because it forks: the model is l
 once, and every run of a scan is a child. A step is a call of one of STEPS made by
 photoramd's own code; the child with number n ends by SIGKILL just before its n-th step.
 
-    python -m tests.crash_driver SAMPLE_PHOTO DIRECTORY [FIRST] [EVERY]
+    python -m tests.crash_driver SAMPLE_PHOTO DIRECTORY none|existing|embed
 
 Prints one JSON object a kill point.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -20,7 +21,7 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-from photoramd import assembly, taggers
+from photoramd import assembly, containers, taggers
 from photoramd.config import Config, Debounce, State, Tags, Watch
 from photoramd.xmp_keywords import subjects
 
@@ -78,11 +79,32 @@ def look(config: Config, album: Path) -> dict[str, object]:
             ),
             "check": connection.execute("PRAGMA integrity_check").fetchone()[0],
             "files": sorted(path.name for path in album.iterdir()),
-            "keywords": list(subjects((album / "a.jpg.xmp").read_bytes())),
-            "rating": b'xmp:Rating="5"' in (album / "a.jpg.xmp").read_bytes(),
+            "keywords": list(subjects(packet(album, config.watch[0].write))),
+            "rating": b'xmp:Rating="5"' in packet(album, config.watch[0].write),
+            "picture": hashlib.sha256(rest(album / "a.jpg")).hexdigest(),
+            "changed": bool(scan_differences(connection, album / "a.jpg")),
         }
     finally:
         connection.close()
+
+
+def packet(album: Path, mode: str) -> bytes:
+    """Where the keywords are."""
+    if mode == "sidecar":
+        return (album / "a.jpg.xmp").read_bytes()
+    return containers.layout((album / "a.jpg").read_bytes(), "JPEG").packets[0]
+
+
+def rest(photo: Path) -> bytes:
+    """All of a photo but its XMP."""
+    return b"".join(containers.layout(photo.read_bytes(), "JPEG").rest)
+
+
+def scan_differences(connection: sqlite3.Connection, photo: Path) -> bool:
+    """Whether the photo is not what the database says, so that a scan would look at it."""
+    found = connection.execute("SELECT size, mtime_ns, inode FROM photos").fetchone()
+    status = photo.stat()
+    return tuple(found) != (status.st_size, status.st_mtime_ns, status.st_ino)
 
 
 SIDECAR = """<x:xmpmeta xmlns:x="adobe:ns:meta/">
@@ -98,7 +120,7 @@ SIDECAR = """<x:xmpmeta xmlns:x="adobe:ns:meta/">
 
 def main() -> None:
     sample, directory = Path(sys.argv[1]), Path(sys.argv[2])
-    with_sidecar = sys.argv[3] == "existing"
+    with_sidecar, is_embedding = sys.argv[3] == "existing", sys.argv[3] == "embed"
     tagger = taggers.load("embedded", threads=1)
     assembly.load_tagger = lambda _: tagger
     point = 0
@@ -110,7 +132,7 @@ def main() -> None:
         if with_sidecar:
             (album / "a.jpg.xmp").write_text(SIDECAR)
         config = Config(
-            watch=(Watch(path=album),),
+            watch=(Watch(path=album, write="embed" if is_embedding else "sidecar"),),
             debounce=Debounce(quiet_seconds=0.01, max_wait_seconds=1.0, batch_size=2),
             tags=Tags(overrides=None),
             state=State(path=directory / f"{point}.db"),

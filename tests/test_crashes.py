@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -9,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from photoramd import containers
 
-@pytest.mark.parametrize("sidecar", ["none", "existing"])
+
+@pytest.mark.parametrize("sidecar", ["none", "existing", "embed"])
 def test_a_scan_killed_at_any_step_is_completed_by_the_next(
     sidecar: str, samples: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -33,10 +36,13 @@ def test_a_scan_killed_at_any_step_is_completed_by_the_next(
         assert seen == unharmed, point
         # A temporary of the moment before the kill may stay until a later scan's sweep.
         kept = [name for name in point["files"] if not name.startswith(".photoramd-")]
-        assert kept == ["a.jpg", "a.jpg.xmp"], point
+        assert kept == (["a.jpg"] if sidecar == "embed" else ["a.jpg", "a.jpg.xmp"]), point
     assert unharmed["states"] == {"written": 1}
     assert unharmed["results"] == 1
     assert unharmed["under_way"] == 0
+    assert unharmed["changed"] is False
+    original = b"".join(containers.layout(samples["china"].read_bytes(), "JPEG").rest)
+    assert unharmed["picture"] == hashlib.sha256(original).hexdigest()
     assert unharmed["check"] == "ok"
     assert unharmed["rating"] == (sidecar == "existing")
     assert ("Oma" in unharmed["keywords"]) == (sidecar == "existing")
