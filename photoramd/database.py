@@ -10,7 +10,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -214,6 +214,26 @@ def _is_empty(path: Path) -> bool:
         return path.stat().st_size == 0
     except OSError:
         return False
+
+
+@contextmanager
+def visit(path: Path) -> Iterator[sqlite3.Connection]:
+    """A short visit with write access beside the owner, who may be at work.
+
+    Raises:
+        StoreError: The database may not be written, or cannot be used.
+    """
+    if not os.access(path, os.W_OK) or not os.access(path.parent, os.W_OK):
+        raise StoreError(
+            "the database may not be written by this user",
+            path=path,
+            remedy="run this as the user of the daemon (sudo -u photoramd ...)",
+        )
+    with (
+        converted(path),
+        closing(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)) as connection,
+    ):
+        yield connection
 
 
 def connect(path: Path, *, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Connection:
