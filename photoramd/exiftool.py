@@ -12,6 +12,7 @@ made to run code by the metadata of a photo.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -281,8 +282,11 @@ class ExifTool:
         # The first option, and empty: no file of options from anywhere.
         command = [self._program, "-config", "", "-stay_open", "True", "-@", "-"]
         try:
+            # Behind setpriv, a program that is missing would look like one that failed.
+            if shutil.which(self._program) is None:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
             self._child = subprocess.Popen(
-                command,
+                [*_tether(), *command],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -379,3 +383,12 @@ def _checked(extension: str) -> str:
     if not _EXTENSION.match(extension):
         raise ValueError(f"no extension: {extension!r}")
     return extension
+
+
+def _tether() -> list[str]:
+    """What has the child killed when photoramd is: it would wait at its closed input for ever.
+
+    setpriv is part of util-linux; without it only a SIGKILL leaves a child behind.
+    """
+    setpriv = shutil.which("setpriv")
+    return [] if setpriv is None else [setpriv, "--pdeathsig", "KILL", "--"]

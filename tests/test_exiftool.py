@@ -15,6 +15,7 @@ import pytest
 from photoramd.errors import DecodeError, ToolError
 from photoramd.exiftool import Changes, ExifTool, require_version
 from photoramd.xmp_keywords import add_subjects, subjects
+from tests.daemons import wait_for
 
 Put = Callable[[str, str], Path]
 Read = Callable[..., str]
@@ -211,3 +212,25 @@ def test_a_users_own_configuration_is_not_run(put: Put, tmp_path: Path) -> None:
     code = "from photoramd.exiftool import ExifTool\nwith ExifTool() as c: print(c.version())"
     subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True)
     assert not ran.exists()
+
+
+def test_the_child_ends_with_a_photoramd_that_is_killed() -> None:
+    code = (
+        "import time; from photoramd.exiftool import ExifTool\n"
+        "tool = ExifTool(); tool.version(); print(tool.process, flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        child = int(process.stdout.readline())
+        assert Path(f"/proc/{child}").exists()
+        process.kill()
+    wait_for(lambda: not _runs(child), "the child to end")
+
+
+def _runs(process: int) -> bool:
+    """Whether a process is there and no zombie."""
+    try:
+        status = Path(f"/proc/{process}/stat").read_text(encoding="ascii")
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] not in ("Z", "X")
