@@ -1,5 +1,7 @@
 # make demo     set everything up and show the daemon at work
 # make test     set everything up and run the tests
+# make soak     random load, kills and restarts for MINUTES (3), from SEED
+# make scale    measure with a million photos (an hour, 5 GB)
 # make lint     format, lint and types
 # make help     this list
 SHELL := /bin/bash
@@ -9,7 +11,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system demo test lint format constraints clean
+.PHONY: help setup system demo test soak scale lint format constraints clean
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -33,6 +35,13 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest
+
+MINUTES ?= 3
+soak: setup
+	$(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+scale: setup
+	$(BIN)/python -m benchmarks.scale
 
 lint: setup
 	$(BIN)/ruff format --check .

@@ -6,11 +6,11 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from photoramd import taggers
+from photoramd import backups, taggers
 from photoramd.config import Config, Watch
 from photoramd.daemon import Daemon
 from photoramd.database import Database
@@ -20,11 +20,15 @@ from photoramd.filters import Filter
 from photoramd.intake import Intake
 from photoramd.keywords import Rules, load_overrides
 from photoramd.ledger import Ledger
+from photoramd.patrol import Patrol
 from photoramd.pins import RAM_PLUS
 from photoramd.pipeline import Pipeline
 from photoramd.processor import available_cores
+from photoramd.reconciler import Reconciler
+from photoramd.requests import Requests
 from photoramd.results import Results
 from photoramd.roots import HealthBook, Root
+from photoramd.schedule import Schedule
 from photoramd.store import Store
 from photoramd.taggers import Tagger
 from photoramd.writer import Origin, Writer
@@ -45,11 +49,15 @@ def assemble(config: Config, extra: Sequence[Path] = ()) -> Iterator[Daemon]:
     """
     # The database first: it fails fast, and a second instance must not load a model.
     with ExitStack() as stack:
-        database = stack.enter_context(Database(config.state.path))
+        database = stack.enter_context(Database(config.state.path, recover=backups.recover))
         tagger = load_tagger(config)
         watches = [*config.watch, *(Watch(path=path) for path in extra)]
-        roots = [Root(os.fspath(w.path), Filter(w.path, w.exclude)) for w in watches]
-        modes = {os.fspath(w.path): w.write for w in watches}
+        reals = [os.path.realpath(w.path) for w in watches]
+        roots = [
+            Root(real, Filter(real, w.exclude), w.poll)
+            for real, w in zip(reals, watches, strict=True)
+        ]
+        modes = {real: w.write for real, w in zip(reals, watches, strict=True)}
         # The most specific root is asked first.
         roots.sort(key=lambda root: len(root.path), reverse=True)
 
@@ -79,7 +87,7 @@ def assemble(config: Config, extra: Sequence[Path] = ()) -> Iterator[Daemon]:
         pipeline = stack.enter_context(
             Pipeline(
                 store,
-                Results(database, settings_digest(config, modes)),
+                Results(database, settings_digest(config)),
                 writer,
                 tagger,
                 rules(config),
@@ -89,13 +97,27 @@ def assemble(config: Config, extra: Sequence[Path] = ()) -> Iterator[Daemon]:
                 quiet_seconds=config.debounce.quiet_seconds,
             )
         )
+        intake = Intake(store, debouncer)
+        book = HealthBook(database, [root.path for root in roots])
+        reconciler = Reconciler(store, intake, roots, book)
+        patrol = Patrol(
+            roots,
+            book,
+            store,
+            reconciler.request,
+            poll_seconds=config.scan.poll_seconds,
+            audit_seconds=config.scan.audit_seconds,
+        )
         daemon = Daemon(
             store,
-            Intake(store, debouncer),
+            intake,
             pipeline,
-            roots,
-            HealthBook(database, [root.path for root in roots]),
+            reconciler,
+            patrol,
+            Requests(database),
+            backups.DailyBackup(config.state.path, config.state.backups),
             scan_interval_seconds=config.scan.interval_minutes * 60,
+            schedule=Schedule.parse(config.schedule.hours),
         )
         stack.callback(daemon.close)
         yield daemon
@@ -109,7 +131,7 @@ def opened_for_undo(config: Config) -> Iterator[tuple[Store, Writer]]:
         LockedError: Another photoramd owns the database.
         StoreError: The database cannot be used.
     """
-    with Database(config.state.path) as database, ExifTool() as exiftool:
+    with Database(config.state.path, recover=backups.recover) as database, ExifTool() as exiftool:
         writer = Writer(Ledger(database), lambda _: "none", Origin("", ""), exiftool=exiftool)
         writer.recover(time.time())
         yield Store(database), writer
@@ -154,13 +176,13 @@ def rules(config: Config) -> Rules:
     )
 
 
-def settings_digest(config: Config, modes: Mapping[str, str]) -> str:
+def settings_digest(config: Config) -> str:
     """What tells apart settings that lead to other keywords, or to other files.
 
-    Args:
-        config: The configuration.
-        modes: The write mode of every root.
+    Raises:
+        ConfigError: The overrides cannot be read.
     """
+    modes = {os.path.realpath(watch.path): watch.write for watch in config.watch}
     chosen = rules(config)
     names = ("threshold", "top_n", "overrides", "allow", "deny", "parent")
     values = {name: getattr(chosen, name) for name in names}

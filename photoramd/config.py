@@ -298,7 +298,7 @@ def _resolve(config: Config, path: Path | None, given: frozenset[str]) -> tuple[
         config,
         watch=watch,
         tags=msgspec.structs.replace(config.tags, overrides=overrides),
-        state=State(path=database),
+        state=msgspec.structs.replace(config.state, path=database),
     )
     return resolved, problems
 

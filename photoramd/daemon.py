@@ -9,36 +9,42 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 import select
 import signal
 import time
-from collections import deque
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
-from pathlib import Path
 
-from photoramd.errors import PhotoramdError, printable
+from photoramd.backups import DailyBackup
+from photoramd.errors import printable
 from photoramd.filters import RAW_SUFFIXES, SIDECAR_SUFFIX, suffix
 from photoramd.intake import Intake
-from photoramd.photo import Photo
+from photoramd.patrol import Patrol
 from photoramd.pipeline import Outcome, Pipeline
-from photoramd.replace import remove_temporary
-from photoramd.roots import Health, HealthBook, Root
-from photoramd.scanner import Scan
-from photoramd.store import Store
+from photoramd.reconciler import Reconciler
+from photoramd.requests import Requests
+from photoramd.schedule import ALWAYS, Schedule
+from photoramd.store import WITH_INFERENCE, WITHOUT_INFERENCE, Store
 from photoramd.watcher import Inbox, News, Watcher
 
 log = logging.getLogger(__name__)
 
-HEALTH_SECONDS = 60.0
-"""How often the roots themselves are looked at."""
+WATCH_SECONDS = 0.5
+"""How often a daemon looks for requests of other processes."""
 
-LEFTOVER_SECONDS = 60.0
-"""How old a temporary must be to be a leftover; writing takes milliseconds."""
+CLOCK_JUMP_SECONDS = 60.0
+"""When wall clock and monotonic clock part by more, the wall clock was set."""
 
-DIRECTORIES_PER_STEP = 16
-"""How far a scan goes before events and finished photos get their turn."""
+CROWD = 128
+"""More events than this in one directory: its whole subtree is scanned instead."""
+
+PENDING_LIMIT = 512
+"""When more files than this wait for their quiet period, everything is scanned once."""
+
+JITTER = 0.1
+"""Regular scans come this much sooner or later, so that not all machines do it at once."""
 
 
 class Wakeup:
@@ -71,11 +77,11 @@ class Wakeup:
 
     @contextmanager
     def on_signals(self, handler: Callable[[int], None]) -> Iterator[None]:
-        """Call the handler on SIGINT and SIGTERM, and wake up.
+        """Call the handler on SIGINT, SIGTERM and SIGHUP, and wake up.
 
         Handlers only set flags: they run between any two instructions of the loop.
         """
-        wanted = (signal.SIGINT, signal.SIGTERM)
+        wanted = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         before = {number: signal.signal(number, lambda n, _: handler(n)) for number in wanted}
         descriptor = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         try:
@@ -86,16 +92,6 @@ class Wakeup:
                 signal.signal(number, old)
 
 
-@dataclass(slots=True)
-class _Walk:
-    """A scan under way."""
-
-    root: Root
-    scan: Scan
-    steps: Iterator[list[Photo]]
-    whole: bool
-
-
 class Daemon:
     """The loop and what it drives."""
 
@@ -104,27 +100,35 @@ class Daemon:
         store: Store,
         intake: Intake,
         pipeline: Pipeline,
-        roots: Sequence[Root],
-        health: HealthBook,
+        reconciler: Reconciler,
+        patrol: Patrol,
+        requests: Requests,
+        backup: DailyBackup,
         *,
         scan_interval_seconds: float = 3600,
+        schedule: Schedule = ALWAYS,
     ) -> None:
         self._store = store
         self._intake = intake
         self._pipeline = pipeline
-        self._roots = roots
-        self._health = health
+        self._reconciler = reconciler
+        self._patrol = patrol
+        self._requests = requests
+        self._backup = backup
         self._scan_interval_seconds = scan_interval_seconds
+        self._schedule = schedule
         self._wakeup = Wakeup()
         self._inbox = Inbox(self._wakeup.wake)
-        self._requested: deque[str] = deque()
-        self._walk: _Walk | None = None
         self._next_scan = float("inf")
-        self._next_health = 0.0
+        self._clock_offset: float | None = None
+        self._is_crowded = False
+        self._is_watching = False
+        self._rescan = False
         self._stopped = False
 
     def close(self) -> None:
         """Free what the loop holds."""
+        self._backup.close()
         self._wakeup.close()
 
     def stop(self) -> None:
@@ -135,12 +139,12 @@ class Daemon:
     def watch(self, on_outcomes: Callable[[Sequence[Outcome]], None]) -> None:
         """Watch and tag until stopped."""
         with Watcher(self._inbox) as watcher, self._signals():
+            self._is_watching = True
+            now = time.monotonic()
             # Watches first, scan second: in the other order files fall into the gap.
-            problems = watcher.watch([root.path for root in self._roots])
-            for root in self._roots:
-                root.watch_problem = problems.get(root.path)
-            self._scan_all(time.monotonic())
-            log.info("Watching %s", ", ".join(printable(root.path) for root in self._roots))
+            self._patrol.begin(watcher, now, time.time())
+            self._scan_all(now)
+            log.info("Watching %s", self._reconciler.names)
             while not self._stopped:
                 self._turn(on_outcomes, once=False)
             log.info("Stopped")
@@ -152,9 +156,13 @@ class Daemon:
         *,
         handle_signals: bool = True,
     ) -> bool:
-        """Scan these directories and tag what is new or due; returns False if interrupted."""
+        """Scan these directories and tag what is new or due; returns False if interrupted.
+
+        The schedule is for the daemon: who asks for a scan wants it now.
+        """
         with self._signals() if handle_signals else nullcontext():
-            self._requested.extend(tops)
+            for top in tops:
+                self._reconciler.request(top)
             while not self._stopped and not self._turn(on_outcomes, once=True):
                 pass
         return not self._stopped
@@ -162,24 +170,32 @@ class Daemon:
     def step(self, now: float, wall: float) -> list[Outcome]:
         """One turn of the loop, without waiting. Times: monotonic and Unix seconds."""
         self._read_news(self._inbox.take(), now)
-        if now >= self._next_health:
-            self._check_health(wall)
-            self._next_health = now + HEALTH_SECONDS
+        self._check_clock(now, wall)
+        self._read_requests()
+        self._patrol.step(now, wall)
+        if self._is_watching:
+            self._backup.step(now, wall)
+        if self._rescan:
+            self._rescan = False
+            log.info("Asked to look at everything again")
+            self._patrol.retry(now)
+            self._pipeline.retry()
+            self._scan_all(now)
         if now >= self._next_scan:
             self._scan_all(now)
-        self._advance_scan(now, wall)
+        self._reconciler.advance(self._patrol, now, wall)
         self._intake.settle(now, wall)
-        return self._pipeline.step(wall)
+        return self._pipeline.step(wall, infers=self._infers(wall))
 
     @property
     def is_scanning(self) -> bool:
         """Whether directories remain to be walked."""
-        return self._walk is not None or bool(self._requested)
+        return self._reconciler.is_scanning
 
     @property
     def present(self) -> int:
         """Photos seen by the scan under way."""
-        return self._walk.scan.present if self._walk else 0
+        return self._reconciler.present
 
     @property
     def waiting(self) -> int:
@@ -189,7 +205,14 @@ class Daemon:
     # Inside.
 
     def _signals(self) -> AbstractContextManager[None]:
-        return self._wakeup.on_signals(lambda _: self.stop())
+        return self._wakeup.on_signals(self._on_signal)
+
+    def _on_signal(self, number: int) -> None:
+        if number == signal.SIGHUP and self._is_watching:
+            self._rescan = True
+            self._wakeup.wake()
+        else:
+            self.stop()
 
     def _turn(self, on_outcomes: Callable[[Sequence[Outcome]], None], *, once: bool) -> bool:
         """A step, and the wait for the next one; returns whether a one-shot run is done."""
@@ -205,15 +228,20 @@ class Daemon:
 
     def _idle_seconds(self, now: float, wall: float) -> float:
         """How long nothing will happen by itself."""
-        moments = [self._next_health - now, self._next_scan - now]
+        if self._reconciler.can_advance:
+            return 0
+        moments = [self._patrol.deadline() - now, self._next_scan - now]
         deadline = self._intake.deadline(now)
         if deadline is not None:
             moments.append(deadline - now)
-        due = self._store.next_due()
+        due = self._store.next_due(WITH_INFERENCE)
+        if due is not None:
+            moments.append(max(due, wall if self._infers(wall) else self._opens(wall)) - wall)
+        due = self._store.next_due(WITHOUT_INFERENCE)
         if due is not None:
             moments.append(due - wall)
-        if self.is_scanning and self._intake.has_room:
-            return 0
+        if self._is_watching:
+            moments.append(WATCH_SECONDS)
         return max(0.0, min(moments))
 
     def _is_done(self, now: float, wall: float) -> bool:
@@ -222,107 +250,62 @@ class Daemon:
         due = self._store.next_due()
         return due is None or due > wall
 
+    def _infers(self, wall: float) -> bool:
+        """Whether the model may run now."""
+        return not self._is_watching or self._schedule.is_open(wall)
+
+    def _opens(self, wall: float) -> float:
+        return self._schedule.next_change(wall)
+
+    def _check_clock(self, now: float, wall: float) -> None:
+        """A wall clock that was set makes stored times wrong, and file times doubtful."""
+        before, self._clock_offset = self._clock_offset, wall - now
+        if before is not None and abs(self._clock_offset - before) > CLOCK_JUMP_SECONDS:
+            log.warning("The clock was set; scanning everything")
+            self._store.clamp_retries(wall)
+            if self._is_watching:
+                self._scan_all(now)
+
+    def _read_requests(self) -> None:
+        for request in self._requests.take():
+            log.info("Asked to tag %s again", printable(request.path))
+            self._store.retag(request.path, only_failed=request.only_failed)
+            # It may be new: then a look at the disk finds it.
+            top = request.path if os.path.isdir(request.path) else os.path.dirname(request.path)
+            self._reconciler.request(top)
+
     def _read_news(self, news: News, now: float) -> None:
         if news.lost:
             log.warning("File system events were lost; scanning everything")
             self._scan_all(now)
         for directory in news.directories:
-            root = self._root_of(directory)
+            root = self._reconciler.root_of(directory)
             if root is not None and root.filter.enters(directory):
-                self._request(directory)
+                self._reconciler.request(directory)
+        crowds = Counter(os.path.dirname(path) for path in news.files)
         for path in news.files:
-            root = self._root_of(path)
+            root = self._reconciler.root_of(path)
             if root is None:
                 continue
-            if root.filter.wants(path):
+            if root.vanished:
+                self._reconciler.request(root.path)
+            elif crowds[os.path.dirname(path)] > CROWD:
+                self._reconciler.request(os.path.dirname(path))
+            elif root.filter.wants(path):
                 self._intake.notice(path, now)
             elif suffix(path) == SIDECAR_SUFFIX or suffix(path) in RAW_SUFFIXES:
                 self._intake.notice_companion(path, now)
+        if news.files:
+            self._check_pending(now)
 
-    def _root_of(self, path: str) -> Root | None:
-        return next((root for root in self._roots if root.contains(path)), None)
-
-    def _check_health(self, wall: float) -> None:
-        for root in self._roots:
-            self._health.record(root.path, root.check(), wall)
+    def _check_pending(self, now: float) -> None:
+        """So many files at once seldom come without losses: look at everything, once."""
+        was_crowded, self._is_crowded = self._is_crowded, len(self._intake) > PENDING_LIMIT
+        if self._is_crowded and not was_crowded and not self.is_scanning:
+            self._scan_all(now)
 
     def _scan_all(self, now: float) -> None:
-        for root in self._roots:
-            self._request(root.path)
+        self._reconciler.request_all()
         interval = self._scan_interval_seconds
-        self._next_scan = now + interval if interval > 0 else float("inf")
-
-    def _request(self, top: str) -> None:
-        if top not in self._requested:
-            self._requested.append(top)
-
-    def _advance_scan(self, now: float, wall: float) -> None:
-        """Walk a few directories further, as long as the intake takes what is found."""
-        for _ in range(DIRECTORIES_PER_STEP):
-            if not self._intake.has_room:
-                return
-            self._walk = walk = self._walk or self._begin_scan(wall)
-            if walk is None:
-                return
-            photos = next(walk.steps, None)
-            if photos is None:
-                self._end_scan(walk, wall)
-                self._walk = None
-            else:
-                self._intake.offer(photos, now)
-
-    def _begin_scan(self, wall: float) -> _Walk | None:
-        while self._requested:
-            top = self._requested.popleft()
-            root = self._root_of(top)
-            if root is None:
-                continue
-            health = root.check()
-            self._health.record(root.path, health, wall)
-            if health.state != "offline":
-                scan = Scan(top, root.filter, self._store)
-                return _Walk(root, scan, iter(scan), top == root.path)
-        return None
-
-    def _end_scan(self, walk: _Walk, wall: float) -> None:
-        """Draw the conclusions of a whole scan; deletions come last and only if all is well."""
-        if not walk.whole:
-            return
-        root, scan = walk.root, walk.scan
-        root.scan_problem = _unreadable(scan)
-        health = root.check()
-        if health.state != "offline" and scan.absent and not scan.present:
-            health = Health(
-                "offline",
-                f"all its {len(scan.absent)} photos have vanished; they keep their state",
-                "mount the share or disk again; if the photos were removed on purpose, remove"
-                " the directory from the configuration",
-            )
-        self._health.record(root.path, health, wall)
-        if health.state != "offline":
-            if scan.absent:
-                self._store.missed(scan.absent)
-            for temporary in scan.leftovers:
-                _sweep(temporary, wall)
-            self._health.scanned(root.path, wall)
-            log.debug("%s: scanned, %d photos", printable(root.path), scan.present)
-
-
-def _sweep(temporary: Path, wall: float) -> None:
-    """Remove a temporary that a killed process left; a fresh one may be in use."""
-    with suppress(OSError, PhotoramdError):
-        if wall - temporary.lstat().st_ctime > LEFTOVER_SECONDS and remove_temporary(temporary):
-            log.info("Removed %s, left by an interrupted write", printable(temporary))
-
-
-def _unreadable(scan: Scan) -> PhotoramdError | None:
-    """What a scan could not read, as one complaint."""
-    if not scan.unreadable:
-        return None
-    first, reason = next(iter(scan.unreadable.items()))
-    more = f" and {len(scan.unreadable) - 1} more" if len(scan.unreadable) > 1 else ""
-    return PhotoramdError(
-        f"cannot read {printable(first)}{more}: {reason}",
-        path=first,
-        remedy="give photoramd's user permission to read it, or exclude it",
-    )
+        jitter = random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311
+        self._next_scan = now + interval * jitter if interval > 0 else float("inf")

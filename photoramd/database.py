@@ -8,12 +8,12 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from photoramd.errors import LockedError, StoreError
+from photoramd.errors import DamagedError, LockedError, StoreError
 from photoramd.photo import Fingerprint
 
 APPLICATION_ID = 0x70687264
@@ -49,8 +49,8 @@ class Lock:
             raise LockedError(
                 f"another photoramd{f' (process {holder})' if holder else ''} owns this database",
                 path=self.path.with_name(self.path.name.removesuffix(".lock")),
-                remedy="stop it first, or leave the work to it: a running daemon finds new"
-                " photos by itself",
+                remedy="stop it first, or leave the work to it: it finds new photos by itself, and"
+                " photoramd retag PATH asks it to look at once",
             ) from error
         # The number is for people; the lock holds without it, on a full disk too.
         with suppress(OSError):
@@ -87,8 +87,20 @@ def holder(database: Path) -> int | None:
 class Database:
     """The database of one photoramd. Use it as a context manager, from one thread."""
 
-    def __init__(self, path: Path, *, busy_seconds: float = BUSY_SECONDS) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        busy_seconds: float = BUSY_SECONDS,
+        recover: Callable[[Path, DamagedError], None] | None = None,
+    ) -> None:
         """Lock, open and migrate the database.
+
+        Args:
+            path: The file; it is made if it is not there.
+            busy_seconds: How long to wait for other connections.
+            recover: Called with the lock held if the file is damaged; afterwards it is opened
+                once more.
 
         Raises:
             LockedError: Another process owns it.
@@ -98,7 +110,17 @@ class Database:
         self._lock = Lock(path)
         self._lock.acquire()
         try:
-            self._connection = connect(path, busy_seconds=busy_seconds)
+            if recover is not None and _is_empty(path):
+                # Lost, or never begun: without a copy to put back it is the latter.
+                with suppress(DamagedError):
+                    recover(path, DamagedError("the file is empty", is_ours=False, path=path))
+            try:
+                self._connection = connect(path, busy_seconds=busy_seconds)
+            except DamagedError as error:
+                if recover is None:
+                    raise
+                recover(path, error)
+                self._connection = connect(path, busy_seconds=busy_seconds)
         except BaseException:
             self._lock.release()
             raise
@@ -170,6 +192,13 @@ class Database:
         return int(self._connection.execute(select, (value,)).fetchone()[0])
 
 
+def _is_empty(path: Path) -> bool:
+    try:
+        return path.stat().st_size == 0
+    except OSError:
+        return False
+
+
 def connect(path: Path, *, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Connection:
     """Open the database for writing, create or migrate it.
 
@@ -196,8 +225,9 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     if application != APPLICATION_ID and (application != 0 or tables):
-        raise StoreError(
+        raise DamagedError(
             "this file is not a photoramd database",
+            is_ours=False,
             path=path,
             remedy="set [state] path to another file; this one is left as it is",
         )
@@ -210,11 +240,8 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA foreign_keys = ON")
     problem = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if problem != "ok":
-        raise StoreError(
-            f"the database is damaged: {problem}",
-            path=path,
-            remedy="stop photoramd, move the file and its -wal and -shm aside, and start again:"
-            " photos are tagged anew, nothing in your photo directories is lost",
+        raise DamagedError(
+            f"the database is damaged: {problem}", is_ours=True, path=path, remedy=_START_ANEW
         )
     # Slow to import, and only writers need it.
     from sqlite_utils import Database
@@ -246,6 +273,12 @@ def converted(path: Path) -> Iterator[None]:
         raise _unusable(path, error) from error
 
 
+_START_ANEW = (
+    "stop photoramd, put the last copy back (photoramd db restore), or move the file and its -wal"
+    " and -shm aside: photos are tagged anew, nothing in your photo directories is lost"
+)
+
+
 def _unusable(path: Path, error: OSError | sqlite3.Error) -> StoreError:
     reason = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
     remedies = {
@@ -253,12 +286,17 @@ def _unusable(path: Path, error: OSError | sqlite3.Error) -> StoreError:
         "full": "free some space on its disk; photoramd goes on where it stopped",
         "readonly": "make the file and its directory writable for this user",
         "not a database": "set [state] path to another file; this one is left as it is",
-        "malformed": "stop photoramd, move the file and its -wal and -shm aside, and start again:"
-        " photos are tagged anew, nothing in your photo directories is lost",
+        "malformed": _START_ANEW,
     }
     fallback = "check that [state] path is on a local disk and that this user may write there"
     remedy = next((text for key, text in remedies.items() if key in reason.lower()), fallback)
-    return StoreError(f"cannot use the database: {reason}", path=path, remedy=remedy)
+    message = f"cannot use the database: {reason}"
+    # The low byte is the kind of the error, whatever its details.
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        is_ours = code == sqlite3.SQLITE_CORRUPT
+        return DamagedError(message, is_ours=is_ours, path=path, remedy=remedy)
+    return StoreError(message, path=path, remedy=remedy)
 
 
 def path_of(directory: bytes, name: bytes) -> Path:
@@ -271,8 +309,8 @@ def columns(fingerprint: Fingerprint) -> tuple[int, int, int, int]:
     return (
         fingerprint.size,
         fingerprint.mtime_ns,
-        _signed(fingerprint.device),
-        _signed(fingerprint.inode),
+        signed(fingerprint.device),
+        signed(fingerprint.inode),
     )
 
 
@@ -282,6 +320,6 @@ def fingerprint_of(columns: Sequence[int]) -> Fingerprint:
     return Fingerprint(size, mtime_ns, device % 2**64, inode % 2**64)
 
 
-def _signed(number: int) -> int:
-    """SQLite's integers are signed; inode numbers use all 64 bits on some file systems."""
+def signed(number: int) -> int:
+    """A number as it is stored: SQLite's are signed, and some inode numbers use all 64 bits."""
     return number - 2**64 if number >= 2**63 else number

@@ -18,7 +18,8 @@ turns them into text and a process exit.
     ├── WriteError             4   the system does not let us write a file
     ├── ToolError              4   a program of the system is missing, refused or failed
     └── StoreError             4   the database
-        └── LockedError        4   another process owns the database
+        ├── LockedError        4   another process owns the database
+        └── DamagedError       4   the database is damaged
 """
 
 from __future__ import annotations
@@ -135,6 +136,25 @@ class StoreError(PhotoramdError):
 
 class LockedError(StoreError):
     """Another process owns the database."""
+
+
+class DamagedError(StoreError):
+    """The file is no longer a whole database.
+
+    Attributes:
+        is_ours: Whether it certainly was photoramd's.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        is_ours: bool,
+        path: str | os.PathLike[str] | None = None,
+        remedy: str | None = None,
+    ) -> None:
+        super().__init__(message, path=path, remedy=remedy)
+        self.is_ours = is_ours
 
 
 def printable(path: str | os.PathLike[str]) -> str:

@@ -62,10 +62,15 @@ def infer(
     try:
         rows = tagger.scores(list(unseen.values()))
         return {d: kept(tagger.vocabulary, r) for d, r in zip(unseen, rows, strict=True)}, failed
-    except ModelError as error:
-        if len(unseen) == 1:
-            return scores, dict.fromkeys(unseen, error)
-        log.warning("The model failed on a batch of %d: %s; one by one", len(unseen), error)
+    except ModelError as caught:
+        error = caught
+    except Exception as caught:
+        # A bug costs one picture; ended by it, the daemon would meet it again at each start.
+        log.exception("Unexpected error in the model")
+        error = ModelError(f"unexpected error in the model: {caught!r}")
+    if len(unseen) == 1:
+        return scores, dict.fromkeys(unseen, error)
+    log.warning("The model failed on a batch of %d: %s; one by one", len(unseen), error)
     for digest, pixels in unseen.items():
         one, bad = infer(tagger, {digest: pixels})
         scores |= one

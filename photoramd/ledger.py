@@ -38,6 +38,7 @@ class Write:
         place: `SIDECAR` or `PHOTO`.
         change: What is added and removed.
         created: Whether the sidecar is photoramd's own.
+        outcome: What the photo is afterwards; see `Done`.
     """
 
     photo_id: int
@@ -48,6 +49,7 @@ class Write:
     place: str
     change: Change
     created: bool
+    outcome: str = "written"
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,17 +247,18 @@ def _pairs(place: str, entries: Entries) -> list[tuple[str, str]]:
 
 def _encode(write: Write) -> str:
     change = {"added": write.change.added, "seeded": write.change.seeded}
+    change["removed"] = write.change.removed
     return json.dumps(
-        {"place": write.place, "created": write.created, **change, "removed": write.change.removed}
+        {"place": write.place, "created": write.created, "outcome": write.outcome, **change}
     )
 
 
-def _decode(text: str) -> tuple[str, Change, bool]:
+def _decode(text: str) -> tuple[str, Change, bool, str]:
     found = json.loads(text)
     if isinstance(found, list):  # of a version that knew one field only
-        return SIDECAR, Change({SUBJECT.name: tuple(found)}), False
+        return SIDECAR, Change({SUBJECT.name: tuple(found)}), False, "written"
     entries = (
         {name: tuple(values) for name, values in found[key].items()}
         for key in ("added", "seeded", "removed")
     )
-    return found["place"], Change(*entries), found["created"]
+    return found["place"], Change(*entries), found["created"], found["outcome"]

@@ -29,6 +29,31 @@ def m002_undo(db: Database) -> None:
         db.execute(statement)
 
 
+@schema()
+def m010_requests(db: Database) -> None:
+    """What other processes ask of the daemon, and since when a photo is missing."""
+    for statement in _M010:
+        db.execute(statement)
+
+
+_M010 = (
+    # kind: retag, or retag-failed. The path is a photo, or a directory and all below it.
+    """CREATE TABLE requests (
+        id INTEGER PRIMARY KEY,
+        kind TEXT NOT NULL,
+        path BLOB NOT NULL,
+        created_at REAL NOT NULL
+    )""",
+    # Read backwards, this index gives "newest first, then the highest id" without sorting.
+    "DROP INDEX photos_queue",
+    """CREATE INDEX photos_queue ON photos (state, found_at)
+        WHERE state IN ('pending', 'tagged', 'failed')""",
+    # Unix seconds; of rows that are older than this column, the time is that of the change.
+    "ALTER TABLE photos ADD COLUMN missing_since REAL",
+    "UPDATE photos SET missing_since = unixepoch() WHERE state = 'missing'",
+    "CREATE INDEX photos_missing ON photos (missing_since) WHERE state = 'missing'",
+)
+
 _M001 = (
     """CREATE TABLE directories (
         id INTEGER PRIMARY KEY,

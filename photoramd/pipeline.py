@@ -7,6 +7,7 @@ number of photos.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,9 @@ from photoramd.results import Results, Tagged
 from photoramd.store import Job, Store
 from photoramd.taggers import Pixels, Tagger
 from photoramd.writer import Writer
+
+ABSENT_SECONDS = 60.0
+"""When a photo that is not there now is looked for again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,22 +84,29 @@ class Pipeline:
     def __exit__(self, *_: object) -> None:
         self._decoding.close()
 
-    def step(self, now: float) -> list[Outcome]:
+    def step(self, now: float, *, infers: bool = True) -> list[Outcome]:
         """Take one batch as far as it goes; an empty list means that nothing is due.
 
         Args:
             now: Unix seconds.
+            infers: Whether photos may be decoded and tagged; if not, only what is tagged
+                already is written.
 
         Raises:
             StoreError: The database failed; nothing is lost.
         """
-        self._fill(now)
+        if infers:
+            self._fill(now)
         outcomes, inferred = self._tag(self._take(), now)
         for job, error in self._write(now):
             path, tags = job.photo.path, self._results.tags(job.id)
             state = "written" if error is None else "tagged"
             outcomes.append(Outcome(path, state, tags, error, job.id in inferred))
         return outcomes
+
+    def retry(self) -> None:
+        """Somebody mended something: file systems that refused a write are tried at once."""
+        self._writer.retry()
 
     def _fill(self, now: float) -> None:
         room = self._decoding.room
@@ -157,10 +168,20 @@ class Pipeline:
         return scores | fresh, set(fresh), failed
 
     def _write(self, now: float) -> list[tuple[Job, PhotoramdError | None]]:
-        due = self._store.due_writes(now, self._batch_size)
+        due = self._present(now)
         if not due and self._choose_again():
-            due = self._store.due_writes(now, self._batch_size)
+            due = self._present(now)
         return self._writer.write([(job, self._results.tags(job.id)) for job in due], now)
+
+    def _present(self, now: float) -> list[Job]:
+        due = []
+        for job in self._store.due_writes(now, self._batch_size):
+            # Moved, removed, or its disk is gone: no sidecar belongs there now.
+            if os.path.lexists(job.photo.path):
+                due.append(job)
+            else:
+                self._store.postpone(job, now + ABSENT_SECONDS)
+        return due
 
     def choose_again(self) -> None:
         """Ask all photos once more whether their keywords were chosen with old settings."""
@@ -188,6 +209,10 @@ class Pipeline:
     def _give_up(self, job: Job, error: PhotoramdError, now: float) -> Outcome:
         if isinstance(error, ChangedError):
             return self._look_again(job.photo, now)
+        if not os.path.lexists(job.photo.path):
+            # Removed, or its disk is gone: a scan will tell. It is not the photo's failure.
+            self._store.postpone(job, now + ABSENT_SECONDS)
+            return Outcome(job.photo.path, "pending")
         self._store.fail(job, error.message, now)
         return Outcome(job.photo.path, "failed", error=error)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from photoramd.errors import printable
+from photoramd.mounts import mount_of, read_mounts
 
 SYSTEM_CONFIG = Path("/etc/photoramd/config.toml")
 SYSTEM_DATABASE = Path("/var/lib/photoramd/photoramd.db")
@@ -97,23 +98,9 @@ def kind_of(path: Path) -> Literal["directory", "other", "missing", "unreachable
 
 
 def filesystem_type(path: Path) -> str:
-    """The type of the file system that holds a path, or would; empty where it is unknown.
-
-    Source of the format: proc_pid_mountinfo(5). Of two mounts in one place the later counts.
-    """
-    real = os.fsencode(os.path.realpath(path))
-    best, kind = b"", ""
-    try:
-        lines = MOUNTS.read_bytes().splitlines()
-    except OSError:
-        return ""
-    for line in lines:
-        before, _, after = line.partition(b" - ")
-        point = re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal[1], 8)]), before.split()[4])
-        inside = real == point or real.startswith(point.rstrip(b"/") + b"/")
-        if inside and len(point) >= len(best):
-            best, kind = point, after.split()[0].decode("ascii", "replace")
-    return kind
+    """The type of the file system that holds a path, or would; empty where it is unknown."""
+    mount = mount_of(os.path.realpath(path), read_mounts(MOUNTS))
+    return mount.kind if mount else ""
 
 
 def is_network_type(kind: str) -> bool:

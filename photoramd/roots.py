@@ -16,6 +16,7 @@ from typing import Literal
 from photoramd.database import Database
 from photoramd.errors import PhotoramdError, printable
 from photoramd.filters import Filter
+from photoramd.mounts import is_below, read_mounts
 
 log = logging.getLogger(__name__)
 
@@ -34,31 +35,50 @@ class Health:
 ONLINE = Health()
 
 
+@dataclass(frozen=True, slots=True)
+class _Identity:
+    """Which directory this is, and whether a file system is mounted right there."""
+
+    device: int
+    inode: int
+    is_mount: bool
+
+
 class Root:
     """A watched directory.
 
     Attributes:
         path: Absolute, without symbolic links.
         filter: Which paths below it count.
+        poll: ``auto``, ``always`` or ``never``; see the configuration.
         watch_problem: Why the system reports no events for it, if so.
         scan_problem: What the last scan could not read below it, if anything.
+        vanished: How many photos it lost at once, if the last scan found none of them.
+        is_new: Whether another directory than before is there, which nobody has watched yet.
     """
 
-    def __init__(self, path: str, path_filter: Filter) -> None:
+    def __init__(self, path: str, path_filter: Filter, poll: str = "auto") -> None:
         self.path = path
         self.filter = path_filter
+        self.poll = poll
         self.watch_problem: PhotoramdError | None = None
         self.scan_problem: PhotoramdError | None = None
-        self._identity: tuple[int, int] | None = None
+        self.vanished = 0
+        self.is_new = True
+        self._identity: _Identity | None = None
 
     def contains(self, path: str) -> bool:
         """Whether a path is the root or below it."""
-        return path == self.path or path.startswith(self.path.rstrip("/") + "/")
+        return is_below(path, self.path)
 
-    def check(self) -> Health:
-        """Look at the directory itself: is it there, readable, and still the same one?"""
+    def look(self) -> Health | None:
+        """Look at the directory itself: why it cannot be walked now, or None.
+
+        A directory that was made anew, or a file system that was mounted anew, is accepted
+        and makes the root `is_new`. The bare mount point of an unmounted file system is not.
+        """
         try:
-            status = os.stat(self.path)
+            status = os.stat(self.path, follow_symlinks=False)
         except OSError as error:
             return Health(
                 "offline",
@@ -71,14 +91,31 @@ class Root:
             return Health(
                 "offline", "not readable", "give photoramd's user read and execute permission"
             )
-        identity = (status.st_dev, status.st_ino)
-        if self._identity is not None and identity != self._identity:
+        is_mount = any(mount.point == self.path for mount in read_mounts())
+        identity = _Identity(status.st_dev, status.st_ino, is_mount)
+        if self._identity is not None and self._identity.is_mount and not is_mount:
             return Health(
                 "offline",
-                "another directory is mounted in its place; its photos keep their state",
-                "mount the original again, or restart photoramd to accept this one",
+                "its file system is not mounted; its photos keep their state",
+                "mount the share or disk again, or restart photoramd if none belongs there",
             )
-        self._identity = identity
+        if identity != self._identity:
+            self._identity = identity
+            self.is_new = True
+        return None
+
+    def check(self) -> Health:
+        """The root's health: the directory itself, and what scans and watches found."""
+        obstacle = self.look()
+        if obstacle is not None:
+            return obstacle
+        if self.vanished:
+            return Health(
+                "offline",
+                f"all its {self.vanished} photos have vanished; they keep their state",
+                "mount the share or disk again; if the photos were removed on purpose, remove"
+                " the directory from the configuration",
+            )
         problem = self.scan_problem or self.watch_problem
         return Health("degraded", problem.message, problem.remedy) if problem else ONLINE
 
@@ -89,16 +126,28 @@ class HealthBook:
     def __init__(self, database: Database, roots: Collection[str]) -> None:
         self._database = database
         self._last: dict[str, Health] = {}
+        self._before = {
+            os.fsdecode(path): state
+            for path, state in database.rows("SELECT path, health FROM roots")
+        }
         with database.transaction() as db:
             for (path,) in db.execute("SELECT path FROM roots").fetchall():
                 if os.fsdecode(path) not in roots:
                     db.execute("DELETE FROM roots WHERE path = ?", (path,))
 
+    def was_offline(self, path: str) -> bool:
+        """Whether a root was offline when it was last recorded, by a process before this too."""
+        last = self._last.get(path)
+        return (self._before.get(path) if last is None else last.state) == "offline"
+
     def record(self, path: str, health: Health, now: float) -> None:
         """Store a root's health (Unix seconds) and log it if it changed."""
         if self._last.get(path) == health:
             return
+        last = self._last.get(path)
         level = logging.INFO if health.state == "online" else logging.WARNING
+        if last is not None and last.state == health.state:
+            level = logging.DEBUG  # the details change: status has them
         details = "".join(f"; {text}" for text in (health.reason, health.remedy) if text)
         log.log(level, "%s is %s%s", printable(path), health.state, details)
         self._last[path] = health

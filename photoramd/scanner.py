@@ -10,10 +10,11 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from photoramd.filters import TEMPORARY_PREFIX, Filter
+from photoramd.mounts import is_below
 from photoramd.photo import Fingerprint, Photo
 from photoramd.store import Known, Store
 
@@ -25,39 +26,63 @@ class Scan:
     Attributes:
         top: Where the walk starts: a root or a directory below it.
         present: Photos seen so far.
-        absent: Row ids of photos that were expected and not there. They mean something
-            only after the walk, and only if the root was healthy all the time.
+        absent: Photos that were expected and not there: row ids by the device number they
+            were known with. They mean something only after the walk, and only if the root
+            was healthy all the time.
         unreadable: Directories that could not be read, with the reason.
         leftovers: Temporary files of photoramd's own.
+        directories: The device and inode numbers of the directories walked, by path.
+        devices: The device numbers of what was walked.
+        moved_devices: A device number that photos were known with, to the one that the very
+            same photos have now: a file system that was mounted anew.
     """
 
     top: str
     filter: Filter
     store: Store
     present: int = 0
-    absent: list[int] = field(default_factory=list)
+    absent: dict[int, list[int]] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
     leftovers: list[Path] = field(default_factory=list)
+    directories: dict[str, tuple[int, int]] = field(default_factory=dict)
+    devices: set[int] = field(default_factory=set)
+    moved_devices: dict[int, int] = field(default_factory=dict)
+    _fleeting: set[str] = field(default_factory=set)
 
     def __iter__(self) -> Iterator[list[Photo]]:
         """Yield, for every directory, the photos that are new or changed."""
-        visited = set()
         stack = [self.top]
         while stack:
             directory = stack.pop()
-            visited.add(directory)
             known = self.store.listing(directory)
             try:
+                status = os.stat(directory, follow_symlinks=False)
                 found, below = self._read(directory)
+            except (FileNotFoundError, NotADirectoryError):
+                # Renamed or removed under our feet: the next scan knows more.
+                self._fleeting.add(directory)
+                continue
             except OSError as error:
                 self.unreadable[directory] = error.strerror or str(error)
                 continue
+            self.directories[directory] = (status.st_dev, status.st_ino)
+            self.devices.add(status.st_dev)
             stack += below
             yield self._compare(found, known)
         for directory in self.store.directories_under(self.top):
-            if directory not in visited and not self._is_unknown(directory):
-                self.absent += [k.id for k in self.store.listing(directory).values() if _alive(k)]
+            if directory not in self.directories and not self._is_unknown(directory):
+                self._miss(self.store.listing(directory))
                 yield []
+
+    def gone(self) -> list[int]:
+        """Row ids of absent photos whose file system is there: these have been removed."""
+        here = self.devices | self.moved_devices.keys()
+        return [number for device in self.absent.keys() & here for number in self.absent[device]]
+
+    def unmounted(self) -> int:
+        """How many photos are absent together with the whole file system they are on."""
+        here = self.devices | self.moved_devices.keys()
+        return sum(len(self.absent[device]) for device in self.absent.keys() - here)
 
     def _read(self, directory: str) -> tuple[dict[str, os.DirEntry[str]], list[str]]:
         """The photos by name, and the directories to walk next."""
@@ -83,23 +108,33 @@ class Scan:
             if not stat.S_ISREG(status.st_mode):
                 continue
             self.present += 1
+            # On a stacked file system files have other device numbers than directories.
+            self.devices.add(status.st_dev)
             fingerprint = Fingerprint.of(status)
             row = known.pop(name, None)
-            if row is None or row.fingerprint != fingerprint:
+            if row is None or not self._is_same(row.fingerprint, fingerprint):
                 changed.append(Photo(Path(entry.path), fingerprint))
             elif row.missed_scans:
                 returned.append(row.id)
-        self.absent += [row.id for row in known.values() if _alive(row)]
+        self._miss(known)
         if returned:
             self.store.seen(returned)
         return changed
 
+    def _is_same(self, old: Fingerprint, new: Fingerprint) -> bool:
+        """Whether a photo is unchanged; a new device number alone is a file system remounted."""
+        if old == new:
+            return True
+        if replace(old, device=new.device) != new:
+            return False
+        self.moved_devices[old.device] = new.device
+        return True
+
+    def _miss(self, expected: dict[str, Known]) -> None:
+        for known in expected.values():
+            if known.state != "missing":
+                self.absent.setdefault(known.fingerprint.device, []).append(known.id)
+
     def _is_unknown(self, directory: str) -> bool:
-        return any(
-            directory == broken or directory.startswith(broken.rstrip("/") + "/")
-            for broken in self.unreadable
-        )
-
-
-def _alive(known: Known) -> bool:
-    return known.state != "missing"
+        broken = [*self.unreadable, *self._fleeting]
+        return any(is_below(directory, top) for top in broken)

@@ -86,6 +86,23 @@ class Scan(Section, frozen=True, kw_only=True):
         float,
         Meta(ge=0, le=10080, description="Time between two comparisons; 0: only at the start."),
     ] = 60.0
+    poll_seconds: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=86400,
+            description="Shortest time between two looks through a directory that reports no "
+            "changes; large ones are looked through less often.",
+        ),
+    ] = 60.0
+    audit_seconds: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=86400,
+            description="Time between two checks that every directory is still being watched.",
+        ),
+    ] = 60.0
 
 
 class Model(Section, frozen=True, kw_only=True):
@@ -197,7 +214,7 @@ class Decode(Section, frozen=True, kw_only=True):
 
 
 class Schedule(Section, frozen=True, kw_only=True):
-    """When photos may be tagged."""
+    """When the network may run. Photos are found and queued at any time."""
 
     hours: Annotated[
         tuple[Annotated[str, Meta(pattern=rf"^{_SPAN}-{_SPAN}\Z")], ...],
@@ -220,6 +237,15 @@ class State(Section, frozen=True, kw_only=True):
             extra={"allowed": "an absolute path, or one below ~"},
         ),
     ] = Path("/var/lib/photoramd/photoramd.db")
+    backups: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=100,
+            description="How many daily copies of the database are kept beside it; 0: none are "
+            "made.",
+        ),
+    ] = 3
 
 
 class Config(Section, frozen=True, kw_only=True):
@@ -240,10 +266,8 @@ class Config(Section, frozen=True, kw_only=True):
 # without effect must not be accepted in silence. Delete an entry when its function exists.
 # Key -> (is this value one of them, which values they are in words).
 NOT_BUILT: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "watch.poll": (lambda value: value == "always", '"always"'),
     "model.precision": (lambda value: value == "int8", '"int8"'),
     "model.idle_unload_minutes": (lambda value: value > 0, "any number above 0"),
-    "schedule.hours": (lambda value: len(value) > 0, "any span of time"),
 }
 # ----------------------------------------------------------------------------------------
 

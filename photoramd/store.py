@@ -10,15 +10,21 @@ rows. Every method is one transaction. All times are Unix seconds.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from photoramd.database import Database, columns, fingerprint_of, path_of
+from photoramd.database import Database, columns, fingerprint_of, path_of, signed
 from photoramd.photo import Fingerprint, Photo
 
 RETRY_SECONDS = (60, 300, 1800, 7200, 28_800, 86_400)
 """Back-off after a failure; after the last one a photo stays failed until it changes."""
+
+
+WITH_INFERENCE = ("pending", "failed")
+WITHOUT_INFERENCE = ("tagged",)
+"""The states that wait for the model, and those that do not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,20 @@ class Job:
     id: int
     photo: Photo
     attempts: int
+
+
+# SQLite uses the queue's indexes, which leave out the mass of finished photos, only for
+# statements that contain the very condition of these indexes.
+_QUEUED = "state IN ('pending', 'tagged', 'failed')"
+
+_UNDER = "(path = ? OR (path >= ? AND path < ?))"
+
+
+def under(top: str) -> tuple[bytes, bytes, bytes]:
+    """What a condition "at or below this path" compares with."""
+    base = os.fsencode(top).rstrip(b"/")
+    # "0" is the character after "/": a range of the index instead of a pattern.
+    return base or b"/", base + b"/", base + b"0"
 
 
 class Store:
@@ -71,11 +91,9 @@ class Store:
 
     def directories_under(self, root: str) -> list[str]:
         """The known directories at and below a path."""
-        base = os.fsencode(root).rstrip(b"/")
-        # "0" is the character after "/": a range of the index instead of a pattern.
         rows = self._database.rows(
-            "SELECT path FROM directories WHERE path = ? OR (path >= ? AND path < ?)",
-            (base or b"/", base + b"/", base + b"0"),
+            f"SELECT path FROM directories WHERE {_UNDER}",  # noqa: S608
+            under(root),
         )
         return [os.fsdecode(row[0]) for row in rows]
 
@@ -124,31 +142,28 @@ class Store:
         """Photos that a scan missed earlier, or that were missing, are there again, unchanged."""
         with self._database.transaction() as db:
             db.executemany(
-                """UPDATE photos SET missed_scans = 0, next_attempt = 0, state = CASE
+                """UPDATE photos SET missed_scans = 0, missing_since = NULL, next_attempt = 0,
+                       state = CASE
                        WHEN state <> 'missing' THEN state
                        WHEN result_id IS NULL THEN 'pending' ELSE 'tagged' END
                    WHERE id = ?""",
                 [(photo_id,) for photo_id in ids],
             )
 
-    def missed(self, ids: Collection[int]) -> None:
+    def missed(self, ids: Collection[int], now: float) -> None:
         """A healthy scan did not see these; after the second one they are missing."""
         with self._database.transaction() as db:
             db.executemany(
                 """UPDATE photos SET missed_scans = missed_scans + 1,
-                       state = CASE WHEN missed_scans >= 1 THEN 'missing' ELSE state END
+                       state = CASE WHEN missed_scans >= 1 THEN 'missing' ELSE state END,
+                       missing_since = CASE WHEN missed_scans = 1 THEN ? ELSE missing_since END
                    WHERE id = ?""",
-                [(photo_id,) for photo_id in ids],
+                [(now, photo_id) for photo_id in ids],
             )
 
     def due(self, now: float, limit: int, *, skip: Collection[int] = ()) -> list[Job]:
         """Photos to decode and tag now: new ones first, the newest first, then retries."""
-        jobs = self._jobs(
-            "state = 'pending' AND next_attempt <= ? ORDER BY found_at DESC, p.id DESC",
-            (now,),
-            limit,
-            skip,
-        )
+        jobs = self._newest("pending", now, limit, skip)
         if len(jobs) < limit:
             jobs += self._jobs(
                 "state = 'failed' AND next_attempt <= ? ORDER BY next_attempt",
@@ -160,39 +175,48 @@ class Store:
 
     def due_writes(self, now: float, limit: int) -> list[Job]:
         """Tagged photos whose metadata is to be written now."""
-        return self._jobs(
-            "state = 'tagged' AND next_attempt <= ? ORDER BY found_at DESC, p.id DESC",
-            (now,),
-            limit,
-            (),
-        )
+        return self._newest("tagged", now, limit, ())
 
     def under(self, path: Path) -> list[Job]:
         """The photos at or below a path that are not missing, by directory and name."""
         directory, name = os.path.split(path)
-        base = os.fsencode(path).rstrip(b"/")
-        return self._jobs(
-            """p.state <> 'missing' AND (d.path = ? OR (d.path >= ? AND d.path < ?)
-                   OR (d.path = ? AND p.name = ?)) ORDER BY d.path, p.name""",
-            (base or b"/", base + b"/", base + b"0", os.fsencode(directory), os.fsencode(name)),
-            -1,
-            (),
-        )
-
-    def next_due(self) -> float | None:
-        """When the earliest waiting photo is due, or None if none waits."""
         rows = self._database.rows(
-            """SELECT min(next_attempt) FROM photos
-               WHERE state IN ('pending', 'tagged', 'failed')""",
-            (),
+            f"""SELECT p.id, d.path, p.name, p.size, p.mtime_ns, p.device, p.inode, p.attempts
+                FROM photos p JOIN directories d ON d.id = p.directory_id
+                WHERE p.state <> 'missing' AND ({_UNDER} OR (d.path = ? AND p.name = ?))
+                ORDER BY d.path, p.name""",  # noqa: S608
+            (*under(os.fspath(path)), os.fsencode(directory), os.fsencode(name)),
         )
-        moment = rows[0][0]
-        return None if moment is None else float(moment)
+        return [_job(row) for row in rows]
+
+    def _newest(self, state: str, now: float, limit: int, skip: Collection[int]) -> list[Job]:
+        """The newest photos in a state that are due."""
+        # One index tells at once whether any is due; the other, read backwards (the plus
+        # keeps SQLite from the first one), gives the newest without sorting them all.
+        first = self.next_due((state,))
+        if first is None or first > now:
+            return []
+        order = "ORDER BY found_at DESC, p.id DESC"
+        return self._jobs(f"state = '{state}' AND +next_attempt <= ? {order}", (now,), limit, skip)
+
+    def next_due(
+        self, states: Sequence[str] = (*WITH_INFERENCE, *WITHOUT_INFERENCE)
+    ) -> float | None:
+        """When the earliest photo that waits in one of these states is due, or None."""
+        # One lookup in the index for each state, where a list of states would read all of
+        # it.
+        moments = [
+            self._database.rows(
+                f"SELECT min(next_attempt) FROM photos WHERE {_QUEUED} AND state = '{state}'"  # noqa: S608
+            )
+            for state in states
+        ]
+        return min((rows[0][0] for rows in moments if rows[0][0] is not None), default=None)
 
     def waiting(self) -> int:
         """How many photos are pending or tagged."""
         rows = self._database.rows(
-            "SELECT count(*) FROM photos WHERE state IN ('pending', 'tagged')", ()
+            f"SELECT count(*) FROM photos WHERE {_QUEUED} AND state IN ('pending', 'tagged')"  # noqa: S608
         )
         return int(rows[0][0])
 
@@ -200,9 +224,64 @@ class Store:
         """No retry lies further ahead than a day: the clock may have been wrong."""
         with self._database.transaction() as db:
             db.execute(
-                """UPDATE photos SET next_attempt = ?
-                   WHERE state IN ('pending', 'tagged', 'failed') AND next_attempt > ?""",
+                f"""UPDATE photos SET next_attempt = ?
+                    WHERE {_QUEUED} AND next_attempt > ?""",  # noqa: S608
                 (now + RETRY_SECONDS[-1], now + RETRY_SECONDS[-1]),
+            )
+
+    def retag(self, path: str, *, only_failed: bool) -> int:
+        """Queue a photo, or all photos below a directory, anew; returns how many.
+
+        Equal pictures share their stored scores, so that the model runs only for those that
+        it has not seen. Photos whose tags were taken back get tags again, unless only those
+        that failed are meant.
+        """
+        directory, name = os.path.split(path)
+        condition = "state = 'failed'" if only_failed else "state <> 'missing'"
+        with self._database.transaction() as db:
+            changed = db.execute(
+                f"""UPDATE photos SET state = 'pending', attempts = 0, next_attempt = 0,
+                        reason = NULL, undone_at = CASE WHEN ? THEN undone_at END
+                    WHERE {condition}
+                    AND (directory_id IN (SELECT id FROM directories WHERE {_UNDER})
+                         OR name = ? AND directory_id =
+                             (SELECT id FROM directories WHERE path = ?))""",  # noqa: S608
+                (only_failed, *under(path), os.fsencode(name), os.fsencode(directory)),
+            )
+            return changed.rowcount
+
+    def hold(self, top: str, until: float) -> None:
+        """Leave all photos at and below a path alone for now: it is not there."""
+        with self._database.transaction() as db:
+            db.execute(
+                f"""UPDATE photos SET next_attempt = ?
+                    WHERE {_QUEUED} AND next_attempt < ?
+                    AND directory_id IN (SELECT id FROM directories WHERE {_UNDER})""",  # noqa: S608
+                (until, until, *under(top)),
+            )
+
+    def release(self, top: str) -> None:
+        """What is at and below a path may go on at once: it is there again."""
+        with self._database.transaction() as db:
+            db.execute(
+                f"""UPDATE photos SET next_attempt = 0
+                    WHERE {_QUEUED} AND state IN ('pending', 'tagged') AND next_attempt > 0
+                    AND directory_id IN (SELECT id FROM directories WHERE {_UNDER})""",  # noqa: S608
+                under(top),
+            )
+
+    def postpone(self, job: Job, until: float) -> None:
+        """Try a photo again later, without counting an attempt."""
+        with self._database.transaction() as db:
+            db.execute("UPDATE photos SET next_attempt = ? WHERE id = ?", (until, job.id))
+
+    def move_device(self, top: str, moves: Mapping[int, int]) -> None:
+        """The file systems at and below a path have new device numbers: old to new."""
+        with self._database.transaction() as db:
+            db.executemany(
+                f"""UPDATE photos SET device = ? WHERE device = ?
+                    AND directory_id IN (SELECT id FROM directories WHERE {_UNDER})""",  # noqa: S608
+                [(signed(new), signed(old), *under(top)) for old, new in moves.items()],
             )
 
     def fail(self, job: Job, reason: str, now: float) -> None:
@@ -221,12 +300,11 @@ class Store:
         rows = self._database.rows(
             f"""SELECT p.id, d.path, p.name, p.size, p.mtime_ns, p.device, p.inode, p.attempts
                 FROM photos p JOIN directories d ON d.id = p.directory_id
-                WHERE {condition} LIMIT ?""",  # noqa: S608 (the conditions are constants above)
-            (*parameters, -1 if limit < 0 else limit + len(skip)),
+                WHERE {_QUEUED} AND {condition} LIMIT ?""",  # noqa: S608 (the conditions are constants above)
+            (*parameters, limit + len(skip)),
         )
-        jobs = [
-            Job(row[0], Photo(path_of(row[1], row[2]), fingerprint_of(row[3:7])), row[7])
-            for row in rows
-            if row[0] not in skip
-        ]
-        return jobs if limit < 0 else jobs[:limit]
+        return [_job(row) for row in rows if row[0] not in skip][:limit]
+
+
+def _job(row: Sequence[Any]) -> Job:
+    return Job(row[0], Photo(path_of(row[1], row[2]), fingerprint_of(row[3:7])), row[7])

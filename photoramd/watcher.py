@@ -11,9 +11,13 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import re
 import threading
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from watchdog.events import (
     DirCreatedEvent,
@@ -25,6 +29,7 @@ from watchdog.events import (
     FileSystemEventHandler,
 )
 from watchdog.observers import Observer
+from watchdog.observers.api import BaseObserver, ObservedWatch
 
 from photoramd.errors import PhotoramdError
 
@@ -117,55 +122,118 @@ class _OverflowHandler(logging.Handler):
 
 
 class Watcher:
-    """Watches roots recursively and fills an inbox. Use it as a context manager."""
+    """Watches roots recursively and fills an inbox. Use it as a context manager.
+
+    Every root is armed and disarmed by itself. watchdog says nothing when it could not
+    watch some directories of a tree, or when its threads end; `watched_inodes` and
+    `is_alive` tell.
+    """
 
     def __init__(self, inbox: Inbox) -> None:
         self._inbox = inbox
-        self._observer = Observer()
+        self._observer: BaseObserver | None = None
+        self._watches: dict[str, ObservedWatch] = {}
         self._overflow = _OverflowHandler(inbox)
 
     def __enter__(self) -> Watcher:
+        # After an overflow watchdog warns of every watch that it adds twice, at great length.
+        warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"watchdog\.")
         for name in _OVERFLOW_LOGGERS:
             logging.getLogger(name).addHandler(self._overflow)
-        self._observer.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._observer.stop()
-        self._observer.join()
+        self._end()
         for name in _OVERFLOW_LOGGERS:
             logging.getLogger(name).removeHandler(self._overflow)
 
-    def watch(self, roots: Sequence[str]) -> dict[str, PhotoramdError]:
-        """Arm the watches; returns the roots that could not be watched, with the reason."""
-        failed = {}
-        for root in roots:
-            try:
-                self._observer.schedule(
-                    _Handler(self._inbox), root, recursive=True, event_filter=_EVENTS
-                )
-            except OSError as error:
-                failed[root] = _explain(root, error)
-        return failed
+    def arm(self, root: str) -> PhotoramdError | None:
+        """Watch a root, anew if it was watched; returns why that was not possible, if so."""
+        if self._observer is not None and not self._is_running():
+            self._end()  # the other roots' watches are gone with it, and their patrol will see
+        self.disarm(root)
+        try:
+            observer = self._observer = self._observer or _begin()
+            self._watches[root] = observer.schedule(
+                _Handler(self._inbox), root, recursive=True, event_filter=_EVENTS
+            )
+        except OSError as error:
+            return explain(root, error.errno, error.strerror or str(error))
+        return None
 
-    @property
-    def is_alive(self) -> bool:
-        """Whether watchdog's threads run."""
-        return self._observer.is_alive() and all(e.is_alive() for e in self._observer.emitters)
+    def disarm(self, root: str) -> None:
+        """Watch a root no longer; harmless if it is not watched."""
+        watch = self._watches.pop(root, None)
+        if watch is not None and self._observer is not None:
+            # watchdog forgets a watch by itself when its thread has ended.
+            with suppress(KeyError, OSError):
+                self._observer.unschedule(watch)
+
+    def is_alive(self, root: str) -> bool:
+        """Whether all threads that a root's events pass through run."""
+        observer, watch = self._observer, self._watches.get(root)
+        if observer is None or watch is None or not self._is_running():
+            return False
+        emitters = [each for each in observer.emitters if each.watch == watch]
+        return bool(emitters) and all(each.is_alive() for each in emitters)
+
+    def _is_running(self) -> bool:
+        """Whether the threads run that all roots share."""
+        observer = self._observer
+        if observer is None:
+            return False
+        # The thread that reads from the kernel; watchdog has no public name for it.
+        reader = getattr(observer, "_inotify_fd", observer)
+        return bool(observer.is_alive() and reader.is_alive())
+
+    def _end(self) -> None:
+        self._watches.clear()
+        observer, self._observer = self._observer, None
+        if observer is not None:
+            observer.stop()
+            observer.join()
 
 
-def _explain(root: str, error: OSError) -> PhotoramdError:
-    if error.errno in (errno.ENOSPC, errno.EMFILE):
-        what = "max_user_watches" if error.errno == errno.ENOSPC else "max_user_instances"
+def _begin() -> BaseObserver:
+    """A running observer; one that failed to begin leaves nothing behind."""
+    observer = Observer()
+    observer.start()
+    return observer
+
+
+def watched_files() -> set[tuple[int, int]]:
+    """Device and inode numbers of everything that this process's inotify instances watch.
+
+    Source of the format: proc_pid_fdinfo(5); the device number is the kernel's own, with the
+    minor number in the lower 20 bits.
+    """
+    found: set[tuple[int, int]] = set()
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(OSError):
+            if os.readlink(f"/proc/self/fd/{name}") != "anon_inode:inotify":
+                continue
+            content = Path(f"/proc/self/fdinfo/{name}").read_bytes()
+            for inode, device in _WATCH_LINE.findall(content):
+                number = int(device, 16)
+                found.add((os.makedev(number >> 20, number & 0xFFFFF), int(inode, 16)))
+    return found
+
+
+_WATCH_LINE = re.compile(rb"^inotify wd:\S+ ino:([0-9a-f]+) sdev:([0-9a-f]+)", re.MULTILINE)
+
+
+def explain(root: str, number: int | None, reason: str) -> PhotoramdError:
+    """Why a root has no events, and what to do; the number is an ``errno``."""
+    if number in (errno.ENOSPC, errno.EMFILE):
+        what = "max_user_watches" if number == errno.ENOSPC else "max_user_instances"
         return PhotoramdError(
             f"the system's limit of inotify {what.rsplit('_', 1)[-1]} is reached;"
-            " new photos are found by the regular scans only",
+            " it is looked through regularly instead",
             path=root,
             remedy=f"raise the limit: sysctl fs.inotify.{what}=524288",
         )
     return PhotoramdError(
-        f"cannot be watched: {error.strerror or error};"
-        " new photos are found by the regular scans only",
+        f"cannot be watched: {reason}; it is looked through regularly instead",
         path=root,
         remedy="check that the directory exists and that this user may read it",
     )

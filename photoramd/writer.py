@@ -27,7 +27,7 @@ from photoramd.errors import (
 from photoramd.exiftool import ExifTool
 from photoramd.fields import SUBJECT
 from photoramd.ledger import PHOTO, SIDECAR, Done, Ledger, Write
-from photoramd.photo import Tag
+from photoramd.photo import Fingerprint, Tag
 from photoramd.plans import Origin, Plan, plan_sidecar
 from photoramd.replace import Prepared
 from photoramd.store import Job
@@ -178,6 +178,10 @@ class Writer:
         if not recorded.is_empty or recorded.rejected:
             yield self._plan_photo(job, (), now)
 
+    def retry(self) -> None:
+        """Try file systems that refused a write again without waiting."""
+        self._resting.clear()
+
     def recover(self, now: float) -> None:
         """Clear up after a process that died while it wrote.
 
@@ -200,7 +204,7 @@ class Writer:
                 raise ChangedError("its directory is not there", path=write.target)
             self._ledger.abandon(write.photo_id)
         elif replace.settle(write.target, write.temporary, write.after):
-            self._ledger.record(_settled(write), now)
+            self._ledger.finish([_settled(write)], now)
         else:
             self._ledger.abandon(write.photo_id)
         log.info("%s: cleared up after an interrupted write", printable(write.target))
@@ -359,24 +363,43 @@ def _intent(job: Job, plan: Plan, prepared: Prepared) -> Write:
         plan.place,
         plan.change,
         plan.created,
+        plan.outcome,
     )
 
 
 def _settled(write: Write) -> Done:
     """A write that was completed by a process which died, with what of it is there now."""
-    if write.place == PHOTO:
-        # Whoever edits the photo before this is recorded makes it differ from the record,
-        # and then it is looked at again.
-        return Done(write.photo_id, PHOTO, write.change, after=write.after)
-    present: dict[str, tuple[str, ...]] = {}
+    after, change = write.after, write.change
+    with suppress(OSError):
+        after = Fingerprint.of(write.target.lstat())
+    if after != write.after:
+        present = _present(write)
+
+        def there(entries: Entries) -> Entries:
+            return {
+                name: tuple(value for value in found if value in present.get(name, ()))
+                for name, found in entries.items()
+            }
+
+        change = Change(there(change.added), there(change.seeded), change.removed)
+    return Done(
+        write.photo_id,
+        write.place,
+        change,
+        write.target,
+        write.created,
+        # If it was edited since, it differs from what is recorded, and is looked at again.
+        write.after if write.place == PHOTO else None,
+        write.outcome,
+    )
+
+
+def _present(write: Write) -> Entries:
+    """The entries in a file that was edited since."""
     with suppress(PhotoramdError):
-        present = values(sidecar.load(write.target)[0], path=write.target)
+        if write.place == SIDECAR:
+            return values(sidecar.load(write.target)[0], path=write.target)
+        from photoramd import embedded
 
-    def there(entries: Entries) -> Entries:
-        return {
-            name: tuple(value for value in found if value in present.get(name, ()))
-            for name, found in entries.items()
-        }
-
-    change = Change(there(write.change.added), there(write.change.seeded), write.change.removed)
-    return Done(write.photo_id, write.place, change, write.target, write.created)
+        return {SUBJECT.name: embedded.read_keywords(write.target)}
+    return {}

@@ -139,7 +139,7 @@ def main() -> None:
         )
         killed = os.WIFSIGNALED(scan(config, point))
         status = scan(config, None)
-        print(
+        print(  # noqa: T201
             json.dumps({"point": point, "killed": killed, "status": status, **look(config, album)})
         )
         if not killed:

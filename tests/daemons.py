@@ -27,11 +27,24 @@ class Photoramd:
     """The command line with one configuration, and at most one daemon."""
 
     def __init__(self, directory: Path, album: Path, *prefix: str, **sections: str) -> None:
+        """Write a configuration.
+
+        Args:
+            directory: Where it, the database and the log are.
+            album: The directory to watch.
+            prefix: A command that runs photoramd.
+            sections: Contents for sections of the configuration, instead of the defaults;
+                ``watch`` is added to the watched directory's; ``program`` is Python code to
+                run in place of ``python -m photoramd``.
+        """
+        program = sections.pop("program", None)
+        self._program = ["-m", "photoramd"] if program is None else ["-c", program]
         self.album = album
         self.database = directory / "state" / "photoramd.db"
         self.config = directory / "config.toml"
         self.log = directory / "log"
         self._prefix: Sequence[str] = prefix
+        self._mark = 0
         self.process: subprocess.Popen[bytes] | None = None
         parts = {
             "[watch]": f"path = {json.dumps(os.fspath(album))}",
@@ -40,12 +53,14 @@ class Photoramd:
             "state": f"path = {json.dumps(os.fspath(self.database))}",
         }
         (directory / "overrides.json").write_text("{}")
+        if "watch" in sections:
+            parts["[watch]"] += "\n" + sections.pop("watch")
         parts |= sections
         self.config.write_text("".join(f"[{key}]\n{value}\n" for key, value in parts.items()))
 
     def command(self, *arguments: object) -> list[str]:
         """A command line."""
-        program = [sys.executable, "-m", "photoramd", "--config", os.fspath(self.config)]
+        program = [sys.executable, *self._program, "--config", os.fspath(self.config)]
         return [*self._prefix, *program, *map(str, arguments)]
 
     def run(self, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -59,16 +74,29 @@ class Photoramd:
 
     def start(self) -> None:
         """Start the daemon and wait until it watches."""
-        before = self.log.stat().st_size if self.log.exists() else 0
+        self.launch()
+        self.wait_for_log("Watching", "the daemon to start")
+
+    def launch(self) -> None:
+        """Start the daemon and do not wait."""
+        self._mark = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(self.command("run"), stderr=log)
 
-        def watches() -> bool:
+    def wait_for_log(self, text: str, what: str = "") -> None:
+        """Wait until the daemon of the last start has logged a text."""
+
+        def logged() -> bool:
             assert self.process is not None
             assert self.process.poll() is None, self.log.read_text()
-            return b"Watching" in self.log.read_bytes()[before:]
+            return text.encode() in self.log.read_bytes()[self._mark :]
 
-        wait_for(watches, "the daemon to start")
+        wait_for(logged, what or text)
+
+    def send(self, number: signal.Signals) -> None:
+        """Send the daemon a signal."""
+        assert self.process is not None
+        self.process.send_signal(number)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Stop the daemon; returns its exit status."""
@@ -81,6 +109,12 @@ class Photoramd:
                 self.process.kill()
                 self.process.wait()
             self.process = None
+
+    def processor_seconds(self) -> float:
+        """How much processor time the daemon has used."""
+        assert self.process is not None
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(") ", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def close(self) -> None:
         """End the daemon if it still runs."""

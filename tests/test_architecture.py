@@ -21,6 +21,7 @@ TOP = [
     "photoramd.writer",
     "photoramd.undo",
     "photoramd.pipeline",
+    "photoramd.reconciler",
     "photoramd.daemon",
     "photoramd.assembly",
     "photoramd.cli",

@@ -507,10 +507,8 @@ def test_the_type_of_this_file_system_is_that_of_the_kernels_own_tool(tmp_path: 
 # What does not exist yet
 
 UNBUILT = {
-    "watch.poll": '"always"',
     "model.precision": '"int8"',
     "model.idle_unload_minutes": "5",
-    "schedule.hours": '["22:00-07:00"]',
 }
 
 

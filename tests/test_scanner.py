@@ -39,7 +39,7 @@ def test_new_photos_are_found_at_any_depth_and_other_files_are_not(
     walk, found = scan(store, album)
     assert found == sorted(photos)
     assert walk.present == 2
-    assert walk.absent == []
+    assert walk.absent == {}
 
 
 def test_what_the_database_knows_is_not_reported_again(store: Store, album: Path, put: Put) -> None:
@@ -59,10 +59,10 @@ def test_a_vanished_photo_is_absent_and_so_is_a_vanished_directory(
     shutil.rmtree(album / "sub")
     walk, found = scan(store, album)
     assert found == []
-    assert len(walk.absent) == 2
-    store.missed(walk.absent)
-    store.missed(walk.absent)
-    assert scan(store, album)[0].absent == []  # missing photos are not expected any more
+    assert len(walk.gone()) == 2
+    store.missed(walk.gone(), 1000)
+    store.missed(walk.gone(), 1000)
+    assert scan(store, album)[0].absent == {}  # missing photos are not expected any more
 
 
 def test_a_directory_that_cannot_be_read_is_unknown_not_gone(
@@ -80,7 +80,7 @@ def test_a_directory_that_cannot_be_read_is_unknown_not_gone(
     monkeypatch.setattr(os, "scandir", refuse)
     walk, _ = scan(store, album)
     assert walk.unreadable == {os.fspath(album / "locked"): "Permission denied"}
-    assert walk.absent == []
+    assert walk.absent == {}
 
 
 def test_a_photo_that_is_back_is_no_longer_missed(store: Store, album: Path, put: Put) -> None:
@@ -88,7 +88,7 @@ def test_a_photo_that_is_back_is_no_longer_missed(store: Store, album: Path, put
     know(store, photo)
     row = store.find(os.fspath(photo))
     assert row is not None
-    store.missed([row.id])
+    store.missed([row.id], 1000)
     assert scan(store, album)[1] == []
     row = store.find(os.fspath(photo))
     assert row is not None
@@ -126,7 +126,7 @@ def test_a_part_of_a_tree_can_be_scanned(store: Store, album: Path, put: Put) ->
     below = put("china", "b/c/b.jpg")
     walk, found = scan(store, album, album / "b")
     assert found == [below]
-    assert walk.absent == []
+    assert walk.absent == {}
 
 
 def test_leftover_temporaries_are_noted(store: Store, album: Path, put: Put) -> None:
@@ -134,3 +134,34 @@ def test_leftover_temporaries_are_noted(store: Store, album: Path, put: Put) -> 
     (album / ".photoramd-0123.tmp").write_bytes(b"half a sidecar")
     walk, _ = scan(store, album)
     assert walk.leftovers == [album / ".photoramd-0123.tmp"]
+
+
+def test_a_photo_whose_device_number_alone_changed_is_the_same_on_a_disk_mounted_anew(
+    store: Store, database: Database, album: Path, put: Put
+) -> None:
+    stays, removed = put("china", "a.jpg"), put("flower", "b.jpg")
+    know(store, stays, removed)
+    with database.transaction() as db:
+        db.execute("UPDATE photos SET device = 424242")
+    removed.unlink()
+    walk, found = scan(store, album)
+    assert found == []
+    assert walk.moved_devices == {424242: stays.stat().st_dev}
+    assert len(walk.gone()) == 1
+    store.move_device(os.fspath(album), walk.moved_devices)
+    row = store.find(os.fspath(stays))
+    assert row is not None
+    assert row.fingerprint.device == stays.stat().st_dev
+
+
+def test_photos_that_vanish_with_their_file_system_are_not_gone(
+    store: Store, database: Database, album: Path, put: Put
+) -> None:
+    inside = put("china", "mounted/a.jpg")
+    know(store, inside, put("flower", "b.jpg"))
+    with database.transaction() as db:
+        db.execute("UPDATE photos SET device = 424242 WHERE name = ?", (b"a.jpg",))
+    inside.unlink()
+    walk, _ = scan(store, album)
+    assert walk.gone() == []
+    assert walk.unmounted() == 1

@@ -141,9 +141,9 @@ def test_a_photo_is_missing_after_two_scans_without_it_and_back_when_seen(
 ) -> None:
     store.enqueue([photo("a.jpg")], 1)
     number = tag(database, store, "a.jpg")
-    store.missed([number])
+    store.missed([number], 1000)
     assert store.listing("/album")["a.jpg"].state == "tagged"
-    store.missed([number])
+    store.missed([number], 1000)
     assert store.listing("/album")["a.jpg"].state == "missing"
     store.seen([number])
     row = store.listing("/album")["a.jpg"]
@@ -156,3 +156,27 @@ def test_directories_are_found_below_a_path_and_not_beside_it(store: Store) -> N
     assert sorted(store.directories_under("/a")) == ["/a", "/a/b", "/a/b/c"]
     assert sorted(store.directories_under("/a/b/")) == ["/a/b", "/a/b/c"]
     assert len(store.directories_under("/")) == 6
+
+
+def test_questions_of_the_loop_do_not_read_finished_photos(
+    store: Store, database: Database
+) -> None:
+    """They are asked twice a second, and there may be a million."""
+    asked: list[str] = []
+    database._connection.set_trace_callback(asked.append)
+    store.due(1000, 8)
+    store.due_writes(1000, 8)
+    store.next_due()
+    store.waiting()
+    store.hold("/a", 1)
+    store.release("/a")
+    store.clamp_retries(1)
+    database._connection.set_trace_callback(None)
+    plans = [
+        str(row[3])
+        for sql in asked
+        if sql.lstrip().startswith(("SELECT", "UPDATE"))
+        for row in database.rows(f"EXPLAIN QUERY PLAN {sql}")
+    ]
+    assert plans
+    assert [plan for plan in plans if plan.startswith("SCAN") or "B-TREE" in plan] == []

@@ -41,8 +41,8 @@ class Mailbox:
 def mail(album: Path) -> Iterator[Mailbox]:
     mailbox = Mailbox()
     with Watcher(mailbox.inbox) as watching:
-        assert watching.watch([os.fspath(album)]) == {}
-        assert watching.is_alive
+        assert watching.arm(os.fspath(album)) is None
+        assert watching.is_alive(os.fspath(album))
         yield mailbox
 
 
@@ -106,6 +106,6 @@ def test_the_warning_of_an_overflow_in_the_kernel_is_news(mail: Mailbox) -> None
 
 def test_a_root_that_is_not_there_is_named_with_a_remedy(tmp_path: Path) -> None:
     with Watcher(Inbox(lambda: None)) as watching:
-        problems = watching.watch([os.fspath(tmp_path / "nowhere")])
-    (problem,) = problems.values()
+        problem = watching.arm(os.fspath(tmp_path / "nowhere"))
+    assert problem is not None
     assert problem.remedy

@@ -11,11 +11,11 @@ import pytest
 from photoramd import replace
 from photoramd.database import Database
 from photoramd.errors import PhotoramdError, WriteError
-from photoramd.ledger import Ledger, Write
+from photoramd.ledger import SIDECAR, Ledger, Write
 from photoramd.photo import Tag
 from photoramd.results import Results, Tagged
 from photoramd.store import Job, Store
-from photoramd.writer import FIELD, REST_SECONDS, Origin, Writer, plan_sidecar
+from photoramd.writer import REST_SECONDS, Origin, Writer, plan_sidecar
 from photoramd.xmp_keywords import add_subjects, marks, remove_subjects, subjects
 from tests.conftest import photo_at
 
@@ -31,6 +31,14 @@ class Desk:
         self.store, self.results = Store(database), Results(database)
         self.ledger = Ledger(database)
         self.writer = Writer(self.ledger, lambda _: mode, ORIGIN)
+
+    def added(self, job: Job) -> tuple[str, ...]:
+        """What the ledger has of ``dc:subject``."""
+        return self.ledger.recorded(job.id, SIDECAR).added.get("dc:subject", ())
+
+    def rejected(self, job: Job) -> tuple[str, ...]:
+        """What the user took out."""
+        return self.ledger.recorded(job.id, SIDECAR).rejected.get("dc:subject", ())
 
     def tagged(self, photo: Path, tags: Sequence[Tag] = TAGS) -> Job:
         """A photo that waits to be written."""
@@ -61,7 +69,7 @@ def test_the_ledger_holds_what_was_added_and_not_what_was_there(desk: Desk, put:
     job = desk.tagged(photo)
     assert desk.write() == [("a.png", None)]
     assert subjects(sidecar_of(photo).read_bytes()) == ("Oma", "Animal", "cat")
-    assert desk.ledger.added(job.id, FIELD) == ("cat",)
+    assert desk.added(job) == ("cat",)
     assert [mark.tag for mark in marks(sidecar_of(photo).read_bytes())] == ["cat"]
 
 
@@ -74,8 +82,9 @@ def test_a_tag_that_the_user_takes_out_stays_out_on_any_later_run(desk: Desk, pu
     for now in (20, 30):
         desk.tagged(photo, [*TAGS, Tag(f"pet {now}", 0.7)])
         assert desk.write(now) == [("a.png", None)]
-    assert subjects(sidecar.read_bytes()) == ("cat", "pet 20", "pet 30")
-    assert desk.ledger.rejected(job.id, FIELD) == ("animal",)
+    # What was added once and is no longer wanted has gone.
+    assert subjects(sidecar.read_bytes()) == ("cat", "pet 30")
+    assert desk.rejected(job) == ("animal",)
     # Not even after the whole sidecar is gone.
     sidecar.unlink()
     desk.tagged(photo)
@@ -91,7 +100,7 @@ def test_a_new_sidecar_takes_up_the_keywords_in_the_photo(
     job = desk.tagged(photo)
     desk.write()
     assert sorted(subjects(sidecar_of(photo).read_bytes())) == ["Cat", "Oma", "animal"]
-    assert desk.ledger.added(job.id, FIELD) == ("animal",)
+    assert desk.added(job) == ("animal",)
 
 
 def test_no_tags_make_no_sidecar(desk: Desk, put: Put) -> None:
@@ -140,8 +149,16 @@ def interrupt(desk: Desk, photo: Path) -> tuple[Job, replace.Prepared]:
     assert plan.target is not None
     assert plan.content is not None
     prepared = replace.prepare(plan.target, plan.content, expected=None, beside=photo)
-    additions = ("animal", "cat")
-    write = Write(job.id, photo, prepared.target, prepared.temporary, prepared.after, additions)
+    write = Write(
+        job.id,
+        photo,
+        prepared.target,
+        prepared.temporary,
+        prepared.after,
+        plan.place,
+        plan.change,
+        plan.created,
+    )
     desk.ledger.begin([write])
     return job, prepared
 
@@ -162,7 +179,7 @@ def test_a_write_that_was_interrupted_after_the_rename_is_ours(desk: Desk, put: 
     job, prepared = interrupt(desk, photo)
     replace.commit(prepared)
     desk.writer.recover(20)
-    assert desk.ledger.added(job.id, FIELD) == ("animal", "cat")
+    assert desk.added(job) == ("animal", "cat")
     assert desk.write(21) == []
 
 
@@ -175,7 +192,7 @@ def test_of_a_sidecar_that_was_edited_after_an_interrupted_write_what_is_left_is
     sidecar = sidecar_of(photo)
     sidecar.write_bytes(remove_subjects(sidecar.read_bytes(), ["animal"]))
     desk.writer.recover(20)
-    assert desk.ledger.added(job.id, FIELD) == ("cat",)
+    assert desk.added(job) == ("cat",)
 
 
 def test_an_interrupted_write_in_a_directory_that_is_away_waits_until_it_is_back(
@@ -194,7 +211,7 @@ def test_an_interrupted_write_in_a_directory_that_is_away_waits_until_it_is_back
     album.rmdir()
     away.rename(album)
     assert desk.write(200) == [("a.png", None)]
-    assert desk.ledger.added(job.id, FIELD) == ("animal", "cat")
+    assert desk.added(job) == ("animal", "cat")
     assert subjects(sidecar_of(photo).read_bytes()) == ("animal", "cat")
 
 

@@ -24,10 +24,11 @@ COMMANDS = {
     "tag": "Print the tags of photos, without database or daemon.",
     "query": "Find photos by tags.",
     "undo": "Take back the tags that were written for photos.",
-    "retag": "Choose and write the tags of photos anew.",
     "show": "Show what is known of a photo.",
+    "retag": "Tag photos again, or all photos below directories.",
     "status": "Show what is done, waiting and wrong.",
     "config": "Write, check and show the configuration.",
+    "db": "Check, copy and restore the database, forget missing photos.",
     "model": "List, describe, fetch and verify models.",
 }
 

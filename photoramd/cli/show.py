@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import closing
 from dataclasses import asdict
 from datetime import datetime
@@ -27,7 +28,9 @@ def command(settings: Settings, photo: Path, scores: bool, as_json: bool) -> Non
     """Show what is known of a photo: tags, state, sidecar, and why it failed if it did."""
     database = config.load(settings.config_path, need_file=False).state.path
     with closing(query.open_readonly(database)) as connection:
-        details = query.photo(connection, photo)
+        # Watched directories are known by their real paths.
+        real = Path(os.path.realpath(photo))
+        details = query.photo(connection, photo) or query.photo(connection, real)
     if details is None:
         raise NoImagesError(
             "photoramd does not know this photo",

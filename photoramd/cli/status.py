@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import closing
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from photoramd import config, query
 from photoramd.cli.output import print_json
 from photoramd.database import holder
 from photoramd.errors import printable
+from photoramd.schedule import Schedule
 
 if TYPE_CHECKING:
     from photoramd.cli import Settings
@@ -22,7 +24,10 @@ if TYPE_CHECKING:
 @click.pass_obj
 def command(settings: Settings, as_json: bool) -> None:
     """Show what is done, waiting and wrong."""
-    database = config.load(settings.config_path, need_file=False).state.path
+    configuration = config.load(settings.config_path, need_file=False)
+    database = configuration.state.path
+    hours = Schedule.parse(configuration.schedule.hours)
+    now = time.time()
     with closing(query.open_readonly(database)) as connection:
         counts = query.counts(connection)
         roots = query.roots(connection)
@@ -32,6 +37,7 @@ def command(settings: Settings, as_json: bool) -> None:
         "running": process is not None,
         "process": process,
         "database": printable(database),
+        "rests_until": None if hours.is_open(now) else hours.next_change(now),
         "photos": counts,
         "roots": [
             {
@@ -57,6 +63,9 @@ def _print(status: dict[str, Any]) -> None:
     click.echo(f"database:   {status['database']}")
     photos = ", ".join(f"{n} {state}" for state, n in status["photos"].items() if n)
     click.echo(f"photos:     {photos or 'none yet'}")
+    if status["rests_until"]:
+        until = datetime.fromtimestamp(status["rests_until"])
+        click.echo(f"hours:      photos are found and queued; tagging begins at {until:%H:%M}")
     for root in status["roots"]:
         scanned = root["scanned_at"]
         when = f", scanned {datetime.fromtimestamp(scanned):%Y-%m-%d %H:%M}" if scanned else ""

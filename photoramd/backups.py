@@ -1,0 +1,258 @@
+"""Copies of the database: made while it is in use, checked, and put back when it is damaged.
+
+A copy is complete the moment it has its name: it is made under another and renamed.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import sqlite3
+import threading
+import time
+from contextlib import closing, suppress
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import quote
+
+from photoramd.database import APPLICATION_ID, Lock, converted
+from photoramd.errors import DamagedError, StoreError, printable
+
+log = logging.getLogger(__name__)
+
+DAY_SECONDS = 86_400.0
+FIRST_SECONDS = 60.0
+"""A database without any copy gets its first one this soon after the start."""
+
+_PART = ".part"
+_COMPANIONS = ("", "-wal", "-shm")
+
+
+def check(path: Path) -> list[str]:
+    """What is wrong with a database file; empty if nothing is. It may be in use.
+
+    Raises:
+        StoreError: It cannot be opened at all.
+    """
+    if not path.is_file():
+        raise StoreError("there is no such file", path=path)
+    try:
+        with closing(_open(path)) as connection:
+            if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+                return ["this file is not a photoramd database"]
+            found = [row[0] for row in connection.execute("PRAGMA integrity_check(20)")]
+            found += [
+                f"a row of {row[0]} refers to nothing in {row[2]}"
+                for row in connection.execute("PRAGMA foreign_key_check").fetchmany(20)
+            ]
+    except sqlite3.OperationalError as error:
+        with converted(path):
+            raise error
+    except sqlite3.DatabaseError as error:
+        return [str(error)]
+    return [text for text in found if text != "ok"]
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a database that may be in use.
+
+    All in one step: it sees one state of the database and holds nobody up, where one in
+    pieces would begin anew after every write of the daemon.
+
+    Raises:
+        StoreError: One of the files cannot be used.
+    """
+    part = target.with_name(target.name + _PART)
+    try:
+        with (
+            converted(source),
+            closing(_open(source)) as reader,
+            converted(part),
+            closing(sqlite3.connect(part)) as writer,
+        ):
+            reader.backup(writer)
+            # A copy in one file: it will lie about without its -wal.
+            writer.execute("PRAGMA journal_mode = DELETE")
+        _settle(part, target)
+    except OSError as error:
+        raise StoreError(f"cannot copy the database: {error.strerror}", path=target) from error
+    finally:
+        with suppress(OSError):
+            part.unlink()
+
+
+def copies(database: Path) -> list[Path]:
+    """The automatic copies of a database, the newest first."""
+    prefix = f"{database.name}.backup-"
+    try:
+        names = os.listdir(database.parent)
+    except OSError:
+        return []
+    found = [name for name in names if name.startswith(prefix) and not name.endswith(_PART)]
+    return [database.with_name(name) for name in sorted(found, reverse=True)]
+
+
+def is_sound(path: Path) -> bool:
+    """Whether a file is a whole photoramd database."""
+    try:
+        return path.stat().st_size > 0 and not check(path)
+    except (StoreError, OSError):
+        return False
+
+
+def recover(database: Path, error: DamagedError) -> None:
+    """Move a damaged database aside and put the newest sound copy in its place, if any.
+
+    The caller holds the lock. A file that may be another program's stays where it is unless
+    copies beside it prove that a database of photoramd's was there.
+
+    Raises:
+        DamagedError: Nothing can be done; the error itself.
+        StoreError: The files cannot be moved.
+    """
+    source = next((each for each in copies(database) if is_sound(each)), None)
+    if source is None and not error.is_ours:
+        raise error
+    aside = set_aside(database)
+    if source is None:
+        log.error(
+            "%s: %s; it is now %s, and a new one begins: there was no copy of it",
+            printable(database), error.message, printable(aside),
+        )  # fmt: skip
+        return
+    _put_back(source, database)
+    log.error(
+        "%s: %s; it is now %s, and the copy %s is in its place",
+        printable(database), error.message, printable(aside), printable(source),
+    )  # fmt: skip
+
+
+def restore(source: Path, database: Path) -> Path | None:
+    """Put a copy in the place of the database; returns where that is now, if there was one.
+
+    Raises:
+        LockedError: A photoramd uses the database.
+        StoreError: The copy is not sound, or a file cannot be moved.
+    """
+    problems = check(source)
+    if problems:
+        raise StoreError(
+            f"cannot be restored: {problems[0]}", path=source, remedy="choose another copy"
+        )
+    lock = Lock(database)
+    lock.acquire()
+    try:
+        aside = set_aside(database) if os.path.lexists(database) else None
+        _put_back(source, database)
+    finally:
+        lock.release()
+    return aside
+
+
+def set_aside(database: Path) -> Path:
+    """Give a database, its -wal and its -shm another name, together; returns the new name.
+
+    Raises:
+        StoreError: They cannot be renamed.
+    """
+    aside = _free_name(database.with_name(f"{database.name}.damaged-{_stamp()}"))
+    try:
+        # The log first: beside the copy that comes, an old log would be taken for its own.
+        for companion in reversed(_COMPANIONS):
+            with suppress(FileNotFoundError):
+                os.rename(f"{database}{companion}", f"{aside}{companion}")
+    except OSError as error:
+        raise StoreError(f"cannot be moved aside: {error.strerror}", path=database) from error
+    return aside
+
+
+def _put_back(source: Path, database: Path) -> None:
+    part = database.with_name(database.name + _PART)
+    try:
+        shutil.copyfile(source, part)
+        _settle(part, database)
+    except OSError as error:
+        raise StoreError(f"cannot be restored: {error.strerror}", path=source) from error
+    finally:
+        with suppress(OSError):
+            part.unlink()
+
+
+def _settle(part: Path, target: Path) -> None:
+    """Give a finished file its name, so that it has it after a power cut too."""
+    for path, flags in ((part, os.O_RDONLY), (None, 0), (target.parent, os.O_DIRECTORY)):
+        if path is None:
+            os.rename(part, target)
+            continue
+        fd = os.open(path, flags | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    """A connection that changes nothing; a copy without a log is read as it is."""
+    options = "mode=ro" if Path(f"{path}-wal").exists() else "mode=ro&immutable=1"
+    uri = f"file:{quote(os.fsencode(path.absolute()))}?{options}"
+    return sqlite3.connect(uri, uri=True, timeout=30, check_same_thread=False)
+
+
+def _stamp() -> str:
+    return datetime.now().strftime("%Y%m%d-%H%M%S")
+
+
+def _free_name(path: Path) -> Path:
+    found, number = path, 1
+    while os.path.lexists(found):
+        number += 1
+        found = path.with_name(f"{path.name}-{number}")
+    return found
+
+
+class DailyBackup:
+    """Copies the database once a day, in a thread of its own with its own connection."""
+
+    def __init__(self, database: Path, keep: int) -> None:
+        """Make a plan; ``keep`` copies stay, 0 means that none are made."""
+        self._database = database
+        self._keep = keep
+        self._thread: threading.Thread | None = None
+        self._next: float | None = None
+
+    def step(self, now: float, wall: float) -> None:
+        """Begin a copy if one is due. Times: monotonic and Unix seconds."""
+        if self._keep == 0:
+            return
+        if self._next is None:
+            self._next = now + self._first_delay(wall)
+        if now >= self._next and (self._thread is None or not self._thread.is_alive()):
+            self._next = now + DAY_SECONDS
+            self._thread = threading.Thread(target=self._run, name="backup")
+            self._thread.start()
+
+    def close(self) -> None:
+        """Wait for a copy under way: a few seconds for a million photos."""
+        if self._thread is not None:
+            self._thread.join()
+
+    def _first_delay(self, wall: float) -> float:
+        """A daemon that is restarted every few hours still makes one copy a day."""
+        try:
+            age = wall - copies(self._database)[0].stat().st_mtime
+        except (IndexError, OSError):
+            return FIRST_SECONDS
+        return max(FIRST_SECONDS, min(DAY_SECONDS, DAY_SECONDS - age))
+
+    def _run(self) -> None:
+        target = self._database.with_name(f"{self._database.name}.backup-{_stamp()}")
+        began = time.monotonic()
+        try:
+            copy(self._database, target)
+            for old in copies(self._database)[self._keep :]:
+                old.unlink(missing_ok=True)
+        except (StoreError, OSError) as error:
+            log.warning("The daily copy of the database failed: %s", error)
+        else:
+            log.info("Copied the database to %s in %.1f s", target, time.monotonic() - began)

@@ -1,0 +1,107 @@
+"""``photoramd db``: care for the database."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from photoramd import config
+from photoramd.cli.output import print_json
+from photoramd.errors import StoreError, printable
+
+if TYPE_CHECKING:
+    from photoramd.cli import Settings
+
+_DAY_SECONDS = 86_400
+
+
+@click.group("db")
+def command() -> None:
+    """Check, copy and restore the database, forget missing photos."""
+
+
+@command.command("check")
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+@click.pass_obj
+def check(settings: Settings, file: Path | None, as_json: bool) -> None:
+    """Look for damage in the database, or in a copy of it. The daemon may run."""
+    from photoramd import backups
+
+    database = file or _database(settings)
+    problems = backups.check(database)
+    copies = [printable(path) for path in backups.copies(database)]
+    if as_json:
+        print_json({"database": printable(database), "problems": problems, "copies": copies})
+    else:
+        click.echo(f"{printable(database)}: {problems[0] if problems else 'sound'}")
+        for path in copies:
+            click.echo(f"copy: {path}")
+    if problems:
+        raise StoreError(
+            f"{len(problems)} problems found",
+            path=database,
+            remedy="restart the daemon: it puts the last copy in place, or starts anew",
+        )
+
+
+@command.command("backup")
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.pass_obj
+def backup(settings: Settings, file: Path | None) -> None:
+    """Copy the database to FILE, or to a file beside it. The daemon may run."""
+    from photoramd import backups
+
+    database = _database(settings)
+    target = file or database.with_name(f"{database.name}.copy-{datetime.now():%Y%m%d-%H%M%S}")
+    if not database.is_file():
+        raise StoreError("there is no database yet", path=database)
+    backups.copy(database, target)
+    click.echo(printable(target))
+
+
+@command.command("restore")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.pass_obj
+def restore(settings: Settings, file: Path) -> None:
+    """Put a copy in the place of the database. The daemon must not run.
+
+    The present database is renamed. What happened since the copy was made is found again by
+    the next scan.
+    """
+    from photoramd import backups
+
+    database = _database(settings)
+    aside = backups.restore(file, database)
+    click.echo(f"{printable(database)} is what {printable(file)} was.")
+    if aside is not None:
+        click.echo(f"What it was is {printable(aside)}.")
+
+
+@command.command("prune")
+@click.option(
+    "--missing-for",
+    "days",
+    type=click.FloatRange(min=0),
+    required=True,
+    metavar="DAYS",
+    help="Forget photos that have been missing for so long.",
+)
+@click.pass_obj
+def prune(settings: Settings, days: float) -> None:
+    """Forget what is known of photos that are no longer there. The daemon may run.
+
+    If they come back after that, they are tagged anew. No file is touched.
+    """
+    from photoramd.prune import prune as forget
+
+    count = forget(_database(settings), time.time() - days * _DAY_SECONDS)
+    click.echo(f"{count} photos forgotten")
+
+
+def _database(settings: Settings) -> Path:
+    return config.load(settings.config_path, need_file=False).state.path

@@ -1,0 +1,86 @@
+"""What other processes ask of the one that owns the database: rows that it notices.
+
+SQLite counts the changes of other connections, so that looking costs nothing while there
+are none.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from photoramd.database import BUSY_SECONDS, Database, converted
+from photoramd.errors import StoreError
+from photoramd.reader import open_readonly
+
+RETAG = "retag"
+RETAG_FAILED = "retag-failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Somebody wants a photo, or all photos below a directory, to be tagged again.
+
+    Attributes:
+        path: Absolute.
+        only_failed: Only photos that failed.
+    """
+
+    path: str
+    only_failed: bool = False
+
+
+class Requests:
+    """The requests, for the process that owns the database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._version: int | None = None
+
+    def take(self) -> list[Request]:
+        """New requests, the oldest first; they are forgotten."""
+        version = self._database.rows("PRAGMA data_version")[0][0]
+        if version == self._version:
+            return []
+        self._version = version
+        rows = self._database.rows("SELECT id, kind, path FROM requests ORDER BY id")
+        if rows:
+            with self._database.transaction() as db:
+                db.execute("DELETE FROM requests WHERE id <= ?", (rows[-1][0],))
+        return [Request(os.fsdecode(path), kind == RETAG_FAILED) for _, kind, path in rows]
+
+
+def submit(database: Path, requests: Sequence[Request]) -> None:
+    """Leave requests for the owner of the database, who may be at work or may come later.
+
+    Raises:
+        StoreError: There is no database, or it may not be written.
+    """
+    # The reader knows all that can be wrong with the file, and what to do about it.
+    open_readonly(database).close()
+    if not os.access(database, os.W_OK) or not os.access(database.parent, os.W_OK):
+        raise StoreError(
+            "the database may not be written by this user",
+            path=database,
+            remedy="run this as the user of the daemon (sudo -u photoramd ...)",
+        )
+    with (
+        converted(database),
+        closing(
+            sqlite3.connect(database, timeout=BUSY_SECONDS, isolation_level=None)
+        ) as connection,
+    ):
+        connection.execute("BEGIN IMMEDIATE")
+        connection.executemany(
+            "INSERT INTO requests (kind, path, created_at) VALUES (?, ?, ?)",
+            [
+                (RETAG_FAILED if r.only_failed else RETAG, os.fsencode(r.path), time.time())
+                for r in requests
+            ],
+        )
+        connection.execute("COMMIT")
