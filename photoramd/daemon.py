@@ -295,6 +295,8 @@ class Daemon:
                 self._intake.notice(path, now)
             elif suffix(path) == SIDECAR_SUFFIX or suffix(path) in RAW_SUFFIXES:
                 self._intake.notice_companion(path, now)
+                if suffix(path) == SIDECAR_SUFFIX:
+                    self._store.nudge(path)
         if news.files:
             self._check_pending(now)
 

@@ -250,6 +250,20 @@ class Store:
             )
             return changed.rowcount
 
+    def nudge(self, sidecar: str) -> None:
+        """A sidecar changed: photos whose keywords could not be written into it try again."""
+        directory, name = os.path.split(sidecar)
+        stem = os.path.splitext(os.fsencode(name))[0]
+        with self._database.transaction() as db:
+            db.execute(
+                f"""UPDATE photos SET next_attempt = 0
+                    WHERE {_QUEUED} AND state = 'tagged' AND reason IS NOT NULL
+                    AND directory_id = (SELECT id FROM directories WHERE path = ?)
+                    AND (name = ? OR (name >= ? AND name < ?))""",  # noqa: S608
+                # IMG.JPG.xmp belongs to IMG.JPG, IMG.xmp to any IMG.*; "/" follows ".".
+                (os.fsencode(directory), stem, stem + b".", stem + b"/"),
+            )
+
     def hold(self, top: str, until: float) -> None:
         """Leave all photos at and below a path alone for now: it is not there."""
         with self._database.transaction() as db:
