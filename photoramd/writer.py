@@ -176,7 +176,8 @@ class Writer:
             yield self._plan_sidecar(job, (), now)
         recorded = self._ledger.recorded(job.id, PHOTO)
         if not recorded.is_empty or recorded.rejected:
-            yield self._plan_photo(job, (), now)
+            # Edited since or not: ours goes.
+            yield self._plan_photo(job, (), now, known=None)
 
     def retry(self) -> None:
         """Try file systems that refused a write again without waiting."""
@@ -242,7 +243,7 @@ class Writer:
     def _embedding_plan(self, job: Job, tags: Sequence[Tag], now: float) -> Plan | None:
         """The photo itself; None where it must not be written."""
         try:
-            return self._plan_photo(job, tags, now)
+            return self._plan_photo(job, tags, now, known=job.photo.fingerprint)
         except EmbeddingError as error:
             self._name_once(error)
             return None
@@ -253,7 +254,9 @@ class Writer:
             self._named.add(error.message)
             log.warning("%s; its keywords go into a sidecar, and so for others like it", error)
 
-    def _plan_photo(self, job: Job, tags: Sequence[Tag], now: float) -> Plan:
+    def _plan_photo(
+        self, job: Job, tags: Sequence[Tag], now: float, *, known: Fingerprint | None
+    ) -> Plan:
         # Brings Pillow with it, which commands that only ask do not need.
         from photoramd.embedding import plan_photo
 
@@ -264,7 +267,7 @@ class Writer:
             now,
             self._ledger.recorded(job.id, PHOTO),
             self._exiftool,
-            known=job.photo.fingerprint,
+            known=known,
             create=self._create,
         )
 

@@ -13,6 +13,7 @@ import pytest
 from photoramd import containers
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("sidecar", ["none", "existing", "embed"])
 def test_a_scan_killed_at_any_step_is_completed_by_the_next(
     sidecar: str, samples: dict[str, Path], tmp_path: Path
@@ -46,3 +47,24 @@ def test_a_scan_killed_at_any_step_is_completed_by_the_next(
     assert unharmed["check"] == "ok"
     assert unharmed["rating"] == (sidecar == "existing")
     assert ("Oma" in unharmed["keywords"]) == (sidecar == "existing")
+
+
+@pytest.mark.timeout(900)
+def test_an_undo_killed_at_any_step_is_completed_by_the_next(
+    samples: dict[str, Path], tmp_path: Path
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.undo_driver", samples["china"], tmp_path],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    points = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [point["killed"] for point in points] == [True] * (len(points) - 1) + [False]
+    assert len(points) > 20
+    for point in points:
+        assert point["errors"] == [], point
+        assert point["same"], point
+        assert point["ledger"] == [], point
+        assert point["undone"] == 3, point

@@ -191,7 +191,6 @@ def test_case_06_undo_keeps_what_the_user_added(
     desk.tag(photo, "dog")
     target = desk.target(photo)
     edit(target, "-XMP-dc:Subject+=Oma", "-XMP:RatingPercent=75")
-    desk.job(photo)
     desk.undo(photo)
     assert shown(target) == ["Oma"]
     # The photo has a rating of its own, in an XMP packet inside of its EXIF.
