@@ -457,8 +457,10 @@ def test_case_24_what_is_no_sidecar_is_left_and_tried_again(
     assert sidecar.read_bytes() == content
     rows = beside.database.rows("SELECT state, reason, next_attempt FROM photos")
     assert rows[0][:2] == ("tagged", error.message)
+    assert beside.store.due_writes(beside.now, 1) == []
     sidecar.write_text(SIDECAR_TEXT)
-    assert [job.photo.path for job in beside.store.due_writes(rows[0][2], 1)] == [photo]
+    beside.store.retry_writes(os.fspath(photo.parent), photo.stem)
+    assert [job.photo.path for job in beside.store.due_writes(beside.now, 1)] == [photo]
     assert beside.tag(photo, "dog") is None
     assert shown(sidecar) == ["dog"]
 
