@@ -28,7 +28,7 @@ def test_a_scan_killed_at_any_step_is_completed_by_the_next(
     points = [json.loads(line) for line in done.stdout.splitlines()]
     # The last run reached its end alive; all before were killed.
     assert [point["killed"] for point in points] == [True] * (len(points) - 1) + [False]
-    assert len(points) > 40
+    assert len(points) > (40 if sidecar == "none" else 25)
     unharmed = {key: points[-1][key] for key in points[-1].keys() - {"point", "killed", "files"}}
     added = {"building"}
     assert set(unharmed["ledger"]) == added
