@@ -15,15 +15,17 @@ import socket
 import sqlite3
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from photoramd.xmp_keywords import subjects
 from tests.daemons import Photoramd, wait_for
-from tests.invariant import states, violations
+from tests.invariant import rows, states, violations
 
 SMALL = ["imagenet_129", "imagenet_630", "imagenet_22", "imagenet_317", "imagenet_305"]
 """Samples of a few dozen kilobytes with tags."""
@@ -31,7 +33,7 @@ SMALL = ["imagenet_129", "imagenet_630", "imagenet_22", "imagenet_317", "imagene
 QUICK = "interval_minutes = 60\npoll_seconds = 1\naudit_seconds = 1"
 """Regular scans never come to the rescue here; what is checked regularly is checked often."""
 
-PATIENT_SECONDS = 40.0
+PATIENT_SECONDS = 60.0
 
 
 class World:
@@ -172,6 +174,12 @@ def program(name: str) -> str:
     return found
 
 
+def strace(*expressions: str) -> list[str]:
+    """A prefix that makes system calls fail, or kills at them."""
+    trace = [program("strace"), "-fqq", "--seccomp-bpf", "-o", "/dev/null"]
+    return [*trace, *(part for expression in expressions for part in ("-e", expression))]
+
+
 def inside(world: World, command: str, *, check: bool = True) -> None:
     """Run a shell command in the daemon's mount namespace."""
     assert world.daemon.process is not None
@@ -192,13 +200,23 @@ def private(setup: str) -> list[str]:
 
 def rescan(world: World) -> None:
     """Ask the daemon to look at everything, and wait until it has."""
-    before = world.daemon.ask("status")["roots"][0]["scanned_at"] or 0
+    before = root_row(world, "scanned_at") or 0
     world.daemon.send(signal.SIGHUP)
-    wait_for(lambda: (world.daemon.ask("status")["roots"][0]["scanned_at"] or 0) > before, "scan")
+    wait_for(lambda: (root_row(world, "scanned_at") or 0) > before, "a scan")
+
+
+def root_row(world: World, column: str) -> Any:
+    """What the database says of the root now: a command would take its time to start."""
+    return rows(world.daemon.database, f"SELECT {column} FROM roots")[0][0]  # noqa: S608
 
 
 def health(world: World) -> str:
-    return str(world.daemon.ask("status")["roots"][0]["health"])
+    return str(root_row(world, "health"))
+
+
+def counted(world: World) -> dict[str, int]:
+    """How many photos are in each state."""
+    return dict(Counter(states(world.daemon.database, world.top).values()))
 
 
 # Faults
@@ -265,10 +283,7 @@ def test_fault_02_without_any_inotify_instance_it_polls(make: Make) -> None:
 
 
 def test_fault_03_a_limit_that_is_reached_late_is_noticed(make: Make) -> None:
-    fault = "inotify_add_watch:error=ENOSPC:when=4+"
-    world = make(
-        program("strace"), "-fqq", "--seccomp-bpf", "-o", "/dev/null", "-e", f"inject={fault}"
-    )
+    world = make(*strace("inject=inotify_add_watch:error=ENOSPC:when=4+"))
     world.daemon.start()
     for number in range(10):
         world.put(f"{number}/photo.jpg")
@@ -295,40 +310,34 @@ def test_fault_04_a_share_without_events_is_polled(make: Make, album: Path, tmp_
     assert health(world) == "online"
 
 
-@pytest.mark.parametrize("call", ["fsync:signal=SIGKILL:when=2", "/^rename:signal=SIGKILL:when=2"])
-def test_fault_05_killed_at_exact_points_it_goes_on_at_the_next_start(
-    call: str, make: Make
-) -> None:
-    world = make(
-        program("strace"), "-fqq", "--seccomp-bpf", "-o", "/dev/null", "-e", f"inject={call}"
-    )
-    for number in range(4):
-        world.put(f"{number}.jpg")
-    done = world.daemon.run("scan")
-    assert done.returncode in (-signal.SIGKILL, 137), done.stderr
-    plain = Photoramd(world.daemon.config.parent, world.top, scan=QUICK)
-    assert plain.run("scan").returncode == 0
+def test_fault_05_killed_at_exact_points_it_goes_on_at_the_next_start(make: Make) -> None:
+    world = make()
+    for round_, call in enumerate(
+        ("fsync:signal=SIGKILL:when=2", "/^rename:signal=SIGKILL:when=2")
+    ):
+        for number in range(4):
+            world.put(f"{round_}/{number}.jpg")
+        done = make(*strace(f"inject={call}")).daemon.run("scan")
+        assert done.returncode in (-signal.SIGKILL, 137), done.stderr
+    assert world.daemon.run("scan").returncode == 0
     world.check(temporaries=True)
 
 
 @pytest.mark.parametrize(
-    ("call", "error"), [("fsync", "EIO"), ("fsync", "ENOSPC"), ("/^rename", "EROFS")]
+    "faults",
+    [["fsync:error=EIO:when=3+", "/^rename:error=EROFS:when=1"], ["fsync:error=ENOSPC:when=2+"]],
 )
-def test_fault_06_input_and_output_errors_cost_only_time(call: str, error: str, make: Make) -> None:
-    trace = [program("strace"), "-fqq", "--seccomp-bpf", "-o", "/dev/null"]
-    world = make(*trace, "-e", f"inject={call}:error={error}:when=2+")
-    for number in range(4):
+def test_fault_06_input_and_output_errors_cost_only_time(faults: list[str], make: Make) -> None:
+    world = make(*strace(*(f"inject={fault}" for fault in faults)))
+    for number in range(5):
         world.put(f"{number}.jpg")
     done = world.daemon.run("scan")
     assert "Traceback" not in done.stderr
     assert done.returncode in (0, 4), done.stderr
-    plain = Photoramd(world.daemon.config.parent, world.top, scan=QUICK)
+    plain = make().daemon
     plain.start()
-    try:
-        assert plain.run("retag", world.top).returncode == 0
-        world.check(temporaries=True)
-    finally:
-        plain.close()
+    assert plain.run("retag", world.top).returncode == 0
+    world.check(temporaries=True)
 
 
 def test_fault_07_08_a_disk_that_is_full_or_read_only_is_waited_for(
@@ -342,7 +351,7 @@ def test_fault_07_08_a_disk_that_is_full_or_read_only_is_waited_for(
     with ballast.open("wb", buffering=0) as file, suppress(OSError):
         while file.write(bytes(4096)):
             pass
-    wait_for(lambda: world.daemon.states() == {"tagged": 1}, "the write that fails")
+    wait_for(lambda: counted(world) == {"tagged": 1}, "the write that fails")
     assert "No space" in world.daemon.ask("status")["problems"][0]["reason"]
     ballast.unlink()
     world.daemon.send(signal.SIGHUP)
@@ -350,7 +359,7 @@ def test_fault_07_08_a_disk_that_is_full_or_read_only_is_waited_for(
     # Read-only and back.
     world.put("readonly.jpg")
     inside(world, f"mount -o remount,ro {world.top}")
-    wait_for(lambda: world.daemon.states() == {"written": 1, "tagged": 1}, "the write that fails")
+    wait_for(lambda: counted(world) == {"written": 1, "tagged": 1}, "the write that fails")
     inside(world, f"mount -o remount,rw {world.top}")
     world.daemon.send(signal.SIGHUP)
     world.check()
@@ -389,7 +398,7 @@ def test_fault_09_unmounted_photos_are_neither_deleted_nor_failed(
     world.daemon.send(signal.SIGHUP)
     time.sleep(2)
     assert world.missing() == []
-    assert set(world.daemon.states()) <= {"written", "pending", "tagged"}
+    assert set(counted(world)) <= {"written", "pending", "tagged"}
     # The bare mount point stays as it is.
     assert list((world.view / top.relative_to("/")).iterdir()) == []
     inside(world, f"{bind_root} && {bind_sub}")
@@ -654,7 +663,7 @@ def test_fault_16_19_22_faults_of_its_own_the_clock_and_other_programs(
     decoder = world.put("decoder.jpg", SMALL[0])
     (control / "model").touch()
     model = world.put("model.jpg", "china")
-    wait_for(lambda: world.daemon.states().get("failed") == 2, "two failures")
+    wait_for(lambda: counted(world).get("failed") == 2, "two failures")
     (control / "model").unlink()
     decoder.rename(world.top / "decoded.jpg")
     world.moved(decoder, world.top / "decoded.jpg")
@@ -692,7 +701,7 @@ def test_fault_17_stopped_and_killed_again_and_again_under_load(make: Make) -> N
     assert world.daemon.process is not None
     assert world.daemon.process.wait(30) == 0
     assert not list(world.top.rglob(".photoramd-*"))
-    for kill in range(4):
+    for kill in range(3):
         world.daemon.start()
         for number in range(20):
             world.put(f"{kill}/kill{kill}-{number}.jpg")
