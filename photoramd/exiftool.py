@@ -20,6 +20,7 @@ import resource
 import selectors
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -40,6 +41,16 @@ TIMEOUT_SECONDS = 30.0
 
 MEMORY_BYTES = 2 << 30
 """Address space of the child; 100 MB photos need a third of it."""
+
+# At the end of its input ExifTool waits for more, for a minute, as if it read a log: when
+# photoramd is killed, the kernel must end it. prctl(PR_SET_PDEATHSIG, SIGKILL), made by the
+# child itself, because between fork and exec of a process with threads nothing is safe.
+_STARTER = """
+import ctypes, os, sys
+ctypes.CDLL(None).prctl(1, 9)
+if os.getppid() == int(sys.argv[1]):
+    os.execvp(sys.argv[2], sys.argv[2:])
+"""
 
 _MAX_ANSWER_BYTES = 64 << 20
 _EXTENSION = re.compile(r"[a-z0-9]{1,5}\Z")
@@ -278,11 +289,19 @@ class ExifTool:
         if self._child is not None and self._child.poll() is None:
             return self._version
         self._kill()
+        program = shutil.which(self._program)
+        if program is None:
+            raise ToolError(
+                "ExifTool is not installed",
+                remedy="install it (apt-get install libimage-exiftool-perl), or set"
+                ' write = "sidecar"',
+            )
         # The first option, and empty: no file of options from anywhere.
-        command = [self._program, "-config", "", "-stay_open", "True", "-@", "-"]
+        command = [program, "-config", "", "-stay_open", "True", "-@", "-"]
+        starter = [sys.executable, "-I", "-S", "-c", _STARTER, str(os.getpid())]
         try:
             self._child = subprocess.Popen(
-                command,
+                [*starter, *command],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -294,8 +313,7 @@ class ExifTool:
         except OSError as error:
             raise ToolError(
                 f"ExifTool cannot be started: {error.strerror}",
-                remedy="install it (apt-get install libimage-exiftool-perl), or set"
-                ' write = "sidecar"',
+                remedy='set write = "sidecar", which needs no ExifTool',
             ) from error
         limit = (self._memory_bytes, self._memory_bytes)
         # Fails only if the child is gone, which the first command tells.

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -169,6 +170,25 @@ def test_a_killed_child_is_started_again(put: Put) -> None:
         os.kill(child.process, 9)
         child._child.wait()  # type: ignore[union-attr]
         assert child.rewrite(photo, "jpg", Changes(xmp=b"")) == photo.read_bytes()
+
+
+def test_the_child_dies_with_its_parent(put: Put) -> None:
+    code = (
+        "import os, sys\nfrom photoramd.exiftool import ExifTool\nc = ExifTool()\nc.version()\n"
+        "print(c.process, flush=True)\nsys.stdin.read()"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert parent.stdout is not None
+    process = Path("/proc", parent.stdout.readline().strip())
+    assert b"-stay_open" in (process / "cmdline").read_bytes()
+    parent.kill()
+    parent.communicate()
+    deadline = time.monotonic() + 10
+    while process.exists() and "Z" not in (process / "stat").read_text().split()[2]:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_the_child_has_a_limit_of_memory_and_no_options_from_elsewhere(put: Put) -> None:
