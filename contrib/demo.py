@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -104,7 +104,11 @@ def daemon(config: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
         yield process
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(30)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
 
 
 def ask(config: Path, *arguments: str) -> object:
@@ -120,10 +124,10 @@ def photoramd(config: Path, *arguments: str) -> list[str]:
     return [sys.executable, "-m", "photoramd", "--config", os.fspath(config), *arguments]
 
 
-def wait_until(condition: object, process: subprocess.Popen[bytes]) -> None:
+def wait_until(condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
     """Wait for a condition, as long as the daemon lives."""
     deadline = time.monotonic() + TIMEOUT_SECONDS
-    while not condition():  # type: ignore[operator]
+    while not condition():
         if process.poll() is not None or time.monotonic() > deadline:
             sys.exit("the daemon did not start")
         time.sleep(0.05)

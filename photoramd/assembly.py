@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -51,7 +52,7 @@ def assemble(config: Config, extra: Sequence[Path] = ()) -> Iterator[Daemon]:
     with ExitStack() as stack:
         database = stack.enter_context(Database(config.state.path, recover=backups.recover))
         tagger = load_tagger(config)
-        watches = [*config.watch, *(Watch(path=path) for path in extra)]
+        watches = [*config.watch, *(_extra(path, config.watch) for path in extra)]
         reals = [os.path.realpath(w.path) for w in watches]
         roots = [
             Root(real, Filter(real, w.exclude), w.poll)
@@ -61,13 +62,18 @@ def assemble(config: Config, extra: Sequence[Path] = ()) -> Iterator[Daemon]:
         # The most specific root is asked first.
         roots.sort(key=lambda root: len(root.path), reverse=True)
 
+        def root_of(path: str) -> Root | None:
+            return next((root for root in roots if root.contains(path)), None)
+
         def mode(photo: Path) -> str:
-            root = next((r for r in roots if r.contains(os.fspath(photo))), None)
-            # A photo of a directory that is no longer watched is not ours to touch.
+            root = root_of(os.fspath(photo))
             return "none" if root is None else modes[root.path]
 
         store = Store(database)
         store.clamp_retries(time.time())
+        # What is no longer watched is not ours to touch.
+        store.leave_out(lambda directory: root_of(directory) is not None)
+        store.note_modes({os.fspath(watch.path): watch.write for watch in config.watch})
         exiftool = stack.enter_context(ExifTool())
         if "embed" in modes.values():
             exiftool.version()  # missing or refused, it should be named now, not for each photo
@@ -98,7 +104,7 @@ def assemble(config: Config, extra: Sequence[Path] = ()) -> Iterator[Daemon]:
             )
         )
         intake = Intake(store, debouncer)
-        book = HealthBook(database, [root.path for root in roots])
+        book = HealthBook(database, [os.fspath(watch.path) for watch in config.watch])
         reconciler = Reconciler(store, intake, roots, book)
         patrol = Patrol(
             roots,
@@ -123,6 +129,13 @@ def assemble(config: Config, extra: Sequence[Path] = ()) -> Iterator[Daemon]:
         yield daemon
 
 
+def _extra(path: Path, watched: Sequence[Watch]) -> Watch:
+    """A directory that is not configured, without those below it that are."""
+    inside = [each.path.relative_to(path) for each in watched if path in each.path.parents]
+    literal = [re.sub(r"([*?\[\\!])", r"\\\1", os.fspath(each)) for each in inside]
+    return Watch(path=path, exclude=tuple(f"/{each}/" for each in literal))
+
+
 @contextmanager
 def opened_for_undo(config: Config) -> Iterator[tuple[Store, Writer]]:
     """Open the database and make a writer that only takes back; no model is loaded.
@@ -131,7 +144,7 @@ def opened_for_undo(config: Config) -> Iterator[tuple[Store, Writer]]:
         LockedError: Another photoramd owns the database.
         StoreError: The database cannot be used.
     """
-    with Database(config.state.path, recover=backups.recover) as database, ExifTool() as exiftool:
+    with Database(config.state.path) as database, ExifTool() as exiftool:
         writer = Writer(Ledger(database), lambda _: "none", Origin("", ""), exiftool=exiftool)
         writer.recover(time.time())
         yield Store(database), writer
@@ -177,16 +190,11 @@ def rules(config: Config) -> Rules:
 
 
 def settings_digest(config: Config) -> str:
-    """What tells apart settings that lead to other keywords, or to other files.
-
-    Raises:
-        ConfigError: The overrides cannot be read.
-    """
-    modes = {os.path.realpath(watch.path): watch.write for watch in config.watch}
+    """What tells apart settings that lead to other keywords, or to other fields."""
     chosen = rules(config)
     names = ("threshold", "top_n", "overrides", "allow", "deny", "parent")
     values = {name: getattr(chosen, name) for name in names}
-    content = [values, sorted(config.tags.fields), modes]
+    content = [values, sorted(config.tags.fields)]
     text = json.dumps(content, sort_keys=True, default=_plain)
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 

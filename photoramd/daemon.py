@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from pathlib import Path
 
 from photoramd.backups import DailyBackup
 from photoramd.errors import printable
@@ -193,9 +194,15 @@ class Daemon:
         return self._reconciler.is_scanning
 
     @property
-    def present(self) -> int:
-        """Photos seen by the scan under way."""
-        return self._reconciler.present
+    def seen(self) -> int:
+        """Photos that scans have seen."""
+        return self._reconciler.seen
+
+    def offline_below(self, tops: Sequence[Path]) -> list[str]:
+        """Which of these directories are not to be had now."""
+        paths = [os.fspath(top) for top in tops]
+        roots = [(path, self._reconciler.root_of(path)) for path in paths]
+        return [path for path, root in roots if root is None or self._patrol.is_offline(root)]
 
     @property
     def waiting(self) -> int:
@@ -221,7 +228,7 @@ class Daemon:
         on_outcomes(outcomes)
         if outcomes:
             return False
-        if once and self._is_done(now, wall):
+        if once and self._is_done(wall):
             return True
         self._wakeup.wait(self._idle_seconds(now, wall))
         return False
@@ -244,8 +251,8 @@ class Daemon:
             moments.append(WATCH_SECONDS)
         return max(0.0, min(moments))
 
-    def _is_done(self, now: float, wall: float) -> bool:
-        if self.is_scanning or self._intake.deadline(now) is not None:
+    def _is_done(self, wall: float) -> bool:
+        if self.is_scanning or not self._intake.is_settled:
             return False
         due = self._store.next_due()
         return due is None or due > wall
@@ -270,6 +277,7 @@ class Daemon:
         for request in self._requests.take():
             log.info("Asked to tag %s again", printable(request.path))
             self._store.retag(request.path, only_failed=request.only_failed)
+            self._pipeline.choose_again()
             # It may be new: then a look at the disk finds it.
             top = request.path if os.path.isdir(request.path) else os.path.dirname(request.path)
             self._reconciler.request(top)
@@ -295,8 +303,6 @@ class Daemon:
                 self._intake.notice(path, now)
             elif suffix(path) == SIDECAR_SUFFIX or suffix(path) in RAW_SUFFIXES:
                 self._intake.notice_companion(path, now)
-                if suffix(path) == SIDECAR_SUFFIX:
-                    self._store.nudge(path)
         if news.files:
             self._check_pending(now)
 

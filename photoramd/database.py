@@ -8,8 +8,9 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ APPLICATION_ID = 0x70687264
 """SQLite's mark of the program a file belongs to: "phrd"."""
 
 BUSY_SECONDS = 30.0
+
+ASKING_SECONDS = 0.5
+"""How long a lock must be held to be another instance's, not that of a question."""
 
 
 class Lock:
@@ -42,7 +46,7 @@ class Lock:
         except OSError as error:
             raise _unusable(self.path, error) from error
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _take(fd)
         except OSError as error:
             holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip()
             os.close(fd)
@@ -63,6 +67,19 @@ class Lock:
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
+
+
+def _take(fd: int) -> None:
+    """Take the lock; who only asks whether it is held (`holder`) has it for a moment."""
+    deadline = time.monotonic() + ASKING_SECONDS
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
 
 
 def holder(database: Path) -> int | None:
@@ -197,6 +214,26 @@ def _is_empty(path: Path) -> bool:
         return path.stat().st_size == 0
     except OSError:
         return False
+
+
+@contextmanager
+def visit(path: Path) -> Iterator[sqlite3.Connection]:
+    """A short visit with write access beside the owner, who may be at work.
+
+    Raises:
+        StoreError: The database may not be written, or cannot be used.
+    """
+    if not os.access(path, os.W_OK) or not os.access(path.parent, os.W_OK):
+        raise StoreError(
+            "the database may not be written by this user",
+            path=path,
+            remedy="run this as the user of the daemon (sudo -u photoramd ...)",
+        )
+    with (
+        converted(path),
+        closing(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)) as connection,
+    ):
+        yield connection
 
 
 def connect(path: Path, *, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Connection:

@@ -40,7 +40,7 @@ class Debouncer:
 
     def add(self, path: str, now: float) -> None:
         """Something happened to this file; its group's quiet period begins again."""
-        key = _group(path)
+        key = group_of(path)
         group = self._groups.pop(key, None) or _Waiting(now, now)
         group.last = now
         if path not in group.paths:
@@ -50,7 +50,7 @@ class Debouncer:
 
     def disturb(self, path: str, now: float) -> None:
         """Something happened to a companion; if its group waits, it waits from now on."""
-        key = _group(path)
+        key = group_of(path)
         if key in self._groups:
             group = self._groups.pop(key)
             group.last = now
@@ -90,9 +90,9 @@ class Debouncer:
         return min(moments, default=None)
 
 
-def _group(path: str) -> Group:
+def group_of(path: str) -> Group:
+    """Directory and stem: IMG.jpg, IMG.CR2, IMG.xmp and IMG.jpg.xmp belong together."""
     directory, name = os.path.split(path)
-    # IMG.jpg, IMG.CR2, IMG.xmp and IMG.jpg.xmp belong together.
     stem, suffix = os.path.splitext(name)
     if suffix.lower() == ".xmp":
         stem = os.path.splitext(stem)[0] if os.path.splitext(stem)[1] else stem

@@ -158,5 +158,13 @@ class DamagedError(StoreError):
 
 
 def printable(path: str | os.PathLike[str]) -> str:
-    r"""A path as text that any terminal or log can take: undecodable bytes as ``\xNN``."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace").replace("\n", "\\n")
+    r"""A path as text that any terminal or log can take.
+
+    Undecodable bytes and control characters become ``\xNN``, a new line ``\n``.
+    """
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return text.translate(_ESCAPES)
+
+
+_CONTROLS = [*range(0x20), *range(0x7F, 0xA0)]
+_ESCAPES = {code: rf"\x{code:02x}" for code in _CONTROLS} | {ord("\n"): r"\n"}

@@ -12,6 +12,7 @@ made to run code by the metadata of a photo.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -20,7 +21,6 @@ import resource
 import selectors
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -41,16 +41,6 @@ TIMEOUT_SECONDS = 30.0
 
 MEMORY_BYTES = 2 << 30
 """Address space of the child; 100 MB photos need a third of it."""
-
-# At the end of its input ExifTool waits for more, for a minute, as if it read a log: when
-# photoramd is killed, the kernel must end it. prctl(PR_SET_PDEATHSIG, SIGKILL), made by the
-# child itself, because between fork and exec of a process with threads nothing is safe.
-_STARTER = """
-import ctypes, os, sys
-ctypes.CDLL(None).prctl(1, 9)
-if os.getppid() == int(sys.argv[1]):
-    os.execvp(sys.argv[2], sys.argv[2:])
-"""
 
 _MAX_ANSWER_BYTES = 64 << 20
 _EXTENSION = re.compile(r"[a-z0-9]{1,5}\Z")
@@ -289,19 +279,14 @@ class ExifTool:
         if self._child is not None and self._child.poll() is None:
             return self._version
         self._kill()
-        program = shutil.which(self._program)
-        if program is None:
-            raise ToolError(
-                "ExifTool is not installed",
-                remedy="install it (apt-get install libimage-exiftool-perl), or set"
-                ' write = "sidecar"',
-            )
         # The first option, and empty: no file of options from anywhere.
-        command = [program, "-config", "", "-stay_open", "True", "-@", "-"]
-        starter = [sys.executable, "-I", "-S", "-c", _STARTER, str(os.getpid())]
+        command = [self._program, "-config", "", "-stay_open", "True", "-@", "-"]
         try:
+            # Behind setpriv, a program that is missing would look like one that failed.
+            if shutil.which(self._program) is None:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
             self._child = subprocess.Popen(
-                [*starter, *command],
+                [*_tether(), *command],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -313,7 +298,8 @@ class ExifTool:
         except OSError as error:
             raise ToolError(
                 f"ExifTool cannot be started: {error.strerror}",
-                remedy='set write = "sidecar", which needs no ExifTool',
+                remedy="install it (apt-get install libimage-exiftool-perl), or set"
+                ' write = "sidecar"',
             ) from error
         limit = (self._memory_bytes, self._memory_bytes)
         # Fails only if the child is gone, which the first command tells.
@@ -397,3 +383,12 @@ def _checked(extension: str) -> str:
     if not _EXTENSION.match(extension):
         raise ValueError(f"no extension: {extension!r}")
     return extension
+
+
+def _tether() -> list[str]:
+    """What has the child killed when photoramd is: it would wait at its closed input for ever.
+
+    setpriv is part of util-linux; without it only a SIGKILL leaves a child behind.
+    """
+    setpriv = shutil.which("setpriv")
+    return [] if setpriv is None else [setpriv, "--pdeathsig", "KILL", "--"]

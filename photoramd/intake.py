@@ -11,12 +11,15 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from photoramd.debouncer import Debouncer
+from photoramd.debouncer import Debouncer, group_of
 from photoramd.photo import Fingerprint, Photo
 from photoramd.store import Store
 
 CAPACITY = 10_000
 """How many files may wait for their quiet period; scans pause above it."""
+
+PATIENCE = 3
+"""How many quiet periods a one-shot scan waits for a file that keeps changing."""
 
 
 class Intake:
@@ -26,6 +29,8 @@ class Intake:
         self._store = store
         self._debouncer = debouncer
         self._first_look: dict[str, Fingerprint] = {}
+        # How often a file was found changed at the end of its quiet period.
+        self._restless: dict[str, int] = {}
 
     def __len__(self) -> int:
         return len(self._debouncer)
@@ -34,6 +39,11 @@ class Intake:
     def has_room(self) -> bool:
         """Whether a scan may go on."""
         return len(self._debouncer) < CAPACITY
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing waits but files that change all the time."""
+        return all(self._restless.get(path, 0) >= PATIENCE for path in self._first_look)
 
     def notice(self, path: str, now: float) -> None:
         """An event named a photo; ignore it if it looks as the database says."""
@@ -45,8 +55,13 @@ class Intake:
             self._wait(path, fingerprint, now)
 
     def notice_companion(self, path: str, now: float) -> None:
-        """An event named a sidecar or a RAW: what arrives together is looked at together."""
+        """An event named a sidecar or a RAW.
+
+        What arrives together is looked at together, and a sidecar that could not be
+        written may have been mended.
+        """
         self._debouncer.disturb(path, now)
+        self._store.retry_writes(*group_of(path))
 
     def offer(self, photos: Sequence[Photo], now: float) -> None:
         """A scan found photos that differ from the database."""
@@ -65,12 +80,13 @@ class Intake:
         for path in self._debouncer.ready(now):
             before = self._first_look.pop(path)
             fingerprint = _look(path)
-            if fingerprint is None:
-                continue
-            if fingerprint.is_stable_since(before):
-                stable.append(Photo(Path(path), fingerprint))
-            else:
+            if fingerprint is not None and not fingerprint.is_stable_since(before):
+                self._restless[path] = self._restless.get(path, 0) + 1
                 self._wait(path, fingerprint, now)
+                continue
+            self._restless.pop(path, None)
+            if fingerprint is not None:
+                stable.append(Photo(Path(path), fingerprint))
         new = [photo for photo in stable if not self._moved(photo, wall)]
         if new:
             self._store.enqueue(new, wall)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from photoramd.database import Database, columns, fingerprint_of, path_of
+from photoramd.database import Database, columns, fingerprint_of, path_of, signed
 from photoramd.fields import SUBJECT
 from photoramd.photo import Fingerprint
 from photoramd.store import RETRY_SECONDS, Job
@@ -38,7 +38,6 @@ class Write:
         place: `SIDECAR` or `PHOTO`.
         change: What is added and removed.
         created: Whether the sidecar is photoramd's own.
-        outcome: What the photo is afterwards; see `Done`.
     """
 
     photo_id: int
@@ -49,7 +48,6 @@ class Write:
     place: str
     change: Change
     created: bool
-    outcome: str = "written"
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +215,8 @@ class Ledger:
     def defer(self, job: Job, reason: str, now: float, *, seconds: float | None) -> None:
         """Writing failed; the result is kept and the write tried again.
 
+        What was begun and not cleared up stays recorded: see `abandon`.
+
         Args:
             job: The tagged photo.
             reason: Why it could not be written.
@@ -225,7 +225,6 @@ class Ledger:
         """
         delay = RETRY_SECONDS[min(job.attempts, len(RETRY_SECONDS) - 1)]
         with self._database.transaction() as db:
-            db.execute("DELETE FROM writes WHERE photo_id = ?", (job.id,))
             db.execute(
                 """UPDATE photos SET attempts = attempts + ?, reason = ?, next_attempt = ?
                    WHERE id = ? AND state = 'tagged'""",
@@ -235,6 +234,16 @@ class Ledger:
                     now + (delay if seconds is None else seconds),
                     job.id,
                 ),
+            )
+
+    def rest(self, device: int, reason: str, until: float) -> None:
+        """Put off all photos of a file system (its device number) that wait to be written."""
+        with self._database.transaction() as db:
+            db.execute(
+                """UPDATE photos SET reason = ?, next_attempt = ?
+                   WHERE state IN ('pending', 'tagged', 'failed') AND state = 'tagged'
+                   AND +device = ? AND next_attempt < ?""",
+                (reason, until, signed(device), until),
             )
 
 
@@ -247,18 +256,17 @@ def _pairs(place: str, entries: Entries) -> list[tuple[str, str]]:
 
 def _encode(write: Write) -> str:
     change = {"added": write.change.added, "seeded": write.change.seeded}
-    change["removed"] = write.change.removed
     return json.dumps(
-        {"place": write.place, "created": write.created, "outcome": write.outcome, **change}
+        {"place": write.place, "created": write.created, **change, "removed": write.change.removed}
     )
 
 
-def _decode(text: str) -> tuple[str, Change, bool, str]:
+def _decode(text: str) -> tuple[str, Change, bool]:
     found = json.loads(text)
     if isinstance(found, list):  # of a version that knew one field only
-        return SIDECAR, Change({SUBJECT.name: tuple(found)}), False, "written"
+        return SIDECAR, Change({SUBJECT.name: tuple(found)}), False
     entries = (
         {name: tuple(values) for name, values in found[key].items()}
         for key in ("added", "seeded", "removed")
     )
-    return found["place"], Change(*entries), found["created"], found["outcome"]
+    return found["place"], Change(*entries), found["created"]

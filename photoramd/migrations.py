@@ -36,24 +36,6 @@ def m010_requests(db: Database) -> None:
         db.execute(statement)
 
 
-_M010 = (
-    # kind: retag, or retag-failed. The path is a photo, or a directory and all below it.
-    """CREATE TABLE requests (
-        id INTEGER PRIMARY KEY,
-        kind TEXT NOT NULL,
-        path BLOB NOT NULL,
-        created_at REAL NOT NULL
-    )""",
-    # Read backwards, this index gives "newest first, then the highest id" without sorting.
-    "DROP INDEX photos_queue",
-    """CREATE INDEX photos_queue ON photos (state, found_at)
-        WHERE state IN ('pending', 'tagged', 'failed')""",
-    # Unix seconds; of rows that are older than this column, the time is that of the change.
-    "ALTER TABLE photos ADD COLUMN missing_since REAL",
-    "UPDATE photos SET missing_since = unixepoch() WHERE state = 'missing'",
-    "CREATE INDEX photos_missing ON photos (missing_since) WHERE state = 'missing'",
-)
-
 _M001 = (
     """CREATE TABLE directories (
         id INTEGER PRIMARY KEY,
@@ -102,7 +84,7 @@ _M001 = (
         UNIQUE (directory_id, name)
     )""",
     # The durable queue, newest first, without the mass of finished photos.
-    """CREATE INDEX photos_queue ON photos (state, found_at DESC)
+    """CREATE INDEX photos_queue ON photos (state, found_at DESC, id DESC, next_attempt)
         WHERE state IN ('pending', 'tagged', 'failed')""",
     """CREATE INDEX photos_retry ON photos (state, next_attempt)
         WHERE state IN ('pending', 'tagged', 'failed')""",
@@ -165,6 +147,22 @@ _M002 = (
     "ALTER TABLE photos ADD COLUMN undone_at REAL",
     # A digest of the settings that its keywords were chosen with; NULL: to be done anew.
     "ALTER TABLE photos ADD COLUMN settings TEXT",
+    # The write mode with which each root was last opened.
+    "CREATE TABLE modes (root BLOB PRIMARY KEY, mode TEXT NOT NULL) WITHOUT ROWID",
     # 1: photoramd made the sidecar.
     "ALTER TABLE photos ADD COLUMN created INTEGER NOT NULL DEFAULT 0",
+)
+
+_M010 = (
+    # kind: retag, or retag-failed. The path is a photo, or a directory and all below it.
+    """CREATE TABLE requests (
+        id INTEGER PRIMARY KEY,
+        kind TEXT NOT NULL,
+        path BLOB NOT NULL,
+        created_at REAL NOT NULL
+    )""",
+    # Unix seconds; of rows that are older than this column, the time is that of the change.
+    "ALTER TABLE photos ADD COLUMN missing_since REAL",
+    "UPDATE photos SET missing_since = unixepoch() WHERE state = 'missing'",
+    "CREATE INDEX photos_missing ON photos (missing_since) WHERE state = 'missing'",
 )

@@ -8,7 +8,7 @@ number of photos.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from photoramd.decoder import LookAhead
 from photoramd.errors import ChangedError, ModelError, PhotoramdError
 from photoramd.inference import Decoded, infer, prepare
 from photoramd.keywords import Rules, select
-from photoramd.photo import Photo, Tag
+from photoramd.photo import Fingerprint, Photo, Tag
 from photoramd.results import Results, Tagged
 from photoramd.store import Job, Store
 from photoramd.taggers import Pixels, Tagger
@@ -98,11 +98,7 @@ class Pipeline:
         if infers:
             self._fill(now)
         outcomes, inferred = self._tag(self._take(), now)
-        for job, error in self._write(now):
-            path, tags = job.photo.path, self._results.tags(job.id)
-            state = "written" if error is None else "tagged"
-            outcomes.append(Outcome(path, state, tags, error, job.id in inferred))
-        return outcomes
+        return outcomes + self._write(inferred, now)
 
     def retry(self) -> None:
         """Somebody mended something: file systems that refused a write are tried at once."""
@@ -147,7 +143,9 @@ class Pipeline:
                 tagged.append(Tagged(job, decoded.digest, scores[decoded.digest], tags))
         if tagged:
             self._results.save(tagged, self._tagger.name, self._tagger.revision, now)
-        return outcomes, {item.job.id for item in tagged if item.digest in fresh}
+        # One of several equal pictures was inferred.
+        inferred = {item.digest: item.job.id for item in tagged if item.digest in fresh}
+        return outcomes, set(inferred.values())
 
     def _scores(
         self, batch: Sequence[Decoded]
@@ -167,21 +165,29 @@ class Pipeline:
         fresh, failed = infer(self._tagger, unseen)
         return scores | fresh, set(fresh), failed
 
-    def _write(self, now: float) -> list[tuple[Job, PhotoramdError | None]]:
-        due = self._present(now)
+    def _write(self, inferred: Collection[int], now: float) -> list[Outcome]:
+        due = self._store.due_writes(now, self._batch_size)
         if not due and self._choose_again():
-            due = self._present(now)
-        return self._writer.write([(job, self._results.tags(job.id)) for job in due], now)
-
-    def _present(self, now: float) -> list[Job]:
-        due = []
-        for job in self._store.due_writes(now, self._batch_size):
-            # Moved, removed, or its disk is gone: no sidecar belongs there now.
-            if os.path.lexists(job.photo.path):
-                due.append(job)
-            else:
+            due = self._store.due_writes(now, self._batch_size)
+        outcomes = []
+        tags: dict[int, list[Tag]] = {}
+        batch = []
+        for job in due:
+            present = _look(job.photo.path)
+            if present is None:
+                # Moved, removed, or its disk is gone: no sidecar belongs there now.
                 self._store.postpone(job, now + ABSENT_SECONDS)
-        return due
+            elif present != job.photo.fingerprint:
+                # Its keywords are those of another picture.
+                outcomes.append(self._look_again(Photo(job.photo.path, present), now))
+            else:
+                tags[job.id] = self._results.tags(job.id)
+                batch.append((job, tags[job.id]))
+        for job, error in self._writer.write(batch, now):
+            state = "written" if error is None else "tagged"
+            is_new = job.id in inferred
+            outcomes.append(Outcome(job.photo.path, state, tags[job.id], error, is_new))
+        return outcomes
 
     def choose_again(self) -> None:
         """Ask all photos once more whether their keywords were chosen with old settings."""
@@ -220,3 +226,11 @@ class Pipeline:
         """The file changed while it waited or was read: look again after the quiet period."""
         self._store.enqueue([photo], now, not_before=now + self._quiet_seconds)
         return Outcome(photo.path, "pending")
+
+
+def _look(path: Path) -> Fingerprint | None:
+    """What a photo is now; None if it is not there."""
+    try:
+        return Fingerprint.of(os.lstat(path))
+    except OSError:
+        return None

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
-from photoramd.database import BUSY_SECONDS, converted
-from photoramd.errors import StoreError
+from photoramd.database import visit
 from photoramd.reader import open_readonly
 
 _CHUNK = 1000
@@ -28,18 +24,7 @@ def prune(database: Path, missing_before: float) -> int:
         StoreError: There is no database, or it may not be written.
     """
     open_readonly(database).close()
-    if not os.access(database, os.W_OK) or not os.access(database.parent, os.W_OK):
-        raise StoreError(
-            "the database may not be written by this user",
-            path=database,
-            remedy="run this as the user of the daemon (sudo -u photoramd ...)",
-        )
-    with (
-        converted(database),
-        closing(
-            sqlite3.connect(database, timeout=BUSY_SECONDS, isolation_level=None)
-        ) as connection,
-    ):
+    with visit(database) as connection:
         connection.execute("PRAGMA foreign_keys = ON")
         total = 0
         while True:

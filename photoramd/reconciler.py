@@ -58,6 +58,7 @@ class Reconciler:
         self._book = book
         self._requested: dict[str, None] = {}
         self._walk: _Walk | None = None
+        self._seen = 0
 
     @property
     def is_scanning(self) -> bool:
@@ -75,9 +76,9 @@ class Reconciler:
         return self.is_scanning and self._intake.has_room
 
     @property
-    def present(self) -> int:
-        """Photos seen by the scan under way."""
-        return self._walk.scan.present if self._walk else 0
+    def seen(self) -> int:
+        """Photos that all scans have seen, the one under way included."""
+        return self._seen + (self._walk.scan.present if self._walk else 0)
 
     def root_of(self, path: str) -> Root | None:
         """The watched directory that a path belongs to."""
@@ -109,6 +110,7 @@ class Reconciler:
             elapsed = time.monotonic() - began
             if photos is None:
                 self._walk = None
+                self._seen += walk.scan.present
                 self._end(walk, wall)
                 patrol.walked(walk.root, walk.scan, walk.seconds + elapsed, now, wall)
                 return

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import logging
 import os
 import secrets
 import stat
@@ -29,6 +30,8 @@ from photoramd import attributes
 from photoramd.errors import ChangedError, SidecarError, WriteError
 from photoramd.filters import TEMPORARY_PREFIX
 from photoramd.photo import Fingerprint
+
+log = logging.getLogger(__name__)
 
 _SUFFIX = ".tmp"
 _NOREPLACE, _EXCHANGE = 1, 2
@@ -389,7 +392,13 @@ def _move_over(temporary: Path, target: Path, before: Fingerprint) -> None:
         return
     # The rename itself changes ctime, so that takes no part here.
     if _look(temporary) != before:
-        _rename(temporary, target, _EXCHANGE)
+        try:
+            _rename(temporary, target, _EXCHANGE)
+        except OSError:
+            # What came out is another program's edit: no sweep may take it for ours.
+            kept = target.with_name(f"{target.name}.{secrets.token_hex(4)}.kept")
+            _move_to_free_name(temporary, kept)
+            log.warning("%s: another program's edit of it was saved as %s", target, kept.name)
         raise _changed(target)
 
 

@@ -7,15 +7,12 @@ are none.
 from __future__ import annotations
 
 import os
-import sqlite3
 import time
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from photoramd.database import BUSY_SECONDS, Database, converted
-from photoramd.errors import StoreError
+from photoramd.database import Database, visit
 from photoramd.reader import open_readonly
 
 RETAG = "retag"
@@ -63,18 +60,7 @@ def submit(database: Path, requests: Sequence[Request]) -> None:
     """
     # The reader knows all that can be wrong with the file, and what to do about it.
     open_readonly(database).close()
-    if not os.access(database, os.W_OK) or not os.access(database.parent, os.W_OK):
-        raise StoreError(
-            "the database may not be written by this user",
-            path=database,
-            remedy="run this as the user of the daemon (sudo -u photoramd ...)",
-        )
-    with (
-        converted(database),
-        closing(
-            sqlite3.connect(database, timeout=BUSY_SECONDS, isolation_level=None)
-        ) as connection,
-    ):
+    with visit(database) as connection:
         connection.execute("BEGIN IMMEDIATE")
         connection.executemany(
             "INSERT INTO requests (kind, path, created_at) VALUES (?, ?, ?)",

@@ -91,6 +91,7 @@ class Results:
                FROM photos p LEFT JOIN results r ON r.id = p.result_id
                WHERE p.id > ? AND p.state IN ('written', 'tagged') AND p.undone_at IS NULL
                  AND p.settings IS NOT ?
+                 AND p.directory_id NOT IN (SELECT id FROM temp.unwatched)
                  AND (p.settings IS NULL OR (r.model = ? AND r.revision = ?))
                ORDER BY p.id LIMIT ?""",
             (model, revision, after, self._settings, model, revision, limit),

@@ -125,6 +125,7 @@ class HealthBook:
 
     def __init__(self, database: Database, roots: Collection[str]) -> None:
         self._database = database
+        self._roots = frozenset(roots)
         self._last: dict[str, Health] = {}
         self._before = {
             os.fsdecode(path): state
@@ -151,6 +152,8 @@ class HealthBook:
         details = "".join(f"; {text}" for text in (health.reason, health.remedy) if text)
         log.log(level, "%s is %s%s", printable(path), health.state, details)
         self._last[path] = health
+        if path not in self._roots:
+            return  # scanned once, not watched
         with self._database.transaction() as db:
             db.execute(
                 """INSERT INTO roots (path, health, reason, remedy, since) VALUES (?, ?, ?, ?, ?)

@@ -10,10 +10,9 @@ rows. Every method is one transaction. All times are Unix seconds.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from photoramd.database import Database, columns, fingerprint_of, path_of, signed
 from photoramd.photo import Fingerprint, Photo
@@ -46,9 +45,8 @@ class Job:
     attempts: int
 
 
-# SQLite uses the queue's indexes, which leave out the mass of finished photos, only for
-# statements that contain the very condition of these indexes.
 _QUEUED = "state IN ('pending', 'tagged', 'failed')"
+"""The condition of the queue's indexes, to the letter: SQLite does not use them without it."""
 
 _UNDER = "(path = ? OR (path >= ? AND path < ?))"
 
@@ -163,41 +161,38 @@ class Store:
 
     def due(self, now: float, limit: int, *, skip: Collection[int] = ()) -> list[Job]:
         """Photos to decode and tag now: new ones first, the newest first, then retries."""
-        jobs = self._newest("pending", now, limit, skip)
+        jobs = self._due("pending", now, limit, skip)
         if len(jobs) < limit:
-            jobs += self._jobs(
-                "state = 'failed' AND next_attempt <= ? ORDER BY next_attempt",
-                (now,),
-                limit - len(jobs),
-                skip,
-            )
+            jobs += self._due("failed", now, limit - len(jobs), skip)
         return jobs
 
     def due_writes(self, now: float, limit: int) -> list[Job]:
         """Tagged photos whose metadata is to be written now."""
-        return self._newest("tagged", now, limit, ())
+        return self._due("tagged", now, limit, ())
+
+    def _due(self, state: str, now: float, limit: int, skip: Collection[int]) -> list[Job]:
+        """Photos in a state that are due, the newest first."""
+        first = self.next_due((state,))
+        if first is None or first > now:
+            return []  # a long queue of photos that are put off costs nothing
+        return self._jobs(
+            f"{_QUEUED} AND p.state = ? AND +p.next_attempt <= ?"
+            " ORDER BY p.found_at DESC, p.id DESC",
+            (state, now),
+            limit,
+            skip,
+        )
 
     def under(self, path: Path) -> list[Job]:
         """The photos at or below a path that are not missing, by directory and name."""
         directory, name = os.path.split(path)
-        rows = self._database.rows(
-            f"""SELECT p.id, d.path, p.name, p.size, p.mtime_ns, p.device, p.inode, p.attempts
-                FROM photos p JOIN directories d ON d.id = p.directory_id
-                WHERE p.state <> 'missing' AND ({_UNDER} OR (d.path = ? AND p.name = ?))
-                ORDER BY d.path, p.name""",  # noqa: S608
+        return self._jobs(
+            """p.state <> 'missing' AND (d.path = ? OR (d.path >= ? AND d.path < ?)
+                   OR (d.path = ? AND p.name = ?)) ORDER BY d.path, p.name""",
             (*under(os.fspath(path)), os.fsencode(directory), os.fsencode(name)),
+            -1,
+            (),
         )
-        return [_job(row) for row in rows]
-
-    def _newest(self, state: str, now: float, limit: int, skip: Collection[int]) -> list[Job]:
-        """The newest photos in a state that are due."""
-        # One index tells at once whether any is due; the other, read backwards (the plus
-        # keeps SQLite from the first one), gives the newest without sorting them all.
-        first = self.next_due((state,))
-        if first is None or first > now:
-            return []
-        order = "ORDER BY found_at DESC, p.id DESC"
-        return self._jobs(f"state = '{state}' AND +next_attempt <= ? {order}", (now,), limit, skip)
 
     def next_due(
         self, states: Sequence[str] = (*WITH_INFERENCE, *WITHOUT_INFERENCE)
@@ -207,7 +202,8 @@ class Store:
         # it.
         moments = [
             self._database.rows(
-                f"SELECT min(next_attempt) FROM photos WHERE {_QUEUED} AND state = '{state}'"  # noqa: S608
+                f"SELECT min(next_attempt) FROM photos p WHERE {_QUEUED} AND p.state = ?",  # noqa: S608
+                (state,),
             )
             for state in states
         ]
@@ -216,7 +212,7 @@ class Store:
     def waiting(self) -> int:
         """How many photos are pending or tagged."""
         rows = self._database.rows(
-            f"SELECT count(*) FROM photos WHERE {_QUEUED} AND state IN ('pending', 'tagged')"  # noqa: S608
+            f"SELECT count(*) FROM photos p WHERE {_QUEUED} AND p.state IN ('pending', 'tagged')"  # noqa: S608
         )
         return int(rows[0][0])
 
@@ -230,39 +226,92 @@ class Store:
             )
 
     def retag(self, path: str, *, only_failed: bool) -> int:
-        """Queue a photo, or all photos below a directory, anew; returns how many.
+        """Have the keywords of photos chosen and written anew, undone ones too; how many.
 
-        Equal pictures share their stored scores, so that the model runs only for those that
-        it has not seen. Photos whose tags were taken back get tags again, unless only those
-        that failed are meant.
+        Stored scores are used where there are some, so that the model runs only for
+        pictures that it has not seen. The pipeline does it (`Pipeline.choose_again`).
+
+        Args:
+            path: A photo, or a directory with all below it.
+            only_failed: Only photos that failed.
         """
         directory, name = os.path.split(path)
         condition = "state = 'failed'" if only_failed else "state <> 'missing'"
         with self._database.transaction() as db:
             changed = db.execute(
-                f"""UPDATE photos SET state = 'pending', attempts = 0, next_attempt = 0,
-                        reason = NULL, undone_at = CASE WHEN ? THEN undone_at END
+                f"""UPDATE photos SET undone_at = NULL, settings = NULL, attempts = 0,
+                        next_attempt = 0, reason = NULL,
+                        state = CASE WHEN state = 'failed' OR result_id IS NULL
+                                     THEN 'pending' ELSE state END
                     WHERE {condition}
                     AND (directory_id IN (SELECT id FROM directories WHERE {_UNDER})
                          OR name = ? AND directory_id =
                              (SELECT id FROM directories WHERE path = ?))""",  # noqa: S608
-                (only_failed, *under(path), os.fsencode(name), os.fsencode(directory)),
+                (*under(path), os.fsencode(name), os.fsencode(directory)),
             )
             return changed.rowcount
 
-    def nudge(self, sidecar: str) -> None:
-        """A sidecar changed: photos whose keywords could not be written into it try again."""
-        directory, name = os.path.split(sidecar)
-        stem = os.path.splitext(os.fsencode(name))[0]
+    def retry_writes(self, directory: str, stem: str) -> None:
+        """Try photos at once whose writing failed, if they have this stem."""
+        rows = self._database.rows(
+            f"""SELECT p.id, p.name FROM photos p WHERE {_QUEUED} AND p.state = 'tagged'
+                AND p.reason IS NOT NULL
+                AND +p.directory_id = (SELECT id FROM directories WHERE path = ?)""",  # noqa: S608
+            (os.fsencode(directory),),
+        )
+        ids = [(row[0],) for row in rows if os.path.splitext(os.fsdecode(row[1]))[0] == stem]
+        if ids:
+            with self._database.transaction() as db:
+                db.executemany("UPDATE photos SET next_attempt = 0 WHERE id = ?", ids)
+
+    def note_modes(self, modes: Mapping[str, str]) -> None:
+        """Where a root's write mode is another than before, its photos are written anew."""
+        known = dict(self._database.rows("SELECT root, mode FROM modes"))
         with self._database.transaction() as db:
-            db.execute(
-                f"""UPDATE photos SET next_attempt = 0
-                    WHERE {_QUEUED} AND state = 'tagged' AND reason IS NOT NULL
-                    AND directory_id = (SELECT id FROM directories WHERE path = ?)
-                    AND (name = ? OR (name >= ? AND name < ?))""",  # noqa: S608
-                # IMG.JPG.xmp belongs to IMG.JPG, IMG.xmp to any IMG.*; "/" follows ".".
-                (os.fsencode(directory), stem, stem + b".", stem + b"/"),
+            for root, mode in modes.items():
+                if known.get(os.fsencode(root), mode) != mode:
+                    db.execute(
+                        f"""UPDATE photos SET settings = NULL WHERE directory_id IN
+                            (SELECT id FROM directories WHERE {_UNDER})""",  # noqa: S608
+                        under(root),
+                    )
+                db.execute("INSERT OR REPLACE INTO modes VALUES (?, ?)", (os.fsencode(root), mode))
+
+    def leave_out(self, is_watched: Callable[[str], bool]) -> None:
+        """Photos of directories that are not watched wait until they are watched again.
+
+        Their directories are in the temporary table ``unwatched`` of this connection.
+        """
+        with self._database.transaction() as db:
+            db.execute("CREATE TEMP TABLE IF NOT EXISTS unwatched (id INTEGER PRIMARY KEY)")
+            db.execute("DELETE FROM unwatched")
+            db.executemany(
+                "INSERT INTO unwatched VALUES (?)",
+                [
+                    (number,)
+                    for number, path in db.execute("SELECT id, path FROM directories")
+                    if not is_watched(os.fsdecode(path))
+                ],
             )
+        rows = self._database.rows(
+            f"""SELECT DISTINCT d.id, d.path FROM photos p
+                JOIN directories d ON d.id = p.directory_id WHERE {_QUEUED}"""  # noqa: S608
+        )
+        with self._database.transaction() as db:
+            for number, path in rows:
+                if is_watched(os.fsdecode(path)):
+                    db.execute(
+                        """UPDATE photos SET next_attempt = 0 WHERE directory_id = ?
+                           AND state IN ('pending', 'tagged') AND next_attempt IS NULL""",
+                        (number,),
+                    )
+                else:
+                    db.execute(
+                        """UPDATE photos SET next_attempt = NULL, attempts = 0, state =
+                               CASE state WHEN 'failed' THEN 'pending' ELSE state END
+                           WHERE directory_id = ? AND state IN ('pending', 'tagged', 'failed')""",
+                        (number,),
+                    )
 
     def hold(self, top: str, until: float) -> None:
         """Leave all photos at and below a path alone for now: it is not there."""
@@ -314,11 +363,12 @@ class Store:
         rows = self._database.rows(
             f"""SELECT p.id, d.path, p.name, p.size, p.mtime_ns, p.device, p.inode, p.attempts
                 FROM photos p JOIN directories d ON d.id = p.directory_id
-                WHERE {_QUEUED} AND {condition} LIMIT ?""",  # noqa: S608 (the conditions are constants above)
-            (*parameters, limit + len(skip)),
+                WHERE {condition} LIMIT ?""",  # noqa: S608 (the conditions are constants above)
+            (*parameters, -1 if limit < 0 else limit + len(skip)),
         )
-        return [_job(row) for row in rows if row[0] not in skip][:limit]
-
-
-def _job(row: Sequence[Any]) -> Job:
-    return Job(row[0], Photo(path_of(row[1], row[2]), fingerprint_of(row[3:7])), row[7])
+        jobs = [
+            Job(row[0], Photo(path_of(row[1], row[2]), fingerprint_of(row[3:7])), row[7])
+            for row in rows
+            if row[0] not in skip
+        ]
+        return jobs if limit < 0 else jobs[:limit]

@@ -27,7 +27,7 @@ from photoramd.errors import (
 from photoramd.exiftool import ExifTool
 from photoramd.fields import SUBJECT
 from photoramd.ledger import PHOTO, SIDECAR, Done, Ledger, Write
-from photoramd.photo import Fingerprint, Tag
+from photoramd.photo import Tag
 from photoramd.plans import Origin, Plan, plan_sidecar
 from photoramd.replace import Prepared
 from photoramd.store import Job
@@ -138,6 +138,10 @@ class Writer:
             self._ledger.finish(done, now)
         return outcomes
 
+    def retry(self) -> None:
+        """Try file systems that refused a write again without waiting."""
+        self._resting.clear()
+
     def undo(self, job: Job, now: float, *, dry_run: bool = False) -> tuple[Plan, ...]:
         """Take back exactly what the ledger has of a photo.
 
@@ -179,10 +183,6 @@ class Writer:
             # Edited since or not: ours goes.
             yield self._plan_photo(job, (), now, known=None)
 
-    def retry(self) -> None:
-        """Try file systems that refused a write again without waiting."""
-        self._resting.clear()
-
     def recover(self, now: float) -> None:
         """Clear up after a process that died while it wrote.
 
@@ -205,7 +205,7 @@ class Writer:
                 raise ChangedError("its directory is not there", path=write.target)
             self._ledger.abandon(write.photo_id)
         elif replace.settle(write.target, write.temporary, write.after):
-            self._ledger.finish([_settled(write)], now)
+            self._ledger.record(_settled(write), now)
         else:
             self._ledger.abandon(write.photo_id)
         log.info("%s: cleared up after an interrupted write", printable(write.target))
@@ -303,6 +303,9 @@ class Writer:
         The photo that found out waits longer than those that were not tried, so that each
         new try is another photo's: one bad directory must not hold up all others.
         """
+        if job.id not in self._unsettled:
+            # Where it is still open whether an earlier write happened, that must stay known.
+            self._ledger.abandon(job.id)
         device = job.photo.fingerprint.device
         seconds = CHANGED_SECONDS if isinstance(error, ChangedError) else None
         if isinstance(error, WriteError) and error.concerns_file_system:
@@ -311,6 +314,7 @@ class Writer:
             else:
                 seconds = 2 * REST_SECONDS
                 self._resting[device] = (now + REST_SECONDS, error)
+                self._ledger.rest(device, error.message, now + REST_SECONDS)
         self._ledger.defer(job, error.message, now, seconds=seconds)
 
 
@@ -366,43 +370,24 @@ def _intent(job: Job, plan: Plan, prepared: Prepared) -> Write:
         plan.place,
         plan.change,
         plan.created,
-        plan.outcome,
     )
 
 
 def _settled(write: Write) -> Done:
     """A write that was completed by a process which died, with what of it is there now."""
-    after, change = write.after, write.change
-    with suppress(OSError):
-        after = Fingerprint.of(write.target.lstat())
-    if after != write.after:
-        present = _present(write)
-
-        def there(entries: Entries) -> Entries:
-            return {
-                name: tuple(value for value in found if value in present.get(name, ()))
-                for name, found in entries.items()
-            }
-
-        change = Change(there(change.added), there(change.seeded), change.removed)
-    return Done(
-        write.photo_id,
-        write.place,
-        change,
-        write.target,
-        write.created,
-        # If it was edited since, it differs from what is recorded, and is looked at again.
-        write.after if write.place == PHOTO else None,
-        write.outcome,
-    )
-
-
-def _present(write: Write) -> Entries:
-    """The entries in a file that was edited since."""
+    if write.place == PHOTO:
+        # Whoever edits the photo before this is recorded makes it differ from the record,
+        # and then it is looked at again.
+        return Done(write.photo_id, PHOTO, write.change, after=write.after)
+    present: dict[str, tuple[str, ...]] = {}
     with suppress(PhotoramdError):
-        if write.place == SIDECAR:
-            return values(sidecar.load(write.target)[0], path=write.target)
-        from photoramd import embedded
+        present = values(sidecar.load(write.target)[0], path=write.target)
 
-        return {SUBJECT.name: embedded.read_keywords(write.target)}
-    return {}
+    def there(entries: Entries) -> Entries:
+        return {
+            name: tuple(value for value in found if value in present.get(name, ()))
+            for name, found in entries.items()
+        }
+
+    change = Change(there(write.change.added), there(write.change.seeded), write.change.removed)
+    return Done(write.photo_id, write.place, change, write.target, write.created)

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from photoramd.cli import COMMANDS, cli
-from photoramd.errors import ModelError, NoImagesError, StoreError
+from photoramd.errors import ModelError, NoImagesError, PhotoramdError, StoreError, printable
 from photoramd.taggers import Tagger
 from tests.conftest import Scan
 from tests.daemons import Photoramd
@@ -22,9 +22,7 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture
-def photoramd(
-    tmp_path: Path, album: Path, put: Put, scan: Scan, tagger: Tagger
-) -> Photoramd:
+def photoramd(tmp_path: Path, album: Path, put: Put, scan: Scan, tagger: Tagger) -> Photoramd:
     """Two good photos and a bad one, scanned."""
     instance = Photoramd(tmp_path, album)
     put("cat", "cat.png")
@@ -142,6 +140,28 @@ def test_scan_of_a_directory_needs_no_configuration(
     assert "1 photos tagged" in result.stdout or "1 photo tagged" in result.stdout
     assert photo.with_name("cat.png.xmp").exists()
     assert CliRunner().invoke(cli, ["query", "cat"]).stdout == f"{photo}\n"
+
+
+def test_scan_says_by_its_exit_code_what_happened(
+    run: Run, album: Path, tmp_path: Path, photoramd: Photoramd
+) -> None:
+    assert run("scan").exit_code == 0
+    (tmp_path / "empty").mkdir()
+    assert isinstance(run("scan", tmp_path / "empty").exception, NoImagesError)
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "x.jpg").write_text("no photo")
+    bad = run("scan", tmp_path / "bad", "--quiet")
+    assert bad.exit_code == 4
+    assert "x.jpg" in bad.stderr
+    album.rename(album.with_name("away"))
+    away = run("scan")
+    assert isinstance(away.exception, PhotoramdError)
+    assert "not there" in away.exception.message
+    assert away.exception.exit_code == 4
+
+
+def test_control_characters_in_names_do_not_reach_the_terminal() -> None:
+    assert printable("a\x1b[31m\x07\x9b\nb\udcff") == r"a\x1b[31m\x07\x9b\nb\xff"
 
 
 def test_the_models_are_listed_described_and_verified(run: Run) -> None:

@@ -200,6 +200,15 @@ def test_no_images_end_with_1(tag: Tag, album: Path) -> None:
         assert isinstance(tag(argument, ok=False).exception, NoImagesError)
 
 
+def test_a_named_photo_counts_whatever_its_name(tag: Tag, put: Put) -> None:
+    (entry,) = json.loads(tag(put("cat", "photo")).stdout)
+    assert "cat" in entry["tags"]
+
+
+def test_nothing_but_names_of_nothing_are_no_images(tag: Tag, album: Path) -> None:
+    assert isinstance(tag(album / "gone.jpg", ok=False).exception, NoImagesError)
+
+
 def command(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "photoramd", *map(str, arguments)],

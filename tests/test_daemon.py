@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from photoramd.xmp_keywords import subjects
+from photoramd.xmp_keywords import add_subjects, subjects
 from tests.daemons import Photoramd, wait_for
 
 Put = Callable[[str, str], Path]
@@ -106,6 +106,25 @@ def test_a_signal_stops_it_cleanly_in_the_middle_of_work(
     assert not list(album.glob(".photoramd-*"))
     photoramd.start()
     wait_for(lambda: photoramd.states().keys() == {"written"}, "the rest")
+
+
+def test_a_stop_while_the_model_loads_is_a_clean_one(photoramd: Photoramd) -> None:
+    with photoramd.log.open("wb") as log:
+        photoramd.process = subprocess.Popen(photoramd.command("run"), stderr=log)
+    wait_for(lambda: photoramd.database.exists(), "the database")
+    assert photoramd.stop() == 0
+
+
+def test_a_sidecar_that_is_mended_is_written_at_once(
+    photoramd: Photoramd, put: Put, album: Path
+) -> None:
+    photoramd.start()
+    (album / "cat.png.xmp").write_text("broken")
+    put("cat", "cat.png")
+    photoramd.wait_for_states(tagged=1)
+    (album / "cat.png.xmp").write_bytes(add_subjects(None, ["Oma"]) or b"")
+    photoramd.wait_for_states(written=1)
+    assert subjects((album / "cat.png.xmp").read_bytes()) == ("Oma", "animal", "cat")
 
 
 def test_killed_again_and_again_every_photo_ends_written_once(

@@ -4,6 +4,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -124,3 +125,24 @@ def test_a_place_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None
     with pytest.raises(StoreError) as caught:
         Database(tmp_path / "file" / "photoramd.db")
     assert caught.value.remedy
+
+
+def test_somebody_who_asks_whether_it_runs_does_not_keep_it_from_starting(path: Path) -> None:
+    with Database(path):
+        pass
+    stop = threading.Event()
+
+    def ask() -> None:
+        while not stop.is_set():
+            holder(path)
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(50):
+            Database(path).close()
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()

@@ -459,7 +459,7 @@ def test_case_24_what_is_no_sidecar_is_left_and_tried_again(
     assert rows[0][:2] == ("tagged", error.message)
     assert beside.store.due_writes(beside.now, 1) == []
     sidecar.write_text(SIDECAR_TEXT)
-    beside.store.nudge(os.fspath(sidecar))
+    beside.store.retry_writes(os.fspath(photo.parent), photo.stem)
     assert [job.photo.path for job in beside.store.due_writes(beside.now, 1)] == [photo]
     assert beside.tag(photo, "dog") is None
     assert shown(sidecar) == ["dog"]

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from photoramd import query
-from photoramd.config import Config
+from photoramd import assembly, query
+from photoramd.config import Config, Watch
 from photoramd.database import Database
 from photoramd.errors import ModelError
 from photoramd.store import Store
@@ -277,3 +279,79 @@ def test_the_newest_photos_come_first(database: Database, put: Put) -> None:
     store.enqueue([photo_at(old)], 1)
     store.enqueue([photo_at(new)], 2)
     assert [job.photo.path for job in store.due(3, 1)] == [new]
+
+
+def test_a_photo_that_was_replaced_before_its_keywords_were_written_gets_its_own(
+    scan: Scan, configure: Configure, tagger: CountingTagger, put: Put
+) -> None:
+    photo = put("cat", "a.png")
+    scan(configure(write="none"))
+    with Database(configure().state.path) as database, database.transaction() as db:
+        db.execute("UPDATE photos SET state = 'tagged', written_at = NULL")
+    put("coffee", "a.png")
+    scan(configure())
+    assert "cup" in keywords(photo)
+    assert "cat" not in keywords(photo)
+
+
+def test_photos_of_a_directory_that_is_not_watched_wait_until_it_is_again(
+    scan: Scan, configure: Configure, put: Put, tmp_path: Path
+) -> None:
+    photo = put("cat", "a.png")
+    photo.with_name("a.png.xmp").write_text("broken")
+    scan(configure())
+    assert states(configure()) == {"tagged": 1}
+    other = tmp_path.resolve() / "other"
+    other.mkdir()
+    elsewhere = msgspec.structs.replace(configure(), watch=(Watch(path=other),))
+    scan(elsewhere)
+    assert states(configure()) == {"tagged": 1}
+    photo.with_name("a.png.xmp").unlink()
+    assert written(scan(configure())) == ["a.png"]
+    assert "cat" in keywords(photo)
+
+
+def test_a_directory_above_a_watched_one_leaves_that_ones_settings_alone(
+    tagger: CountingTagger, configure: Configure, put: Put, album: Path
+) -> None:
+    put("cat", "Export/a.png")
+    outer = put("coffee", "../b.png")
+    config = configure()
+    config = msgspec.structs.replace(
+        config, watch=(msgspec.structs.replace(config.watch[0], exclude=("Export/",)),)
+    )
+    with assembly.assemble(config, [album.parent]) as daemon:
+        tops = [str(album.parent), str(album)]
+        assert daemon.scan_once(tops, lambda _: None, handle_signals=False)
+    assert states(config) == {"written": 1}
+    assert "cup" in keywords(outer)
+
+
+def test_a_scan_ends_beside_a_file_that_keeps_changing(
+    tagger: CountingTagger, configure: Configure, put: Put, album: Path
+) -> None:
+    photo, webcam = put("cat", "a.png"), put("china", "webcam.jpg")
+    stop = threading.Event()
+
+    def rewrite() -> None:
+        while not stop.wait(0.05):
+            os.utime(webcam)
+
+    thread = threading.Thread(target=rewrite)
+    thread.start()
+    try:
+        with assembly.assemble(configure()) as daemon:
+            assert daemon.scan_once([str(album)], lambda _: None, handle_signals=False)
+    finally:
+        stop.set()
+        thread.join()
+    assert "cat" in keywords(photo)
+    assert not webcam.with_name("webcam.jpg.xmp").exists()
+
+
+def test_only_one_of_several_equal_pictures_counts_as_inferred(
+    scan: Scan, configure: Configure, tagger: CountingTagger, put: Put
+) -> None:
+    for name in "abc":
+        put("cat", f"{name}.png")
+    assert sum(outcome.inferred for outcome in scan(configure())) == 1

@@ -158,6 +158,29 @@ def test_directories_are_found_below_a_path_and_not_beside_it(store: Store) -> N
     assert len(store.directories_under("/")) == 6
 
 
+@pytest.mark.parametrize("question", ["due", "due_writes", "next_due", "waiting"])
+def test_the_queue_is_asked_by_its_indexes_however_many_photos_are_done(
+    question: str, database: Database, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.enqueue([photo(f"{n}.jpg", inode=n) for n in range(3)], 1)
+    tag(database, store, "0.jpg")
+    asked: list[tuple[str, tuple[object, ...]]] = []
+    real = database.rows
+
+    def rows(sql: str, parameters: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
+        asked.append((sql, parameters))
+        return real(sql, parameters)
+
+    monkeypatch.setattr(database, "rows", rows)
+    arguments = {"due": (10, 5), "due_writes": (10, 5)}.get(question, ())
+    assert getattr(store, question)(*arguments) is not None  # type: ignore[misc]
+    for sql, parameters in asked:
+        plan = " ".join(str(row[3]) for row in real(f"EXPLAIN QUERY PLAN {sql}", parameters))
+        assert "SCAN" not in plan, plan
+        assert "TEMP B-TREE" not in plan, plan
+        assert "photos_queue" in plan or "photos_retry" in plan, plan
+
+
 def test_questions_of_the_loop_do_not_read_finished_photos(
     store: Store, database: Database
 ) -> None:

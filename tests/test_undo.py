@@ -49,7 +49,7 @@ def take_back(config: Config, *paths: Path, dry_run: bool = False) -> list[undo.
 def ask_again(config: Config, *paths: Path) -> None:
     with Database(config.state.path) as database:
         for path in paths:
-            assert Store(database).retag(str(path), only_failed=False)
+            Store(database).retag(str(path), only_failed=False)
 
 
 def changed(config: Config, **tags: object) -> Config:
@@ -261,10 +261,11 @@ def test_the_commands_undo_and_retag(
     assert not sidecar_of(photo).exists()
     code, out, _ = command("show", photo)
     assert "undone" in out
-    code, out, _ = command("retag", photo)
+    code, out, _ = command("retag", "--json", photo)
     assert code == 0, out
-    scan(configure())
-    assert tagger.inferred == 1
+    assert json.loads(out) == {
+        "tagged": 1, "inferred": 0, "not_written": 0, "failed": 0, "completed": True,
+    }  # fmt: skip
     assert "cat" in subjects(sidecar_of(photo).read_bytes())
     assert command("undo", "--quiet", photo)[:2] == (0, "")
 
@@ -274,13 +275,16 @@ def test_the_commands_name_what_is_wrong(
 ) -> None:
     photo = put("cat", "cat.png")
     scan(configure())
-    code, _, err = command("undo", photo.with_name("nothing.jpg"))
-    assert code == 1
-    assert "knows no photo" in err
+    for name in ("undo", "retag"):
+        code, _, err = command(name, photo.with_name("nothing.jpg"))
+        assert code == 1
+        assert "knows no photo" in err
     with Database(configure().state.path):
         code, _, err = command("undo", photo)
-    assert code == 4
-    assert "stop it" in err
+        assert code == 4
+        assert "stop it" in err
+        # What owns the database is asked, and has the request in its rows.
+        assert command("retag", "--json", photo)[0] == 0
     sidecar_of(photo).write_bytes(b"not XML")
     code, _, err = command("undo", photo)
     assert code == 4

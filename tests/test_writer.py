@@ -11,6 +11,7 @@ import pytest
 from photoramd import replace
 from photoramd.database import Database
 from photoramd.errors import PhotoramdError, WriteError
+from photoramd.fields import SUBJECT
 from photoramd.ledger import SIDECAR, Ledger, Write
 from photoramd.photo import Tag
 from photoramd.results import Results, Tagged
@@ -32,14 +33,6 @@ class Desk:
         self.ledger = Ledger(database)
         self.writer = Writer(self.ledger, lambda _: mode, ORIGIN)
 
-    def added(self, job: Job) -> tuple[str, ...]:
-        """What the ledger has of ``dc:subject``."""
-        return self.ledger.recorded(job.id, SIDECAR).added.get("dc:subject", ())
-
-    def rejected(self, job: Job) -> tuple[str, ...]:
-        """What the user took out."""
-        return self.ledger.recorded(job.id, SIDECAR).rejected.get("dc:subject", ())
-
     def tagged(self, photo: Path, tags: Sequence[Tag] = TAGS) -> Job:
         """A photo that waits to be written."""
         self.store.enqueue([photo_at(photo)], 1)
@@ -59,6 +52,11 @@ def desk(database: Database) -> Desk:
     return Desk(database)
 
 
+def added(desk: Desk, job: Job) -> tuple[str, ...]:
+    """What the ledger says was added to dc:subject."""
+    return tuple(desk.ledger.recorded(job.id, SIDECAR).added.get(SUBJECT.name, ()))
+
+
 def sidecar_of(photo: Path) -> Path:
     return photo.with_name(photo.name + ".xmp")
 
@@ -69,7 +67,7 @@ def test_the_ledger_holds_what_was_added_and_not_what_was_there(desk: Desk, put:
     job = desk.tagged(photo)
     assert desk.write() == [("a.png", None)]
     assert subjects(sidecar_of(photo).read_bytes()) == ("Oma", "Animal", "cat")
-    assert desk.added(job) == ("cat",)
+    assert added(desk, job) == ("cat",)
     assert [mark.tag for mark in marks(sidecar_of(photo).read_bytes())] == ["cat"]
 
 
@@ -82,9 +80,9 @@ def test_a_tag_that_the_user_takes_out_stays_out_on_any_later_run(desk: Desk, pu
     for now in (20, 30):
         desk.tagged(photo, [*TAGS, Tag(f"pet {now}", 0.7)])
         assert desk.write(now) == [("a.png", None)]
-    # What was added once and is no longer wanted has gone.
+    # What is no longer wanted goes, what is new comes.
     assert subjects(sidecar.read_bytes()) == ("cat", "pet 30")
-    assert desk.rejected(job) == ("animal",)
+    assert set(desk.ledger.recorded(job.id, SIDECAR).rejected[SUBJECT.name]) == {"animal"}
     # Not even after the whole sidecar is gone.
     sidecar.unlink()
     desk.tagged(photo)
@@ -100,7 +98,7 @@ def test_a_new_sidecar_takes_up_the_keywords_in_the_photo(
     job = desk.tagged(photo)
     desk.write()
     assert sorted(subjects(sidecar_of(photo).read_bytes())) == ["Cat", "Oma", "animal"]
-    assert desk.added(job) == ("animal",)
+    assert added(desk, job) == ("animal",)
 
 
 def test_no_tags_make_no_sidecar(desk: Desk, put: Put) -> None:
@@ -142,6 +140,25 @@ def test_one_bad_directory_does_not_hold_up_the_others_on_its_disk(
     assert written == {"b.png", "c.png"}
 
 
+def test_a_file_system_that_refuses_everything_is_tried_once_a_rest(
+    desk: Desk, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(20):
+        desk.tagged(put("cat", f"{number}.png"))
+
+    def prepare(target: Path, *_: object, **__: object) -> replace.Prepared:
+        raise WriteError("Read-only file system", 30, path=target)
+
+    monkeypatch.setattr(replace, "prepare", prepare)
+    outcomes = []
+    for now in range(10, 130):
+        due = desk.store.due_writes(now, 4)
+        outcomes += desk.writer.write([(job, desk.results.tags(job.id)) for job in due], now)
+    assert len(outcomes) <= 2 * 4
+    monkeypatch.undo()
+    assert len(desk.write(400)) == 20
+
+
 def interrupt(desk: Desk, photo: Path) -> tuple[Job, replace.Prepared]:
     """The state just before the rename of a write that a crash then interrupts."""
     job = desk.tagged(photo)
@@ -179,8 +196,10 @@ def test_a_write_that_was_interrupted_after_the_rename_is_ours(desk: Desk, put: 
     job, prepared = interrupt(desk, photo)
     replace.commit(prepared)
     desk.writer.recover(20)
-    assert desk.added(job) == ("animal", "cat")
-    assert desk.write(21) == []
+    assert added(desk, job) == ("animal", "cat")
+    before = sidecar_of(photo).stat()
+    assert desk.write(21) == [("a.png", None)]
+    assert sidecar_of(photo).stat() == before
 
 
 def test_of_a_sidecar_that_was_edited_after_an_interrupted_write_what_is_left_is_ours(
@@ -192,7 +211,7 @@ def test_of_a_sidecar_that_was_edited_after_an_interrupted_write_what_is_left_is
     sidecar = sidecar_of(photo)
     sidecar.write_bytes(remove_subjects(sidecar.read_bytes(), ["animal"]))
     desk.writer.recover(20)
-    assert desk.added(job) == ("cat",)
+    assert added(desk, job) == ("cat",)
 
 
 def test_an_interrupted_write_in_a_directory_that_is_away_waits_until_it_is_back(
@@ -208,10 +227,12 @@ def test_an_interrupted_write_in_a_directory_that_is_away_waits_until_it_is_back
     assert len(desk.ledger.interrupted()) == 1
     ((_, error),) = desk.write(21)
     assert error is not None
+    # The next process must know of it, too.
+    assert len(desk.ledger.interrupted()) == 1
     album.rmdir()
     away.rename(album)
     assert desk.write(200) == [("a.png", None)]
-    assert desk.added(job) == ("animal", "cat")
+    assert added(desk, job) == ("animal", "cat")
     assert subjects(sidecar_of(photo).read_bytes()) == ("animal", "cat")
 
 

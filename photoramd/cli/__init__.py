@@ -25,11 +25,11 @@ COMMANDS = {
     "query": "Find photos by tags.",
     "undo": "Take back the tags that were written for photos.",
     "show": "Show what is known of a photo.",
-    "retag": "Tag photos again, or all photos below directories.",
+    "retag": "Choose and write the tags of photos anew, with the present settings.",
     "status": "Show what is done, waiting and wrong.",
     "config": "Write, check and show the configuration.",
-    "db": "Check, copy and restore the database, forget missing photos.",
     "model": "List, describe, fetch and verify models.",
+    "db": "Check, copy and restore the database, forget missing photos.",
 }
 
 

@@ -1,4 +1,4 @@
-"""``photoramd retag``: ask for photos to be tagged again."""
+"""``photoramd retag``: choose and write tags anew."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from photoramd import config
+from photoramd.cli.output import print_json
+from photoramd.cli.scan import Progress, is_watched, sentence
 from photoramd.database import holder
-from photoramd.errors import UsageError
+from photoramd.errors import NoImagesError, UsageError
 
 if TYPE_CHECKING:
     from photoramd.cli import Settings
@@ -19,23 +21,55 @@ if TYPE_CHECKING:
 @click.command("retag")
 @click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(path_type=Path))
 @click.option("--failed", is_flag=True, help="Only photos that failed.")
-@click.pass_obj
-def command(settings: Settings, paths: tuple[Path, ...], failed: bool) -> None:
-    """Tag photos again, or all photos below directories.
+@click.option("--json", "as_json", is_flag=True, help="Print a summary as JSON.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress, errors only.")
+@click.pass_context
+def command(
+    context: click.Context, paths: tuple[Path, ...], failed: bool, as_json: bool, quiet: bool
+) -> None:
+    """Choose and write the tags of photos anew, with the present settings.
 
-    A running daemon begins within a second; without one, the next begins with it. Pictures
-    that the model has seen are not shown to it again. With --failed and without PATH, all
-    photos that failed are tried again.
+    PATH is a photo, or a directory with everything below it. Photos whose tags were taken
+    back (photoramd undo) get tags again. The model runs only for photos that it has not
+    seen; tags that you took out of a photo stay out. With --failed, photos that failed are
+    tried again at once; without PATH, all of them.
+
+    A running daemon does the work, and begins within a second.
     """
     # SQLite and its companions cost time that --help need not wait for.
     from photoramd.requests import Request, submit
 
+    settings: Settings = context.obj
     configuration = config.load(settings.config_path, need_file=False)
     if not paths and not failed:
         raise UsageError("name photos or directories, or use --failed")
-    tops = [os.path.realpath(path) for path in paths]
-    tops = tops or [os.path.realpath(watch.path) for watch in configuration.watch]
+    for path in paths:
+        if not os.path.lexists(path):
+            raise NoImagesError(
+                "photoramd knows no photo there", path=path, remedy="is its name spelled so?"
+            )
+    tops = [Path(os.path.realpath(path.parent), path.name) for path in paths]
+    tops = tops or [watch.path for watch in configuration.watch]
     database = configuration.state.path
-    submit(database, [Request(top, failed) for top in tops])
-    running = holder(database) is not None
-    click.echo("The daemon begins now." if running else "photoramd run, or scan, will begin.")
+    submit(database, [Request(os.fspath(top), failed) for top in tops])
+    if holder(database) is not None:
+        if as_json:
+            print_json({"daemon": True})
+        elif not quiet:
+            click.echo("The daemon begins now; photoramd status shows how far it is.")
+        return
+    directories = [top if top.is_dir() else top.parent for top in tops]
+    extra = [top for top in dict.fromkeys(directories) if not is_watched(top, configuration)]
+    shown = Progress(enabled=not quiet and not as_json)
+    shown.note("Loading the model")
+    from photoramd.assembly import assemble
+
+    with shown, assemble(configuration, extra) as daemon:
+        completed = daemon.scan_once([], lambda outcomes: shown.update(outcomes, daemon))
+    summary: dict[str, int | bool] = shown.summary(completed)
+    if as_json:
+        print_json(summary)
+    elif not quiet:
+        click.echo(sentence(summary))
+    if not completed:
+        context.exit(130)

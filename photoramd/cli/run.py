@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import signal
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -29,6 +31,9 @@ def command(settings: Settings) -> None:
     configuration = config.load(settings.config_path, need_watch=True)
     for warning in config.warnings(configuration):
         logger.warning("%s", warning)
+    # While the model loads nothing is under way that a stop could tear.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))
     # torch takes seconds to import, and a wrong configuration should not wait for it.
     from photoramd.assembly import assemble
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,11 +13,14 @@ import click
 
 from photoramd import config
 from photoramd.cli.output import console, print_json
-from photoramd.errors import ConfigError, printable
+from photoramd.errors import ConfigError, NoImagesError, PhotoramdError, printable
 
 if TYPE_CHECKING:
     from photoramd.cli import Settings
+    from photoramd.daemon import Daemon
     from photoramd.pipeline import Outcome
+
+UPDATE_SECONDS = 0.2
 
 
 @click.command("scan")
@@ -45,18 +49,19 @@ def command(context: click.Context, paths: tuple[Path, ...], as_json: bool, quie
             remedy="name one (photoramd scan PATH), or write a configuration"
             " (photoramd config init)",
         )
+    tops = [top for top in dict.fromkeys(tops) if not any(t in top.parents for t in tops)]
     extra = [top for top in tops if not is_watched(top, configuration)]
+    # Configured directories below a named one keep their own settings.
+    tops += [w.path for w in configuration.watch if any(top in w.path.parents for top in extra)]
     shown = Progress(enabled=not quiet and not as_json)
     shown.note("Loading the model")
     from photoramd.assembly import assemble
 
     with shown, assemble(configuration, extra) as daemon:
-
-        def on_outcomes(outcomes: Sequence[Outcome]) -> None:
-            shown.update(outcomes, daemon.waiting, daemon.present if daemon.is_scanning else None)
-
-        completed = daemon.scan_once([os.fspath(top) for top in tops], on_outcomes)
-    shown.close()
+        completed = daemon.scan_once(
+            [os.fspath(top) for top in tops], lambda outcomes: shown.update(outcomes, daemon)
+        )
+        away, seen = daemon.offline_below(tops), daemon.seen
     summary = shown.summary(completed)
     if as_json:
         print_json(summary)
@@ -64,6 +69,16 @@ def command(context: click.Context, paths: tuple[Path, ...], as_json: bool, quie
         click.echo(sentence(summary))
     if not completed:
         context.exit(130)
+    if away:
+        raise PhotoramdError(
+            "not there, not readable, or not the directory it was; its photos keep their state",
+            path=away[0],
+            remedy="mount it, or correct its path; photoramd status tells more",
+        )
+    if not seen:
+        raise NoImagesError(f"no images found in {', '.join(printable(top) for top in tops)}")
+    if summary["failed"] + summary["not_written"] and not summary["tagged"]:
+        context.exit(PhotoramdError.exit_code)
 
 
 def is_watched(top: Path, configuration: config.Config) -> bool:
@@ -73,7 +88,7 @@ def is_watched(top: Path, configuration: config.Config) -> bool:
 
 def sentence(summary: dict[str, int | bool]) -> str:
     """A summary for people."""
-    parts = [f"{summary['tagged']} photos tagged"]
+    parts = [f"{summary['tagged']} photo{'s' if summary['tagged'] != 1 else ''} tagged"]
     if summary["not_written"]:
         parts.append(f"{summary['not_written']} tagged but not written")
     if summary["failed"]:
@@ -115,7 +130,7 @@ class Progress:
             transient=True,
         )
         self._task = self._bar.add_task("", total=None)
-        self._enabled = enabled
+        self._next_update = 0.0
 
     def __enter__(self) -> Progress:
         self._bar.start()
@@ -142,21 +157,21 @@ class Progress:
         """Say what is going on."""
         self._bar.update(self._task, description=text)
 
-    def update(self, outcomes: Sequence[Outcome], waiting: int, present: int | None) -> None:
-        """Count outcomes and move the bar.
-
-        Args:
-            outcomes: The photos that went a step.
-            waiting: How many wait.
-            present: How many photos the walk has seen; None: it is over.
-        """
+    def update(self, outcomes: Sequence[Outcome], daemon: Daemon) -> None:
+        """Count what became of photos, tell what went wrong, and move the bar."""
         for outcome in outcomes:
             self.counts[outcome.state] += 1
             self.counts["inferred"] += outcome.inferred
-            if outcome.error is not None and self._enabled:
+            if outcome.error is not None:
                 self._console.print(f"{printable(outcome.path)}: {outcome.error.message}")
+        now = time.monotonic()
+        if self._bar.disable or now < self._next_update:
+            return
+        # Counting what waits takes a moment where much does.
+        self._next_update = now + UPDATE_SECONDS
+        waiting = daemon.waiting
         done = self.counts["written"] + self.counts["failed"] + self.counts["tagged"]
-        description = "Tagging" if present is None else f"Scanning ({present} photos)"
+        description = f"Scanning ({daemon.seen} photos)" if daemon.is_scanning else "Tagging"
         if waiting and not done:
             description = "Waiting for files to be whole"
         self._bar.update(self._task, completed=done, total=done + waiting, description=description)

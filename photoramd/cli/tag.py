@@ -23,6 +23,7 @@ from photoramd import config, filters
 from photoramd.cli.output import console
 from photoramd.errors import NoImagesError, PhotoramdError, UsageError, printable
 from photoramd.photo import Tag
+from photoramd.signatures import recognise
 
 if TYPE_CHECKING:
     from photoramd.cli import Settings
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from photoramd.taggers import Tagger
 
 SEPARATOR = " | "
+SIGNATURE_BYTES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +128,7 @@ def command(
         raise UsageError("no photo named", remedy="photoramd tag FILE...; see photoramd tag --help")
     configuration = config.load(settings.config_path, need_file=False)
     photos = list(dict.fromkeys(collect(paths, recursive)))
-    if not photos:
+    if not any(os.path.lexists(photo) for photo in photos):
         raise NoImagesError(
             f"no images found in {', '.join(printable(path) for path in paths)}",
             remedy=f"photoramd reads {', '.join(sorted(filters.PHOTO_SUFFIXES))}",
@@ -178,19 +180,31 @@ def _progress(total: int, quiet: bool) -> Iterator[Callable[[], None]]:
 
 
 def collect(paths: Sequence[Path], recursive: bool) -> Iterator[Path]:
-    """The photos among files and in directories. A named file counts whatever its name."""
+    """The photos among files and in directories; a named file's content counts too."""
+
+    def complain(error: OSError) -> None:
+        click.echo(f"{printable(error.filename)}: cannot be read: {error.strerror}", err=True)
+
     for path in paths:
         if not path.is_dir():
-            # A name without a photo's suffix that is not there is a typing mistake too.
-            if filters.is_photo_name(path.name) or not path.exists():
+            if filters.is_photo_name(path.name) or not path.exists() or _is_image(path):
                 yield path
             continue
-        for directory, below, names in os.walk(path):
+        for directory, below, names in os.walk(path, onerror=complain):
             kept = [name for name in below if filters.is_photo_directory_name(name)]
             below[:] = sorted(kept) if recursive else []
             for name in sorted(names):
                 if filters.is_photo_name(name):
                     yield Path(directory, name)
+
+
+def _is_image(path: Path) -> bool:
+    """Whether a file without a photo's suffix begins like an image."""
+    try:
+        with path.open("rb") as file:
+            return recognise(file.read(SIGNATURE_BYTES)) is not None
+    except OSError:
+        return True  # reading it will tell what is wrong
 
 
 def _rules(
