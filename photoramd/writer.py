@@ -27,7 +27,7 @@ from photoramd.errors import (
 from photoramd.exiftool import ExifTool
 from photoramd.fields import SUBJECT
 from photoramd.ledger import PHOTO, SIDECAR, Done, Ledger, Write
-from photoramd.photo import Tag
+from photoramd.photo import Fingerprint, Tag
 from photoramd.plans import Origin, Plan, plan_sidecar
 from photoramd.replace import Prepared
 from photoramd.store import Job

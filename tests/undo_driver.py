@@ -94,7 +94,7 @@ def main() -> None:
         with Database(config.state.path) as database:
             left = database.rows("SELECT field, value, rejected_at IS NOT NULL FROM ledger")
             undone = database.rows("SELECT count(*) FROM photos WHERE undone_at IS NOT NULL")
-        print(  # noqa: T201
+        print(
             json.dumps(
                 {
                     "point": point,
