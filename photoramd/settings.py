@@ -7,6 +7,7 @@ frozen; `photoramd.config` makes them from a file. After that every path is abso
 from __future__ import annotations
 
 import json
+import os
 import re
 import textwrap
 import typing
@@ -18,7 +19,6 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from photoramd.errors import printable
 from photoramd.pins import MODELS
 
 _SPAN = r"([01][0-9]|2[0-3]):[0-5][0-9]"
@@ -374,7 +374,7 @@ def format_value(value: Any) -> str:
     if isinstance(value, tuple | list):
         return "[" + ", ".join(format_value(each) for each in value) + "]"
     if isinstance(value, Path):
-        value = printable(value)
+        value = os.fsencode(value).decode("utf-8", "backslashreplace")
     # JSON's escapes are TOML's, but TOML wants DEL escaped too.
     return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
 
