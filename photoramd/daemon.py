@@ -275,6 +275,10 @@ class Daemon:
 
     def _read_requests(self) -> None:
         for request in self._requests.take():
+            if request.is_undo:
+                log.info("Asked to take back the tags of %s", printable(request.path))
+                self._store.undo(request.path, time.time())
+                continue
             log.info("Asked to tag %s again", printable(request.path))
             self._store.retag(request.path, only_failed=request.only_failed)
             self._pipeline.choose_again()

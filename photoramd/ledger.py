@@ -162,7 +162,8 @@ class Ledger:
         self.settle(db, done, now)
         if done.outcome == "written":
             db.execute(
-                """UPDATE photos SET state = 'written', written_at = ?, attempts = 0,
+                """UPDATE photos SET state = 'written', attempts = 0,
+                       written_at = CASE WHEN undone_at IS NULL THEN ? END,
                        next_attempt = 0, reason = NULL WHERE id = ? AND state = 'tagged'""",
                 (now, done.photo_id),
             )

@@ -17,19 +17,27 @@ from photoramd.reader import open_readonly
 
 RETAG = "retag"
 RETAG_FAILED = "retag-failed"
+UNDO = "undo"
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Somebody wants a photo, or all photos below a directory, to be tagged again.
+    """Somebody wants a photo, or all photos below a directory, to be tagged again, or never.
 
     Attributes:
         path: Absolute.
         only_failed: Only photos that failed.
+        is_undo: Their tags are to be taken back instead.
     """
 
     path: str
     only_failed: bool = False
+    is_undo: bool = False
+
+    @property
+    def kind(self) -> str:
+        """What it is called in the database."""
+        return UNDO if self.is_undo else RETAG_FAILED if self.only_failed else RETAG
 
 
 class Requests:
@@ -49,7 +57,9 @@ class Requests:
         if rows:
             with self._database.transaction() as db:
                 db.execute("DELETE FROM requests WHERE id <= ?", (rows[-1][0],))
-        return [Request(os.fsdecode(path), kind == RETAG_FAILED) for _, kind, path in rows]
+        return [
+            Request(os.fsdecode(path), kind == RETAG_FAILED, kind == UNDO) for _, kind, path in rows
+        ]
 
 
 def submit(database: Path, requests: Sequence[Request]) -> None:
@@ -64,9 +74,6 @@ def submit(database: Path, requests: Sequence[Request]) -> None:
         connection.execute("BEGIN IMMEDIATE")
         connection.executemany(
             "INSERT INTO requests (kind, path, created_at) VALUES (?, ?, ?)",
-            [
-                (RETAG_FAILED if r.only_failed else RETAG, os.fsencode(r.path), time.time())
-                for r in requests
-            ],
+            [(r.kind, os.fsencode(r.path), time.time()) for r in requests],
         )
         connection.execute("COMMIT")

@@ -251,6 +251,31 @@ class Store:
             )
             return changed.rowcount
 
+    def undo(self, path: str, now: float) -> None:
+        """Have the tags of photos taken back, by the writer when their turn comes.
+
+        Args:
+            path: A photo, or a directory with all below it.
+            now: Unix seconds.
+        """
+        directory, name = os.path.split(path)
+        chosen = f"""state <> 'missing'
+            AND (directory_id IN (SELECT id FROM directories WHERE {_UNDER})
+                 OR name = ? AND directory_id = (SELECT id FROM directories WHERE path = ?))"""  # noqa: S608
+        places = (*under(path), os.fsencode(name), os.fsencode(directory))
+        with self._database.transaction() as db:
+            db.execute(
+                f"DELETE FROM keywords WHERE photo_id IN (SELECT id FROM photos WHERE {chosen})",  # noqa: S608
+                places,
+            )
+            db.execute(
+                f"""UPDATE photos SET undone_at = ?, attempts = 0, next_attempt = 0, reason = NULL,
+                        state = CASE WHEN EXISTS (SELECT 1 FROM ledger WHERE photo_id = photos.id)
+                                     THEN 'tagged' ELSE state END
+                    WHERE {chosen}""",  # noqa: S608
+                (now, *places),
+            )
+
     def retry_writes(self, directory: str, stem: str) -> None:
         """Try photos at once whose writing failed, if they have this stem."""
         rows = self._database.rows(

@@ -212,16 +212,27 @@ class Writer:
         del self._unsettled[write.photo_id]
 
     def _plan(self, job: Job, tags: Sequence[Tag], now: float) -> Plan:
-        if self._mode(job.photo.path) == "none" or self._ledger.is_undone(job.id):
+        is_undone = self._ledger.is_undone(job.id)
+        if not is_undone and self._mode(job.photo.path) == "none":
             return Plan(place=PHOTO)
         cause = self._rest(job.photo.fingerprint.device, now)
         if cause is not None:
             raise cause
         if job.id in self._unsettled:
             self._settle(self._unsettled[job.id], now)
+        if is_undone:
+            return self._next_undo_plan(job, now)
         plan = self._plan_place(job, tags, now)
         self._reject(job, plan, now)
         return plan
+
+    def _next_undo_plan(self, job: Job, now: float) -> Plan:
+        """The next file of an undone photo that still holds something of ours."""
+        for plan in self._undo_plans(job, now):
+            self._reject(job, plan, now)
+            if plan.is_write or plan.change.removed:
+                return altered(plan, outcome="again")
+        return Plan(place=PHOTO)
 
     def _plan_place(self, job: Job, tags: Sequence[Tag], now: float) -> Plan:
         """The file to write; after a change of the mode the other one, when this is done."""

@@ -16,6 +16,7 @@ import pytest
 from photoramd import assembly, cli, query, undo
 from photoramd.config import Config
 from photoramd.database import Database
+from photoramd.requests import Request, submit
 from photoramd.store import Store
 from photoramd.xmp_keywords import marks, subjects, values
 from tests.conftest import CountingTagger, Scan
@@ -270,6 +271,32 @@ def test_the_commands_undo_and_retag(
     assert command("undo", "--quiet", photo)[:2] == (0, "")
 
 
+@pytest.mark.parametrize("mode", ["sidecar", "embed"])
+def test_a_daemon_that_is_asked_takes_back_and_tags_again(
+    mode: str, scan: Scan, configure: Configure, put: Put, album: Path, tagger: CountingTagger
+) -> None:
+    config = configure(write=mode)
+    photo, users = put("china", "a.jpg"), put("cat", "sub/cat.png")
+    sidecar_of(users).write_text(USERS)
+    before = {path: path.read_bytes() for path in album.rglob("*.*")}
+    scan(config)
+    assert before != {path: path.read_bytes() for path in album.rglob("*.*")}
+    submit(config.state.path, [Request(str(album), is_undo=True)])
+    scan(config)
+    after = {path: path.read_bytes() for path in album.rglob("*.*")}
+    assert after.keys() == before.keys()
+    assert after[photo] == before[photo]
+    assert after[sidecar_of(users)] == before[sidecar_of(users)]
+    assert states(config) == {"written": 2}
+    with Database(config.state.path) as database:
+        assert database.rows("SELECT * FROM ledger") == []
+        assert database.rows("SELECT * FROM keywords") == []
+    assert scan(config) == []
+    submit(config.state.path, [Request(str(photo))])
+    assert "a.jpg" in written(scan(config))
+    assert tagger.inferred == 2
+
+
 def test_the_commands_name_what_is_wrong(
     scan: Scan, configure: Configure, put: Put, command: Callable[..., tuple[int, str, str]]
 ) -> None:
@@ -280,9 +307,9 @@ def test_the_commands_name_what_is_wrong(
         assert code == 1
         assert "knows no photo" in err
     with Database(configure().state.path):
-        code, _, err = command("undo", photo)
+        code, _, err = command("undo", "--dry-run", photo)
         assert code == 4
-        assert "stop it" in err
+        assert "--dry-run" in err
         # What owns the database is asked, and has the request in its rows.
         assert command("retag", "--json", photo)[0] == 0
     sidecar_of(photo).write_bytes(b"not XML")

@@ -34,7 +34,8 @@ def command(
 
     PATH is a photo, or a directory with everything below it. Exactly what photoramd added
     is removed; your own keywords stay. Such photos are not tagged again until photoramd
-    retag asks for it. Exits with 4 if it could not be done for a photo.
+    retag asks for it. A running daemon does it, beginning within a second. Exits with 4 if
+    it could not be done for a photo.
     """
     settings: Settings = context.obj
     configuration = config.load(settings.config_path, need_file=False)
@@ -50,8 +51,11 @@ def command(
             else:
                 outcomes = list(_undo(writer, jobs, dry_run))
     except LockedError as error:
-        error.remedy = "stop it, undo, and start it again; it leaves these photos alone then"
-        raise
+        if dry_run:
+            error.remedy = "leave out --dry-run: the daemon then takes them back; or stop it"
+            raise
+        _ask_the_daemon(configuration.state.path, tops, as_json=as_json, quiet=quiet)
+        return
     touched = [each for each in outcomes if each.files or each.removed]
     failed = [each for each in outcomes if each.error is not None]
     if as_json:
@@ -75,6 +79,16 @@ def command(
             click.echo(f"tags of {len(touched)} photos {verb}; {len(failed)} failed")
     if failed:
         context.exit(PhotoramdError.exit_code)
+
+
+def _ask_the_daemon(database: Path, tops: Sequence[Path], *, as_json: bool, quiet: bool) -> None:
+    from photoramd.requests import Request, submit
+
+    submit(database, [Request(os.fspath(top), is_undo=True) for top in tops])
+    if as_json:
+        print_json({"daemon": True})
+    elif not quiet:
+        click.echo("The daemon begins now; photoramd status names what it cannot do.")
 
 
 def _undo(writer: Any, jobs: Sequence[Job], dry_run: bool) -> Iterator[Undone]:
