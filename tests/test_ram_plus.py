@@ -29,6 +29,7 @@ from photoramd.errors import IntegrityError, ModelError
 from photoramd.keywords import Rules, Vocabulary, kept, select
 from photoramd.modelstore import default_store
 from photoramd.pins import PinnedFile
+from photoramd.taggers.conversion import CopyName, load_copy
 from photoramd.taggers.linear import Arithmetic
 from photoramd.taggers.ram_plus import (
     RamPlusTagger,
@@ -41,6 +42,7 @@ from photoramd.taggers.ram_plus import (
 )
 from photoramd.taggers.ram_plus_network import Preparation, RamPlusNetwork, RamPlusShape
 from photoramd.taggers.runner import CpuRunner, GpuRunner, is_out_of_memory
+from photoramd.taggers.tensorfile import MappedTensors
 
 CPU = torch.device("cpu")
 FLOAT32 = Arithmetic(torch.float32, CPU, True)
@@ -478,3 +480,50 @@ def test_the_configuration_restricts_the_tags_only_by_what_is_allowed(
     scores = few.scores(pixels)[0]
     assert np.flatnonzero(scores).tolist() == [0, 6]
     assert np.array_equal(scores[[0, 6]], every.scores(pixels)[0, [0, 6]])
+
+
+def test_without_pieces_as_on_a_gpu_the_logits_are_the_same(
+    weights: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # No GPU here, but its way through the network is plain and runs anywhere.
+    monkeypatch.setattr(Arithmetic, "is_cpu", property(lambda _: False))
+    tagger = RamPlusTagger(build(weights, PLAIN), vocabulary([0.65] * 7), DIGEST)
+    pixels = tagger.pixels(Image.fromarray(synthetic_photo()))
+    logits = tagger.logits([pixels, pixels[::-1], pixels])
+    assert np.abs(logits[[0, 2]] - REFERENCE["photo_logits"]).max() < 1e-4
+    assert np.abs(logits[0] - logits[1]).max() > 1e-3
+
+
+def test_released_memory_comes_back_from_the_file(checkpoint: PinnedFile) -> None:
+    load_network(checkpoint, TINY, FLOAT32)
+    copy = load_copy(CopyName(checkpoint, "float32-1"))
+    assert copy is not None
+    embeddings = copy.tensors["label_embed"]
+    before = embeddings.clone()
+    copy.release(embeddings)
+    copy.release(embeddings[100:200])
+    copy.release(torch.ones(3))
+    copy.release()
+    assert torch.equal(embeddings, before)
+
+
+WRONG_SHAPE = b'{"a":{"dtype":"F32","shape":[9],"data_offsets":[0,4]}}  '
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\x00" * 7,
+        b"\xff" * 64,
+        b"\x02" + b"\x00" * 7 + b"[]",
+        b"\x02" + b"\x00" * 7 + b"{}" + b"left over",
+        b"\x38" + b"\x00" * 7 + WRONG_SHAPE + b"\x00" * 4,
+    ],
+    ids=["empty", "short", "length", "list", "left over", "shape"],
+)
+def test_a_file_that_holds_no_tensors_is_refused(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "tensors"
+    path.write_bytes(data)
+    with path.open("rb") as file, pytest.raises(ModelError, match="no tensors"):
+        MappedTensors(file)

@@ -13,7 +13,7 @@ and likewise its values with the weights behind the attention.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -123,6 +123,7 @@ class TagDecoder:
         shape: The sizes.
         arithmetic: With which numbers to calculate.
         tags: The only tags wanted, ascending; None for all.
+        release: Called with embeddings that are not needed for now, which are large.
     """
 
     def __init__(
@@ -131,7 +132,9 @@ class TagDecoder:
         shape: DecoderShape,
         arithmetic: Arithmetic,
         tags: Sequence[int] | None = None,
+        release: Callable[[Tensor], object] = lambda _: None,
     ) -> None:
+        self._release = release
         self._shape = shape
         self._arithmetic = arithmetic
         embeddings = weights.take("label_embed").view(shape.tags, shape.descriptions, -1)
@@ -182,9 +185,9 @@ class TagDecoder:
         for start in range(0, total, CHUNK):
             # The last chunk is full too, and repeats some tags of the one before.
             first = max(0, min(start, total - CHUNK))
-            logits[first : first + CHUNK] = self._chunk(
-                self._embeddings[first : first + CHUNK], gaze, looks
-            )
+            embeddings = self._embeddings[first : first + CHUNK]
+            logits[first : first + CHUNK] = self._chunk(embeddings, gaze, looks)
+            self._release(embeddings)
         return logits[: self._count]
 
     def _chunk(self, embeddings: Tensor, gaze: Tensor, looks: Sequence[_Look]) -> Tensor:

@@ -144,7 +144,7 @@ class RamPlusTagger:
             raise ModelError(f"the model {self.name} failed: {error}") from error
         finally:
             # A daemon mostly waits; what the next batch needs comes back in milliseconds.
-            self._network.release()
+            self._network.rest()
             trim_memory()
         if not np.isfinite(found).all():
             raise ModelError(f"the model {self.name} gave scores that are no numbers")

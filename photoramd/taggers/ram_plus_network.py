@@ -103,7 +103,8 @@ class RamPlusNetwork:
         shape: The sizes.
         arithmetic: With which numbers to calculate.
         tags: The only tags wanted, ascending; None for all.
-        release: Gives back memory that comes back from a file when it is needed.
+        release: Gives back the memory of a tensor, or of all, where it comes back from a file
+            when it is needed.
 
     Raises:
         ModelError: A tensor is missing or has another shape.
@@ -115,15 +116,15 @@ class RamPlusNetwork:
         shape: RamPlusShape,
         arithmetic: Arithmetic,
         tags: Sequence[int] | None = None,
-        release: Callable[[], object] = lambda: None,
+        release: Callable[[Tensor | None], object] = lambda _: None,
     ) -> None:
         self.arithmetic = arithmetic
-        self.release = release
+        self._release = release
         weights = Weights(prepared, shape.keys)
         with torch.inference_mode():
             self._encoder = SwinEncoder(weights, shape.encoder, _PREFIX, arithmetic)
-            self._decoder = TagDecoder(weights, shape.decoder, arithmetic, tags)
-        release()
+            self._decoder = TagDecoder(weights, shape.decoder, arithmetic, tags, release)
+        release(None)
 
     def logits(self, images: Tensor) -> Tensor:
         """Logits of the wanted tags.
@@ -136,6 +137,10 @@ class RamPlusNetwork:
         """
         with torch.inference_mode():
             return self._decoder.logits(self._encoder.tokens(images.to(self.arithmetic.device)))
+
+    def rest(self) -> None:
+        """Give back memory that will come back from a file."""
+        self._release(None)
 
     def tokens(self, images: Tensor) -> Tensor:
         """What the image encoder makes of images: shape (B, 1 + tokens, width)."""

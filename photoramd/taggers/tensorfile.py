@@ -67,10 +67,27 @@ class MappedTensors:
         except (OSError, ValueError, LookupError, TypeError, AttributeError, struct.error) as error:
             raise ModelError(f"holds no tensors: {error}") from error
         self._mapped = mapped
+        self._address = torch.frombuffer(mapped, dtype=torch.uint8).data_ptr()
 
-    def release(self) -> None:
-        """Give back the memory of all pages; those still in use come back from the file."""
-        self._mapped.madvise(mmap.MADV_DONTNEED)
+    def release(self, tensor: Tensor | None = None) -> None:
+        """Give back the memory of all pages; those still in use come back from the file.
+
+        Args:
+            tensor: Give back only its pages, and none if it is not of this file.
+        """
+        if tensor is None:
+            self._mapped.madvise(mmap.MADV_DONTNEED)
+            return
+        first = tensor.data_ptr() - self._address
+        last = first + tensor.numel() * tensor.element_size()
+        if first < 0 or last > len(self._mapped):
+            return
+        first, last = (
+            -(-first // mmap.PAGESIZE) * mmap.PAGESIZE,
+            last // mmap.PAGESIZE * mmap.PAGESIZE,
+        )
+        if first < last:
+            self._mapped.madvise(mmap.MADV_DONTNEED, first, last - first)
 
 
 def write_tensors(
