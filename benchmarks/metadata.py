@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -72,7 +73,13 @@ def timed(work: Callable[[Path], None], photos: Sequence[Path]) -> list[float]:
 
 def measure_files(sources: Sequence[Path], directory: Path, repeats: int) -> list[Row]:
     """Sidecars that are made, sidecars that are added to, and photos."""
-    made, added, embedded = [], [], []
+    made, added, embedded, small, large = [], [], [], [], []
+
+    def disk(data: bytes, photo: Path) -> None:
+        """What the disk alone takes: a file, written and brought to it."""
+        with photo.with_suffix(".bin").open("wb") as file:
+            file.write(data)
+            os.fsync(file.fileno())
 
     def sidecar(photo: Path) -> None:
         put(plan_sidecar(photo, TAGS, ORIGIN, 0), photo)
@@ -92,10 +99,14 @@ def measure_files(sources: Sequence[Path], directory: Path, repeats: int) -> lis
             made += timed(sidecar, photos)
             added += timed(more, photos)
             embedded += timed(embed, photos)
+            small += timed(partial(disk, bytes(3000)), photos)
+            large += timed(partial(disk, photos[0].read_bytes()), photos)
     return [
         row("sidecar, made", "ms", made),
         row("sidecar, added to", "ms", added),
         row("embed", "ms", embedded),
+        row("fsync of 3 KB", "ms", small),
+        row("fsync of a photo", "ms", large),
     ]
 
 
