@@ -250,7 +250,8 @@ def test_a_full_disk_keeps_the_result_and_the_photo_and_is_named(
     assert unshare, "the tests need unshare: apt-get install util-linux"
     script = (
         'mount -t tmpfs -o size=700k tmpfs "$1" && cp "$2" "$1/cat.png" &&'
-        ' { dd if=/dev/zero of="$1/ballast" bs=1k 2>/dev/null; shift 2; "$@" scan --json; [ $? = 4 ]; }'
+        ' { dd if=/dev/zero of="$1/ballast" bs=1k 2>/dev/null; shift 2;'
+        ' "$@" scan --json; [ $? = 4 ]; }'
         ' && ls -A "$0"'
     )
     instance = Photoramd(tmp_path, album)
