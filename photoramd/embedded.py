@@ -251,11 +251,11 @@ def _iptc_in_tiff(photo: OpenPhoto) -> Iterator[str]:
     if not isinstance(image, TiffImagePlugin.TiffImageFile):
         return
     # Some programs declare the bytes as 32-bit integers, which Pillow undoes here only.
-    found = IptcImagePlugin.getiptcinfo(image) or {}  # type: ignore[no-untyped-call]
+    found = IptcImagePlugin.getiptcinfo(image) or {}
     values = found.get(_KEYWORD, [])
     for value in values if isinstance(values, list) else [values]:
         yield iptc_text(value or b"")
-    blocks = image.get_photoshop_blocks()  # type: ignore[no-untyped-call]
+    blocks = image.get_photoshop_blocks()
     yield from _keywords_in_iptc(blocks.get(_IPTC_RESOURCE, {}).get("data", b""))
 
 
