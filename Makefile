@@ -11,16 +11,18 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system demo test soak scale lint format constraints clean
+.PHONY: help setup setup-test demo test soak scale lint format constraints clean
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
 
-setup: system $(STAMP)
+# Programs that pip cannot bring are installed where this user may, else named.
+setup:
+	@PYTHON=$(PYTHON) contrib/system-packages.sh demo
+	@$(MAKE) --no-print-directory $(STAMP)
 
-# Programs that pip cannot bring. Installed where this user may, else named.
-system:
-	@contrib/system-packages.sh
+setup-test: setup
+	@PYTHON=$(PYTHON) contrib/system-packages.sh test
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -33,11 +35,11 @@ $(STAMP): pyproject.toml constraints.txt
 demo: setup
 	@$(BIN)/python contrib/demo.py
 
-test: setup
+test: setup-test
 	$(BIN)/python -m pytest
 
 MINUTES ?= 3
-soak: setup
+soak: setup-test
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 scale: setup

@@ -1,7 +1,8 @@
 #!/bin/sh
-# Install the system packages that photoramd's tests use, or say which are missing.
+# Install missing system packages, or say which they are: system-packages.sh demo|test
 # package:command
-wanted="libimage-exiftool-perl:exiftool exiv2:exiv2 strace:strace"
+wanted=""
+[ "$1" = test ] && wanted="libimage-exiftool-perl:exiftool exiv2:exiv2 strace:strace darktable:darktable-cli"
 missing=""
 for pair in $wanted; do
   command -v "${pair#*:}" >/dev/null 2>&1 || missing="$missing ${pair%%:*}"
@@ -11,7 +12,7 @@ python="${PYTHON:-python3}"
 [ -z "$missing" ] && exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
   echo "Installing$missing"
-  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $missing >/dev/null && exit 0
+  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null && exit 0
 fi
 echo "Missing system packages; please run: sudo apt-get install$missing" >&2
 # The demo runs without them; the tests say themselves what they need.
