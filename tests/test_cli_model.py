@@ -133,7 +133,8 @@ def test_interrupting_keeps_what_was_received(
 ) -> None:
     release = threading.Event()
     server.faults["cdn"].append(Fault(hold=release))
-    command = command_line(tmp_path, "fetch", "fake++")
+    # A test run in the background of a shell has the signal ignored, and so its children.
+    command = ["env", "--default-signal=INT", *command_line(tmp_path, "fetch", "fake++")]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
     assert server.held.wait(60)
     partial = tmp_path / "models" / ".partial"
