@@ -110,12 +110,12 @@ def differences(
     return largest, float(np.mean(means))
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--megapixels", type=float, nargs="+", default=[12, 24])
     parser.add_argument("--photos", type=int, default=12)
     parser.add_argument("--repeats", type=int, default=5)
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     titles = ["megapixels", "side", "decoded as", "1 thread ms", "CPU ms", "2 threads ms"]
     print(_line(*titles, *_DIFFERENCES))
     print(_line(*["---"] * (len(titles) + len(_DIFFERENCES))))

@@ -151,14 +151,14 @@ def fresh_copies(sources: Sequence[Path], directory: Path) -> list[Path]:
     return copies
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--photos", type=int, default=24)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--directory", type=Path, help="where to work; default: a temporary one")
     parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     from photoramd.taggers import load
 
     with tempfile.TemporaryDirectory(dir=arguments.directory) as name:

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -228,14 +229,14 @@ def show(title: str, figures: dict[str, float]) -> None:
     print(f"{title:<44} {text}", flush=True)
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Measure with very many photos.")
     parser.add_argument("--photos", type=int, default=1_000_000)
     parser.add_argument("--new", type=int, default=100_000)
     parser.add_argument("--waiting", type=int, default=10_000)
     parser.add_argument("--idle-seconds", type=float, default=130)
     parser.add_argument("--directory", type=Path, default=Path(tempfile.gettempdir()))
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     directory = Path(tempfile.mkdtemp(prefix="photoramd-scale-", dir=options.directory)).resolve()
     try:
         for photos in (options.new, options.photos):
