@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,8 @@ class Photoramd:
         """Start the daemon and do not wait."""
         self._mark = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(self.command("run"), stderr=log)
+            # A group of its own, so that nothing is left where a prefix (strace) goes first.
+            self.process = subprocess.Popen(self.command("run"), stderr=log, start_new_session=True)
 
     def wait_for_log(self, text: str, what: str = "") -> None:
         """Wait until the daemon of the last start has logged a text."""
@@ -105,9 +107,9 @@ class Photoramd:
         try:
             return self.process.wait(TIMEOUT_SECONDS)
         finally:
-            if self.process.poll() is None:
-                self.process.kill()
-                self.process.wait()
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
             self.process = None
 
     def processor_seconds(self) -> float:
