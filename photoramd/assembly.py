@@ -53,12 +53,9 @@ def assemble(config: Config, extra: Sequence[Path] = ()) -> Iterator[Daemon]:
         database = stack.enter_context(Database(config.state.path, recover=backups.recover))
         tagger = load_tagger(config)
         watches = [*config.watch, *(_extra(path, config.watch) for path in extra)]
-        reals = [os.path.realpath(w.path) for w in watches]
-        roots = [
-            Root(real, Filter(real, w.exclude), w.poll)
-            for real, w in zip(reals, watches, strict=True)
-        ]
-        modes = {real: w.write for real, w in zip(reals, watches, strict=True)}
+        # The configuration has resolved symbolic links: these are the real paths.
+        roots = [Root(os.fspath(w.path), Filter(w.path, w.exclude), w.poll) for w in watches]
+        modes = {os.fspath(w.path): w.write for w in watches}
         # The most specific root is asked first.
         roots.sort(key=lambda root: len(root.path), reverse=True)
 

@@ -57,11 +57,6 @@ class SwinShape:
     image_side: int = 384
     patch: int = 4
 
-    @property
-    def output_width(self) -> int:
-        """The width of the last stage."""
-        return self.width << (len(self.depths) - 1)
-
     def side(self, stage: int) -> int:
         """Tokens along a side of the picture."""
         return self.image_side // self.patch >> stage
