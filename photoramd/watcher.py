@@ -21,6 +21,7 @@ from pathlib import Path
 
 from watchdog.events import (
     DirCreatedEvent,
+    DirDeletedEvent,
     DirMovedEvent,
     FileClosedEvent,
     FileCreatedEvent,
@@ -37,13 +38,15 @@ CAPACITY = 10_000
 """More names than this mean "look at everything"."""
 
 # Opened, modified and closed-without-writing events would halve what the kernel's queue
-# can hold, and the daemon's own reads would be among them.
+# can hold, and the daemon's own reads would be among them. Nothing follows from a file that
+# was deleted; a directory may be a root.
 _EVENTS: list[type[FileSystemEvent]] = [
     FileCreatedEvent,
     FileClosedEvent,
     FileMovedEvent,
     DirCreatedEvent,
     DirMovedEvent,
+    DirDeletedEvent,
 ]
 
 # Where watchdog says that the kernel dropped events; it tells handlers nothing.
@@ -56,7 +59,7 @@ class News:
 
     Attributes:
         files: Files that were created, closed after writing, or moved here.
-        directories: Directories that appeared; what is in them had no events.
+        directories: Directories that appeared, in which no file had an event, or that went.
         lost: Events were dropped: anything may have happened.
     """
 
