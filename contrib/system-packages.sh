@@ -2,7 +2,7 @@
 # Install missing system packages, or say which they are: system-packages.sh demo|test
 # package:command
 wanted=""
-[ "$1" = test ] && wanted="libimage-exiftool-perl:exiftool exiv2:exiv2 strace:strace darktable:darktable-cli"
+[ "$1" = test ] && wanted="libimage-exiftool-perl:exiftool exiv2:exiv2 strace:strace darktable:darktable-cli systemd:systemd-analyze"
 missing=""
 for pair in $wanted; do
   command -v "${pair#*:}" >/dev/null 2>&1 || missing="$missing ${pair%%:*}"
