@@ -56,6 +56,7 @@ def assemble(config: Config, extra: Sequence[Path] = ()) -> Iterator[Daemon]:
         # The configuration has resolved symbolic links: these are the real paths.
         roots = [Root(os.fspath(w.path), Filter(w.path, w.exclude), w.poll) for w in watches]
         modes = {os.fspath(w.path): w.write for w in watches}
+        lightroom = {os.fspath(w.path) for w in watches if w.sidecar_names == "lightroom"}
         # The most specific root is asked first.
         roots.sort(key=lambda root: len(root.path), reverse=True)
 
@@ -65,6 +66,10 @@ def assemble(config: Config, extra: Sequence[Path] = ()) -> Iterator[Daemon]:
         def mode(photo: Path) -> str:
             root = root_of(os.fspath(photo))
             return "none" if root is None else modes[root.path]
+
+        def lightroom_names(photo: Path) -> bool:
+            root = root_of(os.fspath(photo))
+            return root is not None and root.path in lightroom
 
         store = Store(database)
         store.clamp_retries(time.time())
@@ -80,6 +85,7 @@ def assemble(config: Config, extra: Sequence[Path] = ()) -> Iterator[Daemon]:
             Origin(tagger.name, tagger.revision),
             create=config.tags.fields,
             exiftool=exiftool,
+            lightroom_names=lightroom_names,
         )
         writer.recover(time.time())
         debouncer = Debouncer(

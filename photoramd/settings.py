@@ -44,6 +44,14 @@ class Watch(Section, frozen=True, kw_only=True):
             "the photo itself, or nowhere."
         ),
     ] = "sidecar"
+    sidecar_names: Annotated[
+        Literal["full", "lightroom"],
+        Meta(
+            description="The name of a new sidecar of a RAW: IMG.CR2.xmp, or IMG.xmp, the only "
+            "one that Lightroom reads. A sidecar that is there is used under either name; other "
+            "photos always get IMG.JPG.xmp."
+        ),
+    ] = "full"
     exclude: Annotated[
         tuple[Text, ...],
         Meta(
