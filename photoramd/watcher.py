@@ -235,13 +235,12 @@ def explain(root: str, number: int | None, reason: str) -> PhotoramdError:
     if number in (errno.ENOSPC, errno.EMFILE):
         what = "max_user_watches" if number == errno.ENOSPC else "max_user_instances"
         return PhotoramdError(
-            f"the system's limit of inotify {what.rsplit('_', 1)[-1]} is reached;"
-            " it is looked through regularly instead",
+            f"the system's limit of inotify {what.rsplit('_', 1)[-1]} is reached",
             path=root,
             remedy=f"raise the limit: sysctl fs.inotify.{what}=524288",
         )
     return PhotoramdError(
-        f"cannot be watched: {reason}; it is looked through regularly instead",
+        f"cannot be watched: {reason}",
         path=root,
         remedy="check that the directory exists and that this user may read it",
     )

@@ -881,13 +881,23 @@ def test_fault_23_directories_that_may_not_be_read_are_named_and_looked_at_later
     locked.chmod(0o777)
     locked.parent.chmod(0o700)
     sample = world.photos.pop(locked / "photo.jpg")
+    # May be listed, but not entered.
+    listed = world.put("listed/photo.jpg").parent
+    listed.chmod(0o777)
     world.daemon.start()
     wait_for(lambda: health(world) == "degraded", "degraded")
     assert "locked" in world.daemon.ask("status")["roots"][0]["reason"]
+    wait_for(lambda: (listed / "photo.jpg.xmp").exists(), "what is listed later")
+    listed.chmod(0o744)
+    for _ in range(3):
+        rescan(world)
+    assert world.missing() == []
+    assert "more" in str(root_row(world, "reason"))
+    listed.chmod(0o777)
     wait_for(lambda: (world.top / "open" / "photo.jpg.xmp").exists(), "the readable one")
     locked.parent.chmod(0o777)
     world.expect(locked / "photo.jpg", sample)
-    world.daemon.send(signal.SIGHUP)
+    # Nobody says so; it is noticed.
     world.check()
     wait_for(lambda: health(world) == "online", "online")
 
