@@ -11,6 +11,14 @@ for pair in $wanted; do
   command -v "${pair#*:}" >/dev/null 2>&1 || missing="$missing ${pair%%:*}"
 done
 python="${PYTHON:-python3}"
+if [ "$1" = test ]; then
+  # What systemd-python is compiled with.
+  command -v cc >/dev/null 2>&1 || missing="$missing gcc libc6-dev"
+  pkg-config --exists libsystemd 2>/dev/null || missing="$missing libsystemd-dev pkg-config"
+  "$python" -c 'import os, sys, sysconfig
+sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))' 2>/dev/null ||
+    missing="$missing python3-dev"
+fi
 "$python" -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
 if [ "$1" = service ]; then
   pkg-config --exists libsystemd 2>/dev/null || missing="$missing libsystemd-dev"

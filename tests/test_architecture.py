@@ -24,6 +24,7 @@ TOP = [
     "photoramd.reconciler",
     "photoramd.daemon",
     "photoramd.assembly",
+    "photoramd.session",
     "photoramd.doctor",
     "photoramd.cli",
 ]
