@@ -1,5 +1,6 @@
 # make demo     set everything up and show the daemon at work
 # make test     set everything up and run the tests
+# make test-systemd  install the service in a machine of its own and test it (as root)
 # make soak     random load, kills and restarts for MINUTES (3), from SEED
 # make scale    measure with a million photos (an hour, 5 GB)
 # make lint     format, lint and types
@@ -12,7 +13,7 @@ STAMP := $(VENV)/.installed
 STAMP_TEST := $(VENV)/.installed-test
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test demo test soak scale lint format constraints clean
+.PHONY: help setup setup-test demo test test-systemd soak scale lint format constraints clean
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -46,6 +47,10 @@ demo: setup
 
 test: setup-test
 	$(BIN)/python -m pytest
+
+test-systemd: setup
+	@PYTHON=$(PYTHON) contrib/system-packages.sh test-systemd
+	$(BIN)/python -m pytest -x -s tests/service
 
 MINUTES ?= 3
 soak: setup-test
