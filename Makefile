@@ -9,6 +9,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+STAMP_TEST := $(VENV)/.installed-test
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-test demo test soak scale lint format constraints clean
@@ -23,6 +24,7 @@ setup:
 
 setup-test: setup
 	@PYTHON=$(PYTHON) contrib/system-packages.sh test
+	@$(MAKE) --no-print-directory $(STAMP_TEST)
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -30,6 +32,13 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	  -c constraints.txt -e '.[dev]'
+	@touch $@
+
+# systemd-python is compiled, against packages that not every machine has: the demo, which
+# runs without systemd, must not need them.
+$(STAMP_TEST): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  -c constraints.txt -e '.[dev,systemd]'
 	@touch $@
 
 demo: setup
