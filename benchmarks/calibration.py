@@ -73,7 +73,7 @@ def fsync(name: str, directory: Path, times: int, size: int = 3000) -> Case:
     return Case(name, times, ready(work), unit="files")
 
 
-def python(name: str, times: int = 20) -> Case:
+def python(name: str, times: int = 60) -> Case:
     """Words counted and sorted by the interpreter."""
 
     def work(lap: Callable[[], None]) -> None:
@@ -109,11 +109,11 @@ def sqlite(name: str, times: int = 10) -> Case:
     return Case(name, times, ready(work), unit="queries")
 
 
-def walk(name: str, top: Path, files: int) -> Case:
-    """Every file of a tree is looked at."""
+def walk(name: str, top: Path, files: int, times: int = 5) -> Case:
+    """Every file of a tree is looked at, some times."""
 
     def work(lap: Callable[[], None]) -> None:
-        stack = [os.fspath(top)]
+        stack = times * [os.fspath(top)]
         while stack:
             with os.scandir(stack.pop()) as entries:
                 for entry in sorted(entries, key=lambda entry: entry.name):
@@ -123,4 +123,4 @@ def walk(name: str, top: Path, files: int) -> Case:
                         entry.stat(follow_symlinks=False)
             lap()
 
-    return Case(name, files, ready(work), unit="files")
+    return Case(name, times * files, ready(work), unit="files")

@@ -19,6 +19,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 
 from PIL import Image
@@ -42,22 +43,35 @@ _IMAGES = 32
 
 
 @contextmanager
-def loaded(model: str, precision: str, device: str, threads: int | None) -> Iterator[Tagger]:
+def checkpoint(models: Sequence[str]) -> Iterator[Path | None]:
+    """Random weights, if RAM++ is wanted."""
+    if RAM_PLUS.name not in models:
+        yield None
+        return
+    # Only here: it imports torch.
+    from benchmarks.random_weights import stored_checkpoint
+
+    with (
+        tempfile.TemporaryDirectory(prefix="ram-plus-") as name,
+        report.progress("random weights for RAM++, 1.3 GB", 1) as advance,
+    ):
+        made = stored_checkpoint(Path(name))
+        advance("made")
+        yield made
+
+
+def loaded(options: argparse.Namespace, model: str, precision: str, device: str) -> Tagger:
     """A model; RAM++ with random weights.
 
     Raises:
         ModelError: It is not there, or not in this precision or on this device.
     """
     if model != RAM_PLUS.name:
-        yield load(model, threads=threads or 1, precision=precision, device=device)
-        return
-    # Only here: they import torch.
-    from benchmarks.random_weights import stored_checkpoint, stored_tagger
+        return load(model, threads=options.threads or 1, precision=precision, device=device)
+    from benchmarks.random_weights import stored_tagger
 
-    with tempfile.TemporaryDirectory(prefix="ram-plus-") as name:
-        checkpoint = stored_checkpoint(Path(name))
-        threads = threads or available_cores()
-        yield stored_tagger(checkpoint, precision=precision, device=device, threads=threads)
+    threads = options.threads or available_cores()
+    return stored_tagger(Path(options.worker), precision=precision, device=device, threads=threads)
 
 
 def photos_like_decoded(side: int) -> list[Image.Image]:
@@ -75,13 +89,13 @@ def cases(
     tagger: Tagger, precision: str, device: str, batches: Sequence[int], images: int
 ) -> Iterator[Case]:
     """The calibration first."""
-    product = f"torch product beside {tagger.name}, {precision}"
+    matrices = f"torch product beside {tagger.name}, {precision}"
     if device != "cpu":
-        product += f", {device}"
-    against = (product,)
+        matrices += f", {device}"
+    against = (matrices,)
     decoded = photos_like_decoded(tagger.decode_side)
     pixels = [tagger.pixels(image) for image in decoded]
-    yield calibration.gemm(product, device)
+    yield calibration.gemm(matrices, device)
     for size in batches:
         batch = [pixels[index % len(pixels)] for index in range(size)]
         times = math.ceil(images / size)
@@ -118,22 +132,30 @@ def cropping(tagger: Tagger, images: Sequence[Image.Image]) -> Callable[[Callabl
 
 def add(options: argparse.Namespace, result: Result) -> None:
     """Measure each model, device and precision in a process of its own."""
-    if options.worker:
+    if options.worker is not None:
         add_one(options, result)
         return
     result.devices = machine.devices()
-    for model in options.models or (["embedded"] if options.quick else ["embedded", "ram++"]):
-        for device in options.devices:
-            if result.devices[device].startswith("absent"):
-                result.absent[f"inference on {device}"] = result.devices[device]
-                continue
-            for precision in options.precisions:
-                add_alone(options, result, (model, device, precision))
+    models = options.models or (["embedded"] if options.quick else ["embedded", "ram++"])
+    for device in options.devices:
+        if result.devices[device].startswith("absent"):
+            result.absent[f"inference on {device}"] = result.devices[device]
+    devices = [
+        device for device in options.devices if f"inference on {device}" not in result.absent
+    ]
+    with checkpoint(models) as weights:
+        for chosen in product(models, devices, options.precisions):
+            add_alone(options, result, chosen, weights)
     if options.quick and not options.models:
         result.absent["inference, ram++"] = "not with --quick"
 
 
-def add_alone(options: argparse.Namespace, result: Result, chosen: tuple[str, str, str]) -> None:
+def add_alone(
+    options: argparse.Namespace,
+    result: Result,
+    chosen: tuple[str, str, str],
+    weights: Path | None,
+) -> None:
     """Measure one model in a process of its own, unless it cannot run so."""
     model, device, precision = chosen
     name = ", ".join(chosen)
@@ -142,7 +164,16 @@ def add_alone(options: argparse.Namespace, result: Result, chosen: tuple[str, st
     elif precision == "bfloat16" and device == "cpu" and not has_bfloat16():
         result.absent[f"inference, {name}"] = "the processor does not multiply bfloat16 itself"
     else:
-        arguments = ["--worker", "--models", model, "--devices", device, "--precisions", precision]
+        arguments = [
+            "--worker",
+            str(weights or ""),
+            "--models",
+            model,
+            "--devices",
+            device,
+            "--precisions",
+            precision,
+        ]
         if options.batches:
             arguments += ["--batches", *map(str, options.batches)]
         if options.threads:
@@ -158,13 +189,14 @@ def add_one(options: argparse.Namespace, result: Result) -> None:
     if options.quick:
         batches = options.batches or (1, 8)
     try:
-        with loaded(model, precision, device, options.threads) as tagger:
-            rounds = options.rounds or (5 if options.quick else 7)
-            rounds = min(rounds, 3) if is_slow else rounds
-            made = list(cases(tagger, precision, device, batches, 1 if is_slow else _IMAGES))
-            result.figures += measure(f"{model}, {precision}, {device}", made, rounds)
+        tagger = loaded(options, model, precision, device)
     except ModelError as error:
         result.absent[f"inference, {model}, {device}, {precision}"] = error.message
+        return
+    rounds = options.rounds or (5 if options.quick else 7)
+    rounds = min(rounds, 3) if is_slow else rounds
+    made = list(cases(tagger, precision, device, batches, 1 if is_slow else _IMAGES))
+    result.figures += measure(f"{model}, {precision}, {device}", made, rounds)
 
 
 def main(argv: Sequence[str]) -> None:
@@ -176,5 +208,5 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--devices", nargs="+", default=DEVICES, choices=DEVICES)
     parser.add_argument("--batches", type=int, nargs="+", metavar="N")
     parser.add_argument("--threads", type=int, metavar="N")
-    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--worker", metavar="CHECKPOINT", help=argparse.SUPPRESS)
     report.run("inference", parser.parse_args(argv), argv, add)

@@ -32,7 +32,7 @@ from photoramd.store import Store
 PHOTOS = 20_000
 WORDS = 900
 _KEYWORDS = 3
-_RUN_MS = 100
+_RUN_MS = 200
 """About how long a run is to be, so that the clocks are fine enough."""
 
 

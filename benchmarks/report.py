@@ -127,11 +127,11 @@ def show(result: Result) -> None:
 
 def _cells(figure: Figure) -> list[str]:
     rate, cpu, latency = figure.per_minute, figure.cpu_ms, figure.latency_ms
-    judged = [
-        f"{each.by} {number(each.value)}"
-        + (f" ({number(each.low)} to {number(each.high)})" if each.low < each.high else "")
-        for each in figure.judged
-    ]
+    judged = ""
+    for each in figure.judged[:1]:  # all of them are in the file
+        judged = f"{each.by} {number(each.value)}"
+        if each.low < each.high:
+            judged += f" ({number(each.low)} to {number(each.high)})"
     return [
         figure.name if figure.device == "cpu" else f"{figure.name}, {figure.device}",
         "" if rate is None else f"{rate.median:,.0f}",
@@ -144,7 +144,7 @@ def _cells(figure: Figure) -> list[str]:
         ),
         "" if figure.peak_rss_mib is None else f"{figure.peak_rss_mib:,.0f}",
         "" if figure.device_mib is None else f"{figure.device_mib:,.0f}",
-        "\n".join(judged),
+        judged,
     ]
 
 
