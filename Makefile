@@ -1,6 +1,8 @@
 # make demo     set everything up and show the daemon at work
 # make test     set everything up and run the tests
 # make soak     random load, kills and restarts for MINUTES (3), from SEED
+# make bench    measure speed and memory of everything (minutes; QUICK=1: one or two)
+# make bench-check  fail if something became slower or larger than its baseline
 # make scale    measure with a million photos (an hour, 5 GB)
 # make lint     format, lint and types
 # make help     this list
@@ -12,7 +14,7 @@ STAMP := $(VENV)/.installed
 STAMP_TEST := $(VENV)/.installed-test
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test demo test soak scale lint format constraints clean
+.PHONY: help setup setup-test demo test soak bench bench-check scale lint format constraints clean
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -50,6 +52,12 @@ test: setup-test
 MINUTES ?= 3
 soak: setup-test
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+bench: setup-test
+	$(BIN)/python -m benchmarks suite $(if $(QUICK),--quick) $(if $(JSON),--json $(JSON))
+
+bench-check: setup-test
+	$(BIN)/python -m benchmarks check $(if $(AGAINST),--against $(AGAINST)) $(if $(JSON),--json $(JSON))
 
 scale: setup
 	$(BIN)/python -m benchmarks.scale

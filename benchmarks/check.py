@@ -1,12 +1,14 @@
 """Compare this machine's figures with a baseline, and fail if something became worse.
 
-    python -m benchmarks check [--full] [--only decode ...] [--baselines DIR] [--attempts 3]
-        [--measured FILE] [--json FILE]
+    python -m benchmarks check [--full] [--only decode ...] [--attempts 3] [--json FILE]
+        [--baselines DIR | --against REVISION] [--measured FILE ...]
 
 Compared is not time but what each figure is judged by: mostly its cost as a multiple of a
 calibration measured in turns with it. A figure that is worse than its tolerance allows is
 measured again, twice at most, and the best of its values counts: other load passes, a
 regression stays. docs/benchmarks.md has the reasons for the tolerances.
+
+With --against the baseline is another revision of the sources, measured first, on this machine.
 
 Exit codes: 0 nothing became worse; 1 something did; 2 nothing could be compared, because the
 baseline is of another kind of machine, or there is none. Record one with:
@@ -17,6 +19,8 @@ baseline is of another kind of machine, or there is none. Record one with:
 from __future__ import annotations
 
 import argparse
+import subprocess
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +28,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import suite
+from benchmarks import machine, report, suite
 from benchmarks.figures import Figure, Result, load
 from benchmarks.report import number
 
@@ -161,10 +165,37 @@ def load_baselines(directory: Path) -> Result | None:
     return first
 
 
+def measure_revision(options: argparse.Namespace) -> Result:
+    """Measure another revision of the sources, in a checkout of its own.
+
+    Raises:
+        SystemExit: There is no such revision, or it cannot be measured.
+    """
+    git = ["git", "-C", str(BASELINES.parent)]
+    with tempfile.TemporaryDirectory(prefix="photoramd-benchmark-") as name:
+        sources, file = Path(name, "sources"), Path(name, "result.json")
+        added = subprocess.run(
+            [*git, "worktree", "add", "--quiet", "--detach", sources, options.against], check=False
+        )
+        if added.returncode:
+            raise SystemExit(f"{options.against}: cannot be checked out")
+        try:
+            command = [machine.python(), "-m", "benchmarks", "suite", "--json", str(file)]
+            command += ["--only", *options.only, *report.passed_on(options)]
+            Console(stderr=True).print(f"Measuring {options.against}", highlight=False)
+            # The sources of the present directory are found before installed ones.
+            done = subprocess.run(command, cwd=sources, stdout=subprocess.DEVNULL, check=False)
+            if done.returncode:
+                raise SystemExit(f"{options.against}: cannot be measured")
+            return load(file)
+        finally:
+            subprocess.run([*git, "worktree", "remove", "--force", sources], check=False)
+
+
 def run(options: argparse.Namespace, baseline: Result) -> Comparison:
     """Measure, and measure again what seems worse."""
-    if options.measured is not None:
-        return compare(baseline, [load(options.measured)])
+    if options.measured:
+        return compare(baseline, [load(file) for file in options.measured])
     console = Console(stderr=True)
     attempts = [suite.measured(options)]
     benchmark_of = {f.name: name for name, result in attempts[0].items() for f in result.figures}
@@ -224,11 +255,16 @@ def main(argv: Sequence[str]) -> int:
     parser = suite.parser("check", __doc__)
     parser.add_argument("--full", action="store_true", help="all figures, not the quick ones")
     parser.add_argument("--baselines", type=Path, metavar="DIR", default=BASELINES)
-    parser.add_argument("--measured", type=Path, metavar="FILE", help="compare it, measure nothing")
+    parser.add_argument("--against", metavar="REVISION", help="of the sources: a branch, a tag")
+    parser.add_argument(
+        "--measured", type=Path, nargs="+", metavar="FILE", help="compare them, measure nothing"
+    )
     parser.add_argument("--attempts", type=int, metavar="N", default=3, help="at most; default 3")
     options = parser.parse_args(argv)
     options.quick = not options.full
     baseline = load_baselines(options.baselines)
+    if options.against:
+        baseline = measure_revision(options)
     if baseline is None:
         print(f"There is no baseline in {options.baselines}; see --help for how to record one.")
         return 2

@@ -1,11 +1,10 @@
 """Measure decoding camera JPEGs: whole, and reduced while they are decoded.
 
-    python -m benchmarks decode [--quick] [--rounds 7] [--json FILE]
+    python -m benchmarks decode [--quick] [--megapixels 2 12 24] [--rounds 7] [--json FILE]
 
-For 12 and 24 megapixels, by the shorter side that is kept (448 for the embedded model, 768 for
-RAM++), on one thread and on all cores. Judged as a multiple of what Pillow alone takes to read the
-same photos at the embedded model's size. What the reduction does to the
-pixels: `python -m benchmarks reduction`.
+By the shorter side that is kept (448 for the embedded model, 768 for RAM++), on one thread and on
+all cores. Judged as a multiple of what Pillow alone takes to read the same photos at the embedded
+model's size. What the reduction does to the pixels: `python -m benchmarks reduction`.
 """
 
 from __future__ import annotations
@@ -77,8 +76,8 @@ def cases(photos: Sequence[Path], megapixels: float, quick: bool) -> Iterator[Ca
 def add(options: argparse.Namespace, result: Result) -> None:
     """Measure."""
     rounds = options.rounds or (5 if options.quick else 7)
-    for megapixels, count in ((12.0, 4),) if options.quick else ((12.0, 12), (24.0, 6)):
-        made = fixtures.photos(options.fixtures, megapixels, count)
+    for megapixels in options.megapixels or ([12] if options.quick else [2, 12, 24]):
+        made = fixtures.photos(options.fixtures, megapixels, 4 if options.quick else 8)
         result.fixtures[made.name] = made.checked
         chosen = list(cases(made.paths, megapixels, options.quick))
         result.figures += measure(f"decode {megapixels:g} MP", chosen, rounds)
@@ -86,4 +85,6 @@ def add(options: argparse.Namespace, result: Result) -> None:
 
 def main(argv: Sequence[str]) -> None:
     """Measure and show."""
-    report.run("decode", report.parser("decode", __doc__).parse_args(argv), argv, add)
+    parser = report.parser("decode", __doc__)
+    parser.add_argument("--megapixels", nargs="+", type=float, choices=fixtures.SETS)
+    report.run("decode", parser.parse_args(argv), argv, add)

@@ -55,7 +55,7 @@ class Set:
         return f"{self.count} photos of {self.megapixels:g} MP, seed {SEED}"
 
 
-SETS = {12.0: Set(12, 24), 24.0: Set(24, 12)}
+SETS = {2.0: Set(2, 8), 12.0: Set(12, 24), 24.0: Set(24, 12)}
 """By megapixels."""
 
 

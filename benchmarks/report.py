@@ -75,7 +75,7 @@ def alone(name: str, arguments: Sequence[str]) -> Result:
 
 def passed_on(options: argparse.Namespace) -> list[str]:
     """The common options, for a benchmark in a process of its own."""
-    arguments = ["--fixtures", os.fspath(options.fixtures)]
+    arguments = ["--fixtures", os.path.abspath(options.fixtures)]
     if options.quick:
         arguments.append("--quick")
     if options.rounds:

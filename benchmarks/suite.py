@@ -3,7 +3,7 @@
     python -m benchmarks suite [--quick] [--only decode query ...] [--rounds N] [--json FILE]
 
 Each benchmark has a process of its own, so that its peak memory is its own. The photos are made
-first, 170 MB of them, if they are not there.
+first, 170 MB of them, if they are not there. How long it takes: docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ def measured(options: argparse.Namespace) -> dict[str, Result]:
     """What each benchmark measured, by its name."""
     console = Console(stderr=True)
     # Making photos inside of a benchmark would count as its memory.
-    for megapixels, chosen in fixtures.SETS.items():
-        fixtures.photos(options.fixtures, megapixels, chosen.count)
+    for megapixels in [12.0] if options.quick else fixtures.SETS:
+        fixtures.photos(options.fixtures, megapixels, 1)
     results = {}
     names = [name for name in STANDARD if name in options.only]
     for number, name in enumerate(names, 1):
