@@ -2,6 +2,8 @@
 # make test     set everything up and run the tests
 # make test-systemd  install the service in a machine of its own and test it (as root)
 # make soak     random load, kills and restarts for MINUTES (3), from SEED
+# make bench    measure speed and memory of everything (minutes; QUICK=1: one or two)
+# make bench-check  fail if something became slower or larger than its baseline
 # make scale    measure with a million photos (an hour, 5 GB)
 # make lint     format, lint and types
 # make help     this list
@@ -13,7 +15,7 @@ STAMP := $(VENV)/.installed
 STAMP_TEST := $(VENV)/.installed-test
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test demo test test-systemd soak scale lint format constraints clean
+.PHONY: help setup setup-test demo test test-systemd soak bench bench-check scale lint format constraints clean
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -55,6 +57,12 @@ test-systemd: setup
 MINUTES ?= 3
 soak: setup-test
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+bench: setup-test
+	$(BIN)/python -m benchmarks suite $(if $(QUICK),--quick) $(if $(JSON),--json $(JSON))
+
+bench-check: setup-test
+	$(BIN)/python -m benchmarks check $(if $(AGAINST),--against $(AGAINST)) $(if $(JSON),--json $(JSON))
 
 scale: setup
 	$(BIN)/python -m benchmarks.scale
