@@ -53,14 +53,17 @@ def git(*arguments: str) -> bytes:
 
 def build(source: Path, target: Path, epoch: str, *, umask: int) -> Path:
     """Build both archives of a source tree; returns where they are."""
-    subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-d", target],
         cwd=source,
         env=os.environ | {"SOURCE_DATE_EPOCH": epoch},
         umask=umask,
-        stdout=subprocess.DEVNULL,
-        check=True,
+        capture_output=True,
+        text=True,
+        check=False,
     )
+    if done.returncode:
+        sys.exit(f"hatchling cannot build it:\n{done.stderr}")
     return target
 
 
