@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Ask for known weaknesses of everything that is pinned: audit.py PIP-AUDIT
+"""Ask for known weaknesses of everything that is pinned, with ``audit.py PIP-AUDIT``.
 
 Exits with 0 if every package was asked about and none has an open one, with 1 if one has, and
 with 3 if not every package could be asked about: no answer is no good news. pip-audit alone
