@@ -16,6 +16,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+STAMP_TEST := $(VENV)/.installed-test
 # The tools of a release have an environment of their own, so that they do not judge themselves.
 TOOLS := .venv-release
 TOOLS_STAMP := $(TOOLS)/.installed
@@ -33,6 +34,7 @@ setup:
 
 setup-test: setup
 	@PYTHON=$(PYTHON) contrib/system-packages.sh test
+	@$(MAKE) --no-print-directory $(STAMP_TEST)
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -46,6 +48,13 @@ $(TOOLS_STAMP): contrib/release-tools.txt
 	$(PYTHON) -m venv --clear $(TOOLS)
 	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check \
 	  --require-hashes -r contrib/release-tools.txt
+	@touch $@
+
+# systemd-python is compiled, against packages that not every machine has: the demo, which
+# runs without systemd, must not need them.
+$(STAMP_TEST): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  -c constraints.txt -e '.[dev,systemd]'
 	@touch $@
 
 demo: setup

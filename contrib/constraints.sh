@@ -1,7 +1,8 @@
 #!/bin/sh
 # Write all pins anew from pyproject.toml: constraints.sh UV [all | PACKAGE...]
 #   constraints.txt            versions of everything, development included
-#   constraints-hashes.txt     the same versions with hashes: what a user installs
+#   constraints-hashes.txt     the same versions with hashes: what a user installs, but for
+#                              systemd-python, which is compiled where it is installed
 #   contrib/release-tools.txt  the tools of a release, with hashes
 # Versions stay as they are where they still fit; those of the named packages are renewed.
 # All three hold for every supported Python and platform; the hashes are of all files that
@@ -24,5 +25,6 @@ compile() {
 }
 
 compile constraints.txt pyproject.toml --all-extras
-compile constraints-hashes.txt pyproject.toml --extra all --constraint constraints.txt --generate-hashes
+compile constraints-hashes.txt pyproject.toml --extra all --constraint constraints.txt --generate-hashes \
+  --no-emit-package systemd-python
 compile contrib/release-tools.txt --group pyproject.toml:release --constraint constraints.txt --generate-hashes

@@ -2,12 +2,20 @@
 # Install missing system packages, or say which they are: system-packages.sh demo|test
 # package:command
 wanted=""
-[ "$1" = test ] && wanted="libimage-exiftool-perl:exiftool exiv2:exiv2 strace:strace darktable:darktable-cli"
+[ "$1" = test ] && wanted="libimage-exiftool-perl:exiftool exiv2:exiv2 strace:strace darktable:darktable-cli systemd:systemd-analyze"
 missing=""
 for pair in $wanted; do
   command -v "${pair#*:}" >/dev/null 2>&1 || missing="$missing ${pair%%:*}"
 done
 python="${PYTHON:-python3}"
+if [ "$1" = test ]; then
+  # What systemd-python is compiled with.
+  command -v cc >/dev/null 2>&1 || missing="$missing gcc libc6-dev"
+  pkg-config --exists libsystemd 2>/dev/null || missing="$missing libsystemd-dev pkg-config"
+  "$python" -c 'import os, sys, sysconfig
+sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))' 2>/dev/null ||
+    missing="$missing python3-dev"
+fi
 "$python" -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
 [ -z "$missing" ] && exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then

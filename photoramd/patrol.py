@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from photoramd.errors import PhotoramdError, printable
 from photoramd.mounts import Mount, is_below, read_mounts, silent_parts
-from photoramd.roots import HealthBook, Root
+from photoramd.roots import Health, HealthBook, Root
 from photoramd.scanner import Scan
 from photoramd.store import Store
 from photoramd.watcher import Watcher, explain, watched_files
@@ -122,6 +122,10 @@ class Patrol:
         if obstacle is not None:
             self._book.record(root.path, obstacle, wall)
         return obstacle is None
+
+    def troubles(self) -> dict[str, Health]:
+        """The health of the roots that were not online when they were last looked at."""
+        return self._book.troubles()
 
     def is_offline(self, root: Root) -> bool:
         """Whether a root's photos are to be left alone."""

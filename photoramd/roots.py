@@ -150,7 +150,8 @@ class HealthBook:
         if last is not None and last.state == health.state:
             level = logging.DEBUG  # the details change: status has them
         details = "".join(f"; {text}" for text in (health.reason, health.remedy) if text)
-        log.log(level, "%s is %s%s", printable(path), health.state, details)
+        extra = {"ROOT": os.fsencode(path)}
+        log.log(level, "%s is %s%s", printable(path), health.state, details, extra=extra)
         self._last[path] = health
         if path not in self._roots:
             return  # scanned once, not watched
@@ -164,6 +165,10 @@ class HealthBook:
                        remedy = excluded.remedy""",
                 (os.fsencode(path), health.state, health.reason, health.remedy, now),
             )
+
+    def troubles(self) -> dict[str, Health]:
+        """What was last recorded of the roots that are not online."""
+        return {path: health for path, health in self._last.items() if health.state != "online"}
 
     def scanned(self, path: str, now: float) -> None:
         """A scan of a root is complete (Unix seconds)."""

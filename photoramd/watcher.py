@@ -177,6 +177,11 @@ class Watcher:
         emitters = [each for each in observer.emitters if each.watch == watch]
         return bool(emitters) and all(each.is_alive() for each in emitters)
 
+    @property
+    def is_well(self) -> bool:
+        """Whether no thread that all roots share has ended; the roots' own are for `is_alive`."""
+        return self._observer is None or self._is_running()
+
     def _is_running(self) -> bool:
         """Whether the threads run that all roots share."""
         observer = self._observer

@@ -55,8 +55,10 @@ def watch(*paths: Path | str) -> str:
 def test_a_file_with_one_directory_has_all_defaults(tmp_path: Path, photos: Path) -> None:
     found = load(write(tmp_path, watch(photos)), need_watch=True)
     assert [each.path for each in found.watch] == [photos]
-    assert (found.watch[0].write, found.watch[0].exclude, found.watch[0].poll) == (
+    first = found.watch[0]
+    assert (first.write, first.sidecar_names, first.exclude, first.poll) == (
         "sidecar",
+        "full",
         (),
         "auto",
     )
@@ -82,6 +84,7 @@ def test_every_value_can_be_given(tmp_path: Path, photos: Path) -> None:
             [[watch]]
             path = {format_value(str(photos))}
             write = "none"
+            sidecar_names = "lightroom"
             exclude = ["Export/**", "*.tmp.jpg"]
             poll = "never"
             [debounce]
@@ -109,6 +112,7 @@ def test_every_value_can_be_given(tmp_path: Path, photos: Path) -> None:
             """,
         )
     )
+    assert found.watch[0].sidecar_names == "lightroom"
     assert found.watch[0].exclude == ("Export/**", "*.tmp.jpg")
     assert found.debounce == config.Debounce(quiet_seconds=0.5, max_wait_seconds=7.0, batch_size=2)
     assert isinstance(found.model.threshold, float)
