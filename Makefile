@@ -92,8 +92,8 @@ docs: setup
 constraints: $(TOOLS_STAMP)
 	@contrib/constraints.sh $(TOOLS)/bin/uv $(UPGRADE)
 
-dist: setup
-	$(BIN)/python contrib/dist.py
+dist: $(TOOLS_STAMP)
+	$(TOOLS)/bin/python contrib/dist.py
 
 sbom: $(TOOLS_STAMP)
 	PYTHON=$(PYTHON) contrib/sbom.sh $(TOOLS)/bin/cyclonedx-py

@@ -72,6 +72,13 @@ def test_keys_that_are_named_elsewhere_exist() -> None:
         assert set(named) - KEYS <= {"config.toml"}, name
 
 
+def test_environment_variables_that_count_are_documented() -> None:
+    documented = "".join(TEXTS.values())
+    for path in (ROOT / "photoramd").rglob("*.py"):
+        names = re.findall(r'"((?:PHOTORAMD|HF|XDG)_[A-Z_]+)"', path.read_text(encoding="utf-8"))
+        assert [name for name in names if not re.search(rf"`\$?{name}\b", documented)] == [], path
+
+
 # Exit codes
 
 
