@@ -95,6 +95,7 @@ def cli(context: click.Context, config_path: Path | None, verbose: bool) -> None
       3   model missing, or not the pinned bytes
       4   other runtime error
       78  configuration error
+      130 interrupted (Ctrl-C)
     """
     context.obj = Settings(config_path, verbose)
 
