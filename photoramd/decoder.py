@@ -49,7 +49,13 @@ class Decoded:
     format: str
 
 
-def decode(path: str | os.PathLike[str], *, side: int, max_pixels: int) -> Decoded:
+def decode(
+    path: str | os.PathLike[str],
+    *,
+    side: int,
+    max_pixels: int,
+    reserve: Callable[[int], object] = lambda _: None,
+) -> Decoded:
     """Decode one photo: of an animation the first frame, of a collection the main picture.
 
     Args:
@@ -57,6 +63,7 @@ def decode(path: str | os.PathLike[str], *, side: int, max_pixels: int) -> Decod
         side: A JPEG may be reduced by 2, 4 or 8 while it is decoded, which is several times
             faster, as long as its shorter side keeps at least this many pixels.
         max_pixels: Width times height; above it, nothing is decoded.
+        reserve: Called before the pixels are decoded with how many there will be in memory.
 
     Raises:
         DecodeError: It cannot be read, is no photo, is damaged, truncated or too large.
@@ -67,6 +74,7 @@ def decode(path: str | os.PathLike[str], *, side: int, max_pixels: int) -> Decod
         width, height = image.size
         image.draft("RGB", (side, side))
         reduced = image.size != (width, height)
+        reserve(image.width * image.height)
         image.load()
         require_end(photo, path)
         if not reduced:

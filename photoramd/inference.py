@@ -13,6 +13,7 @@ from pathlib import Path
 from photoramd.decoder import decode
 from photoramd.errors import ModelError
 from photoramd.keywords import kept
+from photoramd.memory import PixelRoom
 from photoramd.photo import Fingerprint
 from photoramd.taggers import Pixels, Tagger
 
@@ -20,6 +21,10 @@ log = logging.getLogger(__name__)
 
 LONGEST_SECONDS = 15.0
 """The model is given no more photos at once than it takes this long for, but one."""
+
+
+# Memory is the process's, so this is too.
+_room = PixelRoom()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +43,11 @@ def prepare(tagger: Tagger, path: Path, max_pixels: int) -> Decoded:
         DecodeError: The photo cannot be decoded.
         ChangedError: It changed while it was read.
     """
-    image = decode(path, side=tagger.decode_side, max_pixels=max_pixels)
-    pixels = tagger.pixels(image.image)
-    return Decoded(pixels, digest_of(pixels), image.fingerprint)
+    with _room.share(max_pixels) as reserve:
+        image = decode(path, side=tagger.decode_side, max_pixels=max_pixels, reserve=reserve)
+        pixels, fingerprint = tagger.pixels(image.image), image.fingerprint
+        del image
+    return Decoded(pixels, digest_of(pixels), fingerprint)
 
 
 def digest_of(pixels: Pixels) -> bytes:

@@ -18,6 +18,7 @@ from torch import Tensor
 from photoramd.checkpoint import load_state_dict, locate, open_verified, read_verified
 from photoramd.errors import IntegrityError, ModelError
 from photoramd.keywords import Vocabulary
+from photoramd.memory import trim_memory
 from photoramd.pins import RAM_PLUS, RAM_PLUS_TAGS, RAM_PLUS_THRESHOLDS, PinnedFile
 from photoramd.processor import available_cores, has_bfloat16
 from photoramd.taggers import Pixels, Scores
@@ -30,7 +31,7 @@ from photoramd.taggers.ram_plus_network import (
     RamPlusNetwork,
     RamPlusShape,
 )
-from photoramd.taggers.runner import CpuRunner, GpuRunner, trim_memory
+from photoramd.taggers.runner import CpuRunner, GpuRunner
 from photoramd.taggers.tensorfile import Entry, MappedTensors
 
 log = logging.getLogger(__name__)

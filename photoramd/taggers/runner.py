@@ -8,11 +8,9 @@ On a GPU images go in batches. Where memory runs out, half as many go together f
 
 from __future__ import annotations
 
-import ctypes
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 
 import numpy as np
 import torch
@@ -114,12 +112,6 @@ class GpuRunner:
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
         return torch.cat(rows)
-
-
-def trim_memory() -> None:
-    """Give free memory back to the system, where the C library can (glibc's malloc_trim)."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
