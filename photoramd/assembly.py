@@ -7,8 +7,9 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 from photoramd import backups, taggers
@@ -32,16 +33,21 @@ from photoramd.roots import HealthBook, Root
 from photoramd.schedule import Schedule
 from photoramd.store import Store
 from photoramd.taggers import Tagger
+from photoramd.taggers.unloading import UnloadingTagger
 from photoramd.writer import Origin, Writer
 
 
 @contextmanager
-def assemble(config: Config, extra: Sequence[Path] = ()) -> Iterator[Daemon]:
+def assemble(
+    config: Config, extra: Sequence[Path] = (), *, may_unload: bool = False
+) -> Iterator[Daemon]:
     """Open the database, load the model, build the loop; close everything afterwards.
 
     Args:
         config: The configuration.
         extra: Directories to scan that it does not mention; they get its defaults.
+        may_unload: Whether the model is to be unloaded when it is idle, as configured. It then
+            lives in a process of its own.
 
     Raises:
         LockedError: Another photoramd owns the database.
@@ -51,7 +57,10 @@ def assemble(config: Config, extra: Sequence[Path] = ()) -> Iterator[Daemon]:
     # The database first: it fails fast, and a second instance must not load a model.
     with ExitStack() as stack:
         database = stack.enter_context(Database(config.state.path, recover=backups.recover))
-        tagger = load_tagger(config)
+        unloading = None
+        if may_unload and config.model.idle_unload_minutes > 0:
+            unloading = stack.enter_context(unloading_tagger(config))
+        tagger: Tagger = unloading or load_tagger(config)
         watches = [*config.watch, *(_extra(path, config.watch) for path in extra)]
         # The configuration has resolved symbolic links: these are the real paths.
         roots = [Root(os.fspath(w.path), Filter(w.path, w.exclude), w.poll) for w in watches]
@@ -121,6 +130,7 @@ def assemble(config: Config, extra: Sequence[Path] = ()) -> Iterator[Daemon]:
             backups.DailyBackup(config.state.path, config.state.backups),
             scan_interval_seconds=config.scan.interval_minutes * 60,
             schedule=Schedule.parse(config.schedule.hours),
+            unloading=unloading,
         )
         stack.callback(daemon.close)
         yield daemon
@@ -150,21 +160,42 @@ def opened_for_undo(config: Config) -> Iterator[tuple[Store, Writer]]:
 def load_tagger(config: Config) -> Tagger:
     """The configured model, verified and loaded.
 
-    RAM++ gets all threads. For other models one computes: decoding is the larger part of the
-    work and takes the others.
+    Raises:
+        ConfigError: The overrides cannot be read.
+        ModelError: It cannot be loaded.
+    """
+    return loader(config)()
+
+
+def unloading_tagger(config: Config) -> UnloadingTagger:
+    """The configured model, verified and loaded in a process of its own.
 
     Raises:
         ConfigError: The overrides cannot be read.
         ModelError: It cannot be loaded.
     """
+    idle_seconds = config.model.idle_unload_minutes * 60
+    return UnloadingTagger(loader(config), idle_seconds=idle_seconds)
+
+
+def loader(config: Config) -> Callable[[], Tagger]:
+    """What loads the configured model, in whichever process.
+
+    RAM++ gets all threads. For other models one computes: decoding is the larger part of the
+    work and takes the others.
+
+    Raises:
+        ConfigError: The overrides cannot be read.
+    """
     is_large = config.model.name == RAM_PLUS.name
-    word = rules(config).word
-    return taggers.load(
+    wants = rules(config).wants
+    return partial(
+        taggers.load,
         config.model.name,
         threads=(config.model.threads or available_cores()) if is_large else 1,
         precision=config.model.precision,
         device=config.model.device,
-        is_wanted=(lambda label: word(label) is not None) if config.tags.allow else None,
+        is_wanted=wants if config.tags.allow else None,
     )
 
 

@@ -28,6 +28,7 @@ from photoramd.reconciler import Reconciler
 from photoramd.requests import Requests
 from photoramd.schedule import ALWAYS, Schedule
 from photoramd.store import WITH_INFERENCE, WITHOUT_INFERENCE, Store
+from photoramd.taggers.unloading import UnloadingTagger
 from photoramd.watcher import Inbox, News, Watcher
 
 log = logging.getLogger(__name__)
@@ -108,6 +109,7 @@ class Daemon:
         *,
         scan_interval_seconds: float = 3600,
         schedule: Schedule = ALWAYS,
+        unloading: UnloadingTagger | None = None,
     ) -> None:
         self._store = store
         self._intake = intake
@@ -118,6 +120,7 @@ class Daemon:
         self._backup = backup
         self._scan_interval_seconds = scan_interval_seconds
         self._schedule = schedule
+        self._unloading = unloading
         self._wakeup = Wakeup()
         self._inbox = Inbox(self._wakeup.wake)
         self._next_scan = float("inf")
@@ -135,6 +138,8 @@ class Daemon:
     def stop(self) -> None:
         """Leave the loop after the present batch; safe in signal handlers and threads."""
         self._stopped = True
+        if self._unloading is not None:
+            self._unloading.stop()
         self._wakeup.wake()
 
     def watch(self, on_outcomes: Callable[[Sequence[Outcome]], None]) -> None:
@@ -186,6 +191,8 @@ class Daemon:
             self._scan_all(now)
         self._reconciler.advance(self._patrol, now, wall)
         self._intake.settle(now, wall)
+        if self._unloading is not None:
+            self._unloading.step(now)
         return self._pipeline.step(wall, infers=self._infers(wall))
 
     @property
@@ -247,6 +254,8 @@ class Daemon:
         due = self._store.next_due(WITHOUT_INFERENCE)
         if due is not None:
             moments.append(due - wall)
+        if self._unloading is not None:
+            moments.append(self._unloading.deadline() - now)
         if self._is_watching:
             moments.append(WATCH_SECONDS)
         return max(0.0, min(moments))
@@ -259,6 +268,8 @@ class Daemon:
 
     def _infers(self, wall: float) -> bool:
         """Whether the model may run now."""
+        if self._unloading is not None and not self._unloading.is_available:
+            return False
         return not self._is_watching or self._schedule.is_open(wall)
 
     def _opens(self, wall: float) -> float:

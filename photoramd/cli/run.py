@@ -37,7 +37,7 @@ def command(settings: Settings) -> None:
     # torch takes seconds to import, and a wrong configuration should not wait for it.
     from photoramd.assembly import assemble
 
-    with assemble(configuration) as daemon:
+    with assemble(configuration, may_unload=True) as daemon:
         daemon.watch(report)
 
 
@@ -53,4 +53,5 @@ def report(outcomes: Sequence[Outcome]) -> None:
         elif outcome.state == "failed":
             logger.warning("%s: %s", path, outcome.error.message if outcome.error else "failed")
         else:
-            logger.debug("%s: still changing", path)
+            reason = outcome.error.message if outcome.error else "still changing"
+            logger.debug("%s: %s", path, reason)
