@@ -59,7 +59,8 @@ def main() -> None:
     Thread(target=_end_with, args=(descriptor,), daemon=True).start()
     connection: Connection[Any, Any] = Connection(descriptor)
     line = Line(connection)
-    logging.basicConfig(handlers=[QueueHandler(line)])  # type: ignore[arg-type]
+    # Not with basicConfig: its format would become part of the messages.
+    logging.getLogger().addHandler(QueueHandler(line))  # type: ignore[arg-type]
     logging.getLogger("photoramd").setLevel(level)
     try:
         serve(connection.recv, line.put_nowait)
