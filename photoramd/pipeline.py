@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from photoramd.decoder import LookAhead
-from photoramd.errors import ChangedError, ModelError, PhotoramdError
+from photoramd.errors import ChangedError, ModelError, ModelUnavailableError, PhotoramdError
 from photoramd.inference import Decoded, Pace, infer_in_turns, prepare
 from photoramd.keywords import Rules, select
 from photoramd.photo import Fingerprint, Photo, Tag
@@ -37,9 +37,9 @@ class Outcome:
     Attributes:
         path: The photo.
         state: ``written``; ``tagged``: not written yet, see the error; ``failed``;
-            ``pending``: it changed meanwhile and is looked at again.
+            ``pending``: it changed meanwhile and is looked at again, or the model is not there.
         tags: Its keywords, the surest first.
-        error: Why it was not written, or failed.
+        error: Why it was not written, or failed, or waits.
         inferred: Whether the model ran for it; equal pictures share one result.
         seconds: Its share of the time that the step took.
     """
@@ -251,6 +251,9 @@ class Pipeline:
     def _give_up(self, job: Job, error: PhotoramdError, now: float) -> Outcome:
         if isinstance(error, ChangedError):
             return self._look_again(job.photo, now)
+        if isinstance(error, ModelUnavailableError):
+            self._store.postpone(job, now)
+            return Outcome(job.photo.path, "pending", error=error)
         if not os.path.lexists(job.photo.path):
             # Removed, or its disk is gone: a scan will tell. It is not the photo's failure.
             self._store.postpone(job, now + ABSENT_SECONDS)
