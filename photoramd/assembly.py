@@ -57,7 +57,7 @@ class Plan:
     rules: Rules
     tagger: Tagger
     roots: tuple[Root, ...]
-    modes: Mapping[str, str]
+    watches: Mapping[str, Watch]
 
     def root_of(self, path: str) -> Root | None:
         """The watched directory that a path belongs to."""
@@ -65,8 +65,17 @@ class Plan:
 
     def mode(self, photo: Path) -> str:
         """How a photo's keywords are to be written."""
+        watch = self._watch_of(photo)
+        return "none" if watch is None else watch.write
+
+    def has_lightroom_names(self, photo: Path) -> bool:
+        """Whether a new sidecar of a RAW is to have Lightroom's name."""
+        watch = self._watch_of(photo)
+        return watch is not None and watch.sidecar_names == "lightroom"
+
+    def _watch_of(self, photo: Path) -> Watch | None:
         root = self.root_of(os.fspath(photo))
-        return "none" if root is None else self.modes[root.path]
+        return None if root is None else self.watches[root.path]
 
 
 @contextmanager
@@ -128,8 +137,7 @@ def prepare(
     roots = [Root(os.fspath(w.path), Filter(w.path, w.exclude), w.poll) for w in watches]
     # The most specific root is asked first.
     roots.sort(key=lambda root: len(root.path), reverse=True)
-    modes = {os.fspath(watch.path): watch.write for watch in watches}
-    if "embed" in modes.values():
+    if any(watch.write == "embed" for watch in watches):
         # Missing or refused, it should be named now, not for each photo.
         resources.exiftool.version()
     chosen = rules(config)
@@ -137,7 +145,8 @@ def prepare(
         before.config, before.rules
     )
     tagger = before.tagger if before is not None and is_same else load_tagger(config)
-    return Plan(config, chosen, tagger, tuple(roots), modes)
+    named = {os.fspath(watch.path): watch for watch in watches}
+    return Plan(config, chosen, tagger, tuple(roots), named)
 
 
 def _of_model(config: Config, chosen: Rules) -> tuple[object, ...]:
@@ -178,6 +187,7 @@ def build(
         Origin(plan.tagger.name, plan.tagger.revision),
         create=config.tags.fields,
         exiftool=resources.exiftool,
+        lightroom_names=plan.has_lightroom_names,
     )
     writer.recover(time.time())
     debouncer = Debouncer(

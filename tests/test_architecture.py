@@ -25,6 +25,7 @@ TOP = [
     "photoramd.daemon",
     "photoramd.assembly",
     "photoramd.session",
+    "photoramd.doctor",
     "photoramd.cli",
 ]
 
@@ -89,6 +90,7 @@ def test_imports_form_no_cycle() -> None:
         ["status"],
         ["config", "show"],
         ["config", "check"],
+        ["doctor"],
         ["model", "list"],
         ["tag", "--help"],
         ["run", "--help"],
