@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from photoramd import assembly, cli, query, undo
+from photoramd import assembly, backups, cli, query, undo
 from photoramd.config import Config
 from photoramd.database import Database
 from photoramd.requests import Request, submit
@@ -345,6 +345,44 @@ def test_a_directory_may_be_named_by_a_link(
     assert not sidecar_of(photo).exists()
     assert command("retag", "-q", link)[0] == 0
     assert sidecar_of(photo).exists()
+
+
+@pytest.mark.parametrize("mode", ["sidecar", "embed"])
+@pytest.mark.parametrize("has_copy", [True, False])
+def test_after_the_database_was_lost_or_an_old_copy_restored_undo_still_takes_back_all(
+    mode: str,
+    has_copy: bool,
+    scan: Scan,
+    configure: Configure,
+    put: Put,
+    album: Path,
+    tmp_path: Path,
+) -> None:
+    database, copy = configure().state.path, tmp_path / "copy.db"
+    before = {put("china", "known.jpg"): b"", put("rocket", "other.jpg"): b""}
+    before = {path: path.read_bytes() for path in before}
+    scan(configure(write=mode, top_n=1))
+    with Database(database) as opened, opened.transaction() as db:
+        db.execute("UPDATE photos SET written_at = written_at - 3600")  # an hour ago
+    backups.copy(database, copy)
+    new = put("coffee", "new.jpg")
+    before[new] = new.read_bytes()
+    scan(configure(write=mode, threshold=0.1, top_n=9))
+    query_ledger = (
+        "SELECT p.name, l.field, l.value FROM ledger l JOIN photos p ON p.id = l.photo_id"
+    )
+    with Database(database) as opened:
+        known = sorted(opened.rows(query_ledger))
+    if has_copy:
+        backups.restore(copy, database)
+    else:
+        backups.set_aside(database)
+    scan(configure(write=mode, threshold=0.1, top_n=9))
+    with Database(database) as opened:
+        assert sorted(opened.rows(query_ledger)) == known
+    assert len(known) > 6
+    take_back(configure(write=mode), album)
+    assert {path: path.read_bytes() for path in album.iterdir()} == before
 
 
 def test_the_commands_name_what_is_wrong(
