@@ -17,8 +17,8 @@ from collections import Counter
 import numpy as np
 from PIL import Image
 
+from benchmarks.dng import dng
 from photoramd import rawworker
-from tests.dng import dng
 
 
 def seeds() -> list[bytes]:

@@ -18,6 +18,7 @@ import pytest
 import rawpy
 from PIL import Image
 
+from benchmarks.dng import dng, jpeg
 from photoramd import filters, query, rawfile
 from photoramd.config import Config
 from photoramd.decoder import decode
@@ -27,7 +28,6 @@ from photoramd.imagefile import open_file
 from photoramd.rawstructure import structure
 from photoramd.xmp_keywords import subjects
 from tests.conftest import Scan
-from tests.dng import dng, jpeg
 
 MAX_PIXELS = 2_000_000
 SIDE = 448
