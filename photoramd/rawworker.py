@@ -81,7 +81,9 @@ def _develop(raw: rawpy.RawPy) -> Answer:
 
 
 def _pixels(array: Any) -> Answer:
-    """An array of shape (height, width, 3), uint8."""
+    """An array of shape (height, width, 3) or, of a sensor without colours, 1; uint8."""
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array.repeat(3, axis=2)
     if array.ndim != 3 or array.shape[2] != 3 or array.dtype != "uint8":
         return {"error": "libraw", "kind": "shape", "text": "its pixels are not RGB"}, b""
     return {"content": "RGB", "size": [array.shape[1], array.shape[0]]}, array.tobytes()

@@ -179,7 +179,7 @@ class HealthBook:
         """A scan of a root is complete (Unix seconds); RAW files left out are named once."""
         if raw_left_out and path not in self._told:
             self._told.add(path)
-            text = "%s: %d camera RAW files are not tagged; to have them tagged, %s"
+            text = "%s: camera RAW files that are not tagged: %d; to have them tagged, %s"
             log.warning(text, printable(path), raw_left_out, RAW_REMEDY)
         with self._database.transaction() as db:
             db.execute(

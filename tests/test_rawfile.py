@@ -16,16 +16,19 @@ import msgspec
 import numpy as np
 import pytest
 import rawpy
+from click.testing import CliRunner
 from PIL import Image
 
 from benchmarks.dng import dng, jpeg
-from photoramd import filters, query, rawfile
+from photoramd import assembly, filters, query, rawfile
+from photoramd.cli import cli
 from photoramd.config import Config
 from photoramd.decoder import decode
 from photoramd.embedded import read_keywords
 from photoramd.errors import ChangedError, DecodeError
 from photoramd.imagefile import open_file
 from photoramd.rawstructure import structure
+from photoramd.taggers import Tagger
 from photoramd.xmp_keywords import subjects
 from tests.conftest import Scan
 
@@ -126,6 +129,17 @@ def test_without_a_preview_of_sufficient_size_the_sensors_data_is_developed(
     assert picture.image.size == (450, 300)
     assert (picture.width, picture.height) == (900, 600)
     assert likeness(picture.image, cat) > 0.9
+
+
+def test_a_sensor_without_colours_gives_a_grey_picture(cat: Image.Image, tmp_path: Path) -> None:
+    content = dng(cat)
+    linear = struct.pack("<HHII", 262, 3, 1, 34892)
+    assert content.count(struct.pack("<HHII", 262, 3, 1, 32803)) == 1
+    path = tmp_path / "IMG.DNG"
+    path.write_bytes(content.replace(struct.pack("<HHII", 262, 3, 1, 32803), linear))
+    picture = decoded(path).image
+    assert picture.mode == "RGB"
+    assert {band.tobytes() for band in picture.split()} == {picture.getchannel(0).tobytes()}
 
 
 def test_a_preview_that_is_damaged_is_passed_over(cat: Image.Image, tmp_path: Path) -> None:
@@ -503,7 +517,7 @@ def test_a_half_copied_raw_fails_and_is_tagged_when_it_is_whole(
 
 def test_without_the_extra_a_raw_is_counted_and_with_it_the_next_scan_tags_it(
     cat: Image.Image, album: Path, put: Callable[[str, str], Path], scan: Scan,
-    configure: Callable[..., Config], monkeypatch: pytest.MonkeyPatch,
+    configure: Callable[..., Config], monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
     put("china", "a.jpg")
@@ -512,17 +526,24 @@ def test_without_the_extra_a_raw_is_counted_and_with_it_the_next_scan_tags_it(
     photo.write_bytes(dng(cat, preview=cat))
     config = configure()
 
+    path = tmp_path / "config.toml"
+    path.write_text(f"[state]\npath = '{config.state.path}'\n")
+
     def left_out() -> int:
+        status = CliRunner().invoke(cli, ["--config", os.fspath(path), "status"])
+        said = "camera RAW files that are not tagged: 1" in status.stdout
+        assert said == ("pip install 'photoramd[raw]'" in status.stdout)
         connection = query.open_readonly(config.state.path)
         (root,) = query.roots(connection)
         connection.close()
+        assert said == bool(root.raw_left_out)
         return root.raw_left_out
 
     with monkeypatch.context() as without:
         without.setattr(filters, "reads_raw", lambda: False)
         assert [outcome.path.name for outcome in scan(config)] == ["a.jpg"]
         assert left_out() == 1
-        assert "1 camera RAW files are not tagged" in caplog.text
+        assert "camera RAW files that are not tagged: 1" in caplog.text
         assert "pip install 'photoramd[raw]'" in caplog.text
     assert [(each.path.name, each.state) for each in scan(config)] == [("IMG.DNG", "written")]
     assert left_out() == 0
@@ -545,6 +566,20 @@ def test_without_the_extra_a_raw_that_is_asked_for_is_refused_with_the_remedy(
     with pytest.raises(DecodeError, match="needs libraw") as caught:
         decoded(path)
     assert "photoramd[raw]" in (caught.value.remedy or "")
+
+
+def test_tags_that_are_asked_for_one_by_one_go_into_the_same_sidecars(
+    cat: Image.Image, album: Path, tmp_path: Path, embedded_tagger: Tagger,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(assembly, "load_tagger", lambda _: embedded_tagger)
+    path = tmp_path / "config.toml"
+    path.write_text(f"[[watch]]\npath = '{album}'\nsidecar_names = 'lightroom'\n")
+    (album / "IMG.DNG").write_bytes(dng(cat, preview=cat))
+    done = CliRunner().invoke(cli, ["--config", os.fspath(path), "tag", "-w", os.fspath(album)])
+    assert done.exit_code == 0, done.output
+    assert names_of(album) == {"IMG.DNG", "IMG.xmp"}
+    assert "cat" in subjects((album / "IMG.xmp").read_bytes())
 
 
 def test_the_settings_of_a_directory_do_not_reach_beyond_it(

@@ -76,7 +76,7 @@ def _print(status: dict[str, Any]) -> None:
             if root[key]:
                 click.echo(f"            {root[key]}")
         if root["raw_left_out"]:
-            click.echo(f"            {root['raw_left_out']} camera RAW files are not tagged;")
+            click.echo(f"            camera RAW files that are not tagged: {root['raw_left_out']}")
             click.echo(f"            {RAW_REMEDY}")
     if status["problems"]:
         click.echo("problems:")
