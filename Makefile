@@ -1,8 +1,8 @@
 # make demo     set everything up and show the daemon at work
 # make test     set everything up and run the tests
 # make soak     random load, kills and restarts for MINUTES (3), from SEED
-# make bench    measure speed and memory of everything (minutes; QUICK=1: one or two)
-# make bench-check  fail if something became slower or larger than its baseline
+# make bench    measure speed and memory of everything (ten minutes; QUICK=1: two)
+# make bench-check  fail if something became worse than its baseline (two minutes)
 # make scale    measure with a million photos (an hour, 5 GB)
 # make lint     format, lint and types
 # make help     this list
