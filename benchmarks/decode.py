@@ -3,8 +3,9 @@
     python -m benchmarks decode [--quick] [--megapixels 2 12 24] [--rounds 7] [--json FILE]
 
 By the shorter side that is kept (448 for the embedded model, 768 for RAM++), on one thread and on
-all cores. Judged as a multiple of what Pillow alone takes to read the same photos at the embedded
-model's size, on as many threads. What the reduction does to the pixels: `python -m benchmarks reduction`.
+all cores. Judged as a multiple of what Pillow alone takes, on as many threads, to read the same
+photos at the embedded model's size. What the reduction does to the pixels:
+`python -m benchmarks reduction`.
 """
 
 from __future__ import annotations

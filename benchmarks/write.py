@@ -40,7 +40,7 @@ MORE = [*TAGS, Tag("another", 0.5)]
 ORIGIN = Origin("model", "1")
 SIDECARS = 60
 
-PILLOW, FSYNC = "Pillow 12 MP", "fsync and rename"
+PILLOW, FSYNC = "Pillow 12 MP beside write", "fsync and rename"
 
 
 def put(plan: Plan, photo: Path, *, keep_date: bool = False) -> None:
