@@ -1,6 +1,9 @@
 # make demo         set everything up and show the daemon at work
 # make test         set everything up and run the tests
+# make test-systemd install the service in a machine of its own and test it (as root)
 # make soak         random load, kills and restarts for MINUTES (3), from SEED
+# make bench        measure speed and memory of everything (minutes; QUICK=1: one or two)
+# make bench-check  fail if something became slower or larger than its baseline
 # make scale        measure with a million photos (an hour, 5 GB)
 # make lint         format, lint, types and bandit, as continuous integration runs them
 # make security     bandit, the workflows, and known weaknesses of what we depend on
@@ -22,7 +25,8 @@ TOOLS := .venv-release
 TOOLS_STAMP := $(TOOLS)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test demo test soak scale lint security format docs constraints dist sbom clean
+.PHONY: help setup setup-test demo test test-systemd soak bench bench-check scale lint security format docs \
+  constraints dist sbom clean
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -63,9 +67,19 @@ demo: setup
 test: setup-test
 	$(BIN)/python -m pytest
 
+test-systemd: setup
+	@PYTHON=$(PYTHON) contrib/system-packages.sh test-systemd
+	$(BIN)/python -m pytest -x -s tests/service
+
 MINUTES ?= 3
 soak: setup-test
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+bench: setup-test
+	$(BIN)/python -m benchmarks suite $(if $(QUICK),--quick) $(if $(JSON),--json $(JSON))
+
+bench-check: setup-test
+	$(BIN)/python -m benchmarks check $(if $(AGAINST),--against $(AGAINST)) $(if $(JSON),--json $(JSON))
 
 scale: setup
 	$(BIN)/python -m benchmarks.scale

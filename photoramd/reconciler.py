@@ -142,6 +142,7 @@ class Reconciler:
         if not walk.is_whole or root.look() is not None or root.path not in scan.directories:
             return
         root.scan_problem = _complaint(scan)
+        root.unreadable = tuple(scan.unreadable)
         if scan.moved_devices:
             self._store.move_device(root.path, scan.moved_devices)
         absent = sum(map(len, scan.absent.values()))

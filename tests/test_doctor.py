@@ -255,6 +255,7 @@ SHOWN = {
         ({}, "ok", "runs as photoramd: 12 photos tagged"),
         ({"ActiveState": "failed", "Result": "watchdog"}, "error", "failed (watchdog)"),
         ({"ActiveState": "inactive"}, "warning", "is inactive"),
+        ({"ActiveState": "activating"}, "warning", "is starting"),
         ({"UnitFileState": "disabled"}, "warning", "does not start with the machine"),
     ],
 )

@@ -242,7 +242,10 @@ def service(unit: Unit | None, *, has_systemd_python: bool) -> Iterator[Finding]
             "journalctl -u photoramd says why; then systemctl restart photoramd",
             ERROR,
         )
-    elif unit.state != "active":
+    elif unit.state == "activating":
+        text = "is starting, or is about to be started again"
+        yield Finding("service", "warning", text, "systemctl status photoramd tells more")
+    elif unit.state not in ("active", "reloading"):
         yield Finding("service", "warning", f"is {unit.state}", "systemctl start photoramd")
     elif not unit.is_enabled:
         text = "runs, but does not start with the machine"
