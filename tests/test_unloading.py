@@ -20,6 +20,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from photoramd import assembly, taggers
@@ -74,10 +75,17 @@ def is_gone(pid: int) -> bool:
 # With the real model
 
 
+def load_and_tell() -> Tagger:
+    tagger = taggers.load("embedded", threads=1, precision="float32")
+    threads, policy = torch.get_num_threads(), os.environ["OMP_WAIT_POLICY"]
+    logging.getLogger("photoramd.test").warning("threads %d, %s", threads, policy)
+    return tagger
+
+
 def test_it_tags_as_in_this_process_before_and_after_it_was_unloaded(
-    embedded_tagger: Tagger, samples: dict[str, Path]
+    embedded_tagger: Tagger, samples: dict[str, Path], caplog: pytest.LogCaptureFixture
 ) -> None:
-    load = partial(taggers.load, "embedded", threads=1, precision="float32")
+    load = load_and_tell
     with Image.open(samples["cat"]) as image:
         picture = image.convert("RGB")
     with UnloadingTagger(load, idle_seconds=IDLE_SECONDS) as tagger:
@@ -99,6 +107,8 @@ def test_it_tags_as_in_this_process_before_and_after_it_was_unloaded(
         assert np.array_equal(tagger.scores([seen, seen[::-1]]), expected)
         [second] = children()
     assert is_gone(second)
+    # Threads that wait must not keep processors busy there either.
+    assert caplog.messages.count("threads 1, PASSIVE") == 2
 
 
 def test_a_list_of_tags_reaches_the_process(weights: Path) -> None:
@@ -271,7 +281,7 @@ def test_weights_that_changed_meanwhile_are_refused_until_they_are_right_again(
 
 
 BUSY = """
-import sys, threading
+import sys
 from functools import partial
 from pathlib import Path
 from photoramd.taggers.unloading import UnloadingTagger
