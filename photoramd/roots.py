@@ -52,7 +52,9 @@ class Root:
         filter: Which paths below it count.
         poll: ``auto``, ``always`` or ``never``; see the configuration.
         watch_problem: Why the system reports no events for it, if so.
+        silence: What reports no events by its nature, and is not to be polled.
         scan_problem: What the last scan could not read below it, if anything.
+        unreadable: The directories that it could not read.
         vanished: How many photos it lost at once, if the last scan found none of them.
         is_new: Whether another directory than before is there, which nobody has watched yet.
     """
@@ -62,7 +64,9 @@ class Root:
         self.filter = path_filter
         self.poll = poll
         self.watch_problem: PhotoramdError | None = None
+        self.silence: PhotoramdError | None = None
         self.scan_problem: PhotoramdError | None = None
+        self.unreadable: tuple[str, ...] = ()
         self.vanished = 0
         self.is_new = True
         self._identity: _Identity | None = None
@@ -116,7 +120,7 @@ class Root:
                 "mount the share or disk again; if the photos were removed on purpose, remove"
                 " the directory from the configuration",
             )
-        problem = self.scan_problem or self.watch_problem
+        problem = self.scan_problem or self.watch_problem or self.silence
         return Health("degraded", problem.message, problem.remedy) if problem else ONLINE
 
 
@@ -150,7 +154,8 @@ class HealthBook:
         if last is not None and last.state == health.state:
             level = logging.DEBUG  # the details change: status has them
         details = "".join(f"; {text}" for text in (health.reason, health.remedy) if text)
-        log.log(level, "%s is %s%s", printable(path), health.state, details)
+        extra = {"ROOT": os.fsencode(path)}
+        log.log(level, "%s is %s%s", printable(path), health.state, details, extra=extra)
         self._last[path] = health
         if path not in self._roots:
             return  # scanned once, not watched
@@ -164,6 +169,10 @@ class HealthBook:
                        remedy = excluded.remedy""",
                 (os.fsencode(path), health.state, health.reason, health.remedy, now),
             )
+
+    def troubles(self) -> dict[str, Health]:
+        """What was last recorded of the roots that are not online."""
+        return {path: health for path, health in self._last.items() if health.state != "online"}
 
     def scanned(self, path: str, now: float) -> None:
         """A scan of a root is complete (Unix seconds)."""

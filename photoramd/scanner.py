@@ -103,8 +103,13 @@ class Scan:
         for name, entry in sorted(found.items()):
             try:
                 status = entry.stat(follow_symlinks=False)
-            except OSError:
+            except FileNotFoundError:
                 continue  # gone, or going: the next scan will tell
+            except OSError as error:
+                # A directory that may be listed and not entered, say: nothing is known of it.
+                self.unreadable[os.path.dirname(entry.path)] = error.strerror or str(error)
+                known.pop(name, None)
+                continue
             if not stat.S_ISREG(status.st_mode):
                 continue
             self.present += 1

@@ -11,7 +11,7 @@ import os
 import re
 import textwrap
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -44,6 +44,14 @@ class Watch(Section, frozen=True, kw_only=True):
             "the photo itself, or nowhere."
         ),
     ] = "sidecar"
+    sidecar_names: Annotated[
+        Literal["full", "lightroom"],
+        Meta(
+            description="The name of a new sidecar of a RAW: IMG.CR2.xmp, or IMG.xmp, the only "
+            "one that Lightroom reads. A sidecar that is there is used under either name; other "
+            "photos always get IMG.JPG.xmp."
+        ),
+    ] = "full"
     exclude: Annotated[
         tuple[Text, ...],
         Meta(
@@ -378,11 +386,12 @@ def format_value(value: Any) -> str:
     return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def sample(watch: Path = Path("/volume1/photos")) -> str:
-    """A commented configuration file that watches one directory.
+def sample(watches: Sequence[Path] = ()) -> str:
+    """A commented configuration file that watches these directories; without any, an example.
 
     Explanations begin with ``# ``; defaults that can be uncommented with ``#`` alone.
     """
+    first, *others = watches or [Path("/volume1/photos")]
     lines = [
         "# The configuration of photoramd.",
         "#",
@@ -396,9 +405,12 @@ def sample(watch: Path = Path("/volume1/photos")) -> str:
             if key.not_built:
                 lines += _comment(f"Not available in this version: {key.not_built}.")
             if key.default is msgspec.NODEFAULT:
-                lines.append(f"{key.name} = {format_value(watch)}")
+                lines.append(f"{key.name} = {format_value(first)}")
             else:
                 lines.append(f"#{key.name} = {format_value(key.default)}")
+        if table.name == "watch":
+            for path in others:
+                lines += ["", table.header, f"path = {format_value(path)}"]
     return "\n".join(lines) + "\n"
 
 

@@ -56,6 +56,7 @@ class Writer:
         *,
         create: Collection[str] = (),
         exiftool: ExifTool | None = None,
+        lightroom_names: Callable[[Path], bool] = lambda _: False,
     ) -> None:
         """Make a writer.
 
@@ -65,12 +66,14 @@ class Writer:
             origin: Who gives the keywords.
             create: Hierarchical fields to make where they are not.
             exiftool: What embeds; needed where a photo's mode is ``embed`` or was.
+            lightroom_names: Whether a new sidecar of this RAW is ``IMG.xmp``.
         """
         self._ledger = ledger
         self._mode = mode
         self._origin = origin
         self._create = create
         self._exiftool = exiftool or ExifTool()
+        self._lightroom_names = lightroom_names
         self._named: set[str] = set()
         # By device number: until when it rests, and why.
         self._resting: dict[int, tuple[float, PhotoramdError]] = {}
@@ -293,6 +296,8 @@ class Writer:
             embedded_ours=self._ledger.recorded(job.id, PHOTO).added.get(SUBJECT.name, ()),
             create=self._create,
             created=created,
+            known=known,
+            lightroom_names=self._lightroom_names(job.photo.path),
         )
         # Another sidecar than the one we made is not ours.
         if created and plan.target != known and plan.expected is not None:
@@ -329,7 +334,9 @@ class Writer:
         self._ledger.defer(job, error.message, now, seconds=seconds)
 
 
-def write_once(photo: Path, tags: Sequence[Tag], origin: Origin, now: float) -> Path | None:
+def write_once(
+    photo: Path, tags: Sequence[Tag], origin: Origin, now: float, *, lightroom_names: bool = False
+) -> Path | None:
     """Add tags to a photo's sidecar without a database; returns the sidecar, if there is one.
 
     Raises:
@@ -337,7 +344,7 @@ def write_once(photo: Path, tags: Sequence[Tag], origin: Origin, now: float) -> 
         ChangedError: Another program is writing it.
         WriteError: The system does not let us.
     """
-    plan = plan_sidecar(photo, tags, origin, now)
+    plan = plan_sidecar(photo, tags, origin, now, lightroom_names=lightroom_names)
     prepared = _prepare(plan, photo)
     if prepared is not None:
         replace.commit(prepared)

@@ -27,13 +27,14 @@ from photoramd import assembly, taggers
 from photoramd.checkpoint import EMBEDDED
 from photoramd.config import Config, Model
 from photoramd.errors import IntegrityError, ModelError, ModelUnavailableError
+from photoramd.interrupts import Interrupts
 from photoramd.keywords import Rules
 from photoramd.pipeline import Outcome
-from photoramd.taggers import Tagger, process, unloading
+from photoramd.taggers import Tagger, process
 from photoramd.taggers.unloading import REST_SECONDS, UnloadingTagger
 from tests import misbehaving_tagger
 from tests.daemons import Photoramd, wait_for
-from tests.misbehaving_tagger import DIE, FINE, HANG, LOG, RAISE, REFUSE, REMEDY, pixels
+from tests.misbehaving_tagger import DIE, FINE, HANG, LOG, RAISE, REFUSE, REMEDY, WORK, pixels
 
 Put = Callable[[str, str], Path]
 
@@ -211,22 +212,41 @@ def test_a_frozen_process_that_takes_nothing_is_ended_in_time(
 
 
 def test_a_stop_waits_a_moment_for_a_batch_and_no_longer(
-    misbehaving: UnloadingTagger, monkeypatch: pytest.MonkeyPatch
+    weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(unloading, "STOP_SECONDS", 0.3)
-    before = signal.signal(signal.SIGALRM, lambda *_: misbehaving.stop())
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 0.2)
-        started = time.monotonic()
-        with pytest.raises(ModelUnavailableError, match="stopped"):
-            misbehaving.scores([pixels(HANG)])
-        assert 0.4 < time.monotonic() - started < 10
-    finally:
-        signal.signal(signal.SIGALRM, before)
+    monkeypatch.setattr(process, "STOP_SECONDS", 0.5)
+    load = partial(misbehaving_tagger.load, weights)
+    began = math.inf
+
+    def is_stopped() -> bool:
+        return time.monotonic() > began + 0.2
+
+    tagger = UnloadingTagger(load, idle_seconds=IDLE_SECONDS, is_stopped=is_stopped)
+    began = time.monotonic()
+    with pytest.raises(ModelUnavailableError, match="stopped"):
+        tagger.scores([pixels(HANG)])
+    assert 0.7 < time.monotonic() - began < 10
     assert children() == []
     with pytest.raises(ModelUnavailableError, match="stopped"):
-        misbehaving.scores([pixels(FINE)])
+        tagger.scores([pixels(FINE)])
     assert children() == []
+
+
+def test_a_process_that_gets_on_is_a_sign_of_life_and_one_that_hangs_is_not(
+    weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beats: list[float] = []
+    load = partial(misbehaving_tagger.load, weights)
+    beat = partial(beats.append, 1)
+    with UnloadingTagger(load, idle_seconds=IDLE_SECONDS, beat=beat) as tagger:
+        beats.clear()
+        tagger.scores([pixels(WORK)])
+        assert len(beats) >= 2
+        beats.clear()
+        monkeypatch.setattr(process, "PHOTO_SECONDS", 0.6)
+        with pytest.raises(ModelError, match="did not answer"):
+            tagger.scores([pixels(HANG)])
+        assert len(beats) <= 1
 
 
 def test_an_error_about_a_batch_comes_as_it_is_and_the_process_goes_on(
@@ -316,7 +336,13 @@ def test_photos_wait_without_blame_while_there_is_no_model(
     put("cat", "cat.png")
     config = msgspec.structs.replace(configure(), model=Model(idle_unload_minutes=5))
     wall = time.time()
-    with assembly.assemble(config, may_unload=True) as daemon:
+    with (
+        assembly.opened(config) as resources,
+        Interrupts() as interrupts,
+        assembly.build(
+            resources, assembly.prepare(resources, config, interrupts=interrupts), interrupts
+        ) as daemon,
+    ):
 
         def turn(now: float) -> list[Outcome]:
             outcomes = daemon.step(now, wall + now)
@@ -435,10 +461,10 @@ def test_weights_that_are_tampered_with_while_it_is_unloaded_are_refused(
 HANGING = """
 from photoramd import assembly
 from photoramd.cli import main
-from photoramd.taggers import unloading
+from photoramd.taggers import process
 from tests import misbehaving_tagger
 assembly.loader = lambda config: misbehaving_tagger.load_hanging
-unloading.STOP_SECONDS = 0.5
+process.STOP_SECONDS = 0.5
 main()
 """
 

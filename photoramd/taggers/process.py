@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import socket
@@ -16,6 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,8 +40,11 @@ PHOTO_SECONDS = 60.0
 _SEND_SECONDS = 60
 """Without a byte being taken; the other side does nothing else when it is sent something."""
 
+STOP_SECONDS = 20.0
+"""How long what is under way may still take when a stop is asked for."""
+
 _LOOK_SECONDS = 0.25
-"""How often a stop is looked for while waiting."""
+"""How often a stop and progress are looked for while waiting."""
 
 _KILL_SECONDS = 10.0
 
@@ -62,14 +67,16 @@ class ModelProcess:
     """A process with a model, until `end`.
 
     Args:
-        stop_by: The moment, of the monotonic clock, when nothing is waited for any longer.
+        is_stopped: Whether answers are waited for only `STOP_SECONDS` more.
+        beat: Called when the process got on while it is waited for.
 
     Raises:
         ProcessError: The system has no room for one.
     """
 
-    def __init__(self, stop_by: Callable[[], float]) -> None:
-        self._stop_by = stop_by
+    def __init__(self, is_stopped: Callable[[], bool], beat: Callable[[], object]) -> None:
+        self._is_stopped = is_stopped
+        self._beat = beat
         ours, theirs = socket.socketpair()
         with theirs:
             # A process that is frozen takes nothing, and must not stop this one with it.
@@ -160,12 +167,26 @@ class ModelProcess:
 
     def _wait(self, deadline: float, seconds: float) -> None:
         """Wait for the next message."""
+        stop_by, used = math.inf, self._processor_ticks()
         while not self._connection.poll(_LOOK_SECONDS):
             now = time.monotonic()
-            if now >= self._stop_by():
+            if stop_by == math.inf and self._is_stopped():
+                stop_by = now + STOP_SECONDS
+            if now >= stop_by:
                 raise ProcessError("was stopped")
             if now >= deadline:
                 raise ProcessError(f"did not answer within {seconds:.0f} s")
+            before, used = used, self._processor_ticks()
+            if used > before:
+                self._beat()
+
+    def _processor_ticks(self) -> int:
+        """The processor time that it has used: utime and stime of proc_pid_stat(5)."""
+        try:
+            stat = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii", errors="replace")
+            return sum(map(int, stat.rpartition(")")[2].split()[11:13]))
+        except (OSError, ValueError):
+            return 0
 
     def _end_in_words(self) -> str:
         try:

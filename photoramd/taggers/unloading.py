@@ -21,15 +21,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-STOP_SECONDS = 20.0
-"""How long a batch under way may still take when a stop is asked for."""
-
 REST_SECONDS = (0.0, 10.0, 30.0, 120.0, 600.0)
 """After so many failures in a row the model is left alone for so long; the last from then on."""
 
 
 class UnloadingTagger:
-    """See `photoramd.taggers.Tagger`. Use it as a context manager, from one thread.
+    """See `photoramd.taggers.Tagger`. Use it as a context manager or `close` it; for one thread.
 
     The first start fails as loading in this process would. A later one that fails, say
     because the weights are not the pinned bytes any more, is tried again after a rest; until
@@ -38,19 +35,29 @@ class UnloadingTagger:
     Args:
         load: Loads the model; can be pickled.
         idle_seconds: After how long without batches the process is ended.
+        is_stopped: Whether a batch or a start under way may finish only if that is soon.
+        beat: Called when the process that is waited for gets on.
 
     Raises:
         ModelError: As `load` does.
     """
 
-    def __init__(self, load: Callable[[], Tagger], *, idle_seconds: float) -> None:
+    def __init__(
+        self,
+        load: Callable[[], Tagger],
+        *,
+        idle_seconds: float,
+        is_stopped: Callable[[], bool] = lambda: False,
+        beat: Callable[[], object] = lambda: None,
+    ) -> None:
         self._load = load
         self._idle_seconds = idle_seconds
+        self._is_stopped = is_stopped
+        self._beat = beat
         self._now = -math.inf
         self._idle_since = math.inf
         self._resting_until = -math.inf
         self._failures = 0
-        self._stop_by = math.inf
         self._process: ModelProcess | None
         try:
             self._process, description = self._start()
@@ -66,6 +73,10 @@ class UnloadingTagger:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process; harmless if repeated."""
         self._end()
 
     def pixels(self, image: Image.Image) -> Pixels:
@@ -112,10 +123,6 @@ class UnloadingTagger:
         """Whether photos may be brought: the model does not rest after failures."""
         return self._now >= self._resting_until
 
-    def stop(self) -> None:
-        """Let a batch under way finish only if that is soon; safe in signal handlers."""
-        self._stop_by = min(self._stop_by, time.monotonic() + STOP_SECONDS)
-
     # Inside.
 
     def _running(self) -> ModelProcess:
@@ -144,7 +151,7 @@ class UnloadingTagger:
         return process
 
     def _start(self) -> tuple[ModelProcess, Description]:
-        process = ModelProcess(lambda: self._stop_by)
+        process = ModelProcess(self._is_stopped, self._beat)
         try:
             return process, process.load(self._load)
         except BaseException:  # also a signal that ends this process
@@ -169,5 +176,5 @@ class UnloadingTagger:
         return ModelUnavailableError(f"the model cannot be loaded: {error}", remedy=remedy)
 
     def _refuse_if_stopped(self) -> None:
-        if self._stop_by < math.inf:
+        if self._is_stopped():
             raise ModelUnavailableError("photoramd is being stopped")
