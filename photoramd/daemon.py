@@ -246,6 +246,7 @@ class Daemon:
                 is_scanning=self.is_scanning,
                 rests_until=None if self._is_open(wall) else self._opens(wall),
                 troubles=self._patrol.troubles(),
+                model=self._unloading.trouble if self._unloading is not None else "",
             )
         )
 

@@ -291,6 +291,7 @@ def test_weights_that_changed_meanwhile_are_refused_until_they_are_right_again(
     weights.write_text(content)
     with pytest.raises(ModelUnavailableError, match="cannot be loaded"):
         misbehaving.scores([pixels(FINE)])
+    assert misbehaving.trouble.startswith("the model cannot be loaded: ")
     assert children() == []
     reason = f"not the pinned bytes ({REMEDY})" if content == "bad" else "start photoramd again"
     assert reason in caplog.text
@@ -298,6 +299,7 @@ def test_weights_that_changed_meanwhile_are_refused_until_they_are_right_again(
     assert not misbehaving.is_available
     misbehaving.step(IDLE_SECONDS + REST_SECONDS[1])
     assert misbehaving.scores([pixels(FINE)]).shape == (1, 2)
+    assert misbehaving.trouble == ""
 
 
 BUSY = """
@@ -416,6 +418,26 @@ def test_the_daemon_gives_the_memory_back_and_never_loads_torch_itself(
     assert not has_torch(pid)
     assert daemon.stop() == 0
     assert is_gone(child)
+
+
+def test_another_configuration_keeps_the_process_or_replaces_it(
+    start: Callable[..., Photoramd],
+) -> None:
+    daemon = start(model="idle_unload_minutes = 10")
+    assert daemon.process is not None
+    pid = daemon.process.pid
+    [first] = children(pid)
+    text = daemon.config.read_text()
+    for old, new in (("max_wait_seconds = 2", "max_wait_seconds = 3"), ("= 10", "= 11")):
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+        daemon.config.write_text(text)
+        mark = daemon.log.stat().st_size
+        daemon.send(signal.SIGHUP)
+        wait_for(lambda mark=mark: b"Watching" in daemon.log.read_bytes()[mark:], "a new loop")
+        [child] = children(pid)
+        assert (child == first) == (old != "= 10")
+    assert is_gone(first)
 
 
 def test_no_process_is_left_when_the_daemon_is_killed(start: Callable[..., Photoramd]) -> None:

@@ -38,6 +38,9 @@ class UnloadingTagger:
         is_stopped: Whether a batch or a start under way may finish only if that is soon.
         beat: Called when the process that is waited for gets on.
 
+    Attributes:
+        trouble: Why there is no model now, in words for people; usually empty.
+
     Raises:
         ModelError: As `load` does.
     """
@@ -50,6 +53,7 @@ class UnloadingTagger:
         is_stopped: Callable[[], bool] = lambda: False,
         beat: Callable[[], object] = lambda: None,
     ) -> None:
+        self.trouble = ""
         self._load = load
         self._idle_seconds = idle_seconds
         self._is_stopped = is_stopped
@@ -98,9 +102,11 @@ class UnloadingTagger:
             self._end()
             self._refuse_if_stopped()
             self._rest()
-            log.warning("The process of the model %s", error)
+            self.trouble = f"the process of the model {error}"
+            log.warning("%s", self.trouble)
             raise ModelError(f"the process of the model {error}") from error
         self._failures = 0
+        self.trouble = ""
         return scores
 
     def step(self, now: float) -> None:
@@ -171,9 +177,10 @@ class UnloadingTagger:
     def _unavailable(self, error: Exception) -> ModelUnavailableError:
         self._failures = max(self._failures, 1)  # nothing is to be had from trying at once
         self._rest()
+        self.trouble = f"the model cannot be loaded: {error}"
         remedy = getattr(error, "remedy", None)
         log.error("The model cannot be loaded again: %s%s", error, f" ({remedy})" if remedy else "")
-        return ModelUnavailableError(f"the model cannot be loaded: {error}", remedy=remedy)
+        return ModelUnavailableError(self.trouble, remedy=remedy)
 
     def _refuse_if_stopped(self) -> None:
         if self._is_stopped():
