@@ -49,13 +49,8 @@ class Resources:
 
     database: Database
     exiftool: ExifTool
-    interrupts: Interrupts
-    notifier: Notifier
-
-    def proceed(self) -> bool:
-        """Called when something got done: say so; returns whether to go on."""
-        self.notifier.beat()
-        return not self.interrupts.stopped
+    processes: ExitStack
+    """Of models; it ends them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,23 +87,23 @@ class Plan:
         watch = self._watch_of(photo)
         return watch is not None and watch.sidecar_names == "lightroom"
 
+    def close_model(self) -> None:
+        """End the process of the model, if it has one; another plan has another."""
+        if isinstance(self.tagger, UnloadingTagger):
+            self.tagger.close()
+
     def _watch_of(self, photo: Path) -> Watch | None:
         root = self.root_of(os.fspath(photo))
         return None if root is None else self.watches[root.path]
 
 
 @contextmanager
-def assemble(
-    config: Config,
-    extra: Sequence[Path] = (),
-    load: Callable[[Config], Tagger] | None = None,
-) -> Iterator[Daemon]:
+def assemble(config: Config, extra: Sequence[Path] = ()) -> Iterator[Daemon]:
     """Open the database, load the model, build the loop; close everything afterwards.
 
     Args:
         config: The configuration.
         extra: Directories to scan that it does not mention; they get its defaults.
-        load: Loads the model; by default into this process.
 
     Raises:
         ConfigError: The overrides cannot be read.
@@ -137,8 +132,12 @@ def opened(config: Config, interrupts: Interrupts, notifier: Notifier) -> Iterat
         LockedError: Another photoramd owns the database.
         StoreError: The database cannot be used.
     """
-    with Database(config.state.path, recover=backups.recover) as database, ExifTool() as exiftool:
-        yield Resources(database, exiftool, interrupts, notifier)
+    with (
+        Database(config.state.path, recover=backups.recover) as database,
+        ExifTool() as exiftool,
+        ExitStack() as processes,
+    ):
+        yield Resources(database, exiftool, processes)
 
 
 def prepare(
@@ -148,6 +147,8 @@ def prepare(
     before: Plan | None = None,
     *,
     extra: Sequence[Path] = (),
+    interrupts: Interrupts | None = None,
+    notifier: Notifier | None = None,
 ) -> Plan:
     """Read and load what a configuration needs; nothing has changed if that fails.
 
@@ -157,6 +158,9 @@ def prepare(
         load: Loads its model.
         before: The present plan, whose model stays if its settings are the same.
         extra: Directories to scan that it does not mention; they get its defaults.
+        interrupts: Given by a daemon that lasts: its model is unloaded when it is idle, if that
+            is configured, and lives in a process of its own, for which a stop does not wait.
+        notifier: Told that the model's process gets on.
 
     Raises:
         ConfigError: The overrides or a pattern cannot be used.
@@ -175,7 +179,18 @@ def prepare(
     is_same = before is not None and _of_model(config, chosen) == _of_model(
         before.config, before.rules
     )
-    tagger = before.tagger if before is not None and is_same else load(config)
+    if before is not None and is_same:
+        tagger = before.tagger
+    elif interrupts is not None and config.model.idle_unload_minutes > 0:
+        tagger = UnloadingTagger(
+            loader(config),
+            idle_seconds=config.model.idle_unload_minutes * 60,
+            is_stopped=lambda: interrupts.stopped,
+            beat=(notifier or Notifier()).beat,
+        )
+        resources.processes.callback(tagger.close)
+    else:
+        tagger = load_tagger(config)
     named = {os.fspath(watch.path): watch for watch in watches}
     return Plan(config, chosen, tagger, tuple(roots), named)
 
@@ -255,10 +270,10 @@ def build(
             resources.interrupts,
             scan_interval_seconds=config.scan.interval_minutes * 60,
             schedule=Schedule.parse(config.schedule.hours),
-            notifier=resources.notifier,
+            unloading=plan.tagger if isinstance(plan.tagger, UnloadingTagger) else None,
+            notifier=notifier,
             bulletin=bulletin,
             probe=database.probe,
-            unloading=plan.unloading,
         )
         stack.callback(daemon.close)
         yield daemon
@@ -293,28 +308,6 @@ def load_tagger(config: Config) -> Tagger:
         ModelError: It cannot be loaded.
     """
     return loader(config)()
-
-
-def unloading_tagger(
-    config: Config, is_stopped: Callable[[], bool], on_progress: Callable[[], object]
-) -> UnloadingTagger:
-    """The configured model, verified and loaded in a process of its own.
-
-    Args:
-        config: The configuration.
-        is_stopped: Whether this process is to end.
-        on_progress: Told that the other process has worked.
-
-    Raises:
-        ConfigError: The overrides cannot be read.
-        ModelError: It cannot be loaded.
-    """
-    return UnloadingTagger(
-        loader(config),
-        idle_seconds=config.model.idle_unload_minutes * 60,
-        is_stopped=is_stopped,
-        on_progress=on_progress,
-    )
 
 
 def loader(config: Config) -> Callable[[], Tagger]:

@@ -66,28 +66,22 @@ class Session:
         self._notifier.describe(lambda: "Opening the database and loading the model")
         with ExitStack() as stack:
             with self._notifier.busy():
-                opening = opened(first, self._interrupts, self._notifier)
-                resources = stack.enter_context(opening)
-                plan = prepare(resources, first, self._load_tagger)
+                resources = stack.enter_context(opened(first))
+                plan: Plan | None = self._prepare(resources, first)
             self._interrupts.is_loading = False
-            self._watch_on(resources, plan)
+            is_first = True
+            while plan is not None and not self._interrupts.stopped:
+                before, plan = plan, self._watch(resources, plan, rescan=not is_first)
+                if plan is not None and plan.tagger is not before.tagger:
+                    before.close_model()
+                is_first = False
             self._notifier.stopping()
         log.info("Stopped")
 
-    def _watch_on(self, resources: Resources, plan: Plan) -> None:
-        """Run loops, and end their models."""
-        is_first = True
-        try:
-            while not self._interrupts.stopped:
-                other = self._watch(resources, plan, rescan=not is_first)
-                if other is None:
-                    break
-                if other.tagger is not plan.tagger:
-                    plan.close()
-                plan = other
-                is_first = False
-        finally:
-            plan.close()
+    def _prepare(self, resources: Resources, chosen: Config, before: Plan | None = None) -> Plan:
+        return prepare(
+            resources, chosen, before, interrupts=self._interrupts, notifier=self._notifier
+        )
 
     def _watch(self, resources: Resources, plan: Plan, *, rescan: bool) -> Plan | None:
         """Run one loop; returns what the next one is for, or None."""
@@ -114,7 +108,7 @@ class Session:
             with self._notifier.busy():
                 changed = self._load()
                 _require_same_database(changed, plan.config)
-                other = prepare(resources, changed, self._load_tagger, plan)
+                other = self._prepare(resources, changed, plan)
         except PhotoramdError as error:
             self._refuse(str(error), error.remedy)
             return None
