@@ -63,16 +63,6 @@ class Plan:
     roots: tuple[Root, ...]
     watches: Mapping[str, Watch]
 
-    @property
-    def unloading(self) -> UnloadingTagger | None:
-        """The model, if it lives in a process of its own."""
-        return self.tagger if isinstance(self.tagger, UnloadingTagger) else None
-
-    def close(self) -> None:
-        """End the model's process, if it has one."""
-        if self.unloading is not None:
-            self.unloading.close()
-
     def root_of(self, path: str) -> Root | None:
         """The watched directory that a path belongs to."""
         return next((root for root in self.roots if root.contains(path)), None)
@@ -112,21 +102,16 @@ def assemble(config: Config, extra: Sequence[Path] = ()) -> Iterator[Daemon]:
         ModelError: The model cannot be loaded.
     """
     with (
+        opened(config) as resources,
         Interrupts() as interrupts,
-        opened(config, interrupts, Notifier()) as resources,
-        build(resources, prepare(resources, config, load or load_tagger, extra=extra)) as daemon,
+        build(resources, prepare(resources, config, extra=extra), interrupts) as daemon,
     ):
         yield daemon
 
 
 @contextmanager
-def opened(config: Config, interrupts: Interrupts, notifier: Notifier) -> Iterator[Resources]:
+def opened(config: Config) -> Iterator[Resources]:
     """Open the database; before the model, for a second instance must not load one.
-
-    Args:
-        config: The configuration.
-        interrupts: What ends waits, or all.
-        notifier: Who is told how it is.
 
     Raises:
         LockedError: Another photoramd owns the database.
@@ -143,7 +128,6 @@ def opened(config: Config, interrupts: Interrupts, notifier: Notifier) -> Iterat
 def prepare(
     resources: Resources,
     config: Config,
-    load: Callable[[Config], Tagger],
     before: Plan | None = None,
     *,
     extra: Sequence[Path] = (),
@@ -155,7 +139,6 @@ def prepare(
     Args:
         resources: What is open.
         config: The configuration.
-        load: Loads its model.
         before: The present plan, whose model stays if its settings are the same.
         extra: Directories to scan that it does not mention; they get its defaults.
         interrupts: Given by a daemon that lasts: its model is unloaded when it is idle, if that
@@ -206,6 +189,8 @@ def _of_model(config: Config, chosen: Rules) -> tuple[object, ...]:
 def build(
     resources: Resources,
     plan: Plan,
+    interrupts: Interrupts,
+    notifier: Notifier | None = None,
     bulletin: Bulletin | None = None,
 ) -> Iterator[Daemon]:
     """Build the loop around what is open and loaded, and close it afterwards.
@@ -214,6 +199,12 @@ def build(
         StoreError: The database failed.
     """
     config, database = plan.config, resources.database
+    notifier = notifier or Notifier()
+
+    def proceed() -> bool:
+        notifier.beat()
+        return not interrupts.stopped
+
     store = Store(database)
     store.clamp_retries(time.time())
     # What is no longer watched is not ours to touch.
@@ -245,7 +236,7 @@ def build(
                 batch_size=config.debounce.batch_size,
                 threads=config.model.threads or available_cores(),
                 quiet_seconds=config.debounce.quiet_seconds,
-                proceed=resources.proceed,
+                proceed=proceed,
             )
         )
         intake = Intake(store, debouncer)
@@ -267,7 +258,7 @@ def build(
             patrol,
             Requests(database),
             backups.DailyBackup(config.state.path, config.state.backups),
-            resources.interrupts,
+            interrupts,
             scan_interval_seconds=config.scan.interval_minutes * 60,
             schedule=Schedule.parse(config.schedule.hours),
             unloading=plan.tagger if isinstance(plan.tagger, UnloadingTagger) else None,

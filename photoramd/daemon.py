@@ -88,7 +88,6 @@ class Daemon:
             notifier: Who is told how it is.
             bulletin: What the status line is made of.
             probe: Raises a StoreError if the database cannot be written.
-            unloading: The model, if it is to be unloaded when it is idle.
         """
         self._store = store
         self._intake = intake
@@ -104,7 +103,6 @@ class Daemon:
         self._notifier = notifier or Notifier()
         self._bulletin = bulletin or Bulletin()
         self._probe = probe
-        self._unloading = unloading
         self._inbox = Inbox(interrupts.wake)
         self._next_scan = float("inf")
         self._clock_offset: float | None = None

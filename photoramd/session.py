@@ -12,22 +12,13 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from photoramd import config
-from photoramd.assembly import (
-    Plan,
-    Resources,
-    build,
-    load_tagger,
-    opened,
-    prepare,
-    unloading_tagger,
-)
+from photoramd.assembly import Plan, Resources, build, opened, prepare
 from photoramd.bulletin import Bulletin
 from photoramd.config import Config
 from photoramd.errors import ConfigError, PhotoramdError, printable
 from photoramd.interrupts import Interrupts
 from photoramd.pipeline import Outcome
 from photoramd.systemd import Notifier
-from photoramd.taggers import Tagger
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +85,8 @@ class Session:
 
         with ExitStack() as stack:
             with self._notifier.busy():
-                daemon = stack.enter_context(build(resources, plan, self._bulletin))
+                loop = build(resources, plan, self._interrupts, self._notifier, self._bulletin)
+                daemon = stack.enter_context(loop)
             if rescan:
                 # Who changed the configuration may have mended what was put off.
                 daemon.rescan()
@@ -125,11 +117,6 @@ class Session:
             log.warning("%s", warning)
         log.info("The configuration has changed")
         return other
-
-    def _load_tagger(self, changed: Config) -> Tagger:
-        if changed.model.idle_unload_minutes == 0:
-            return load_tagger(changed)
-        return unloading_tagger(changed, lambda: self._interrupts.stopped, self._notifier.beat)
 
     def _refuse(self, reason: str, remedy: str | None = None) -> None:
         log.error(

@@ -174,8 +174,7 @@ def test_a_process_that_was_killed_while_idle_costs_nothing(
 ) -> None:
     [pid] = children()
     os.kill(pid, signal.SIGKILL)
-    # Its threads may end after it has become a zombie.
-    wait_for(lambda: misbehaving._process is not None and not misbehaving._process.is_alive)
+    wait_for(lambda: is_gone(pid))
     assert misbehaving.scores([pixels(FINE)]).shape == (1, 2)
     assert "ended while it was idle" in caplog.text
 
@@ -332,8 +331,10 @@ def test_photos_wait_without_blame_while_there_is_no_model(
     weights: Path,
     put: Put,
     album: Path,
-    misbehaving: UnloadingTagger,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    load = partial(misbehaving_tagger.load, weights)
+    monkeypatch.setattr(assembly, "loader", lambda _: load)
     put("cat", "cat.png")
     config = msgspec.structs.replace(configure(), model=Model(idle_unload_minutes=5))
     wall = time.time()

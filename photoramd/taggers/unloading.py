@@ -164,14 +164,6 @@ class UnloadingTagger:
             process.end()
             raise
 
-    def _may_wait(self) -> bool:
-        """Asked again and again while the process is waited for."""
-        if not self._is_stopped():
-            return True
-        now = time.monotonic()
-        self._stop_by = min(self._stop_by, now + STOP_SECONDS)
-        return now < self._stop_by
-
     def _end(self) -> None:
         process, self._process = self._process, None
         if process is not None:
