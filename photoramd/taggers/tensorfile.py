@@ -2,7 +2,7 @@
 
 Format: 8 bytes of little-endian length, a JSON object with dtype, shape and range of bytes of
 each tensor, then the bytes without gaps (https://github.com/huggingface/safetensors). Only
-float32 and bfloat16. Nothing in such a file can be run.
+float32, bfloat16 and int8. Nothing in such a file can be run.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from photoramd.errors import ModelError
 
-_DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16}
+_DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "I8": torch.int8}
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 _ALIGNMENT = 64
 _MAX_HEADER_BYTES = 1 << 20
