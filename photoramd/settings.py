@@ -125,7 +125,11 @@ class Model(Section, frozen=True, kw_only=True):
     ] = "auto"
     precision: Annotated[
         Literal["auto", "float32", "bfloat16", "int8"],
-        Meta(description="The numbers it calculates with."),
+        Meta(
+            description="The numbers it calculates with. auto is bfloat16 or float32, whichever "
+            "the processor is faster with; int8 is faster still, for ram++ only, and wants "
+            "`photoramd model calibrate` first."
+        ),
     ] = "auto"
     threshold: Annotated[
         Literal["calibrated"] | Annotated[float, Meta(ge=0, le=1)],
@@ -266,7 +270,6 @@ class Config(Section, frozen=True, kw_only=True):
 # without effect must not be accepted in silence. Delete an entry when its function exists.
 # Key -> (is this value one of them, which values they are in words).
 NOT_BUILT: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "model.precision": (lambda value: value == "int8", '"int8"'),
     "model.idle_unload_minutes": (lambda value: value > 0, "any number above 0"),
 }
 # ----------------------------------------------------------------------------------------

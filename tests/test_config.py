@@ -507,7 +507,6 @@ def test_the_type_of_this_file_system_is_that_of_the_kernels_own_tool(tmp_path: 
 # What does not exist yet
 
 UNBUILT = {
-    "model.precision": '"int8"',
     "model.idle_unload_minutes": "5",
 }
 

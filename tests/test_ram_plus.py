@@ -25,16 +25,17 @@ from benchmarks.random_weights import (
 )
 from photoramd import assembly, taggers
 from photoramd.config import Config, Model, Tags
+from photoramd.copies import CopyName
 from photoramd.errors import IntegrityError, ModelError
 from photoramd.keywords import Rules, Vocabulary, kept, select
 from photoramd.modelstore import default_store
 from photoramd.pins import PinnedFile
-from photoramd.taggers.conversion import CopyName, load_copy
+from photoramd.taggers.conversion import load_copy
 from photoramd.taggers.linear import Arithmetic
 from photoramd.taggers.ram_plus import (
     RamPlusTagger,
+    choose_arithmetic,
     choose_device,
-    choose_dtype,
     choose_tags,
     load_network,
     normalise,
@@ -284,9 +285,11 @@ def test_what_is_not_there_is_named() -> None:
     with pytest.raises(ModelError, match="no device tpu"):
         choose_device("tpu")
     with pytest.raises(ModelError, match="no precision 'int4'"):
-        choose_dtype("int4", CPU)
+        choose_arithmetic("int4", CPU)
     assert choose_device("cpu") == CPU
-    assert choose_dtype("float32", CPU) is torch.float32
+    assert choose_arithmetic("float32", CPU).dtype is torch.float32
+    with pytest.raises(ModelError, match="not for cuda"):
+        choose_arithmetic("int8", torch.device("cuda"))
 
 
 @pytest.mark.parametrize(("flags", "expected"), [(True, torch.bfloat16), (False, torch.float32)])
@@ -294,7 +297,7 @@ def test_auto_is_bfloat16_only_where_the_processor_has_it(
     flags: bool, expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("photoramd.taggers.ram_plus.has_bfloat16", lambda: flags)
-    assert choose_dtype("auto", CPU) is expected
+    assert choose_arithmetic("auto", CPU).precision == str(expected).removeprefix("torch.")
 
 
 # Files

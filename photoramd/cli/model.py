@@ -1,4 +1,4 @@
-"""``photoramd model``: list, describe, fetch, import, verify and compare models."""
+"""``photoramd model``: list, describe, fetch, import and verify models, and more."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 
 from photoramd import checkpoint, pins
 from photoramd.checkpoint import Progress
-from photoramd.cli import model_compare
+from photoramd.cli import model_calibrate, model_compare
 from photoramd.cli.output import console, print_json
 from photoramd.errors import ModelError, printable
 from photoramd.modelstore import default_store
@@ -24,10 +24,11 @@ _MEASURED_STEP_BYTES = 1 << 20
 
 @click.group("model")
 def command() -> None:
-    """List, describe, fetch and verify models."""
+    """List, describe, fetch, verify, compare and calibrate models."""
 
 
 command.add_command(model_compare.compare)
+command.add_command(model_calibrate.calibrate)
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _name = click.argument("name", default=checkpoint.EMBEDDED.name)

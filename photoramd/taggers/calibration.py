@@ -7,7 +7,7 @@ are noted. Ranges of several photos, or of several attempts, are simply united.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from threading import Lock
 
@@ -47,7 +47,9 @@ class Ranges:
             ModelError: Nothing has entered it.
         """
         if name not in self._lowest:
-            raise ModelError(f"nothing was seen of the layer {name}", remedy="calibrate with photos")
+            raise ModelError(
+                f"nothing was seen of the layer {name}", remedy="calibrate with photos"
+            )
         return self._lowest[name], self._highest[name]
 
     def tensors(self) -> dict[str, Tensor]:
@@ -82,9 +84,7 @@ class QuantisedPreparation:
         ranges: What calibration saw.
     """
 
-    def __init__(
-        self, take: Callable[[str], Tensor], shape: RamPlusShape, ranges: Ranges
-    ) -> None:
+    def __init__(self, take: Callable[[str], Tensor], shape: RamPlusShape, ranges: Ranges) -> None:
         self._take = take
         self._shape = shape
         self._ranges = ranges
@@ -104,6 +104,6 @@ class QuantisedPreparation:
         return tensors
 
 
-def entries_of(tensors: Mapping[str, Tensor], names: Collection[str] | None = None) -> dict[str, Entry]:
+def entries_of(tensors: Mapping[str, Tensor]) -> dict[str, Entry]:
     """What a file says of tensors."""
-    return {name: Entry(t.dtype, tuple(t.shape)) for name, t in tensors.items()}
+    return {name: Entry(tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()}

@@ -164,9 +164,7 @@ class Arithmetic:
             return PackedLinear(weight, bias, gelu, rows)
         return PlainLinear(weight, bias, gelu)
 
-    def layer(
-        self, weights: Weights, name: str, *, gelu: bool = False, rows: int = 512
-    ) -> Linear:
+    def layer(self, weights: Weights, name: str, *, gelu: bool = False, rows: int = 512) -> Linear:
         """A layer that may be quantised, of the weights of that name, which are taken out.
 
         Args:

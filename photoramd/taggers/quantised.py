@@ -1,10 +1,10 @@
 """Linear layers in whole numbers of 8 bits: a quarter of float32's size, twice bfloat16's speed.
 
-Static quantisation. What goes into a layer is shifted and scaled to 0 ... 255, channel by channel
-as calibration found it (`photoramd.taggers.calibration`); weights are -127 ... 127, scaled output by
-output. Scales are moved from the channels of the input to the weights as far as SmoothQuant
-(arXiv 2211.10438) does with its alpha of 1/2. The shift is free: its product with the weights is
-part of the bias.
+Static quantisation: what goes into a layer is shifted and scaled to 0 ... 255, channel by channel,
+as calibration found it (`photoramd.taggers.calibration`). Weights are -127 ... 127, scaled output
+by output; before that the scales of the input's channels move into them, half-way, as in
+SmoothQuant (arXiv 2211.10438) with its alpha of 1/2. The shift's product with the weights is part
+of the bias.
 
 oneDNN's operators are private to torch, so they are tried with real numbers before use; where
 they fail or disagree, the same sums are done in floats. Inputs are unsigned, because signed ones
@@ -99,8 +99,8 @@ class _Input:
             return self._quantise(x).to(torch.uint8)
         y = torch.empty(x.shape, dtype=torch.uint8)
         rows = max(1, _PIECE // x.shape[1])
-        for part, target in zip(x.split(rows), y.split(rows), strict=True):
-            target.copy_(self._quantise(part))
+        for first in range(0, len(x), rows):
+            y[first : first + rows] = self._quantise(x[first : first + rows])
         return y
 
     def _quantise(self, x: Tensor) -> Tensor:
@@ -164,9 +164,7 @@ class PackedQuantisedLinear:
         outputs, inputs = weights.weight.shape
         self._input = _Input(weights, levels)
         self._dtype = dtype
-        self._weight = torch.ops.onednn.qlinear_prepack(
-            weights.weight.contiguous(), [rows, inputs]
-        )
+        self._weight = torch.ops.onednn.qlinear_prepack(weights.weight.contiguous(), [rows, inputs])
         self._scale = weights.weight_scale
         self._zeros = torch.zeros(outputs, dtype=torch.int32)
         self._bias = weights.bias
@@ -185,7 +183,19 @@ class PackedQuantisedLinear:
         y: Tensor
         if residual is not None:
             y = torch.ops.onednn.qlinear_pointwise.binary(
-                *given, residual, self._bias, 1.0, 0, self._dtype, 1.0, 0, "add", 1.0, "none", [], ""
+                *given,
+                residual,
+                self._bias,
+                1.0,
+                0,
+                self._dtype,
+                1.0,
+                0,
+                "add",
+                1.0,
+                "none",
+                [],
+                "",
             )
             return y
         y = torch.ops.onednn.qlinear_pointwise(
@@ -229,7 +239,8 @@ def _agrees(packed: Quantisation, dtype: torch.dtype) -> bool:
     generator = torch.Generator().manual_seed(1)
     with torch.inference_mode():
         x, weight, bias, residual = (
-            torch.randn(shape, generator=generator) for shape in ((48, 64), (96, 64), (96,), (48, 96))
+            torch.randn(shape, generator=generator)
+            for shape in ((48, 64), (96, 64), (96,), (48, 96))
         )
         x[0] = 4.0  # the largest inputs and the largest weights together
         weight[0] = 3.0
@@ -247,4 +258,3 @@ def _sample(way: Quantisation, weights: QuantisedWeights, x: Tensor, residual: T
     linear = way.linear(weights, x.dtype, gelu=False, rows=len(x))
     gelu = way.linear(weights, x.dtype, gelu=True, rows=len(x))
     return torch.stack([linear(x), linear(x, residual), gelu(x)]).float()
-

@@ -54,7 +54,6 @@ class RamPlusShape:
         """Which of them are multiplied when they are prepared."""
         return {**swin_scales(self.encoder, _PREFIX), **decoder_scales(self.decoder)}
 
-
     @property
     def linears(self) -> list[str]:
         """The layers that can be quantised."""
@@ -128,6 +127,7 @@ class RamPlusNetwork:
         tags: The only tags wanted, ascending; None for all.
         release: Gives back the memory of a tensor, or of all, where it comes back from a file
             when it is needed.
+        calibration: What tells apart quantised weights of the same original.
 
     Raises:
         ModelError: A tensor is missing or has another shape.
@@ -140,8 +140,10 @@ class RamPlusNetwork:
         arithmetic: Arithmetic,
         tags: Sequence[int] | None = None,
         release: Callable[[Tensor | None], object] = lambda _: None,
+        calibration: str = "",
     ) -> None:
         self.arithmetic = arithmetic
+        self.calibration = calibration
         self._release = release
         if arithmetic.quantisation is None:
             weights = Weights(prepared, shape.keys)
