@@ -1,4 +1,4 @@
-# make demo     set everything up and show the daemon at work
+# make demo     set everything up and show the daemon at work, with MODEL (embedded)
 # make test     set everything up and run the tests
 # make soak     random load, kills and restarts for MINUTES (3), from SEED
 # make scale    measure with a million photos (an hour, 5 GB)
@@ -32,8 +32,9 @@ $(STAMP): pyproject.toml constraints.txt
 	  -c constraints.txt -e '.[dev]'
 	@touch $@
 
+MODEL ?= embedded
 demo: setup
-	@$(BIN)/python contrib/demo.py
+	@$(BIN)/python contrib/demo.py --model '$(MODEL)'
 
 test: setup-test
 	$(BIN)/python -m pytest

@@ -159,12 +159,13 @@ def load_tagger(config: Config) -> Tagger:
     """
     is_large = config.model.name == RAM_PLUS.name
     word = rules(config).word
+    is_restricted = bool(config.tags.allow or config.tags.deny)
     return taggers.load(
         config.model.name,
         threads=(config.model.threads or available_cores()) if is_large else 1,
         precision=config.model.precision,
         device=config.model.device,
-        is_wanted=(lambda label: word(label) is not None) if config.tags.allow else None,
+        is_wanted=(lambda label: word(label) is not None) if is_restricted else None,
     )
 
 

@@ -52,10 +52,15 @@ class CopyName:
         """Its name in the original's directory."""
         return f"{Path(self.source.name).stem}.{self.form}{_SUFFIX}"
 
+    @property
+    def precision(self) -> str:
+        """The precision that it is for."""
+        return self.form.partition("-")[0]
+
     def remedy(self, path: Path) -> str:
         """What to do about a bad one."""
         made_anew = "it is made again from the original"
-        if self.form.startswith("int8-"):
+        if self.precision == "int8":
             made_anew = "then photoramd model calibrate ram++ DIR, which makes it anew"
         return f"rm {printable(path)}: {made_anew}"
 
