@@ -138,7 +138,7 @@ def test_a_result_with_other_tags_is_not_installed_unasked(
     tag_files: PinnedFile, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Random weights find no tags, which proves nothing.
-    with pytest.raises(ModelError, match="not installed: the photos .* have no tags") as caught:
+    with pytest.raises(ModelError, match=r"not installed: the photos .* have no tags") as caught:
         calibrate(photos)
     assert "--accept" in str(caught.value.remedy)
     assert not copy_path("int8").exists()

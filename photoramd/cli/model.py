@@ -55,6 +55,7 @@ def list_models(as_json: bool) -> None:
 @_json
 def info(name: str, as_json: bool) -> None:
     """Describe a model: its files, where they come from, their digests, where they are."""
+    weights = _known(name).weights
     model = _describe(_known(name))
     if as_json:
         print_json(model)
@@ -70,7 +71,10 @@ def info(name: str, as_json: bool) -> None:
         click.echo(f"source:       {file['source']}")
         if file["url"]:
             click.echo(f"address:      {file['url']}")
-        click.echo(f"path:         {file['path'] or 'not installed'}")
+        absent = "not installed"
+        if file["file"] == weights.name and model["copies"]:
+            absent += "; a converted copy serves in its place"
+        click.echo(f"path:         {file['path'] or absent}")
     for copy in model["copies"]:
         click.echo(f"\nconverted copy: {copy['file']} ({copy['precision']})")
         click.echo(f"size:           {copy['size_bytes']:,} bytes")
