@@ -200,7 +200,11 @@ def vocabulary_of(labels: bytes, thresholds: bytes) -> Vocabulary:
 def choose_tags(
     vocabulary: Vocabulary, is_wanted: Callable[[str], bool] | None
 ) -> tuple[int, ...] | None:
-    """The positions of the tags to restrict the work to; None if that would not save half."""
+    """The positions of the tags to restrict the work to; None if that would not save half.
+
+    A restriction is part of the revision, so a few denied tags must not be one: then another
+    denied tag would have all photos looked at anew.
+    """
     if is_wanted is None:
         return None
     wanted = tuple(
