@@ -11,6 +11,7 @@ BENCHMARKS = (
     "fixtures",
     "quality",
     "ram_plus",
+    "raw",
     "reduction",
     "scale",
 )

@@ -7,9 +7,10 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -38,6 +39,7 @@ from photoramd.schedule import Schedule
 from photoramd.store import Store
 from photoramd.systemd import Notifier
 from photoramd.taggers import Tagger
+from photoramd.taggers.unloading import UnloadingTagger
 from photoramd.writer import Origin, Writer
 
 
@@ -47,6 +49,13 @@ class Resources:
 
     database: Database
     exiftool: ExifTool
+    interrupts: Interrupts
+    notifier: Notifier
+
+    def proceed(self) -> bool:
+        """Called when something got done: say so; returns whether to go on."""
+        self.notifier.beat()
+        return not self.interrupts.stopped
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +67,16 @@ class Plan:
     tagger: Tagger
     roots: tuple[Root, ...]
     watches: Mapping[str, Watch]
+
+    @property
+    def unloading(self) -> UnloadingTagger | None:
+        """The model, if it lives in a process of its own."""
+        return self.tagger if isinstance(self.tagger, UnloadingTagger) else None
+
+    def close(self) -> None:
+        """End the model's process, if it has one."""
+        if self.unloading is not None:
+            self.unloading.close()
 
     def root_of(self, path: str) -> Root | None:
         """The watched directory that a path belongs to."""
@@ -79,12 +98,17 @@ class Plan:
 
 
 @contextmanager
-def assemble(config: Config, extra: Sequence[Path] = ()) -> Iterator[Daemon]:
+def assemble(
+    config: Config,
+    extra: Sequence[Path] = (),
+    load: Callable[[Config], Tagger] | None = None,
+) -> Iterator[Daemon]:
     """Open the database, load the model, build the loop; close everything afterwards.
 
     Args:
         config: The configuration.
         extra: Directories to scan that it does not mention; they get its defaults.
+        load: Loads the model; by default into this process.
 
     Raises:
         ConfigError: The overrides cannot be read.
@@ -93,28 +117,34 @@ def assemble(config: Config, extra: Sequence[Path] = ()) -> Iterator[Daemon]:
         ModelError: The model cannot be loaded.
     """
     with (
-        opened(config) as resources,
         Interrupts() as interrupts,
-        build(resources, prepare(resources, config, extra=extra), interrupts) as daemon,
+        opened(config, interrupts, Notifier()) as resources,
+        build(resources, prepare(resources, config, load or load_tagger, extra=extra)) as daemon,
     ):
         yield daemon
 
 
 @contextmanager
-def opened(config: Config) -> Iterator[Resources]:
+def opened(config: Config, interrupts: Interrupts, notifier: Notifier) -> Iterator[Resources]:
     """Open the database; before the model, for a second instance must not load one.
+
+    Args:
+        config: The configuration.
+        interrupts: What ends waits, or all.
+        notifier: Who is told how it is.
 
     Raises:
         LockedError: Another photoramd owns the database.
         StoreError: The database cannot be used.
     """
     with Database(config.state.path, recover=backups.recover) as database, ExifTool() as exiftool:
-        yield Resources(database, exiftool)
+        yield Resources(database, exiftool, interrupts, notifier)
 
 
 def prepare(
     resources: Resources,
     config: Config,
+    load: Callable[[Config], Tagger],
     before: Plan | None = None,
     *,
     extra: Sequence[Path] = (),
@@ -124,6 +154,7 @@ def prepare(
     Args:
         resources: What is open.
         config: The configuration.
+        load: Loads its model.
         before: The present plan, whose model stays if its settings are the same.
         extra: Directories to scan that it does not mention; they get its defaults.
 
@@ -144,7 +175,7 @@ def prepare(
     is_same = before is not None and _of_model(config, chosen) == _of_model(
         before.config, before.rules
     )
-    tagger = before.tagger if before is not None and is_same else load_tagger(config)
+    tagger = before.tagger if before is not None and is_same else load(config)
     named = {os.fspath(watch.path): watch for watch in watches}
     return Plan(config, chosen, tagger, tuple(roots), named)
 
@@ -160,8 +191,6 @@ def _of_model(config: Config, chosen: Rules) -> tuple[object, ...]:
 def build(
     resources: Resources,
     plan: Plan,
-    interrupts: Interrupts,
-    notifier: Notifier | None = None,
     bulletin: Bulletin | None = None,
 ) -> Iterator[Daemon]:
     """Build the loop around what is open and loaded, and close it afterwards.
@@ -170,12 +199,6 @@ def build(
         StoreError: The database failed.
     """
     config, database = plan.config, resources.database
-    notifier = notifier or Notifier()
-
-    def proceed() -> bool:
-        notifier.beat()
-        return not interrupts.stopped
-
     store = Store(database)
     store.clamp_retries(time.time())
     # What is no longer watched is not ours to touch.
@@ -207,7 +230,7 @@ def build(
                 batch_size=config.debounce.batch_size,
                 threads=config.model.threads or available_cores(),
                 quiet_seconds=config.debounce.quiet_seconds,
-                proceed=proceed,
+                proceed=resources.proceed,
             )
         )
         intake = Intake(store, debouncer)
@@ -229,12 +252,13 @@ def build(
             patrol,
             Requests(database),
             backups.DailyBackup(config.state.path, config.state.backups),
-            interrupts,
+            resources.interrupts,
             scan_interval_seconds=config.scan.interval_minutes * 60,
             schedule=Schedule.parse(config.schedule.hours),
-            notifier=notifier,
+            notifier=resources.notifier,
             bulletin=bulletin,
             probe=database.probe,
+            unloading=plan.unloading,
         )
         stack.callback(daemon.close)
         yield daemon
@@ -264,21 +288,53 @@ def opened_for_undo(config: Config) -> Iterator[tuple[Store, Writer]]:
 def load_tagger(config: Config) -> Tagger:
     """The configured model, verified and loaded.
 
-    RAM++ gets all threads. For other models one computes: decoding is the larger part of the
-    work and takes the others.
+    Raises:
+        ConfigError: The overrides cannot be read.
+        ModelError: It cannot be loaded.
+    """
+    return loader(config)()
+
+
+def unloading_tagger(
+    config: Config, is_stopped: Callable[[], bool], on_progress: Callable[[], object]
+) -> UnloadingTagger:
+    """The configured model, verified and loaded in a process of its own.
+
+    Args:
+        config: The configuration.
+        is_stopped: Whether this process is to end.
+        on_progress: Told that the other process has worked.
 
     Raises:
         ConfigError: The overrides cannot be read.
         ModelError: It cannot be loaded.
     """
+    return UnloadingTagger(
+        loader(config),
+        idle_seconds=config.model.idle_unload_minutes * 60,
+        is_stopped=is_stopped,
+        on_progress=on_progress,
+    )
+
+
+def loader(config: Config) -> Callable[[], Tagger]:
+    """What loads the configured model, in whichever process.
+
+    RAM++ gets all threads. For other models one computes: decoding is the larger part of the
+    work and takes the others.
+
+    Raises:
+        ConfigError: The overrides cannot be read.
+    """
     is_large = config.model.name == RAM_PLUS.name
-    word = rules(config).word
-    return taggers.load(
+    wants = rules(config).wants
+    return partial(
+        taggers.load,
         config.model.name,
         threads=(config.model.threads or available_cores()) if is_large else 1,
         precision=config.model.precision,
         device=config.model.device,
-        is_wanted=(lambda label: word(label) is not None) if config.tags.allow else None,
+        is_wanted=wants if config.tags.allow else None,
     )
 
 

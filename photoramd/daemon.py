@@ -29,6 +29,7 @@ from photoramd.requests import Requests
 from photoramd.schedule import ALWAYS, Schedule
 from photoramd.store import WITH_INFERENCE, WITHOUT_INFERENCE, Store
 from photoramd.systemd import Notifier
+from photoramd.taggers.unloading import UnloadingTagger
 from photoramd.watcher import Inbox, News, Watcher
 
 log = logging.getLogger(__name__)
@@ -68,6 +69,7 @@ class Daemon:
         notifier: Notifier | None = None,
         bulletin: Bulletin | None = None,
         probe: Callable[[], None] = lambda: None,
+        unloading: UnloadingTagger | None = None,
     ) -> None:
         """Put a loop together.
 
@@ -85,6 +87,7 @@ class Daemon:
             notifier: Who is told how it is.
             bulletin: What the status line is made of.
             probe: Raises a StoreError if the database cannot be written.
+            unloading: The model, if it is to be unloaded when it is idle.
         """
         self._store = store
         self._intake = intake
@@ -99,6 +102,7 @@ class Daemon:
         self._notifier = notifier or Notifier()
         self._bulletin = bulletin or Bulletin()
         self._probe = probe
+        self._unloading = unloading
         self._inbox = Inbox(interrupts.wake)
         self._next_scan = float("inf")
         self._clock_offset: float | None = None
@@ -177,6 +181,8 @@ class Daemon:
         with self._notifier.busy():
             self._reconciler.advance(self._patrol, now, wall)
         self._intake.settle(now, wall)
+        if self._unloading is not None:
+            self._unloading.step(now)
         return self._pipeline.step(wall, infers=self._infers(wall))
 
     @property
@@ -238,7 +244,7 @@ class Daemon:
                 roots=self._reconciler.roots,
                 waiting=self.waiting,
                 is_scanning=self.is_scanning,
-                rests_until=None if self._infers(wall) else self._opens(wall),
+                rests_until=None if self._is_open(wall) else self._opens(wall),
                 troubles=self._patrol.troubles(),
             )
         )
@@ -270,6 +276,8 @@ class Daemon:
         due = self._store.next_due(WITHOUT_INFERENCE)
         if due is not None:
             moments.append(due - wall)
+        if self._unloading is not None:
+            moments.append(self._unloading.deadline() - now)
         if self._is_watching:
             moments.append(WATCH_SECONDS)
         return max(0.0, min(moments))
@@ -282,6 +290,12 @@ class Daemon:
 
     def _infers(self, wall: float) -> bool:
         """Whether the model may run now."""
+        if self._unloading is not None and not self._unloading.is_available:
+            return False
+        return self._is_open(wall)
+
+    def _is_open(self, wall: float) -> bool:
+        """Whether the hours are such."""
         return not self._is_watching or self._schedule.is_open(wall)
 
     def _opens(self, wall: float) -> float:

@@ -275,7 +275,6 @@ class Config(Section, frozen=True, kw_only=True):
 # Key -> (is this value one of them, which values they are in words).
 NOT_BUILT: dict[str, tuple[Callable[[Any], bool], str]] = {
     "model.precision": (lambda value: value == "int8", '"int8"'),
-    "model.idle_unload_minutes": (lambda value: value > 0, "any number above 0"),
 }
 # ----------------------------------------------------------------------------------------
 

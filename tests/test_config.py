@@ -511,7 +511,6 @@ def test_the_type_of_this_file_system_is_that_of_the_kernels_own_tool(tmp_path: 
 
 UNBUILT = {
     "model.precision": '"int8"',
-    "model.idle_unload_minutes": "5",
 }
 
 
