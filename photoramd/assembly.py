@@ -49,13 +49,8 @@ class Resources:
 
     database: Database
     exiftool: ExifTool
-    interrupts: Interrupts
-    notifier: Notifier
-
-    def proceed(self) -> bool:
-        """Called when something got done: say so; returns whether to go on."""
-        self.notifier.beat()
-        return not self.interrupts.stopped
+    processes: ExitStack
+    """Of models; it ends them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +62,6 @@ class Plan:
     tagger: Tagger
     roots: tuple[Root, ...]
     watches: Mapping[str, Watch]
-
-    @property
-    def unloading(self) -> UnloadingTagger | None:
-        """The model, if it lives in a process of its own."""
-        return self.tagger if isinstance(self.tagger, UnloadingTagger) else None
-
-    def close(self) -> None:
-        """End the model's process, if it has one."""
-        if self.unloading is not None:
-            self.unloading.close()
 
     def root_of(self, path: str) -> Root | None:
         """The watched directory that a path belongs to."""
@@ -92,23 +77,23 @@ class Plan:
         watch = self._watch_of(photo)
         return watch is not None and watch.sidecar_names == "lightroom"
 
+    def close_model(self) -> None:
+        """End the process of the model, if it has one; another plan has another."""
+        if isinstance(self.tagger, UnloadingTagger):
+            self.tagger.close()
+
     def _watch_of(self, photo: Path) -> Watch | None:
         root = self.root_of(os.fspath(photo))
         return None if root is None else self.watches[root.path]
 
 
 @contextmanager
-def assemble(
-    config: Config,
-    extra: Sequence[Path] = (),
-    load: Callable[[Config], Tagger] | None = None,
-) -> Iterator[Daemon]:
+def assemble(config: Config, extra: Sequence[Path] = ()) -> Iterator[Daemon]:
     """Open the database, load the model, build the loop; close everything afterwards.
 
     Args:
         config: The configuration.
         extra: Directories to scan that it does not mention; they get its defaults.
-        load: Loads the model; by default into this process.
 
     Raises:
         ConfigError: The overrides cannot be read.
@@ -117,46 +102,48 @@ def assemble(
         ModelError: The model cannot be loaded.
     """
     with (
+        opened(config) as resources,
         Interrupts() as interrupts,
-        opened(config, interrupts, Notifier()) as resources,
-        build(resources, prepare(resources, config, load or load_tagger, extra=extra)) as daemon,
+        build(resources, prepare(resources, config, extra=extra), interrupts) as daemon,
     ):
         yield daemon
 
 
 @contextmanager
-def opened(config: Config, interrupts: Interrupts, notifier: Notifier) -> Iterator[Resources]:
+def opened(config: Config) -> Iterator[Resources]:
     """Open the database; before the model, for a second instance must not load one.
-
-    Args:
-        config: The configuration.
-        interrupts: What ends waits, or all.
-        notifier: Who is told how it is.
 
     Raises:
         LockedError: Another photoramd owns the database.
         StoreError: The database cannot be used.
     """
-    with Database(config.state.path, recover=backups.recover) as database, ExifTool() as exiftool:
-        yield Resources(database, exiftool, interrupts, notifier)
+    with (
+        Database(config.state.path, recover=backups.recover) as database,
+        ExifTool() as exiftool,
+        ExitStack() as processes,
+    ):
+        yield Resources(database, exiftool, processes)
 
 
 def prepare(
     resources: Resources,
     config: Config,
-    load: Callable[[Config], Tagger],
     before: Plan | None = None,
     *,
     extra: Sequence[Path] = (),
+    interrupts: Interrupts | None = None,
+    notifier: Notifier | None = None,
 ) -> Plan:
     """Read and load what a configuration needs; nothing has changed if that fails.
 
     Args:
         resources: What is open.
         config: The configuration.
-        load: Loads its model.
         before: The present plan, whose model stays if its settings are the same.
         extra: Directories to scan that it does not mention; they get its defaults.
+        interrupts: Given by a daemon that lasts: its model is unloaded when it is idle, if that
+            is configured, and lives in a process of its own, for which a stop does not wait.
+        notifier: Told that the model's process gets on.
 
     Raises:
         ConfigError: The overrides or a pattern cannot be used.
@@ -175,7 +162,18 @@ def prepare(
     is_same = before is not None and _of_model(config, chosen) == _of_model(
         before.config, before.rules
     )
-    tagger = before.tagger if before is not None and is_same else load(config)
+    if before is not None and is_same:
+        tagger = before.tagger
+    elif interrupts is not None and config.model.idle_unload_minutes > 0:
+        tagger = UnloadingTagger(
+            loader(config),
+            idle_seconds=config.model.idle_unload_minutes * 60,
+            is_stopped=lambda: interrupts.stopped,
+            beat=(notifier or Notifier()).beat,
+        )
+        resources.processes.callback(tagger.close)
+    else:
+        tagger = load_tagger(config)
     named = {os.fspath(watch.path): watch for watch in watches}
     return Plan(config, chosen, tagger, tuple(roots), named)
 
@@ -183,7 +181,8 @@ def prepare(
 def _of_model(config: Config, chosen: Rules) -> tuple[object, ...]:
     """What `load_tagger` depends on."""
     model = msgspec.structs.replace(config.model, threshold="calibrated", top_n=1)
-    words = (chosen.allow, chosen.deny, dict(chosen.overrides)) if config.tags.allow else ()
+    is_restricted = bool(chosen.allow or chosen.deny)
+    words = (chosen.allow, chosen.deny, dict(chosen.overrides)) if is_restricted else ()
     return model, words
 
 
@@ -191,6 +190,8 @@ def _of_model(config: Config, chosen: Rules) -> tuple[object, ...]:
 def build(
     resources: Resources,
     plan: Plan,
+    interrupts: Interrupts,
+    notifier: Notifier | None = None,
     bulletin: Bulletin | None = None,
 ) -> Iterator[Daemon]:
     """Build the loop around what is open and loaded, and close it afterwards.
@@ -199,6 +200,12 @@ def build(
         StoreError: The database failed.
     """
     config, database = plan.config, resources.database
+    notifier = notifier or Notifier()
+
+    def proceed() -> bool:
+        notifier.beat()
+        return not interrupts.stopped
+
     store = Store(database)
     store.clamp_retries(time.time())
     # What is no longer watched is not ours to touch.
@@ -230,7 +237,7 @@ def build(
                 batch_size=config.debounce.batch_size,
                 threads=config.model.threads or available_cores(),
                 quiet_seconds=config.debounce.quiet_seconds,
-                proceed=resources.proceed,
+                proceed=proceed,
             )
         )
         intake = Intake(store, debouncer)
@@ -252,13 +259,13 @@ def build(
             patrol,
             Requests(database),
             backups.DailyBackup(config.state.path, config.state.backups),
-            resources.interrupts,
+            interrupts,
             scan_interval_seconds=config.scan.interval_minutes * 60,
             schedule=Schedule.parse(config.schedule.hours),
-            notifier=resources.notifier,
+            unloading=plan.tagger if isinstance(plan.tagger, UnloadingTagger) else None,
+            notifier=notifier,
             bulletin=bulletin,
             probe=database.probe,
-            unloading=plan.unloading,
         )
         stack.callback(daemon.close)
         yield daemon
@@ -295,28 +302,6 @@ def load_tagger(config: Config) -> Tagger:
     return loader(config)()
 
 
-def unloading_tagger(
-    config: Config, is_stopped: Callable[[], bool], on_progress: Callable[[], object]
-) -> UnloadingTagger:
-    """The configured model, verified and loaded in a process of its own.
-
-    Args:
-        config: The configuration.
-        is_stopped: Whether this process is to end.
-        on_progress: Told that the other process has worked.
-
-    Raises:
-        ConfigError: The overrides cannot be read.
-        ModelError: It cannot be loaded.
-    """
-    return UnloadingTagger(
-        loader(config),
-        idle_seconds=config.model.idle_unload_minutes * 60,
-        is_stopped=is_stopped,
-        on_progress=on_progress,
-    )
-
-
 def loader(config: Config) -> Callable[[], Tagger]:
     """What loads the configured model, in whichever process.
 
@@ -334,7 +319,7 @@ def loader(config: Config) -> Callable[[], Tagger]:
         threads=(config.model.threads or available_cores()) if is_large else 1,
         precision=config.model.precision,
         device=config.model.device,
-        is_wanted=wants if config.tags.allow else None,
+        is_wanted=wants if config.tags.allow or config.tags.deny else None,
     )
 
 

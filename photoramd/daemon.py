@@ -66,10 +66,10 @@ class Daemon:
         *,
         scan_interval_seconds: float = 3600,
         schedule: Schedule = ALWAYS,
+        unloading: UnloadingTagger | None = None,
         notifier: Notifier | None = None,
         bulletin: Bulletin | None = None,
         probe: Callable[[], None] = lambda: None,
-        unloading: UnloadingTagger | None = None,
     ) -> None:
         """Put a loop together.
 
@@ -84,10 +84,10 @@ class Daemon:
             interrupts: What ends a wait, or all of it.
             scan_interval_seconds: Between two scans of everything; 0: only at the start.
             schedule: When the model may run while it watches.
+            unloading: The model, if it is to be unloaded when it is idle.
             notifier: Who is told how it is.
             bulletin: What the status line is made of.
             probe: Raises a StoreError if the database cannot be written.
-            unloading: The model, if it is to be unloaded when it is idle.
         """
         self._store = store
         self._intake = intake
@@ -98,11 +98,11 @@ class Daemon:
         self._backup = backup
         self._scan_interval_seconds = scan_interval_seconds
         self._schedule = schedule
+        self._unloading = unloading
         self._interrupts = interrupts
         self._notifier = notifier or Notifier()
         self._bulletin = bulletin or Bulletin()
         self._probe = probe
-        self._unloading = unloading
         self._inbox = Inbox(interrupts.wake)
         self._next_scan = float("inf")
         self._clock_offset: float | None = None
@@ -246,6 +246,7 @@ class Daemon:
                 is_scanning=self.is_scanning,
                 rests_until=None if self._is_open(wall) else self._opens(wall),
                 troubles=self._patrol.troubles(),
+                model=self._unloading.trouble if self._unloading is not None else "",
             )
         )
 
@@ -290,12 +291,10 @@ class Daemon:
 
     def _infers(self, wall: float) -> bool:
         """Whether the model may run now."""
-        if self._unloading is not None and not self._unloading.is_available:
-            return False
-        return self._is_open(wall)
+        is_available = self._unloading is None or self._unloading.is_available
+        return is_available and self._is_open(wall)
 
     def _is_open(self, wall: float) -> bool:
-        """Whether the hours are such."""
         return not self._is_watching or self._schedule.is_open(wall)
 
     def _opens(self, wall: float) -> float:

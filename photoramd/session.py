@@ -12,22 +12,13 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from photoramd import config
-from photoramd.assembly import (
-    Plan,
-    Resources,
-    build,
-    load_tagger,
-    opened,
-    prepare,
-    unloading_tagger,
-)
+from photoramd.assembly import Plan, Resources, build, opened, prepare
 from photoramd.bulletin import Bulletin
 from photoramd.config import Config
 from photoramd.errors import ConfigError, PhotoramdError, printable
 from photoramd.interrupts import Interrupts
 from photoramd.pipeline import Outcome
 from photoramd.systemd import Notifier
-from photoramd.taggers import Tagger
 
 log = logging.getLogger(__name__)
 
@@ -66,28 +57,22 @@ class Session:
         self._notifier.describe(lambda: "Opening the database and loading the model")
         with ExitStack() as stack:
             with self._notifier.busy():
-                opening = opened(first, self._interrupts, self._notifier)
-                resources = stack.enter_context(opening)
-                plan = prepare(resources, first, self._load_tagger)
+                resources = stack.enter_context(opened(first))
+                plan: Plan | None = self._prepare(resources, first)
             self._interrupts.is_loading = False
-            self._watch_on(resources, plan)
+            is_first = True
+            while plan is not None and not self._interrupts.stopped:
+                before, plan = plan, self._watch(resources, plan, rescan=not is_first)
+                if plan is not None and plan.tagger is not before.tagger:
+                    before.close_model()
+                is_first = False
             self._notifier.stopping()
         log.info("Stopped")
 
-    def _watch_on(self, resources: Resources, plan: Plan) -> None:
-        """Run loops, and end their models."""
-        is_first = True
-        try:
-            while not self._interrupts.stopped:
-                other = self._watch(resources, plan, rescan=not is_first)
-                if other is None:
-                    break
-                if other.tagger is not plan.tagger:
-                    plan.close()
-                plan = other
-                is_first = False
-        finally:
-            plan.close()
+    def _prepare(self, resources: Resources, chosen: Config, before: Plan | None = None) -> Plan:
+        return prepare(
+            resources, chosen, before, interrupts=self._interrupts, notifier=self._notifier
+        )
 
     def _watch(self, resources: Resources, plan: Plan, *, rescan: bool) -> Plan | None:
         """Run one loop; returns what the next one is for, or None."""
@@ -100,7 +85,8 @@ class Session:
 
         with ExitStack() as stack:
             with self._notifier.busy():
-                daemon = stack.enter_context(build(resources, plan, self._bulletin))
+                loop = build(resources, plan, self._interrupts, self._notifier, self._bulletin)
+                daemon = stack.enter_context(loop)
             if rescan:
                 # Who changed the configuration may have mended what was put off.
                 daemon.rescan()
@@ -114,7 +100,7 @@ class Session:
             with self._notifier.busy():
                 changed = self._load()
                 _require_same_database(changed, plan.config)
-                other = prepare(resources, changed, self._load_tagger, plan)
+                other = self._prepare(resources, changed, plan)
         except PhotoramdError as error:
             self._refuse(str(error), error.remedy)
             return None
@@ -131,11 +117,6 @@ class Session:
             log.warning("%s", warning)
         log.info("The configuration has changed")
         return other
-
-    def _load_tagger(self, changed: Config) -> Tagger:
-        if changed.model.idle_unload_minutes == 0:
-            return load_tagger(changed)
-        return unloading_tagger(changed, lambda: self._interrupts.stopped, self._notifier.beat)
 
     def _refuse(self, reason: str, remedy: str | None = None) -> None:
         log.error(

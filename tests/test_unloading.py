@@ -20,30 +20,21 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from photoramd import assembly, taggers
 from photoramd.checkpoint import EMBEDDED
 from photoramd.config import Config, Model
 from photoramd.errors import IntegrityError, ModelError, ModelUnavailableError
+from photoramd.interrupts import Interrupts
 from photoramd.keywords import Rules
 from photoramd.pipeline import Outcome
-from photoramd.taggers import Tagger, process, unloading
+from photoramd.taggers import Tagger, process
 from photoramd.taggers.unloading import REST_SECONDS, UnloadingTagger
 from tests import misbehaving_tagger
 from tests.daemons import Photoramd, wait_for
-from tests.misbehaving_tagger import (
-    DIE,
-    FINE,
-    HANG,
-    LOG,
-    RAISE,
-    REFUSE,
-    REMEDY,
-    WAIT,
-    WORK,
-    pixels,
-)
+from tests.misbehaving_tagger import DIE, FINE, HANG, LOG, RAISE, REFUSE, REMEDY, WORK, pixels
 
 Put = Callable[[str, str], Path]
 
@@ -85,10 +76,17 @@ def is_gone(pid: int) -> bool:
 # With the real model
 
 
+def load_and_tell() -> Tagger:
+    tagger = taggers.load("embedded", threads=1, precision="float32")
+    threads, policy = torch.get_num_threads(), os.environ["OMP_WAIT_POLICY"]
+    logging.getLogger("photoramd.test").warning("threads %d, %s", threads, policy)
+    return tagger
+
+
 def test_it_tags_as_in_this_process_before_and_after_it_was_unloaded(
-    embedded_tagger: Tagger, samples: dict[str, Path]
+    embedded_tagger: Tagger, samples: dict[str, Path], caplog: pytest.LogCaptureFixture
 ) -> None:
-    load = partial(taggers.load, "embedded", threads=1, precision="float32")
+    load = load_and_tell
     with Image.open(samples["cat"]) as image:
         picture = image.convert("RGB")
     with UnloadingTagger(load, idle_seconds=IDLE_SECONDS) as tagger:
@@ -110,6 +108,8 @@ def test_it_tags_as_in_this_process_before_and_after_it_was_unloaded(
         assert np.array_equal(tagger.scores([seen, seen[::-1]]), expected)
         [second] = children()
     assert is_gone(second)
+    # Threads that wait must not keep processors busy there either.
+    assert caplog.messages.count("threads 1, PASSIVE") == 2
 
 
 def test_a_list_of_tags_reaches_the_process(weights: Path) -> None:
@@ -174,8 +174,7 @@ def test_a_process_that_was_killed_while_idle_costs_nothing(
 ) -> None:
     [pid] = children()
     os.kill(pid, signal.SIGKILL)
-    # Its threads may end after it has become a zombie.
-    wait_for(lambda: misbehaving._process is not None and not misbehaving._process.is_alive)
+    wait_for(lambda: is_gone(pid))
     assert misbehaving.scores([pixels(FINE)]).shape == (1, 2)
     assert "ended while it was idle" in caplog.text
 
@@ -213,40 +212,41 @@ def test_a_frozen_process_that_takes_nothing_is_ended_in_time(
 
 
 def test_a_stop_waits_a_moment_for_a_batch_and_no_longer(
-    misbehaving: UnloadingTagger, monkeypatch: pytest.MonkeyPatch
+    weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(unloading, "STOP_SECONDS", 0.3)
-    started = time.monotonic()
-    monkeypatch.setattr(misbehaving, "_is_stopped", lambda: time.monotonic() > started + 0.2)
-    with pytest.raises(ModelUnavailableError, match="stopped"):
-        misbehaving.scores([pixels(HANG)])
-    assert 0.4 < time.monotonic() - started < 10
-    assert children() == []
-    with pytest.raises(ModelUnavailableError, match="stopped"):
-        misbehaving.scores([pixels(FINE)])
-    assert children() == []
-
-
-def test_a_process_that_works_gives_signs_of_life(weights: Path) -> None:
-    signs: list[float] = []
+    monkeypatch.setattr(process, "STOP_SECONDS", 0.5)
     load = partial(misbehaving_tagger.load, weights)
-    with UnloadingTagger(
-        load, idle_seconds=IDLE_SECONDS, on_progress=lambda: signs.append(time.monotonic())
-    ) as tagger:
-        signs.clear()
+    began = math.inf
+
+    def is_stopped() -> bool:
+        return time.monotonic() > began + 0.2
+
+    tagger = UnloadingTagger(load, idle_seconds=IDLE_SECONDS, is_stopped=is_stopped)
+    began = time.monotonic()
+    with pytest.raises(ModelUnavailableError, match="stopped"):
+        tagger.scores([pixels(HANG)])
+    assert 0.7 < time.monotonic() - began < 10
+    assert children() == []
+    with pytest.raises(ModelUnavailableError, match="stopped"):
+        tagger.scores([pixels(FINE)])
+    assert children() == []
+
+
+def test_a_process_that_gets_on_is_a_sign_of_life_and_one_that_hangs_is_not(
+    weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beats: list[float] = []
+    load = partial(misbehaving_tagger.load, weights)
+    beat = partial(beats.append, 1)
+    with UnloadingTagger(load, idle_seconds=IDLE_SECONDS, beat=beat) as tagger:
+        beats.clear()
         tagger.scores([pixels(WORK)])
-        assert len(signs) > 1
-
-
-def test_a_process_that_waits_gives_none(weights: Path) -> None:
-    signs: list[float] = []
-    load = partial(misbehaving_tagger.load, weights)
-    with UnloadingTagger(
-        load, idle_seconds=IDLE_SECONDS, on_progress=lambda: signs.append(time.monotonic())
-    ) as tagger:
-        signs.clear()
-        tagger.scores([pixels(WAIT)])
-        assert len(signs) <= 1  # what it did before it began to wait
+        assert len(beats) >= 2
+        beats.clear()
+        monkeypatch.setattr(process, "PHOTO_SECONDS", 0.6)
+        with pytest.raises(ModelError, match="did not answer"):
+            tagger.scores([pixels(HANG)])
+        assert len(beats) <= 1
 
 
 def test_an_error_about_a_batch_comes_as_it_is_and_the_process_goes_on(
@@ -291,6 +291,7 @@ def test_weights_that_changed_meanwhile_are_refused_until_they_are_right_again(
     weights.write_text(content)
     with pytest.raises(ModelUnavailableError, match="cannot be loaded"):
         misbehaving.scores([pixels(FINE)])
+    assert misbehaving.trouble.startswith("the model cannot be loaded: ")
     assert children() == []
     reason = f"not the pinned bytes ({REMEDY})" if content == "bad" else "start photoramd again"
     assert reason in caplog.text
@@ -298,10 +299,11 @@ def test_weights_that_changed_meanwhile_are_refused_until_they_are_right_again(
     assert not misbehaving.is_available
     misbehaving.step(IDLE_SECONDS + REST_SECONDS[1])
     assert misbehaving.scores([pixels(FINE)]).shape == (1, 2)
+    assert misbehaving.trouble == ""
 
 
 BUSY = """
-import sys, threading
+import sys
 from functools import partial
 from pathlib import Path
 from photoramd.taggers.unloading import UnloadingTagger
@@ -329,12 +331,20 @@ def test_photos_wait_without_blame_while_there_is_no_model(
     weights: Path,
     put: Put,
     album: Path,
-    misbehaving: UnloadingTagger,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    load = partial(misbehaving_tagger.load, weights)
+    monkeypatch.setattr(assembly, "loader", lambda _: load)
     put("cat", "cat.png")
     config = msgspec.structs.replace(configure(), model=Model(idle_unload_minutes=5))
     wall = time.time()
-    with assembly.assemble(config, load=lambda _: misbehaving) as daemon:
+    with (
+        assembly.opened(config) as resources,
+        Interrupts() as interrupts,
+        assembly.build(
+            resources, assembly.prepare(resources, config, interrupts=interrupts), interrupts
+        ) as daemon,
+    ):
 
         def turn(now: float) -> list[Outcome]:
             outcomes = daemon.step(now, wall + now)
@@ -410,6 +420,26 @@ def test_the_daemon_gives_the_memory_back_and_never_loads_torch_itself(
     assert is_gone(child)
 
 
+def test_another_configuration_keeps_the_process_or_replaces_it(
+    start: Callable[..., Photoramd],
+) -> None:
+    daemon = start(model="idle_unload_minutes = 10")
+    assert daemon.process is not None
+    pid = daemon.process.pid
+    [first] = children(pid)
+    text = daemon.config.read_text()
+    for old, new in (("max_wait_seconds = 2", "max_wait_seconds = 3"), ("= 10", "= 11")):
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+        daemon.config.write_text(text)
+        mark = daemon.log.stat().st_size
+        daemon.send(signal.SIGHUP)
+        wait_for(lambda mark=mark: b"Watching" in daemon.log.read_bytes()[mark:], "a new loop")
+        [child] = children(pid)
+        assert (child == first) == (old != "= 10")
+    assert is_gone(first)
+
+
 def test_no_process_is_left_when_the_daemon_is_killed(start: Callable[..., Photoramd]) -> None:
     daemon = start(model="idle_unload_minutes = 10")
     assert daemon.process is not None
@@ -453,10 +483,10 @@ def test_weights_that_are_tampered_with_while_it_is_unloaded_are_refused(
 HANGING = """
 from photoramd import assembly
 from photoramd.cli import main
-from photoramd.taggers import unloading
+from photoramd.taggers import process
 from tests import misbehaving_tagger
 assembly.loader = lambda config: misbehaving_tagger.load_hanging
-unloading.STOP_SECONDS = 0.5
+process.STOP_SECONDS = 0.5
 main()
 """
 

@@ -4,8 +4,9 @@
 
 `photoramd.taggers.process` starts it and speaks with it over the connection of that
 descriptor, with `multiprocessing.connection`'s frames and pickles. First comes a function that
-loads a tagger, answered by a `Description`; then batches, each answered by its scores. An
-answer may be a `ModelError` instead. Log records, from LEVEL on, come in between.
+loads a tagger, answered by a `Description`; then batches, a number of photos and each of them,
+answered by their scores. An answer may be a `ModelError` instead. Log records, from LEVEL on,
+come in between.
 
 It ends when the other end is closed, by whatever, even in the middle of its work.
 """
@@ -81,7 +82,8 @@ def serve(receive: Callable[[], Any], answer: Callable[[object], None]) -> None:
         return
     answer(Description(tagger.name, tagger.revision, tagger.vocabulary, tagger.crop))
     while True:
-        answer(_result(tagger.scores, receive()))
+        batch = [receive() for _ in range(receive())]
+        answer(_result(tagger.scores, batch))
 
 
 def _result(work: Callable[..., T], *arguments: object) -> T | ModelError:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import socket
@@ -39,8 +40,11 @@ PHOTO_SECONDS = 60.0
 _SEND_SECONDS = 60
 """Without a byte being taken; the other side does nothing else when it is sent something."""
 
+STOP_SECONDS = 20.0
+"""How long what is under way may still take when a stop is asked for."""
+
 _LOOK_SECONDS = 0.25
-"""How often a stop is looked for while waiting."""
+"""How often a stop and progress are looked for while waiting."""
 
 _KILL_SECONDS = 10.0
 
@@ -63,19 +67,16 @@ class ModelProcess:
     """A process with a model, until `end`.
 
     Args:
-        may_wait: Asked a few times a second whether to wait on.
-        on_progress: Told while it is waited for that it has worked.
+        is_stopped: Whether answers are waited for only `STOP_SECONDS` more.
+        beat: Called when the process got on while it is waited for.
 
     Raises:
         ProcessError: The system has no room for one.
     """
 
-    def __init__(
-        self, may_wait: Callable[[], bool], on_progress: Callable[[], object] = lambda: None
-    ) -> None:
-        self._may_wait = may_wait
-        self._on_progress = on_progress
-        self._used_ticks = 0
+    def __init__(self, is_stopped: Callable[[], bool], beat: Callable[[], object]) -> None:
+        self._is_stopped = is_stopped
+        self._beat = beat
         ours, theirs = socket.socketpair()
         with theirs:
             # A process that is frozen takes nothing, and must not stop this one with it.
@@ -117,7 +118,7 @@ class ModelProcess:
             ModelError: As `load` does.
             ProcessError: See there.
         """
-        description: Description = self._ask(load, Description, START_SECONDS)
+        description: Description = self._ask([load], Description, START_SECONDS)
         return description
 
     def scores(self, batch: Sequence[Pixels]) -> Scores:
@@ -128,7 +129,8 @@ class ModelProcess:
             ProcessError: See there.
         """
         limit = PHOTO_SECONDS * (1 + len(batch))
-        scores: Scores = self._ask(list(batch), np.ndarray, limit)
+        # One by one: in one piece they would take six times as long.
+        scores: Scores = self._ask([len(batch), *batch], np.ndarray, limit)
         return scores
 
     def end(self) -> None:
@@ -140,10 +142,11 @@ class ModelProcess:
         except subprocess.TimeoutExpired:  # in the hands of a disk; it will end
             log.warning("Process %d of the model does not end", self.pid)
 
-    def _ask(self, message: object, kind: type[Any], seconds: float) -> Any:
+    def _ask(self, messages: Sequence[object], kind: type[Any], seconds: float) -> Any:
         deadline = time.monotonic() + seconds
         try:
-            self._connection.send(message)
+            for message in messages:
+                self._connection.send(message)
             while True:
                 self._wait(deadline, seconds)
                 answer = self._connection.recv()
@@ -164,22 +167,26 @@ class ModelProcess:
 
     def _wait(self, deadline: float, seconds: float) -> None:
         """Wait for the next message."""
+        stop_by, used = math.inf, self._processor_ticks()
         while not self._connection.poll(_LOOK_SECONDS):
-            if not self._may_wait():
+            now = time.monotonic()
+            if stop_by == math.inf and self._is_stopped():
+                stop_by = now + STOP_SECONDS
+            if now >= stop_by:
                 raise ProcessError("was stopped")
-            before, self._used_ticks = self._used_ticks, self._read_ticks()
-            if self._used_ticks > before:
-                self._on_progress()
-            if time.monotonic() >= deadline:
+            if now >= deadline:
                 raise ProcessError(f"did not answer within {seconds:.0f} s")
+            before, used = used, self._processor_ticks()
+            if used > before:
+                self._beat()
 
-    def _read_ticks(self) -> int:
-        """The processor time that it has used; the format is in proc_pid_stat(5)."""
+    def _processor_ticks(self) -> int:
+        """The processor time that it has used: utime and stime of proc_pid_stat(5)."""
         try:
-            fields = Path(f"/proc/{self.pid}/stat").read_text(errors="replace").rpartition(")")[2]
-        except OSError:  # it has ended
+            stat = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii", errors="replace")
+            return sum(map(int, stat.rpartition(")")[2].split()[11:13]))
+        except (OSError, ValueError):
             return 0
-        return sum(int(field) for field in fields.split()[11:13])
 
     def _end_in_words(self) -> str:
         try:

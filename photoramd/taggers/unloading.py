@@ -21,15 +21,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-STOP_SECONDS = 20.0
-"""How long a batch under way may still take when a stop is asked for."""
-
 REST_SECONDS = (0.0, 10.0, 30.0, 120.0, 600.0)
 """After so many failures in a row the model is left alone for so long; the last from then on."""
 
 
 class UnloadingTagger:
-    """See `photoramd.taggers.Tagger`. Use it as a context manager, from one thread.
+    """See `photoramd.taggers.Tagger`. Use it as a context manager or `close` it; for one thread.
 
     The first start fails as loading in this process would. A later one that fails, say
     because the weights are not the pinned bytes any more, is tried again after a rest; until
@@ -38,8 +35,11 @@ class UnloadingTagger:
     Args:
         load: Loads the model; can be pickled.
         idle_seconds: After how long without batches the process is ended.
-        is_stopped: Whether this process is to end; a batch under way may still take a moment.
-        on_progress: Told while the process is waited for that it has worked.
+        is_stopped: Whether a batch or a start under way may finish only if that is soon.
+        beat: Called when the process that is waited for gets on.
+
+    Attributes:
+        trouble: Why there is no model now, in words for people; usually empty.
 
     Raises:
         ModelError: As `load` does.
@@ -51,17 +51,17 @@ class UnloadingTagger:
         *,
         idle_seconds: float,
         is_stopped: Callable[[], bool] = lambda: False,
-        on_progress: Callable[[], object] = lambda: None,
+        beat: Callable[[], object] = lambda: None,
     ) -> None:
+        self.trouble = ""
         self._load = load
         self._idle_seconds = idle_seconds
         self._is_stopped = is_stopped
-        self._on_progress = on_progress
+        self._beat = beat
         self._now = -math.inf
         self._idle_since = math.inf
         self._resting_until = -math.inf
         self._failures = 0
-        self._stop_by = math.inf
         self._process: ModelProcess | None
         try:
             self._process, description = self._start()
@@ -80,7 +80,7 @@ class UnloadingTagger:
         self.close()
 
     def close(self) -> None:
-        """End the process."""
+        """End the process; harmless if repeated."""
         self._end()
 
     def pixels(self, image: Image.Image) -> Pixels:
@@ -102,9 +102,11 @@ class UnloadingTagger:
             self._end()
             self._refuse_if_stopped()
             self._rest()
-            log.warning("The process of the model %s", error)
+            self.trouble = f"the process of the model {error}"
+            log.warning("%s", self.trouble)
             raise ModelError(f"the process of the model {error}") from error
         self._failures = 0
+        self.trouble = ""
         return scores
 
     def step(self, now: float) -> None:
@@ -155,20 +157,12 @@ class UnloadingTagger:
         return process
 
     def _start(self) -> tuple[ModelProcess, Description]:
-        process = ModelProcess(self._may_wait, self._on_progress)
+        process = ModelProcess(self._is_stopped, self._beat)
         try:
             return process, process.load(self._load)
         except BaseException:  # also a signal that ends this process
             process.end()
             raise
-
-    def _may_wait(self) -> bool:
-        """Asked again and again while the process is waited for."""
-        if not self._is_stopped():
-            return True
-        now = time.monotonic()
-        self._stop_by = min(self._stop_by, now + STOP_SECONDS)
-        return now < self._stop_by
 
     def _end(self) -> None:
         process, self._process = self._process, None
@@ -183,9 +177,10 @@ class UnloadingTagger:
     def _unavailable(self, error: Exception) -> ModelUnavailableError:
         self._failures = max(self._failures, 1)  # nothing is to be had from trying at once
         self._rest()
+        self.trouble = f"the model cannot be loaded: {error}"
         remedy = getattr(error, "remedy", None)
         log.error("The model cannot be loaded again: %s%s", error, f" ({remedy})" if remedy else "")
-        return ModelUnavailableError(f"the model cannot be loaded: {error}", remedy=remedy)
+        return ModelUnavailableError(self.trouble, remedy=remedy)
 
     def _refuse_if_stopped(self) -> None:
         if self._is_stopped():
