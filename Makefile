@@ -1,17 +1,32 @@
-# make demo     set everything up and show the daemon at work, with MODEL (embedded)
-# make test     set everything up and run the tests
-# make soak     random load, kills and restarts for MINUTES (3), from SEED
-# make scale    measure with a million photos (an hour, 5 GB)
-# make lint     format, lint and types
-# make help     this list
+# make demo         set everything up and show the daemon at work, with MODEL (embedded)
+# make test         set everything up and run the tests
+# make test-systemd install the service in a machine of its own and test it (as root)
+# make soak         random load, kills and restarts for MINUTES (3), from SEED
+# make bench        measure speed and memory of everything (ten minutes; QUICK=1: two)
+# make bench-check  fail if something became worse than its baseline (two minutes)
+# make scale        measure with a million photos (an hour, 5 GB)
+# make lint         format, lint, types and bandit, as continuous integration runs them
+# make security     bandit, the workflows, and known weaknesses of what we depend on
+# make format       format, and mend what ruff can mend
+# make docs         write the parts of docs/ that are made from the code
+# make constraints  write all pins anew; UPGRADE=all or UPGRADE="pillow lxml" renews versions
+# make dist         build the release twice, compare, and leave it in dist/
+# make sbom         install dist/'s wheel with hashes, try it, list its parts (5 GB, minutes)
+# make clean        delete what the others made
+# make help         this list
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+STAMP_TEST := $(VENV)/.installed-test
+# The tools of a release have an environment of their own, so that they do not judge themselves.
+TOOLS := .venv-release
+TOOLS_STAMP := $(TOOLS)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test demo test soak scale lint format constraints clean
+.PHONY: help setup setup-test demo test test-systemd soak bench bench-check scale lint security format docs \
+  constraints dist sbom clean
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -23,6 +38,7 @@ setup:
 
 setup-test: setup
 	@PYTHON=$(PYTHON) contrib/system-packages.sh test
+	@$(MAKE) --no-print-directory $(STAMP_TEST)
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -32,6 +48,19 @@ $(STAMP): pyproject.toml constraints.txt
 	  -c constraints.txt -e '.[dev]'
 	@touch $@
 
+$(TOOLS_STAMP): contrib/release-tools.txt
+	$(PYTHON) -m venv --clear $(TOOLS)
+	$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check \
+	  --require-hashes -r contrib/release-tools.txt
+	@touch $@
+
+# systemd-python is compiled, against packages that not every machine has: the demo, which
+# runs without systemd, must not need them.
+$(STAMP_TEST): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  -c constraints.txt -e '.[dev,systemd]'
+	@touch $@
+
 MODEL ?= embedded
 demo: setup
 	@$(BIN)/python contrib/demo.py --model '$(MODEL)'
@@ -39,9 +68,19 @@ demo: setup
 test: setup-test
 	$(BIN)/python -m pytest
 
+test-systemd: setup
+	@PYTHON=$(PYTHON) contrib/system-packages.sh test-systemd
+	$(BIN)/python -m pytest -x -s tests/service
+
 MINUTES ?= 3
 soak: setup-test
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+bench: setup-test
+	$(BIN)/python -m benchmarks suite $(if $(QUICK),--quick) $(if $(JSON),--json $(JSON))
+
+bench-check: setup-test
+	$(BIN)/python -m benchmarks check $(if $(AGAINST),--against $(AGAINST)) $(if $(JSON),--json $(JSON))
 
 scale: setup
 	$(BIN)/python -m benchmarks.scale
@@ -50,14 +89,29 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive photoramd benchmarks contrib
+
+security: setup $(TOOLS_STAMP)
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive photoramd benchmarks contrib
+	$(BIN)/zizmor --offline --no-progress --quiet .github
+	$(BIN)/python contrib/audit.py $(TOOLS)/bin/pip-audit
 
 format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+docs: setup
+	$(BIN)/python contrib/reference.py
+
 # Pin what a fresh installation of everything brings.
-constraints:
-	@contrib/constraints.sh
+constraints: $(TOOLS_STAMP)
+	@contrib/constraints.sh $(TOOLS)/bin/uv $(UPGRADE)
+
+dist: $(TOOLS_STAMP)
+	$(TOOLS)/bin/python contrib/dist.py
+
+sbom: $(TOOLS_STAMP)
+	PYTHON=$(PYTHON) contrib/sbom.sh $(TOOLS)/bin/cyclonedx-py
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(TOOLS) build dist .mypy_cache .pytest_cache .ruff_cache

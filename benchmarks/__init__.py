@@ -1,1 +1,18 @@
-"""Measurements of photoramd, and the real photos that they and the tests use."""
+"""Measurements, and what they are made of. See docs/benchmarks.md."""
+
+STANDARD = ("decode", "inference", "pipeline", "scan", "write", "query", "memory", "instructions")
+"""What ``python -m benchmarks suite`` measures, in this order."""
+
+BENCHMARKS = (
+    *STANDARD,
+    "suite",
+    "check",
+    "daemon",
+    "fixtures",
+    "quality",
+    "ram_plus",
+    "raw",
+    "reduction",
+    "scale",
+)
+"""Every module with a main; the others are what benchmarks are made of."""

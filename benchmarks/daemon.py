@@ -1,11 +1,9 @@
-"""Measure the running daemon: idle processor time, latency of a new photo, peak memory.
+"""Measure the running daemon: idle processor time, and how soon a new photo is written.
 
-    python -m benchmarks daemon [--idle-seconds 60] [--arrivals 10] [--memory 200 2000]
+    python -m benchmarks daemon [--idle-seconds 60] [--arrivals 10]
 
 - idle: processor seconds of the daemon's process over wall seconds, nothing happening.
 - latency: from the last byte of a new 12 MP photo until it is written, less the quiet period.
-- memory: peak resident memory of `photoramd scan` over so many distinct photos, each scan
-  in a process of its own.
 """
 
 from __future__ import annotations
@@ -23,10 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
-from PIL import Image
-
 from benchmarks.photos import camera_photos
-from benchmarks.samples import sample_photos
 
 QUIET_SECONDS = 5.0
 
@@ -36,7 +31,6 @@ def main(argv: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks daemon", description=__doc__)
     parser.add_argument("--idle-seconds", type=float, default=60)
     parser.add_argument("--arrivals", type=int, default=10)
-    parser.add_argument("--memory", type=int, nargs="+", default=[200, 2000])
     arguments = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="photoramd-benchmark-") as name:
         directory = Path(name).resolve()
@@ -47,9 +41,6 @@ def main(argv: Sequence[str]) -> None:
             f"latency after the quiet period of {QUIET_SECONDS:.0f} s: median "
             f"{median(late):.2f} s, most {late[-1]:.2f} s over {len(late)} 12 MP photos"
         )
-        for count in arguments.memory:
-            peak = peak_bytes(directory / f"memory{count}", count)
-            print(f"peak memory of a scan of {count} photos: {peak / 2**20:.0f} MiB")
 
 
 def running(directory: Path, idle_seconds: float, arrivals: int) -> tuple[float, list[float]]:
@@ -80,31 +71,6 @@ def running(directory: Path, idle_seconds: float, arrivals: int) -> tuple[float,
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(60)
-
-
-def peak_bytes(directory: Path, count: int) -> int:
-    """Peak resident memory of a scan of distinct photos."""
-    album = directory / "album"
-    album.mkdir(parents=True)
-    with Image.open(sample_photos()["astronaut"]) as opened:
-        picture = opened.convert("RGB")
-    for index in range(count):
-        # Distinct pictures, so that each is inferred.
-        picture.rotate(index * 360 / count).save(album / f"{index}.jpg", quality=85)
-    config = configure(directory, album, 0.01)
-    code = (
-        "import resource, subprocess, sys;"
-        "subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL);"
-        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, *photoramd(config, "scan", "--json")],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    shutil.rmtree(directory)
-    return int(done.stdout) * 1024
 
 
 def configure(directory: Path, album: Path, quiet_seconds: float) -> Path:

@@ -1,76 +1,77 @@
-"""Measure the embedded tagger's speed, without decoding.
+"""Measure the models: by device, precision and batch size, without decoding.
 
-    python -m benchmarks.inference [--batches 1 2 4 8 16] [--threads 1 2]
-        [--precision float32 bfloat16] [--repeats 40] [--json]
+    python -m benchmarks inference [--quick] [--models embedded ram++]
+        [--precisions float32 bfloat16] [--batches 1 4 8 16] [--devices cpu cuda mps]
+        [--threads N] [--rounds 7] [--json FILE]
 
-For each batch size: the median and the least milliseconds a photo of `scores`, and the
-processor time. For `pixels`, which runs in the decoding threads: the same for photos as the
-decoder hands them over, reduced to about the tagger's `decode_side`.
+Each model in each precision has a process of its own, so its peak memory is its own. RAM++ gets
+random weights of its exact layout: speed does not depend on their values. Threads are the
+daemon's: one for the embedded model, which decoding threads work beside, all cores for RAM++.
+Steps are batches. Judged as a multiple of torch's float32 matrix product in the same process.
+``crop`` is what makes the model's input of a decoded photo, in the decoding threads.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import math
 import os
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from functools import partial
-from statistics import median
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import product
+from pathlib import Path
 
 from PIL import Image
 
+from benchmarks import calibration, machine, report
+from benchmarks.figures import Result
+from benchmarks.measure import Case, measure, ready
 from benchmarks.samples import sample_photos
-from photoramd.taggers import Tagger, load
+from photoramd.errors import ModelError
+from photoramd.pins import RAM_PLUS
+from photoramd.processor import available_cores, has_bfloat16
+from photoramd.taggers import Pixels, Tagger, load
 
-WARM_UPS = 3
-
-
-@dataclass
-class Row:
-    """Milliseconds a photo: median and least of the clock, mean of the processor."""
-
-    name: str
-    median_ms: float
-    least_ms: float
-    processor_ms: float
-
-
-def measure(name: str, work: Callable[[], object], photos: int, repeats: int) -> Row:
-    """Time some work on some photos."""
-    for _ in range(WARM_UPS):
-        work()
-    walls = []
-    before = time.process_time()
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        walls.append((time.perf_counter() - start) * 1000 / photos)
-    processor = (time.process_time() - before) * 1000 / photos / repeats
-    return Row(name, median(walls), min(walls), processor)
+DEVICES = ("cpu", "cuda", "mps")
+PRECISIONS = ("float32", "bfloat16")
+BATCHES = (1, 4, 8, 16)
+_RAM_PLUS_BATCHES = (1, 4)
+"""On a CPU, where its images go one by one whatever the batch, and take a second each."""
+_IMAGES = 32
+"""In a run, of a model that takes milliseconds."""
 
 
-def measure_scores(tagger: Tagger, batches: Sequence[int], repeats: int) -> list[Row]:
-    """One row for each size of a batch."""
-    pixels = [tagger.pixels(image) for image in photos_like_decoded(tagger.decode_side)]
-    rows = []
-    for size in batches:
-        batch = [pixels[index % len(pixels)] for index in range(size)]
-        work = partial(tagger.scores, batch)
-        rows.append(measure(f"batch {size}", work, size, repeats))
-    return rows
+@contextmanager
+def checkpoint(models: Sequence[str]) -> Iterator[Path | None]:
+    """Random weights, if RAM++ is wanted."""
+    if RAM_PLUS.name not in models:
+        yield None
+        return
+    # Only here: it imports torch.
+    from benchmarks.random_weights import stored_checkpoint
+
+    with (
+        tempfile.TemporaryDirectory(prefix="ram-plus-") as name,
+        report.progress("random weights for RAM++, 1.3 GB", 1) as advance,
+    ):
+        made = stored_checkpoint(Path(name))
+        advance("made")
+        yield made
 
 
-def measure_pixels(tagger: Tagger, repeats: int) -> Row:
-    """Cropping and resizing."""
-    images = photos_like_decoded(tagger.decode_side)
+def loaded(options: argparse.Namespace, model: str, precision: str, device: str) -> Tagger:
+    """A model; RAM++ with random weights.
 
-    def crop_all() -> None:
-        for image in images:
-            tagger.pixels(image)
+    Raises:
+        ModelError: It is not there, or not in this precision or on this device.
+    """
+    if model != RAM_PLUS.name:
+        return load(model, threads=options.threads or 1, precision=precision, device=device)
+    from benchmarks.random_weights import stored_tagger
 
-    return measure("pixels", crop_all, len(images), repeats)
+    threads = options.threads or available_cores()
+    return stored_tagger(Path(options.worker), precision=precision, device=device, threads=threads)
 
 
 def photos_like_decoded(side: int) -> list[Image.Image]:
@@ -84,32 +85,128 @@ def photos_like_decoded(side: int) -> list[Image.Image]:
     return images
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.inference", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--batches", type=int, nargs="+", default=[1, 2, 4, 8, 16])
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, os.cpu_count() or 1])
-    parser.add_argument("--precision", nargs="+", default=["float32"])
-    parser.add_argument("--repeats", type=int, default=40)
-    parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args(argv)
+def cases(
+    tagger: Tagger, precision: str, device: str, batches: Sequence[int], images: int
+) -> Iterator[Case]:
+    """The calibration first."""
+    matrices = f"torch product beside {tagger.name}, {precision}"
+    if device != "cpu":
+        matrices += f", {device}"
+    against = (matrices,)
+    decoded = photos_like_decoded(tagger.decode_side)
+    pixels = [tagger.pixels(image) for image in decoded]
+    yield calibration.gemm(matrices, device)
+    for size in batches:
+        batch = [pixels[index % len(pixels)] for index in range(size)]
+        times = math.ceil(images / size)
+        name = f"inference, {tagger.name}, {precision}, batch {size}"
+        yield Case(name, size * times, ready(scoring(tagger, batch, times)), against, device=device)
+    if device == "cpu":
+        name = f"crop, {tagger.name}, beside {precision}"
+        yield Case(name, len(decoded), ready(cropping(tagger, decoded)), against)
 
-    rows = []
-    for precision in arguments.precision:
-        for threads in arguments.threads:
-            tagger = load("embedded", threads=threads, precision=precision)
-            rows += measure_scores(tagger, arguments.batches, arguments.repeats)
-            for row in rows[-len(arguments.batches) :]:
-                row.name = f"scores, {precision}, {threads} threads, {row.name}"
-    rows.append(measure_pixels(tagger, arguments.repeats))
-    if arguments.json:
-        print(json.dumps([asdict(row) for row in rows]))
+
+def scoring(
+    tagger: Tagger, batch: Sequence[Pixels], times: int
+) -> Callable[[Callable[[], None]], None]:
+    """One batch, some times."""
+
+    def work(lap: Callable[[], None]) -> None:
+        for _ in range(times):
+            tagger.scores(batch)
+            lap()
+
+    return work
+
+
+def cropping(tagger: Tagger, images: Sequence[Image.Image]) -> Callable[[Callable[[], None]], None]:
+    """Cropping and resizing."""
+
+    def work(lap: Callable[[], None]) -> None:
+        for image in images:
+            tagger.pixels(image)
+            lap()
+
+    return work
+
+
+def add(options: argparse.Namespace, result: Result) -> None:
+    """Measure each model, device and precision in a process of its own."""
+    if options.worker is not None:
+        add_one(options, result)
         return
-    print(f"{'':42} {'median':>8} {'least':>8} {'processor':>10}  ms a photo")
-    for row in rows:
-        print(f"{row.name:42} {row.median_ms:8.2f} {row.least_ms:8.2f} {row.processor_ms:10.2f}")
+    result.devices = machine.devices()
+    models = options.models or (["embedded"] if options.quick else ["embedded", "ram++"])
+    for device in options.devices:
+        if result.devices[device].startswith("absent"):
+            result.absent[f"inference on {device}"] = result.devices[device]
+    devices = [
+        device for device in options.devices if f"inference on {device}" not in result.absent
+    ]
+    with checkpoint(models) as weights:
+        for chosen in product(models, devices, options.precisions):
+            add_alone(options, result, chosen, weights)
+    if options.quick and not options.models:
+        result.absent["inference, ram++"] = "not with --quick"
 
 
-if __name__ == "__main__":
-    main()
+def add_alone(
+    options: argparse.Namespace,
+    result: Result,
+    chosen: tuple[str, str, str],
+    weights: Path | None,
+) -> None:
+    """Measure one model in a process of its own, unless it cannot run so."""
+    model, device, precision = chosen
+    name = ", ".join(chosen)
+    if model != RAM_PLUS.name and device != "cpu":
+        result.absent[f"inference, {name}"] = "this model runs on the CPU only"
+    elif precision == "bfloat16" and device == "cpu" and not has_bfloat16():
+        result.absent[f"inference, {name}"] = "the processor does not multiply bfloat16 itself"
+    else:
+        arguments = [
+            "--worker",
+            str(weights or ""),
+            "--models",
+            model,
+            "--devices",
+            device,
+            "--precisions",
+            precision,
+        ]
+        if options.batches:
+            arguments += ["--batches", *map(str, options.batches)]
+        if options.threads:
+            arguments += ["--threads", str(options.threads)]
+        result.add(report.alone("inference", [*arguments, *report.passed_on(options)]))
+
+
+def add_one(options: argparse.Namespace, result: Result) -> None:
+    """Measure one model in this process."""
+    (model,), (device,), (precision,) = options.models, options.devices, options.precisions
+    is_slow = model == RAM_PLUS.name and device == "cpu"
+    batches = options.batches or (_RAM_PLUS_BATCHES if is_slow else BATCHES)
+    if options.quick:
+        batches = options.batches or (1, 8)
+    try:
+        tagger = loaded(options, model, precision, device)
+    except ModelError as error:
+        result.absent[f"inference, {model}, {device}, {precision}"] = error.message
+        return
+    rounds = options.rounds or (5 if options.quick else 7)
+    rounds = min(rounds, 3) if is_slow else rounds
+    made = list(cases(tagger, precision, device, batches, 1 if is_slow else _IMAGES))
+    result.figures += measure(f"{model}, {precision}, {device}", made, rounds)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Measure and show."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    parser = report.parser("inference", __doc__)
+    parser.add_argument("--models", nargs="+", metavar="NAME", help="default: embedded ram++")
+    parser.add_argument("--precisions", nargs="+", default=PRECISIONS, metavar="NAME")
+    parser.add_argument("--devices", nargs="+", default=DEVICES, choices=DEVICES)
+    parser.add_argument("--batches", type=int, nargs="+", metavar="N")
+    parser.add_argument("--threads", type=int, metavar="N")
+    parser.add_argument("--worker", metavar="CHECKPOINT", help=argparse.SUPPRESS)
+    report.run("inference", parser.parse_args(argv), argv, add)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from PIL import ExifTags, Image
@@ -30,7 +31,16 @@ _GRAIN = 4.6
 _GRAIN_SIDE = 1024
 
 
-def camera_photos(directory: Path, megapixels: float, count: int, seed: int) -> list[Path]:
+class Digest(Protocol):
+    """One of hashlib's."""
+
+    def update(self, data: bytes, /) -> None:
+        """Take in more bytes."""
+
+
+def camera_photos(
+    directory: Path, megapixels: float, count: int, seed: int, digest: Digest | None = None
+) -> list[Path]:
     """Write photos like those of a camera: about 0.29 bytes a pixel, with EXIF.
 
     Equal arguments give equal files. All differ in their pixels. Of six, two are to be turned
@@ -41,6 +51,7 @@ def camera_photos(directory: Path, megapixels: float, count: int, seed: int) -> 
         megapixels: Millions of pixels: 4:3 below 16, 3:2 from there on.
         count: How many.
         seed: Other seeds give other photos.
+        digest: Is given the pixels as they go to the encoder.
 
     Returns:
         The files, ``IMG_0001.JPG`` and so on.
@@ -57,6 +68,8 @@ def camera_photos(directory: Path, megapixels: float, count: int, seed: int) -> 
         stored = _STORED[orientation]
         if stored is not None:
             image = image.transpose(stored)
+        if digest is not None:
+            digest.update(image.tobytes())
         path = directory / f"IMG_{index + 1:04}.JPG"
         image.save(
             path,

@@ -387,7 +387,7 @@ def _distance(
 
 
 @contextmanager
-def _materials(checkpoint: Path | None, count: int) -> Iterator[tuple[Path, list[Path]]]:
+def materials(checkpoint: Path | None, count: int) -> Iterator[tuple[Path, list[Path]]]:
     """A checkpoint in a model store, and photos."""
     from benchmarks.photos import camera_photos
 
@@ -430,7 +430,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         work(arguments.worker, arguments.paths[0], arguments.paths[1:], arguments.threads)
         return
     results = {}
-    with _materials(arguments.checkpoint, arguments.photos) as (checkpoint, photos):
+    with materials(arguments.checkpoint, arguments.photos) as (checkpoint, photos):
         common = ["--threads", str(arguments.threads), str(checkpoint), *map(str, photos)]
         if "int8" in arguments.variants:
             calibrate(checkpoint)

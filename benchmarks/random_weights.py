@@ -8,7 +8,9 @@ machine. The kind of parameter decides their scale, so that activations keep a n
 
 from __future__ import annotations
 
+import hashlib
 import math
+import os
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -18,8 +20,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from photoramd import modelstore
+from photoramd.keywords import Vocabulary
+from photoramd.pins import PinnedFile
 from photoramd.taggers.query_decoder import DecoderShape
-from photoramd.taggers.ram_plus_network import RamPlusShape
+from photoramd.taggers.ram_plus import RamPlusTagger, choose_arithmetic, choose_device, load_network
+from photoramd.taggers.ram_plus_network import RAM_PLUS_SHAPE, RamPlusShape
 from photoramd.taggers.swin import SwinShape
 
 SEED = 20261122
@@ -104,3 +110,51 @@ def synthetic_photo(width: int = 640, height: int = 427) -> npt.NDArray[np.uint8
 
 def _generator(stream: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=[SEED, stream]))
+
+
+# --- RAM++ with random weights ---
+
+
+def stored_checkpoint(directory: Path, official: Path | None = None) -> Path:
+    """A checkpoint of RAM++'s full size in a model store of its own, its SHA-256 beside it.
+
+    Args:
+        directory: For the store; a converted copy of the weights will be written there, too.
+        official: Weights on the same file system; None for random ones, which take 1.3 GB.
+    """
+    directory.chmod(0o755)
+    folder = directory / "models" / "ram++"
+    folder.mkdir(parents=True, mode=0o755)
+    target = folder / "random.pth"
+    if official is None:
+        save_checkpoint(target, RAM_PLUS_SHAPE)
+    else:
+        os.link(official, target)
+    target.chmod(0o644)
+    with target.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    target.with_suffix(".digest").write_text(digest)
+    return target
+
+
+def stored_tagger(
+    checkpoint: Path, *, precision: str, threads: int, device: str = "cpu"
+) -> RamPlusTagger:
+    """RAM++ from `stored_checkpoint`; its labels are numbers.
+
+    This process looks for models in that store from now on.
+    """
+    modelstore.SYSTEM_STORE = checkpoint.parent.parent
+    pin = PinnedFile(
+        name=checkpoint.name,
+        size_bytes=checkpoint.stat().st_size,
+        sha256=checkpoint.with_suffix(".digest").read_text(),
+        source="random",
+        remedy="",
+        folder=checkpoint.parent.name,
+    )
+    arithmetic = choose_arithmetic(precision, choose_device(device))
+    network = load_network(pin, RAM_PLUS_SHAPE, arithmetic)
+    labels = tuple(map(str, range(RAM_PLUS_SHAPE.decoder.tags)))
+    vocabulary = Vocabulary(labels, (0.65,) * len(labels), ((),) * len(labels), 0.2)
+    return RamPlusTagger(network, vocabulary, pin.sha256, threads=threads)

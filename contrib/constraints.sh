@@ -1,13 +1,30 @@
 #!/bin/sh
-# Write constraints.txt: every version that a fresh installation of everything brings now.
+# Write all pins anew from pyproject.toml: constraints.sh UV [all | PACKAGE...]
+#   constraints.txt            versions of everything, development included
+#   constraints-hashes.txt     the same versions with hashes: what a user installs, but for
+#                              systemd-python, which is compiled where it is installed
+#   contrib/release-tools.txt  the tools of a release, with hashes
+# Versions stay as they are where they still fit; those of the named packages are renewed.
+# All three hold for every supported Python and platform; the hashes are of all files that
+# the index has. Where the index is stays out of them.
 set -eu
 cd "$(dirname "$0")/.."
-directory="$(mktemp -d)"
-trap 'rm -rf "$directory"' EXIT
-"${PYTHON:-python3}" -m venv "$directory/venv"
-"$directory/venv/bin/python" -m pip install --quiet --disable-pip-version-check -e '.[dev]'
-{
-  echo "# What \`make demo\` and \`make test\` install. Regenerate with: make constraints"
-  "$directory/venv/bin/python" -m pip freeze --all --exclude-editable --exclude pip \
-    --disable-pip-version-check | grep -v ' @ ' | LC_ALL=C sort -f
-} > constraints.txt
+uv="$1"
+shift
+upgrade=""
+for package in "$@"; do
+  if [ "$package" = all ]; then upgrade="--upgrade"; else upgrade="$upgrade --upgrade-package $package"; fi
+done
+
+compile() {
+  target="$1"
+  shift
+  # shellcheck disable=SC2086  several words on purpose
+  "$uv" pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url \
+    --no-emit-find-links --annotation-style line $upgrade --output-file "$target" "$@" >/dev/null
+}
+
+compile constraints.txt pyproject.toml --all-extras
+compile constraints-hashes.txt pyproject.toml --extra all --constraint constraints.txt --generate-hashes \
+  --no-emit-package systemd-python
+compile contrib/release-tools.txt --group pyproject.toml:release --constraint constraints.txt --generate-hashes

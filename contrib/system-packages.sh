@@ -1,14 +1,22 @@
 #!/bin/sh
-# Install missing system packages, or say which they are: system-packages.sh demo|test
+# Install missing system packages, or say which they are: system-packages.sh demo|test|test-systemd|service
 # package:command
 wanted=""
-[ "$1" = test ] && wanted="libimage-exiftool-perl:exiftool exiv2:exiv2 strace:strace darktable:darktable-cli"
+[ "$1" = test ] && wanted="libimage-exiftool-perl:exiftool exiv2:exiv2 strace:strace darktable:darktable-cli systemd:systemd-analyze"
+[ "$1" = test-systemd ] && wanted="debootstrap:debootstrap systemd-container:systemd-nspawn"
 missing=""
 for pair in $wanted; do
   command -v "${pair#*:}" >/dev/null 2>&1 || missing="$missing ${pair%%:*}"
 done
 python="${PYTHON:-python3}"
 "$python" -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
+if [ "$1" = test ] || [ "$1" = service ]; then
+  # The Python package systemd-python is compiled when it is installed.
+  command -v cc >/dev/null 2>&1 || missing="$missing gcc libc6-dev"
+  pkg-config --exists libsystemd 2>/dev/null || missing="$missing libsystemd-dev pkg-config"
+  "$python" -c 'import os, sysconfig; open(os.path.join(sysconfig.get_path("include"), "Python.h"))' \
+    2>/dev/null || missing="$missing python3-dev"
+fi
 [ -z "$missing" ] && exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
   echo "Installing$missing"
@@ -16,4 +24,4 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
 fi
 echo "Missing system packages; please run: sudo apt-get install$missing" >&2
 # The demo runs without them; the tests say themselves what they need.
-case "$missing" in *python3-venv*) exit 1 ;; *) exit 0 ;; esac
+case "$1 $missing" in service* | *python3-venv*) exit 1 ;; *) exit 0 ;; esac

@@ -7,11 +7,16 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+import msgspec
+
 from photoramd import backups, taggers
+from photoramd.bulletin import Bulletin
 from photoramd.config import Config, Watch
 from photoramd.daemon import Daemon
 from photoramd.database import Database
@@ -19,6 +24,7 @@ from photoramd.debouncer import Debouncer
 from photoramd.exiftool import ExifTool
 from photoramd.filters import Filter
 from photoramd.intake import Intake
+from photoramd.interrupts import Interrupts
 from photoramd.keywords import Rules, load_overrides
 from photoramd.ledger import Ledger
 from photoramd.patrol import Patrol
@@ -31,8 +37,54 @@ from photoramd.results import Results
 from photoramd.roots import HealthBook, Root
 from photoramd.schedule import Schedule
 from photoramd.store import Store
+from photoramd.systemd import Notifier
 from photoramd.taggers import Tagger
+from photoramd.taggers.unloading import UnloadingTagger
 from photoramd.writer import Origin, Writer
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What is kept while the configuration changes."""
+
+    database: Database
+    exiftool: ExifTool
+    processes: ExitStack
+    """Of models; it ends them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A configuration with everything of it that can be wrong or fail: read and loaded."""
+
+    config: Config
+    rules: Rules
+    tagger: Tagger
+    roots: tuple[Root, ...]
+    watches: Mapping[str, Watch]
+
+    def root_of(self, path: str) -> Root | None:
+        """The watched directory that a path belongs to."""
+        return next((root for root in self.roots if root.contains(path)), None)
+
+    def mode(self, photo: Path) -> str:
+        """How a photo's keywords are to be written."""
+        watch = self._watch_of(photo)
+        return "none" if watch is None else watch.write
+
+    def has_lightroom_names(self, photo: Path) -> bool:
+        """Whether a new sidecar of a RAW is to have Lightroom's name."""
+        watch = self._watch_of(photo)
+        return watch is not None and watch.sidecar_names == "lightroom"
+
+    def close_model(self) -> None:
+        """End the process of the model, if it has one; another plan has another."""
+        if isinstance(self.tagger, UnloadingTagger):
+            self.tagger.close()
+
+    def _watch_of(self, photo: Path) -> Watch | None:
+        root = self.root_of(os.fspath(photo))
+        return None if root is None else self.watches[root.path]
 
 
 @contextmanager
@@ -44,67 +96,154 @@ def assemble(config: Config, extra: Sequence[Path] = ()) -> Iterator[Daemon]:
         extra: Directories to scan that it does not mention; they get its defaults.
 
     Raises:
+        ConfigError: The overrides cannot be read.
         LockedError: Another photoramd owns the database.
         StoreError: The database cannot be used.
         ModelError: The model cannot be loaded.
     """
-    # The database first: it fails fast, and a second instance must not load a model.
-    with ExitStack() as stack:
-        database = stack.enter_context(Database(config.state.path, recover=backups.recover))
+    with (
+        opened(config) as resources,
+        Interrupts() as interrupts,
+        build(resources, prepare(resources, config, extra=extra), interrupts) as daemon,
+    ):
+        yield daemon
+
+
+@contextmanager
+def opened(config: Config) -> Iterator[Resources]:
+    """Open the database; before the model, for a second instance must not load one.
+
+    Raises:
+        LockedError: Another photoramd owns the database.
+        StoreError: The database cannot be used.
+    """
+    with (
+        Database(config.state.path, recover=backups.recover) as database,
+        ExifTool() as exiftool,
+        ExitStack() as processes,
+    ):
+        yield Resources(database, exiftool, processes)
+
+
+def prepare(
+    resources: Resources,
+    config: Config,
+    before: Plan | None = None,
+    *,
+    extra: Sequence[Path] = (),
+    interrupts: Interrupts | None = None,
+    notifier: Notifier | None = None,
+) -> Plan:
+    """Read and load what a configuration needs; nothing has changed if that fails.
+
+    Args:
+        resources: What is open.
+        config: The configuration.
+        before: The present plan, whose model stays if its settings are the same.
+        extra: Directories to scan that it does not mention; they get its defaults.
+        interrupts: Given by a daemon that lasts: its model is unloaded when it is idle, if that
+            is configured, and lives in a process of its own, for which a stop does not wait.
+        notifier: Told that the model's process gets on.
+
+    Raises:
+        ConfigError: The overrides or a pattern cannot be used.
+        ModelError: The model cannot be loaded.
+        ToolError: Keywords are to be embedded, but ExifTool is missing or refused.
+    """
+    watches = [*config.watch, *(_extra(path, config.watch) for path in extra)]
+    # The configuration has resolved symbolic links: these are the real paths.
+    roots = [Root(os.fspath(w.path), Filter(w.path, w.exclude), w.poll) for w in watches]
+    # The most specific root is asked first.
+    roots.sort(key=lambda root: len(root.path), reverse=True)
+    if any(watch.write == "embed" for watch in watches):
+        # Missing or refused, it should be named now, not for each photo.
+        resources.exiftool.version()
+    chosen = rules(config)
+    is_same = before is not None and _of_model(config, chosen) == _of_model(
+        before.config, before.rules
+    )
+    if before is not None and is_same:
+        tagger = before.tagger
+    elif interrupts is not None and config.model.idle_unload_minutes > 0:
+        tagger = UnloadingTagger(
+            loader(config),
+            idle_seconds=config.model.idle_unload_minutes * 60,
+            is_stopped=lambda: interrupts.stopped,
+            beat=(notifier or Notifier()).beat,
+        )
+        resources.processes.callback(tagger.close)
+    else:
         tagger = load_tagger(config)
-        watches = [*config.watch, *(_extra(path, config.watch) for path in extra)]
-        # The configuration has resolved symbolic links: these are the real paths.
-        roots = [Root(os.fspath(w.path), Filter(w.path, w.exclude), w.poll) for w in watches]
-        modes = {os.fspath(w.path): w.write for w in watches}
-        # The most specific root is asked first.
-        roots.sort(key=lambda root: len(root.path), reverse=True)
+    named = {os.fspath(watch.path): watch for watch in watches}
+    return Plan(config, chosen, tagger, tuple(roots), named)
 
-        def root_of(path: str) -> Root | None:
-            return next((root for root in roots if root.contains(path)), None)
 
-        def mode(photo: Path) -> str:
-            root = root_of(os.fspath(photo))
-            return "none" if root is None else modes[root.path]
+def _of_model(config: Config, chosen: Rules) -> tuple[object, ...]:
+    """What `load_tagger` depends on."""
+    model = msgspec.structs.replace(config.model, threshold="calibrated", top_n=1)
+    words = (chosen.allow, chosen.deny, dict(chosen.overrides)) if config.tags.allow else ()
+    return model, words
 
-        store = Store(database)
-        store.clamp_retries(time.time())
-        # What is no longer watched is not ours to touch.
-        store.leave_out(lambda directory: root_of(directory) is not None)
-        store.note_modes({os.fspath(watch.path): watch.write for watch in config.watch})
-        exiftool = stack.enter_context(ExifTool())
-        if "embed" in modes.values():
-            exiftool.version()  # missing or refused, it should be named now, not for each photo
-        writer = Writer(
-            Ledger(database),
-            mode,
-            Origin(tagger.name, tagger.revision),
-            create=config.tags.fields,
-            exiftool=exiftool,
-        )
-        writer.recover(time.time())
-        debouncer = Debouncer(
-            quiet_seconds=config.debounce.quiet_seconds,
-            max_wait_seconds=config.debounce.max_wait_seconds,
-            batch_size=config.debounce.batch_size,
-        )
+
+@contextmanager
+def build(
+    resources: Resources,
+    plan: Plan,
+    interrupts: Interrupts,
+    notifier: Notifier | None = None,
+    bulletin: Bulletin | None = None,
+) -> Iterator[Daemon]:
+    """Build the loop around what is open and loaded, and close it afterwards.
+
+    Raises:
+        StoreError: The database failed.
+    """
+    config, database = plan.config, resources.database
+    notifier = notifier or Notifier()
+
+    def proceed() -> bool:
+        notifier.beat()
+        return not interrupts.stopped
+
+    store = Store(database)
+    store.clamp_retries(time.time())
+    # What is no longer watched is not ours to touch.
+    store.leave_out(lambda directory: plan.root_of(directory) is not None)
+    store.note_modes({os.fspath(watch.path): watch.write for watch in config.watch})
+    writer = Writer(
+        Ledger(database),
+        plan.mode,
+        Origin(plan.tagger.name, plan.tagger.revision),
+        create=config.tags.fields,
+        exiftool=resources.exiftool,
+        lightroom_names=plan.has_lightroom_names,
+    )
+    writer.recover(time.time())
+    debouncer = Debouncer(
+        quiet_seconds=config.debounce.quiet_seconds,
+        max_wait_seconds=config.debounce.max_wait_seconds,
+        batch_size=config.debounce.batch_size,
+    )
+    with ExitStack() as stack:
         pipeline = stack.enter_context(
             Pipeline(
                 store,
-                Results(database, settings_digest(config)),
+                Results(database, settings_digest(plan.rules, config.tags.fields)),
                 writer,
-                tagger,
-                rules(config),
+                plan.tagger,
+                plan.rules,
                 max_pixels=config.decode.max_pixels,
                 batch_size=config.debounce.batch_size,
                 threads=config.model.threads or available_cores(),
                 quiet_seconds=config.debounce.quiet_seconds,
+                proceed=proceed,
             )
         )
         intake = Intake(store, debouncer)
         book = HealthBook(database, [os.fspath(watch.path) for watch in config.watch])
-        reconciler = Reconciler(store, intake, roots, book)
+        reconciler = Reconciler(store, intake, plan.roots, book)
         patrol = Patrol(
-            roots,
+            plan.roots,
             book,
             store,
             reconciler.request,
@@ -119,8 +258,13 @@ def assemble(config: Config, extra: Sequence[Path] = ()) -> Iterator[Daemon]:
             patrol,
             Requests(database),
             backups.DailyBackup(config.state.path, config.state.backups),
+            interrupts,
             scan_interval_seconds=config.scan.interval_minutes * 60,
             schedule=Schedule.parse(config.schedule.hours),
+            unloading=plan.tagger if isinstance(plan.tagger, UnloadingTagger) else None,
+            notifier=notifier,
+            bulletin=bulletin,
+            probe=database.probe,
         )
         stack.callback(daemon.close)
         yield daemon
@@ -150,22 +294,31 @@ def opened_for_undo(config: Config) -> Iterator[tuple[Store, Writer]]:
 def load_tagger(config: Config) -> Tagger:
     """The configured model, verified and loaded.
 
+    Raises:
+        ConfigError: The overrides cannot be read.
+        ModelError: It cannot be loaded.
+    """
+    return loader(config)()
+
+
+def loader(config: Config) -> Callable[[], Tagger]:
+    """What loads the configured model, in whichever process.
+
     RAM++ gets all threads. For other models one computes: decoding is the larger part of the
     work and takes the others.
 
     Raises:
         ConfigError: The overrides cannot be read.
-        ModelError: It cannot be loaded.
     """
     is_large = config.model.name == RAM_PLUS.name
-    word = rules(config).word
-    is_restricted = bool(config.tags.allow or config.tags.deny)
-    return taggers.load(
+    wants = rules(config).wants
+    return partial(
+        taggers.load,
         config.model.name,
         threads=(config.model.threads or available_cores()) if is_large else 1,
         precision=config.model.precision,
         device=config.model.device,
-        is_wanted=(lambda label: word(label) is not None) if is_restricted else None,
+        is_wanted=wants if config.tags.allow or config.tags.deny else None,
     )
 
 
@@ -187,12 +340,11 @@ def rules(config: Config) -> Rules:
     )
 
 
-def settings_digest(config: Config) -> str:
+def settings_digest(chosen: Rules, fields: Sequence[str]) -> str:
     """What tells apart settings that lead to other keywords, or to other fields."""
-    chosen = rules(config)
     names = ("threshold", "top_n", "overrides", "allow", "deny", "parent")
     values = {name: getattr(chosen, name) for name in names}
-    content = [values, sorted(config.tags.fields)]
+    content = [values, sorted(fields)]
     text = json.dumps(content, sort_keys=True, default=_plain)
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 

@@ -15,7 +15,7 @@ import errno
 import hashlib
 import io
 import os
-import pickle
+import pickle  # only for the error that torch raises  # nosec B403
 import stat
 from collections.abc import Callable
 from dataclasses import replace

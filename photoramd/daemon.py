@@ -10,24 +10,26 @@ from __future__ import annotations
 import logging
 import os
 import random
-import select
-import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from photoramd.backups import DailyBackup
-from photoramd.errors import printable
+from photoramd.bulletin import Bulletin
+from photoramd.errors import StoreError, printable
 from photoramd.filters import RAW_SUFFIXES, SIDECAR_SUFFIX, suffix
 from photoramd.intake import Intake
+from photoramd.interrupts import Interrupts
 from photoramd.patrol import Patrol
 from photoramd.pipeline import Outcome, Pipeline
 from photoramd.reconciler import Reconciler
 from photoramd.requests import Requests
 from photoramd.schedule import ALWAYS, Schedule
 from photoramd.store import WITH_INFERENCE, WITHOUT_INFERENCE, Store
+from photoramd.systemd import Notifier
+from photoramd.taggers.unloading import UnloadingTagger
 from photoramd.watcher import Inbox, News, Watcher
 
 log = logging.getLogger(__name__)
@@ -48,51 +50,6 @@ JITTER = 0.1
 """Regular scans come this much sooner or later, so that not all machines do it at once."""
 
 
-class Wakeup:
-    """Interrupts the loop's wait, from any thread and from signal handlers."""
-
-    def __init__(self) -> None:
-        self._read, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-
-    def close(self) -> None:
-        """Close the pipe; `wake` then does nothing."""
-        write, self._write = self._write, -1
-        os.close(self._read)
-        os.close(write)
-
-    def wake(self) -> None:
-        """End the present or the next wait."""
-        # Full: it will wake up anyway; closed: nobody waits.
-        with suppress(OSError):
-            os.write(self._write, b"\0")
-
-    def wait(self, seconds: float | None) -> None:
-        """Sleep until woken, at most so long; None: without limit."""
-        if select.select([self._read], [], [], seconds)[0]:
-            while True:
-                try:
-                    if len(os.read(self._read, 4096)) < 4096:
-                        return
-                except BlockingIOError:
-                    return
-
-    @contextmanager
-    def on_signals(self, handler: Callable[[int], None]) -> Iterator[None]:
-        """Call the handler on SIGINT, SIGTERM and SIGHUP, and wake up.
-
-        Handlers only set flags: they run between any two instructions of the loop.
-        """
-        wanted = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        before = {number: signal.signal(number, lambda n, _: handler(n)) for number in wanted}
-        descriptor = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
-        try:
-            yield
-        finally:
-            signal.set_wakeup_fd(descriptor)
-            for number, old in before.items():
-                signal.signal(number, old)
-
-
 class Daemon:
     """The loop and what it drives."""
 
@@ -105,10 +62,33 @@ class Daemon:
         patrol: Patrol,
         requests: Requests,
         backup: DailyBackup,
+        interrupts: Interrupts,
         *,
         scan_interval_seconds: float = 3600,
         schedule: Schedule = ALWAYS,
+        unloading: UnloadingTagger | None = None,
+        notifier: Notifier | None = None,
+        bulletin: Bulletin | None = None,
+        probe: Callable[[], None] = lambda: None,
     ) -> None:
+        """Put a loop together.
+
+        Args:
+            store: The queue.
+            intake: What fills it.
+            pipeline: What empties it.
+            reconciler: What scans.
+            patrol: What looks after the watched directories.
+            requests: What other processes ask.
+            backup: The daily copy.
+            interrupts: What ends a wait, or all of it.
+            scan_interval_seconds: Between two scans of everything; 0: only at the start.
+            schedule: When the model may run while it watches.
+            unloading: The model, if it is to be unloaded when it is idle.
+            notifier: Who is told how it is.
+            bulletin: What the status line is made of.
+            probe: Raises a StoreError if the database cannot be written.
+        """
         self._store = store
         self._intake = intake
         self._pipeline = pipeline
@@ -118,37 +98,50 @@ class Daemon:
         self._backup = backup
         self._scan_interval_seconds = scan_interval_seconds
         self._schedule = schedule
-        self._wakeup = Wakeup()
-        self._inbox = Inbox(self._wakeup.wake)
+        self._unloading = unloading
+        self._interrupts = interrupts
+        self._notifier = notifier or Notifier()
+        self._bulletin = bulletin or Bulletin()
+        self._probe = probe
+        self._inbox = Inbox(interrupts.wake)
         self._next_scan = float("inf")
         self._clock_offset: float | None = None
         self._is_crowded = False
-        self._is_watching = False
+        self._watcher: Watcher | None = None
         self._rescan = False
-        self._stopped = False
 
     def close(self) -> None:
         """Free what the loop holds."""
         self._backup.close()
-        self._wakeup.close()
 
-    def stop(self) -> None:
-        """Leave the loop after the present batch; safe in signal handlers and threads."""
-        self._stopped = True
-        self._wakeup.wake()
+    def rescan(self) -> None:
+        """Look at everything at the next turn; what was put off is tried at once."""
+        self._rescan = True
 
-    def watch(self, on_outcomes: Callable[[Sequence[Outcome]], None]) -> None:
-        """Watch and tag until stopped."""
-        with Watcher(self._inbox) as watcher, self._signals():
-            self._is_watching = True
+    def watch(
+        self,
+        on_outcomes: Callable[[Sequence[Outcome]], None],
+        reload: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Watch and tag until stopped, or until there is another configuration.
+
+        Args:
+            on_outcomes: Told what became of photos.
+            reload: Called when SIGHUP asked for it; returns whether there is another
+                configuration, which needs another loop.
+        """
+        with Watcher(self._inbox) as self._watcher:
             now = time.monotonic()
             # Watches first, scan second: in the other order files fall into the gap.
-            self._patrol.begin(watcher, now, time.time())
+            with self._notifier.busy():
+                self._patrol.begin(self._watcher, now, time.time())
             self._scan_all(now)
             log.info("Watching %s", self._reconciler.names)
-            while not self._stopped:
+            self._notifier.ready(self._is_well)
+            while not self._interrupts.stopped:
+                if self._interrupts.reload and self._reloads(reload):
+                    return
                 self._turn(on_outcomes, once=False)
-            log.info("Stopped")
 
     def scan_once(
         self,
@@ -161,19 +154,20 @@ class Daemon:
 
         The schedule is for the daemon: who asks for a scan wants it now.
         """
-        with self._signals() if handle_signals else nullcontext():
+        with self._interrupts.on_signals() if handle_signals else nullcontext():
             for top in tops:
                 self._reconciler.request(top)
-            while not self._stopped and not self._turn(on_outcomes, once=True):
+            while not self._interrupts.stopped and not self._turn(on_outcomes, once=True):
                 pass
-        return not self._stopped
+        return not self._interrupts.stopped
 
     def step(self, now: float, wall: float) -> list[Outcome]:
         """One turn of the loop, without waiting. Times: monotonic and Unix seconds."""
         self._read_news(self._inbox.take(), now)
         self._check_clock(now, wall)
         self._read_requests()
-        self._patrol.step(now, wall)
+        with self._notifier.busy():
+            self._patrol.step(now, wall)
         if self._is_watching:
             self._backup.step(now, wall)
         if self._rescan:
@@ -184,8 +178,11 @@ class Daemon:
             self._scan_all(now)
         if now >= self._next_scan:
             self._scan_all(now)
-        self._reconciler.advance(self._patrol, now, wall)
+        with self._notifier.busy():
+            self._reconciler.advance(self._patrol, now, wall)
         self._intake.settle(now, wall)
+        if self._unloading is not None:
+            self._unloading.step(now)
         return self._pipeline.step(wall, infers=self._infers(wall))
 
     @property
@@ -211,26 +208,59 @@ class Daemon:
 
     # Inside.
 
-    def _signals(self) -> AbstractContextManager[None]:
-        return self._wakeup.on_signals(self._on_signal)
+    @property
+    def _is_watching(self) -> bool:
+        return self._watcher is not None
 
-    def _on_signal(self, number: int) -> None:
-        if number == signal.SIGHUP and self._is_watching:
-            self._rescan = True
-            self._wakeup.wake()
-        else:
-            self.stop()
+    def _reloads(self, reload: Callable[[], bool]) -> bool:
+        """Read the configuration anew; returns whether this loop must make room for another."""
+        self._interrupts.reload = False
+        self._notifier.reloading()
+        if reload():
+            return True
+        self._notifier.ready(self._is_well)
+        self.rescan()
+        return False
+
+    def _is_well(self) -> bool:
+        """Whether all is well besides the loop, which is or it would not ask."""
+        if self._watcher is not None and not self._watcher.is_well:
+            return False
+        try:
+            self._probe()
+        except StoreError as error:
+            log.warning("The database cannot be written now: %s", error)
+            return False
+        return True
+
+    def _tell(self, done: int, wall: float) -> None:
+        """Tell who wants to know how it goes."""
+        now = time.monotonic()
+        self._bulletin.note(done, now)
+        self._notifier.beat()
+        self._notifier.describe(
+            lambda: self._bulletin.line(
+                now,
+                roots=self._reconciler.roots,
+                waiting=self.waiting,
+                is_scanning=self.is_scanning,
+                rests_until=None if self._is_open(wall) else self._opens(wall),
+                troubles=self._patrol.troubles(),
+                model=self._unloading.trouble if self._unloading is not None else "",
+            )
+        )
 
     def _turn(self, on_outcomes: Callable[[Sequence[Outcome]], None], *, once: bool) -> bool:
         """A step, and the wait for the next one; returns whether a one-shot run is done."""
         now, wall = time.monotonic(), time.time()
         outcomes = self.step(now, wall)
         on_outcomes(outcomes)
+        self._tell(sum(outcome.state == "written" for outcome in outcomes), wall)
         if outcomes:
             return False
         if once and self._is_done(wall):
             return True
-        self._wakeup.wait(self._idle_seconds(now, wall))
+        self._interrupts.wait(self._idle_seconds(now, wall))
         return False
 
     def _idle_seconds(self, now: float, wall: float) -> float:
@@ -247,6 +277,8 @@ class Daemon:
         due = self._store.next_due(WITHOUT_INFERENCE)
         if due is not None:
             moments.append(due - wall)
+        if self._unloading is not None:
+            moments.append(self._unloading.deadline() - now)
         if self._is_watching:
             moments.append(WATCH_SECONDS)
         return max(0.0, min(moments))
@@ -259,6 +291,10 @@ class Daemon:
 
     def _infers(self, wall: float) -> bool:
         """Whether the model may run now."""
+        is_available = self._unloading is None or self._unloading.is_available
+        return is_available and self._is_open(wall)
+
+    def _is_open(self, wall: float) -> bool:
         return not self._is_watching or self._schedule.is_open(wall)
 
     def _opens(self, wall: float) -> float:

@@ -177,6 +177,15 @@ class Database:
                     self._connection.execute("ROLLBACK")
                 raise
 
+    def probe(self) -> None:
+        """Take the right to write and give it back; the disk may sleep on.
+
+        Raises:
+            StoreError: It cannot be had.
+        """
+        with self.transaction():
+            pass
+
     def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """All rows of a query.
 

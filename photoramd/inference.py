@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from photoramd.decoder import decode
-from photoramd.errors import ModelError
+from photoramd.errors import ModelError, ModelUnavailableError
 from photoramd.keywords import kept
 from photoramd.photo import Fingerprint
 from photoramd.taggers import Pixels, Tagger
 
 log = logging.getLogger(__name__)
+
+LONGEST_SECONDS = 15.0
+"""The model is given no more photos at once than it takes this long for, but one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +48,55 @@ def digest_of(pixels: Pixels) -> bytes:
     return hashlib.blake2b(pixels.data, digest_size=16).digest()
 
 
+@dataclass(slots=True)
+class Pace:
+    """How many pictures the model is given at once: as many as it looks at in a few seconds.
+
+    A large model takes seconds for one, and a daemon that is to stop must not wait for many.
+    """
+
+    size: int = 1
+
+    def learn(self, pictures: int, seconds: float) -> None:
+        """So many pictures took so long."""
+        if seconds > LONGEST_SECONDS:
+            self.size = max(1, pictures // 2)
+        elif pictures == self.size and seconds < LONGEST_SECONDS / 2:
+            self.size *= 2
+
+
+def infer_in_turns(
+    tagger: Tagger, unseen: Mapping[bytes, Pixels], pace: Pace, proceed: Callable[[], bool]
+) -> tuple[dict[bytes, Mapping[str, float]], dict[bytes, ModelError]]:
+    """Run the model on a batch, a few pictures at a time.
+
+    Args:
+        tagger: The model.
+        unseen: Its input by digest.
+        pace: How many at a time.
+        proceed: Asked before each turn but the first; False leaves out the rest.
+
+    Returns:
+        As `infer`, perhaps of fewer pictures.
+    """
+    scores: dict[bytes, Mapping[str, float]] = {}
+    failed: dict[bytes, ModelError] = {}
+    rest = iter(unseen.items())
+    while turn := dict(islice(rest, pace.size)):
+        if (scores or failed) and not proceed():
+            break
+        began = time.monotonic()
+        good, bad = infer(tagger, turn)
+        pace.learn(len(turn), time.monotonic() - began)
+        scores |= good
+        failed |= bad
+    return scores, failed
+
+
 def infer(
     tagger: Tagger, unseen: Mapping[bytes, Pixels]
 ) -> tuple[dict[bytes, Mapping[str, float]], dict[bytes, ModelError]]:
-    """Run the model on a batch; if it refuses, on each picture alone.
+    """Run the model on pictures at once; if it refuses, on each picture alone.
 
     Args:
         tagger: The model.
@@ -62,6 +112,8 @@ def infer(
     try:
         rows = tagger.scores(list(unseen.values()))
         return {d: kept(tagger.vocabulary, r) for d, r in zip(unseen, rows, strict=True)}, failed
+    except ModelUnavailableError as caught:
+        return scores, dict.fromkeys(unseen, caught)
     except ModelError as caught:
         error = caught
     except Exception as caught:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from photoramd.errors import PhotoramdError, printable
 from photoramd.mounts import Mount, is_below, read_mounts, silent_parts
-from photoramd.roots import HealthBook, Root
+from photoramd.roots import Health, HealthBook, Root
 from photoramd.scanner import Scan
 from photoramd.store import Store
 from photoramd.watcher import Watcher, explain, watched_files
@@ -95,6 +95,7 @@ class Patrol:
         if self._watcher is not None and now >= self._next_audit:
             self._next_audit = now + self._audit_seconds
             for post in self._posts.values():
+                self._look_at_unreadable(post)
                 self._audit(post, now, wall)
         for post in self._posts.values():
             for top, moment in post.polls.items():
@@ -122,6 +123,10 @@ class Patrol:
         if obstacle is not None:
             self._book.record(root.path, obstacle, wall)
         return obstacle is None
+
+    def troubles(self) -> dict[str, Health]:
+        """The health of the roots that were not online when they were last looked at."""
+        return self._book.troubles()
 
     def is_offline(self, root: Root) -> bool:
         """Whether a root's photos are to be left alone."""
@@ -203,10 +208,11 @@ class Patrol:
 
     def _degrade(self, post: _Post, problem: PhotoramdError, now: float, wall: float) -> None:
         """A root, or a part of it, cannot be watched: walk it, and try again later."""
-        post.root.watch_problem = problem
+        is_polled = post.root.poll != "never"
+        post.root.watch_problem = _with_consequence(problem, is_polled=is_polled)
         post.retry_at = now + min(RETRY_SECONDS * 2**post.retries, RETRY_LIMIT_SECONDS)
         post.retries += 1
-        if post.root.poll != "never":
+        if is_polled:
             post.polls.setdefault(post.root.path, now + self._poll_seconds)
         self._book.record(post.root.path, post.root.check(), wall)
 
@@ -214,11 +220,20 @@ class Patrol:
         """What has to be walked whatever the watches say."""
         root = post.root
         tops = {root.path} if root.poll == "always" else set()
+        silent = silent_parts(root.path, read_mounts())
         if root.poll == "auto":
-            tops |= silent_parts(root.path, read_mounts()).keys()
+            tops |= silent.keys()
+        root.silence = _silence(silent) if root.poll == "never" else None
         # The root's own walk covers the mount points in it.
         tops = {root.path} if root.path in tops else tops
         post.polls = {top: post.polls.get(top, now + self._poll_seconds) for top in tops}
+
+    def _look_at_unreadable(self, post: _Post) -> None:
+        """A directory that could not be read, and now can, is scanned at once."""
+        unreadable = post.root.unreadable
+        if not post.is_offline and not all(map(_is_unreadable, unreadable)):
+            post.root.unreadable = ()  # until the scan tells anew
+            self._request(post.root.path)
 
     def _audit(self, post: _Post, now: float, wall: float) -> None:
         """Compare the watches with the directories; what is amiss is armed anew."""
@@ -259,6 +274,41 @@ class Patrol:
             self._arm(post, now, wall)
         else:
             self._degrade(post, explain(root.path, errno.ENOSPC, ""), now, wall)
+
+
+def _with_consequence(problem: PhotoramdError, *, is_polled: bool) -> PhotoramdError:
+    """What it means for the user that a root cannot be watched."""
+    consequence = "it is looked through regularly instead" if is_polled else _ONLY_SCANS
+    return PhotoramdError(
+        f"{problem.message}; {consequence}", path=problem.path, remedy=problem.remedy
+    )
+
+
+_ONLY_SCANS = 'because of poll = "never", only the regular scans find what is new there'
+
+
+def _silence(parts: dict[str, str]) -> PhotoramdError | None:
+    """What it means that parts of a root, by their file systems' types, report no events."""
+    if not parts:
+        return None
+    top, kind = next(iter(parts.items()))
+    more = f" and {len(parts) - 1} more" if len(parts) > 1 else ""
+    return PhotoramdError(
+        f"{printable(top)}{more} is on {kind}, which does not report all changes; {_ONLY_SCANS}",
+        path=top,
+        remedy='set poll = "auto" for it, unless something else asks for scans (SIGHUP)',
+    )
+
+
+def _is_unreadable(directory: str) -> bool:
+    """Whether a directory that could not be read still cannot be; if it went, it can."""
+    try:
+        os.listdir(directory)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return not os.access(directory, os.R_OK | os.X_OK)
 
 
 def _unwatched(directories: dict[str, tuple[int, int]], mounts: list[Mount]) -> frozenset[str]:

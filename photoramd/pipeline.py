@@ -8,13 +8,14 @@ number of photos.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from photoramd.decoder import LookAhead
-from photoramd.errors import ChangedError, ModelError, PhotoramdError
-from photoramd.inference import Decoded, infer, prepare
+from photoramd.errors import ChangedError, ModelError, ModelUnavailableError, PhotoramdError
+from photoramd.inference import Decoded, Pace, infer_in_turns, prepare
 from photoramd.keywords import Rules, select
 from photoramd.photo import Fingerprint, Photo, Tag
 from photoramd.results import Results, Tagged
@@ -25,6 +26,9 @@ from photoramd.writer import Writer
 ABSENT_SECONDS = 60.0
 """When a photo that is not there now is looked for again."""
 
+WRITES_TOGETHER = 8
+"""Photos whose files are written together: a stop waits for them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -33,10 +37,11 @@ class Outcome:
     Attributes:
         path: The photo.
         state: ``written``; ``tagged``: not written yet, see the error; ``failed``;
-            ``pending``: it changed meanwhile and is looked at again.
+            ``pending``: it changed meanwhile and is looked at again, or the model is not there.
         tags: Its keywords, the surest first.
-        error: Why it was not written, or failed.
+        error: Why it was not written, or failed, or waits.
         inferred: Whether the model ran for it; equal pictures share one result.
+        seconds: Its share of the time that the step took.
     """
 
     path: Path
@@ -44,6 +49,7 @@ class Outcome:
     tags: Sequence[Tag] = ()
     error: PhotoramdError | None = None
     inferred: bool = False
+    seconds: float = 0.0
 
 
 class Pipeline:
@@ -61,7 +67,23 @@ class Pipeline:
         batch_size: int,
         threads: int,
         quiet_seconds: float = 5,
+        proceed: Callable[[], bool] = lambda: True,
     ) -> None:
+        """Make a pipeline.
+
+        Args:
+            store: The queue.
+            results: Scores and keywords.
+            writer: What writes them.
+            tagger: The model.
+            rules: How scores become keywords.
+            max_pixels: Of a photo; larger ones are refused.
+            batch_size: How many photos a step takes.
+            threads: How many photos are decoded at a time.
+            quiet_seconds: How long a photo that changed is left alone.
+            proceed: Called after each part of a step that may take long: something got done.
+                Returns whether to go on; the rest of the batch stays in the queue otherwise.
+        """
         self._store = store
         self._results = results
         self._writer = writer
@@ -69,7 +91,11 @@ class Pipeline:
         self._rules = rules
         self._batch_size = batch_size
         self._quiet_seconds = quiet_seconds
+        self._proceed = proceed
+        self._pace = Pace()
         self._in_flight: set[int] = set()
+        # Photos that the model ran for and that were not reported yet.
+        self._unreported: set[int] = set()
         # The last photo that was asked whether its settings are old; None: all were.
         self._asked: int | None = 0
 
@@ -95,10 +121,14 @@ class Pipeline:
         Raises:
             StoreError: The database failed; nothing is lost.
         """
+        began = time.monotonic()
         if infers:
             self._fill(now)
         outcomes, inferred = self._tag(self._take(), now)
-        return outcomes + self._write(inferred, now)
+        self._unreported |= inferred
+        outcomes += self._write(now)
+        seconds = (time.monotonic() - began) / max(1, len(outcomes))
+        return [replace(outcome, seconds=seconds) for outcome in outcomes]
 
     def retry(self) -> None:
         """Somebody mended something: file systems that refused a write are tried at once."""
@@ -113,7 +143,7 @@ class Pipeline:
 
     def _take(self) -> list[tuple[Job, Decoded | PhotoramdError]]:
         taken: list[tuple[Job, Decoded | PhotoramdError]] = []
-        while len(taken) < self._batch_size and len(self._decoding):
+        while len(taken) < self._batch_size and len(self._decoding) and self._proceed():
             job, decoded = self._decoding.take()
             self._in_flight.remove(job.id)
             taken.append((job, decoded))
@@ -138,7 +168,7 @@ class Pipeline:
         for job, decoded in good:
             if decoded.digest in failed:
                 outcomes.append(self._give_up(job, failed[decoded.digest], now))
-            else:
+            elif decoded.digest in scores:
                 tags = select(self._tagger.vocabulary, scores[decoded.digest], self._rules)
                 tagged.append(Tagged(job, decoded.digest, scores[decoded.digest], tags))
         if tagged:
@@ -162,13 +192,20 @@ class Pipeline:
                     unseen[decoded.digest] = decoded.pixels
                 else:
                     scores[decoded.digest] = remembered
-        fresh, failed = infer(self._tagger, unseen)
+        fresh, failed = infer_in_turns(self._tagger, unseen, self._pace, self._proceed)
         return scores | fresh, set(fresh), failed
 
-    def _write(self, inferred: Collection[int], now: float) -> list[Outcome]:
+    def _write(self, now: float) -> list[Outcome]:
         due = self._store.due_writes(now, self._batch_size)
         if not due and self._choose_again():
             due = self._store.due_writes(now, self._batch_size)
+        outcomes = []
+        for start in range(0, len(due), WRITES_TOGETHER):
+            if self._proceed():
+                outcomes += self._write_some(due[start : start + WRITES_TOGETHER], now)
+        return outcomes
+
+    def _write_some(self, due: Sequence[Job], now: float) -> list[Outcome]:
         outcomes = []
         tags: dict[int, list[Tag]] = {}
         batch = []
@@ -185,7 +222,8 @@ class Pipeline:
                 batch.append((job, tags[job.id]))
         for job, error in self._writer.write(batch, now):
             state = "written" if error is None else "tagged"
-            is_new = job.id in inferred
+            is_new = job.id in self._unreported
+            self._unreported.discard(job.id)
             outcomes.append(Outcome(job.photo.path, state, tags[job.id], error, is_new))
         return outcomes
 
@@ -215,6 +253,9 @@ class Pipeline:
     def _give_up(self, job: Job, error: PhotoramdError, now: float) -> Outcome:
         if isinstance(error, ChangedError):
             return self._look_again(job.photo, now)
+        if isinstance(error, ModelUnavailableError):
+            self._store.postpone(job, now)
+            return Outcome(job.photo.path, "pending", error=error)
         if not os.path.lexists(job.photo.path):
             # Removed, or its disk is gone: a scan will tell. It is not the photo's failure.
             self._store.postpone(job, now + ABSENT_SECONDS)

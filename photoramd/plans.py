@@ -81,6 +81,8 @@ def plan_sidecar(
     embedded_ours: Collection[str] = (),
     create: Collection[str] = (),
     created: bool = False,
+    known: Path | None = None,
+    lightroom_names: bool = False,
 ) -> Plan:
     """What a photo's sidecar should become: the union of what is there and the tags.
 
@@ -93,13 +95,15 @@ def plan_sidecar(
         embedded_ours: The keywords inside the photo that are ours.
         create: Hierarchical fields to make where they are not.
         created: Whether photoramd made the sidecar that is there.
+        known: The sidecar that was written last.
+        lightroom_names: Whether a new sidecar of a RAW is ``IMG.xmp``.
 
     Raises:
         SidecarError: The sidecar cannot be read, or must not be written.
         ChangedError: It is being written by another program.
     """
     recorded = recorded or Recorded()
-    target = sidecar.locate(photo)
+    target = sidecar.locate(photo, known=known, lightroom_names=lightroom_names)
     content: bytes | None = None
     expected: Fingerprint | None = None
     if target.exists:

@@ -71,6 +71,11 @@ class Reconciler:
         return ", ".join(printable(root.path) for root in self._roots)
 
     @property
+    def roots(self) -> int:
+        """How many directories are looked after."""
+        return len(self._roots)
+
+    @property
     def can_advance(self) -> bool:
         """Whether `advance` would do something now."""
         return self.is_scanning and self._intake.has_room
@@ -111,8 +116,9 @@ class Reconciler:
             if photos is None:
                 self._walk = None
                 self._seen += walk.scan.present
+                walk.seconds += elapsed
                 self._end(walk, wall)
-                patrol.walked(walk.root, walk.scan, walk.seconds + elapsed, now, wall)
+                patrol.walked(walk.root, walk.scan, walk.seconds, now, wall)
                 return
             self._intake.offer(photos, now)
             if elapsed > STEP_SECONDS:
@@ -136,6 +142,7 @@ class Reconciler:
         if not walk.is_whole or root.look() is not None or root.path not in scan.directories:
             return
         root.scan_problem = _complaint(scan)
+        root.unreadable = tuple(scan.unreadable)
         if scan.moved_devices:
             self._store.move_device(root.path, scan.moved_devices)
         absent = sum(map(len, scan.absent.values()))
@@ -147,8 +154,13 @@ class Reconciler:
             self._store.missed(gone, wall)
         for temporary in scan.leftovers:
             _sweep(temporary, wall)
-        self._book.scanned(root.path, wall)
-        log.debug("%s: scanned, %d photos", printable(root.path), scan.present)
+        self._book.scanned(root.path, wall, scan.left_out)
+        log.debug(
+            "%s: scanned, %d photos",
+            printable(root.path),
+            scan.present,
+            extra={"ROOT": os.fsencode(root.path), "DURATION": f"{walk.seconds:.3f}"},
+        )
 
 
 def _sweep(temporary: Path, wall: float) -> None:

@@ -15,7 +15,7 @@ from typing import Literal
 
 from photoramd.database import Database
 from photoramd.errors import PhotoramdError, printable
-from photoramd.filters import Filter
+from photoramd.filters import RAW_REMEDY, Filter
 from photoramd.mounts import is_below, read_mounts
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,9 @@ class Root:
         filter: Which paths below it count.
         poll: ``auto``, ``always`` or ``never``; see the configuration.
         watch_problem: Why the system reports no events for it, if so.
+        silence: What reports no events by its nature, and is not to be polled.
         scan_problem: What the last scan could not read below it, if anything.
+        unreadable: The directories that it could not read.
         vanished: How many photos it lost at once, if the last scan found none of them.
         is_new: Whether another directory than before is there, which nobody has watched yet.
     """
@@ -62,7 +64,9 @@ class Root:
         self.filter = path_filter
         self.poll = poll
         self.watch_problem: PhotoramdError | None = None
+        self.silence: PhotoramdError | None = None
         self.scan_problem: PhotoramdError | None = None
+        self.unreadable: tuple[str, ...] = ()
         self.vanished = 0
         self.is_new = True
         self._identity: _Identity | None = None
@@ -116,7 +120,7 @@ class Root:
                 "mount the share or disk again; if the photos were removed on purpose, remove"
                 " the directory from the configuration",
             )
-        problem = self.scan_problem or self.watch_problem
+        problem = self.scan_problem or self.watch_problem or self.silence
         return Health("degraded", problem.message, problem.remedy) if problem else ONLINE
 
 
@@ -127,6 +131,7 @@ class HealthBook:
         self._database = database
         self._roots = frozenset(roots)
         self._last: dict[str, Health] = {}
+        self._told: set[str] = set()
         self._before = {
             os.fsdecode(path): state
             for path, state in database.rows("SELECT path, health FROM roots")
@@ -150,7 +155,8 @@ class HealthBook:
         if last is not None and last.state == health.state:
             level = logging.DEBUG  # the details change: status has them
         details = "".join(f"; {text}" for text in (health.reason, health.remedy) if text)
-        log.log(level, "%s is %s%s", printable(path), health.state, details)
+        extra = {"ROOT": os.fsencode(path)}
+        log.log(level, "%s is %s%s", printable(path), health.state, details, extra=extra)
         self._last[path] = health
         if path not in self._roots:
             return  # scanned once, not watched
@@ -165,7 +171,18 @@ class HealthBook:
                 (os.fsencode(path), health.state, health.reason, health.remedy, now),
             )
 
-    def scanned(self, path: str, now: float) -> None:
-        """A scan of a root is complete (Unix seconds)."""
+    def troubles(self) -> dict[str, Health]:
+        """What was last recorded of the roots that are not online."""
+        return {path: health for path, health in self._last.items() if health.state != "online"}
+
+    def scanned(self, path: str, now: float, raw_left_out: int = 0) -> None:
+        """A scan of a root is complete (Unix seconds); RAW files left out are named once."""
+        if raw_left_out and path not in self._told:
+            self._told.add(path)
+            text = "%s: camera RAW files that are not tagged: %d; to have them tagged, %s"
+            log.warning(text, printable(path), raw_left_out, RAW_REMEDY)
         with self._database.transaction() as db:
-            db.execute("UPDATE roots SET scanned_at = ? WHERE path = ?", (now, os.fsencode(path)))
+            db.execute(
+                "UPDATE roots SET scanned_at = ?, raw_left_out = ? WHERE path = ?",
+                (now, raw_left_out, os.fsencode(path)),
+            )

@@ -11,7 +11,7 @@ import os
 import re
 import textwrap
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -44,6 +44,14 @@ class Watch(Section, frozen=True, kw_only=True):
             "the photo itself, or nowhere."
         ),
     ] = "sidecar"
+    sidecar_names: Annotated[
+        Literal["full", "lightroom"],
+        Meta(
+            description="The name of a new sidecar of a RAW: IMG.CR2.xmp, or IMG.xmp, the only "
+            "one that Lightroom reads. A sidecar that is there is used under either name; other "
+            "photos always get IMG.JPG.xmp."
+        ),
+    ] = "full"
     exclude: Annotated[
         tuple[Text, ...],
         Meta(
@@ -265,16 +273,6 @@ class Config(Section, frozen=True, kw_only=True):
     state: State = State()
 
 
-# ----------------------------------------------------------------------------------------
-# NOT BUILT YET. The schema knows these values, this version cannot do them, and a value
-# without effect must not be accepted in silence. Delete an entry when its function exists.
-# Key -> (is this value one of them, which values they are in words).
-NOT_BUILT: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "model.idle_unload_minutes": (lambda value: value > 0, "any number above 0"),
-}
-# ----------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class Key:
     """One key of the schema.
@@ -286,7 +284,6 @@ class Key:
         default: Its default, or `msgspec.NODEFAULT` if it must be given.
         description: What it means, in sentences.
         allowed: Its allowed values, in words.
-        not_built: Those of them that this version cannot do, in words; usually empty.
     """
 
     section: str
@@ -295,7 +292,6 @@ class Key:
     default: Any
     description: str
     allowed: str
-    not_built: str
 
     @property
     def dotted(self) -> str:
@@ -335,16 +331,7 @@ def _key(section: str, info: msgspec.structs.FieldInfo) -> Key:
     plain, meta = typing.get_args(info.type)
     extra = meta.extra or {}
     allowed = extra.get("allowed") or _describe(plain, meta)
-    not_built = NOT_BUILT.get(f"{section}.{info.name}")
-    return Key(
-        section,
-        info.name,
-        info.type,
-        info.default,
-        meta.description,
-        allowed,
-        not_built[1] if not_built else "",
-    )
+    return Key(section, info.name, info.type, info.default, meta.description, allowed)
 
 
 def _describe(plain: Any, meta: Meta) -> str:
@@ -382,11 +369,12 @@ def format_value(value: Any) -> str:
     return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def sample(watch: Path = Path("/volume1/photos")) -> str:
-    """A commented configuration file that watches one directory.
+def sample(watches: Sequence[Path] = ()) -> str:
+    """A commented configuration file that watches these directories; without any, an example.
 
     Explanations begin with ``# ``; defaults that can be uncommented with ``#`` alone.
     """
+    first, *others = watches or [Path("/volume1/photos")]
     lines = [
         "# The configuration of photoramd.",
         "#",
@@ -397,12 +385,13 @@ def sample(watch: Path = Path("/volume1/photos")) -> str:
         lines += ["", *_comment(table.description), table.header]
         for key in table.keys:
             lines += ["", *_comment(key.description), *_comment(f"Allowed: {key.allowed}.")]
-            if key.not_built:
-                lines += _comment(f"Not available in this version: {key.not_built}.")
             if key.default is msgspec.NODEFAULT:
-                lines.append(f"{key.name} = {format_value(watch)}")
+                lines.append(f"{key.name} = {format_value(first)}")
             else:
                 lines.append(f"#{key.name} = {format_value(key.default)}")
+        if table.name == "watch":
+            for path in others:
+                lines += ["", table.header, f"path = {format_value(path)}"]
     return "\n".join(lines) + "\n"
 
 

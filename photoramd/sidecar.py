@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from photoramd.errors import ChangedError, SidecarError
-from photoramd.filters import PHOTO_SUFFIXES, RAW_SUFFIXES
+from photoramd.filters import PHOTO_SUFFIXES, RAW_SUFFIXES, suffix
 from photoramd.photo import Fingerprint
 from photoramd.replace import refuse_unless_plain
 from photoramd.xmp import MAX_BYTES, Packet
@@ -54,13 +54,18 @@ class Target:
 
 
 def locate(
-    photo: Path, *, names: Sequence[str] | None = None, lightroom_names: bool = False
+    photo: Path,
+    *,
+    names: Sequence[str] | None = None,
+    lightroom_names: bool = False,
+    known: Path | None = None,
 ) -> Target:
     """Find the sidecar of a photo, or the name of the one to create.
 
     1. An existing ``IMG.EXT.xmp``.
     2. Else an existing ``IMG.xmp``, if the photo is the only RAW or the only photo with
-       that stem: beside a RAW it belongs to the RAW.
+       that stem, or if this RAW's keywords went there when it was: beside a RAW it belongs
+       to the RAW.
     3. Else ``IMG.EXT.xmp`` is to be created.
 
     ``.XMP`` counts too. The directory is only listed when there is an ``IMG.xmp`` and no
@@ -70,6 +75,7 @@ def locate(
         photo: The photo.
         names: The names in its directory, or those that begin with its stem, if known.
         lightroom_names: Create ``IMG.xmp`` for a RAW if no other RAW has that stem.
+        known: The sidecar that the photo had when it was last written.
 
     Raises:
         SidecarError: The sidecar is a symbolic link, a hard link or no regular file, so
@@ -79,8 +85,11 @@ def locate(
         return _plain(own)
     new = Target(photo.with_name(f"{photo.name}.xmp"), exists=False)
     shared = _find(photo.parent, photo.stem)
-    if shared is None and not (lightroom_names and _is_raw(photo.name)):
+    is_raw = suffix(photo.name) in RAW_SUFFIXES
+    if shared is None and not (lightroom_names and is_raw):
         return new
+    if shared is not None and is_raw and shared[0] == known:
+        return _plain(shared)
     if not _owns_stem(photo.name, _list(photo.parent) if names is None else names):
         return new
     if shared is not None:
@@ -153,24 +162,20 @@ def _list(directory: Path) -> list[str]:
         raise _unreadable(directory, error) from error
 
 
-def _is_raw(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in RAW_SUFFIXES
-
-
 def _owns_stem(photo: str, names: Iterable[str]) -> bool:
     """Whether ``IMG.xmp`` is the sidecar of that photo and of no other one.
 
     Case is ignored: on a file system that ignores it, ``img.jpg`` shares the sidecar too.
     """
     stem = os.path.splitext(photo)[0].casefold()
-    rivals = RAW_SUFFIXES if _is_raw(photo) else _PICTURE_SUFFIXES
+    rivals = RAW_SUFFIXES if suffix(photo) in RAW_SUFFIXES else _PICTURE_SUFFIXES
     for name in names:
         folded = name.casefold()
         if not folded.startswith(stem) or name == photo:
             continue
-        other, suffix = os.path.splitext(folded)
+        other, extension = os.path.splitext(folded)
         # A photo "IMG.JPG" owns the "IMG.JPG.xmp" that "IMG.JPG.tif" would share.
-        if folded == stem or (other == stem and suffix in rivals):
+        if folded == stem or (other == stem and extension in rivals):
             return False
     return True
 

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from watchdog.events import (
     DirCreatedEvent,
+    DirDeletedEvent,
     DirMovedEvent,
     FileClosedEvent,
     FileCreatedEvent,
@@ -37,13 +38,15 @@ CAPACITY = 10_000
 """More names than this mean "look at everything"."""
 
 # Opened, modified and closed-without-writing events would halve what the kernel's queue
-# can hold, and the daemon's own reads would be among them.
+# can hold, and the daemon's own reads would be among them. Nothing follows from a file that
+# was deleted; a directory may be a root.
 _EVENTS: list[type[FileSystemEvent]] = [
     FileCreatedEvent,
     FileClosedEvent,
     FileMovedEvent,
     DirCreatedEvent,
     DirMovedEvent,
+    DirDeletedEvent,
 ]
 
 # Where watchdog says that the kernel dropped events; it tells handlers nothing.
@@ -56,7 +59,7 @@ class News:
 
     Attributes:
         files: Files that were created, closed after writing, or moved here.
-        directories: Directories that appeared; what is in them had no events.
+        directories: Directories that appeared, in which no file had an event, or that went.
         lost: Events were dropped: anything may have happened.
     """
 
@@ -177,6 +180,11 @@ class Watcher:
         emitters = [each for each in observer.emitters if each.watch == watch]
         return bool(emitters) and all(each.is_alive() for each in emitters)
 
+    @property
+    def is_well(self) -> bool:
+        """Whether no thread that all roots share has ended; the roots' own are for `is_alive`."""
+        return self._observer is None or self._is_running()
+
     def _is_running(self) -> bool:
         """Whether the threads run that all roots share."""
         observer = self._observer
@@ -227,13 +235,12 @@ def explain(root: str, number: int | None, reason: str) -> PhotoramdError:
     if number in (errno.ENOSPC, errno.EMFILE):
         what = "max_user_watches" if number == errno.ENOSPC else "max_user_instances"
         return PhotoramdError(
-            f"the system's limit of inotify {what.rsplit('_', 1)[-1]} is reached;"
-            " it is looked through regularly instead",
+            f"the system's limit of inotify {what.rsplit('_', 1)[-1]} is reached",
             path=root,
             remedy=f"raise the limit: sysctl fs.inotify.{what}=524288",
         )
     return PhotoramdError(
-        f"cannot be watched: {reason}; it is looked through regularly instead",
+        f"cannot be watched: {reason}",
         path=root,
         remedy="check that the directory exists and that this user may read it",
     )

@@ -31,7 +31,7 @@ from photoramd.photo import Fingerprint, Tag
 from photoramd.plans import Origin, Plan, plan_sidecar
 from photoramd.replace import Prepared
 from photoramd.store import Job
-from photoramd.union import Change, Entries
+from photoramd.union import NO_CHANGE, Change, Entries, Recorded
 from photoramd.xmp_keywords import values
 
 __all__ = ["Origin", "Plan", "Writer", "plan_sidecar", "write_once"]
@@ -56,6 +56,7 @@ class Writer:
         *,
         create: Collection[str] = (),
         exiftool: ExifTool | None = None,
+        lightroom_names: Callable[[Path], bool] = lambda _: False,
     ) -> None:
         """Make a writer.
 
@@ -65,12 +66,14 @@ class Writer:
             origin: Who gives the keywords.
             create: Hierarchical fields to make where they are not.
             exiftool: What embeds; needed where a photo's mode is ``embed`` or was.
+            lightroom_names: Whether a new sidecar of this RAW is ``IMG.xmp``.
         """
         self._ledger = ledger
         self._mode = mode
         self._origin = origin
         self._create = create
         self._exiftool = exiftool or ExifTool()
+        self._lightroom_names = lightroom_names
         self._named: set[str] = set()
         # By device number: until when it rests, and why.
         self._resting: dict[int, tuple[float, PhotoramdError]] = {}
@@ -82,8 +85,8 @@ class Writer:
         """Write a batch; one photo's failure costs only itself.
 
         Returns:
-            Every job with the reason why it was not written, or None. A photo of which more
-            files are to be written stays tagged, and comes again.
+            The jobs with the reason why each was not written, or None. A photo of which more
+            files are to be written stays tagged, and comes again before it is among them.
 
         Raises:
             StoreError: The database failed; files are whole, old or new.
@@ -98,7 +101,8 @@ class Writer:
 
         def succeed(job: Job, plan: Plan) -> None:
             done.append(_done(job, plan))
-            outcomes.append((job, None))
+            if plan.outcome != "again":
+                outcomes.append((job, None))
 
         try:
             for job, tags in batch:
@@ -235,21 +239,45 @@ class Writer:
         return Plan(place=PHOTO)
 
     def _plan_place(self, job: Job, tags: Sequence[Tag], now: float) -> Plan:
-        """The file to write; after a change of the mode the other one, when this is done."""
+        """The file to write; when this is done, the other one.
+
+        That is so after a change of the mode, to take ours out of it; and where keywords
+        inside the photo would be hidden by a sidecar, which then gets them too.
+        """
         is_embedding = self._mode(job.photo.path) == "embed"
         plan = self._embedding_plan(job, tags, now) if is_embedding else None
         if plan is None:
             plan = self._plan_sidecar(job, tags, now)
         other = SIDECAR if plan.place == PHOTO else PHOTO
-        if self._ledger.recorded(job.id, other).is_empty:
+        is_hidden = plan.place == PHOTO and self._is_hidden(job)
+        if not is_hidden and self._ledger.recorded(job.id, other).is_empty:
             return plan
-        if plan.is_write:
+        if plan.is_write or (is_hidden and plan.change != NO_CHANGE):
             return altered(plan, outcome="again")
         if other == SIDECAR:
-            return self._plan_sidecar(job, (), now)
+            self._reject(job, plan, now)
+            return self._plan_sidecar(job, tags if is_hidden else (), now)
         if is_embedding:
             return plan  # what is inside cannot be changed any more
         return self._embedding_plan(job, (), now) or plan
+
+    def _is_hidden(self, job: Job) -> bool:
+        """Whether a sidecar has keywords of the user's, which some programs read instead."""
+        ours = self._ledger.recorded(job.id, SIDECAR).ours
+        try:
+            target = sidecar.locate(job.photo.path, known=self._ledger.sidecar(job.id)[0])
+            found = values(sidecar.load(target.path)[0]) if target.exists else {}
+        except PhotoramdError:
+            return False  # what cannot be read, or not now, hides nothing
+        return any(set(entries) - set(ours(name)) for name, entries in found.items())
+
+    def _recorded(self, job: Job, place: str) -> Recorded:
+        """What the ledger has of a place; what was taken out in one stays out of both."""
+        own = self._ledger.recorded(job.id, place)
+        other = self._ledger.recorded(job.id, SIDECAR if place == PHOTO else PHOTO)
+        name = SUBJECT.name
+        refused = (*own.rejected.get(name, ()), *other.rejected.get(name, ()))
+        return altered(own, rejected={**own.rejected, name: refused}) if refused else own
 
     def _embedding_plan(self, job: Job, tags: Sequence[Tag], now: float) -> Plan | None:
         """The photo itself; None where it must not be written."""
@@ -276,7 +304,7 @@ class Writer:
             tags,
             self._origin,
             now,
-            self._ledger.recorded(job.id, PHOTO),
+            self._recorded(job, PHOTO),
             self._exiftool,
             known=known,
             create=self._create,
@@ -289,10 +317,12 @@ class Writer:
             tags,
             self._origin,
             now,
-            self._ledger.recorded(job.id, SIDECAR),
+            self._recorded(job, SIDECAR),
             embedded_ours=self._ledger.recorded(job.id, PHOTO).added.get(SUBJECT.name, ()),
             create=self._create,
             created=created,
+            known=known,
+            lightroom_names=self._lightroom_names(job.photo.path),
         )
         # Another sidecar than the one we made is not ours.
         if created and plan.target != known and plan.expected is not None:
@@ -329,7 +359,9 @@ class Writer:
         self._ledger.defer(job, error.message, now, seconds=seconds)
 
 
-def write_once(photo: Path, tags: Sequence[Tag], origin: Origin, now: float) -> Path | None:
+def write_once(
+    photo: Path, tags: Sequence[Tag], origin: Origin, now: float, *, lightroom_names: bool = False
+) -> Path | None:
     """Add tags to a photo's sidecar without a database; returns the sidecar, if there is one.
 
     Raises:
@@ -337,7 +369,7 @@ def write_once(photo: Path, tags: Sequence[Tag], origin: Origin, now: float) -> 
         ChangedError: Another program is writing it.
         WriteError: The system does not let us.
     """
-    plan = plan_sidecar(photo, tags, origin, now)
+    plan = plan_sidecar(photo, tags, origin, now, lightroom_names=lightroom_names)
     prepared = _prepare(plan, photo)
     if prepared is not None:
         replace.commit(prepared)

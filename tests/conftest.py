@@ -102,7 +102,8 @@ def configure(tmp_path: Path, album: Path) -> Callable[..., Config]:
     """Make a configuration that watches the album: configure(write="none", top_n=3)."""
 
     def make(**changes: object) -> Config:
-        watch = Watch(path=album, write=changes.pop("write", "sidecar"))  # type: ignore[arg-type]
+        given = {k: changes.pop(k) for k in ("write", "sidecar_names") if k in changes}
+        watch = Watch(path=album, **given)  # type: ignore[arg-type]
         debounce = {"quiet_seconds": 0.2, "max_wait_seconds": 2.0, "batch_size": 4}
         debounce |= changes.pop("debounce", {})  # type: ignore[operator]
         return Config(

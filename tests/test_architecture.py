@@ -24,6 +24,8 @@ TOP = [
     "photoramd.reconciler",
     "photoramd.daemon",
     "photoramd.assembly",
+    "photoramd.session",
+    "photoramd.doctor",
     "photoramd.cli",
 ]
 
@@ -88,6 +90,7 @@ def test_imports_form_no_cycle() -> None:
         ["status"],
         ["config", "show"],
         ["config", "check"],
+        ["doctor"],
         ["model", "list"],
         ["tag", "--help"],
         ["run", "--help"],

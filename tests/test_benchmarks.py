@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-import pkgutil
+import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import benchmarks
 
-PARTS = {"__main__", "photos", "ram_plus_reference", "random_weights", "samples"}
-NAMES = sorted({module.name for module in pkgutil.iter_modules(benchmarks.__path__)} - PARTS)
+
+def has_main(path: Path) -> bool:
+    nodes = ast.parse(path.read_text(encoding="utf-8")).body
+    return any(isinstance(node, ast.FunctionDef) and node.name == "main" for node in nodes)
 
 
-@pytest.mark.parametrize("name", NAMES)
+def test_every_module_with_a_main_is_a_benchmark() -> None:
+    files = [path for path in Path(benchmarks.__path__[0]).glob("*.py") if path.stem[0] != "_"]
+    assert sorted(path.stem for path in files if has_main(path)) == sorted(benchmarks.BENCHMARKS)
+
+
+@pytest.mark.parametrize("name", benchmarks.BENCHMARKS)
 def test_a_benchmark_is_started_by_its_name_and_explains_itself(name: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", name, "--help"],

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from photoramd import config, places
 from photoramd.cli.config import command
 from photoramd.cli.output import console, print_json
-from photoramd.errors import ConfigError
+from photoramd.errors import ConfigError, UsageError
 from photoramd.settings import format_value
 
 
@@ -69,6 +69,19 @@ def test_init_names_the_option_that_another_place_needs(tmp_path: Path) -> None:
     other = tmp_path / "other.toml"
     assert run("init", global_option=other).exit_code == 0
     assert other.exists()
+
+
+def test_init_names_the_directories_that_it_is_given(tmp_path: Path) -> None:
+    names = [tmp_path / 'My "photos"', tmp_path / "über"]
+    target = tmp_path / "my.toml"
+    result = run("init", "--path", target, "--photos", names[0], "--photos", names[1])
+    assert result.exit_code == 0
+    assert [watch.path for watch in config.load(target).watch] == names
+    assert "set the path" not in result.stdout
+    strange = os.fsdecode(bytes(tmp_path) + b"/\xff")
+    refused = run("init", "--path", tmp_path / "other.toml", "--photos", strange)
+    assert isinstance(refused.exception, UsageError)
+    assert not (tmp_path / "other.toml").exists()
 
 
 def test_init_overwrites_only_with_force(tmp_path: Path) -> None:

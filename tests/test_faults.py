@@ -14,15 +14,17 @@ import signal
 import socket
 import sqlite3
 import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from photoramd.reader import open_readonly
 from photoramd.xmp_keywords import subjects
 from tests.daemons import Photoramd, wait_for
 from tests.invariant import rows, states, violations
@@ -219,7 +221,65 @@ def counted(world: World) -> dict[str, int]:
     return dict(Counter(states(world.daemon.database, world.top).values()))
 
 
+class Idle:
+    """A daemon that has tagged all there is: its files, and what it used until then."""
+
+    def __init__(self, daemon: Photoramd, reader: sqlite3.Connection) -> None:
+        self.daemon = daemon
+        self._reader = reader
+        self.files = self.snapshot()
+        self.version = self.commits()
+        self.processor = daemon.processor_seconds()
+        self.began = time.monotonic()
+
+    def snapshot(self) -> dict[Path, tuple[int, int, int]]:
+        """Inode and the times of content and status of whatever it could write."""
+        tops = (self.daemon.album, self.daemon.database.parent)
+        found = {path: path.lstat() for top in tops for path in [top, *top.rglob("*")]}
+        return {
+            path: (status.st_ino, status.st_mtime_ns, status.st_ctime_ns)
+            for path, status in found.items()
+            if not path.name.endswith("-shm")  # readers lock it
+        }
+
+    def commits(self) -> int:
+        """A number that every commit of another connection changes."""
+        return int(self._reader.execute("PRAGMA data_version").fetchone()[0])
+
+
+@pytest.fixture(scope="module")
+def idle(
+    samples: dict[str, Path],
+    tags: dict[str, tuple[str, ...]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Idle]:
+    """A daemon of its own that idles while other tests are at work."""
+    directory = tmp_path_factory.mktemp("idle").resolve()
+    album, state = directory / "album", directory / "state"
+    album.mkdir()
+    settings = f"path = '{state}/photoramd.db'\nbackups = 0"  # one would come in that minute
+    instance = Photoramd(directory, album, scan=QUICK, state=settings)
+    world = World(instance, album, samples, tags)
+    for name in SMALL:
+        world.put(f"{name}/photo.jpg", name)
+    instance.start()
+    world.check()
+    # Nor does looking at everything again write anything but when that was.
+    before = {path: path.lstat() for path in album.rglob("*")}
+    rescan(world)
+    assert {path: path.lstat() for path in album.rglob("*")} == before
+    with closing(open_readonly(instance.database)) as reader:
+        yield Idle(instance, reader)
+        instance.close()
+
+
 # Faults
+
+
+def test_fault_21_after_tagging_nothing_more_is_written_at_once(idle: Idle) -> None:
+    """The first test, for the daemon to idle during the others; the last looks at it again."""
+    time.sleep(1)
+    assert idle.snapshot() == idle.files
 
 
 def test_fault_01_an_overflow_of_the_kernels_queue_loses_nothing(shared: World) -> None:
@@ -340,10 +400,27 @@ def test_fault_06_input_and_output_errors_cost_only_time(faults: list[str], make
     world.check(temporaries=True)
 
 
+IMPATIENT = """
+from photoramd import writer
+writer.REST_SECONDS = 1.0  # instead of a minute
+from photoramd.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("is_asked", [True, False])
 def test_fault_07_08_a_disk_that_is_full_or_read_only_is_waited_for(
-    make: Make, album: Path
+    make: Make, album: Path, is_asked: bool
 ) -> None:
-    world = make(*private(f"mount -t tmpfs -o size=600k tmpfs {album}"))
+    """When somebody says that it was mended (SIGHUP), and by itself."""
+    options = {} if is_asked else {"program": IMPATIENT}
+    world = make(*private(f"mount -t tmpfs -o size=600k tmpfs {album}"), **options)
+
+    def mend(command: str) -> None:
+        inside(world, command)
+        if is_asked:
+            world.daemon.send(signal.SIGHUP)
+
     world.daemon.start()
     look_inside(world)
     ballast = world.view / (world.top / "ballast").relative_to("/")
@@ -353,15 +430,13 @@ def test_fault_07_08_a_disk_that_is_full_or_read_only_is_waited_for(
             pass
     wait_for(lambda: counted(world) == {"tagged": 1}, "the write that fails")
     assert "No space" in world.daemon.ask("status")["problems"][0]["reason"]
-    ballast.unlink()
-    world.daemon.send(signal.SIGHUP)
+    mend(f"rm {world.top}/ballast")
     world.check()
     # Read-only and back.
     world.put("readonly.jpg")
     inside(world, f"mount -o remount,ro {world.top}")
     wait_for(lambda: counted(world) == {"written": 1, "tagged": 1}, "the write that fails")
-    inside(world, f"mount -o remount,rw {world.top}")
-    world.daemon.send(signal.SIGHUP)
+    mend(f"mount -o remount,rw {world.top}")
     world.check()
 
 
@@ -433,9 +508,9 @@ def test_fault_10_a_root_that_is_renamed_or_made_anew_is_watched_again(make: Mak
     world.check()
     # Deleted and made anew: the root is empty, and nothing follows from that.
     shutil.rmtree(world.top)
-    time.sleep(1.5)
+    wait_for(lambda: health(world) == "offline", "offline, for it is gone")
     world.top.mkdir()
-    wait_for(lambda: health(world) == "offline", "offline, for it lost all photos at once")
+    wait_for(lambda: "vanished" in str(root_row(world, "reason")), "all photos lost at once")
     world.photos = {}
     world.put("fresh.jpg")
     wait_for(lambda: health(world) == "online", "online")
@@ -699,14 +774,52 @@ def test_fault_17_stopped_and_killed_again_and_again_under_load(make: Make) -> N
     assert world.daemon.process is not None
     assert world.daemon.process.wait(30) == 0
     assert not list(world.top.rglob(".photoramd-*"))
-    for kill in range(3):
-        world.daemon.start()
-        for number in range(20):
-            world.put(f"{kill}/kill{kill}-{number}.jpg")
-        time.sleep(chance.random())
+
+    def come(kill: int) -> None:
+        for number in range(12):
+            world.put(f"{kill % 9}/kill{kill}-{number}.jpg")
+
+    def sidecars() -> int:
+        return len(list(world.top.rglob("*.xmp")))
+
+    # At any moment from the first instruction on.
+    for kill in range(6):
+        world.daemon.launch()
+        come(kill)
+        time.sleep(chance.random() * 2.5)
         world.daemon.stop(signal.SIGKILL)
+    # At work, hence from a process that has the model loaded: every other one after it has
+    # written something, and before it has written all.
+    left = []
+    for kill, process in enumerate(warm(world, 44), start=6):
+        before = sidecars()
+        come(kill)
+        if kill % 2:
+            wait_for(lambda before=before: sidecars() > before, "something written")
+        time.sleep(chance.random() * (0.05 if kill % 2 else 0.5))
+        os.kill(process, signal.SIGKILL)
+        left.append(len(world.photos) - sidecars())
+    assert sum(count > 0 for count in left) > 20  # most were killed with work to do
     world.daemon.start()
     world.check(temporaries=True)
+
+
+def warm(world: World, count: int) -> Iterator[int]:
+    """Daemons that are at work at once, one after the other: their process ids."""
+    command = [sys.executable, "-m", "tests.warm", world.daemon.config]
+    with (
+        world.daemon.log.open("ab") as log,
+        subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
+        ) as process,
+    ):
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        for _ in range(count):
+            print(file=process.stdin, flush=True)
+            yield int(process.stdout.readline())
+        process.stdin.close()
 
 
 def test_fault_18_a_database_that_is_held_or_damaged(make: Make) -> None:
@@ -752,27 +865,6 @@ def test_fault_18_a_database_that_is_held_or_damaged(make: Make) -> None:
     assert len([p for p in database.parent.glob("*.damaged-*") if p.suffix != "-wal"]) >= 2
 
 
-def test_fault_21_after_tagging_nothing_more_is_written(shared: World) -> None:
-    for number in range(5):
-        shared.put(f"{number}.jpg")
-    shared.check()
-
-    def snapshot() -> dict[Path, tuple[int, int]]:
-        return {
-            path: (path.lstat().st_mtime_ns, path.lstat().st_ino)
-            for top in (shared.daemon.album, shared.daemon.database.parent)
-            for path in top.rglob("*")
-            if path.suffix != "-shm"
-        }
-
-    time.sleep(1)
-    before, used = snapshot(), shared.daemon.processor_seconds()
-    time.sleep(8)
-    assert snapshot() == before
-    # Checking every second, sixty times as often as by default.
-    assert shared.daemon.processor_seconds() - used < 0.4
-
-
 def test_fault_23_directories_that_may_not_be_read_are_named_and_looked_at_later(
     make: Make, tmp_path: Path
 ) -> None:
@@ -789,12 +881,32 @@ def test_fault_23_directories_that_may_not_be_read_are_named_and_looked_at_later
     locked.chmod(0o777)
     locked.parent.chmod(0o700)
     sample = world.photos.pop(locked / "photo.jpg")
+    # May be listed, but not entered.
+    listed = world.put("listed/photo.jpg").parent
+    listed.chmod(0o777)
     world.daemon.start()
     wait_for(lambda: health(world) == "degraded", "degraded")
     assert "locked" in world.daemon.ask("status")["roots"][0]["reason"]
+    wait_for(lambda: (listed / "photo.jpg.xmp").exists(), "what is listed later")
+    listed.chmod(0o744)
+    for _ in range(3):
+        rescan(world)
+    assert world.missing() == []
+    assert "more" in str(root_row(world, "reason"))
+    listed.chmod(0o777)
     wait_for(lambda: (world.top / "open" / "photo.jpg.xmp").exists(), "the readable one")
     locked.parent.chmod(0o777)
     world.expect(locked / "photo.jpg", sample)
-    world.daemon.send(signal.SIGHUP)
+    # Nobody says so; it is noticed.
     world.check()
     wait_for(lambda: health(world) == "online", "online")
+
+
+def test_fault_21_idle_for_a_minute_nothing_more_is_written(idle: Idle) -> None:
+    # The minute has passed meanwhile, unless this test runs alone.
+    time.sleep(max(0.0, idle.began + 60 - time.monotonic()))
+    assert idle.snapshot() == idle.files
+    assert idle.commits() == idle.version
+    # Checking every second, sixty times as often as by default.
+    share = (idle.daemon.processor_seconds() - idle.processor) / (time.monotonic() - idle.began)
+    assert share < 0.02

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from photoramd import patrol as patrol_module
 from photoramd.database import Database
 from photoramd.filters import Filter
+from photoramd.mounts import Mount
 from photoramd.patrol import CONFIRM_SECONDS, RETRY_SECONDS, Patrol
 from photoramd.roots import HealthBook, Root
 from photoramd.scanner import Scan
@@ -153,3 +155,53 @@ def test_a_root_that_cannot_be_watched_completely_is_polled_and_tried_less_and_l
     patrol.step(10 + 2 * RETRY_SECONDS)
     patrol.scan(200)
     assert patrol.health == "online"
+
+
+def test_a_share_that_is_not_to_be_polled_is_degraded_and_says_what_that_means(
+    make: Callable[..., Round], album: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A table that says so in place of a real share: tests cannot mount one.
+    share = [Mount(os.fspath(album), "nfs4")]
+    monkeypatch.setattr(patrol_module, "read_mounts", lambda: share)
+    patrol = make("never")
+    patrol.begin()
+    patrol.scan(1)
+    assert patrol.health == "degraded"
+    ((reason, remedy),) = patrol.database.rows("SELECT reason, remedy FROM roots")
+    assert "nfs4" in reason
+    assert "regular scans" in reason
+    assert 'poll = "auto"' in remedy
+    assert patrol.step(3600) == []
+    # Mounted elsewhere, it is a directory like others.
+    share.clear()
+    patrol.step(3610)
+    patrol.step(3680)
+    assert patrol.health == "online"
+
+
+def test_a_root_that_cannot_be_watched_and_is_not_polled_does_not_claim_to_be(
+    make: Callable[..., Round], tmp_path: Path
+) -> None:
+    patrol = make("never")
+    patrol.begin()
+    status = tmp_path.stat()
+    patrol.scan(1, more={os.fspath(tmp_path): (status.st_dev, status.st_ino)})
+    patrol.step(1 + CONFIRM_SECONDS)
+    patrol.step(10)
+    assert patrol.health == "degraded"
+    ((reason,),) = patrol.database.rows("SELECT reason FROM roots")
+    assert "regular scans" in reason
+    assert "looked through" not in reason
+    assert patrol.step(71) == []
+
+
+def test_a_directory_that_can_be_read_again_is_scanned(
+    make: Callable[..., Round], album: Path
+) -> None:
+    patrol = make()
+    patrol.begin()
+    patrol.scan(1)
+    # What reading says of a directory that is none any more: it is no longer unreadable.
+    patrol.root.unreadable = (os.fspath(album / "gone"),)
+    assert patrol.step(62) == [patrol.path]
+    assert patrol.step(123) == []

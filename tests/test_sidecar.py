@@ -238,6 +238,22 @@ def test_lightrooms_names_by_option(
     assert target == Target(tmp_path / name, exists=exists)
 
 
+@pytest.mark.parametrize("lightroom_names", [False, True])
+def test_a_raw_keeps_its_sidecar_when_another_raw_comes_to_its_side(
+    tmp_path: Path, lightroom_names: bool
+) -> None:
+    touch(tmp_path, "IMG.CR2", "IMG.xmp", "IMG.DNG", "IMG.JPG")
+    mine = tmp_path / "IMG.xmp"
+    for photo, known, expected in [
+        ("IMG.CR2", mine, Target(mine, exists=True)),
+        ("IMG.DNG", None, Target(tmp_path / "IMG.DNG.xmp", exists=False)),
+        # It may have been the JPEG's before the RAWs came.
+        ("IMG.JPG", mine, Target(tmp_path / "IMG.JPG.xmp", exists=False)),
+    ]:
+        found = locate(tmp_path / photo, known=known, lightroom_names=lightroom_names)
+        assert found == expected
+
+
 def test_a_directory_is_not_listed_for_every_photo(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -67,6 +67,22 @@ def test_a_new_directory_is_named_and_watched(mail: Mailbox, album: Path, put: P
     mail.wait_for(lambda m: os.fspath(photo) in m.files)
 
 
+def test_a_directory_that_is_deleted_or_moved_away_is_named(
+    mail: Mailbox, album: Path, tmp_path: Path
+) -> None:
+    for name in ("deleted", "moved"):
+        (album / name).mkdir()
+    mail.wait_for(lambda m: len(m.directories) == 2)
+    mail.directories.clear()
+    (album / "deleted").rmdir()
+    (album / "moved").rename(tmp_path / "elsewhere")
+    wanted = {os.fspath(album / name) for name in ("deleted", "moved")}
+    mail.wait_for(lambda m: wanted == m.directories)
+    mail.directories.clear()
+    album.rmdir()
+    mail.wait_for(lambda m: m.directories == {os.fspath(album)})
+
+
 def test_a_name_that_is_not_utf8_arrives_as_it_is(mail: Mailbox, album: Path, put: Put) -> None:
     photo = put("china", os.fsdecode(b"caf\xe9.jpg"))
     mail.wait_for(lambda m: os.fspath(photo) in m.files)

@@ -29,9 +29,12 @@ class Desk:
     """A writer and what it works with."""
 
     def __init__(self, database: Database, mode: str = "sidecar") -> None:
+        self.lightroom_names = False
         self.store, self.results = Store(database), Results(database)
         self.ledger = Ledger(database)
-        self.writer = Writer(self.ledger, lambda _: mode, ORIGIN)
+        self.writer = Writer(
+            self.ledger, lambda _: mode, ORIGIN, lightroom_names=lambda _: self.lightroom_names
+        )
 
     def tagged(self, photo: Path, tags: Sequence[Tag] = TAGS) -> Job:
         """A photo that waits to be written."""
@@ -99,6 +102,24 @@ def test_a_new_sidecar_takes_up_the_keywords_in_the_photo(
     desk.write()
     assert sorted(subjects(sidecar_of(photo).read_bytes())) == ["Cat", "Oma", "animal"]
     assert added(desk, job) == ("animal",)
+
+
+@pytest.mark.parametrize(("lightroom_names", "name"), [(True, "IMG.xmp"), (False, "IMG.CR2.xmp")])
+def test_another_setting_of_sidecar_names_makes_no_second_sidecar(
+    desk: Desk, put: Put, album: Path, lightroom_names: bool, name: str
+) -> None:
+    photo, jpeg = put("china", "IMG.CR2"), put("china", "IMG.JPG")
+    desk.lightroom_names = lightroom_names
+    desk.tagged(photo)
+    desk.tagged(jpeg)
+    assert desk.write() == [("IMG.JPG", None), ("IMG.CR2", None)]
+    assert {path.name for path in album.glob("*.xmp")} == {name, "IMG.JPG.xmp"}
+    desk.lightroom_names = not lightroom_names
+    put("china", "IMG.DNG")  # a rival for the shorter name
+    desk.tagged(photo, [*TAGS, Tag("dog", 0.9)])
+    assert desk.write() == [("IMG.CR2", None)]
+    assert {path.name for path in album.glob("*.xmp")} == {name, "IMG.JPG.xmp"}
+    assert subjects((album / name).read_bytes()) == ("animal", "cat", "dog")
 
 
 def test_no_tags_make_no_sidecar(desk: Desk, put: Put) -> None:

@@ -27,6 +27,7 @@ COMMANDS = {
     "show": "Show what is known of a photo.",
     "retag": "Choose and write the tags of photos anew, with the present settings.",
     "status": "Show what is done, waiting and wrong.",
+    "doctor": "Check everything that the daemon needs, while it runs or before.",
     "config": "Write, check and show the configuration.",
     "model": "List, describe, fetch and verify models.",
     "db": "Check, copy and restore the database, forget missing photos.",
@@ -94,6 +95,7 @@ def cli(context: click.Context, config_path: Path | None, verbose: bool) -> None
       3   model missing, or not the pinned bytes
       4   other runtime error
       78  configuration error
+      130 interrupted (Ctrl-C)
     """
     context.obj = Settings(config_path, verbose)
 

@@ -13,7 +13,7 @@ import msgspec
 from photoramd import config as configuration
 from photoramd import places
 from photoramd.cli.output import print_json
-from photoramd.errors import ConfigError, printable
+from photoramd.errors import ConfigError, UsageError, printable
 from photoramd.settings import format_value, tables
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -31,13 +31,23 @@ def _file(context: click.Context, path: Path | None) -> Path | None:
 
 @command.command()
 @click.option("--path", type=_FILE, help="Where to write it. Default: where photoramd looks.")
+@click.option(
+    "--photos",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="DIR",
+    help="A directory to watch; may be repeated.",
+)
 @click.option("--force", is_flag=True, help="Overwrite a file that exists.")
 @click.pass_context
-def init(context: click.Context, path: Path | None, force: bool) -> None:
+def init(context: click.Context, path: Path | None, photos: tuple[Path, ...], force: bool) -> None:
     """Write a commented sample of the configuration file."""
     target = _file(context, path) or places.default_config()
+    for each in photos:
+        if "\\x" in printable(each):
+            raise UsageError("a configuration file cannot hold this name", path=each)
     try:
-        _write(target, configuration.sample(), force)
+        _write(target, configuration.sample([each.absolute() for each in photos]), force)
     except OSError as error:
         raise ConfigError(
             f"cannot be written: {error.strerror}",
@@ -45,7 +55,8 @@ def init(context: click.Context, path: Path | None, force: bool) -> None:
             remedy="--path writes to another place",
         ) from error
     click.echo(f"Wrote {printable(target)}")
-    click.echo("Next: set the path of your photos under [[watch]] in it, then")
+    steps = "" if photos else " set the path of your photos under [[watch]] in it, then"
+    click.echo(f"Next:{steps}")
     option = "" if target == places.find_config() else f" --config {printable(target)}"
     click.echo(f"  photoramd{option} config check")
 

@@ -65,7 +65,8 @@ def compare(
     photos = list(dict.fromkeys(collect(paths, recursive=True)))
     if not photos:
         raise NoImagesError(
-            "no images found", remedy=f"photoramd reads {', '.join(sorted(filters.PHOTO_SUFFIXES))}"
+            "no images found",
+            remedy=f"photoramd reads {', '.join(sorted(filters.photo_suffixes()))}",
         )
     from photoramd import comparison
     from photoramd.assembly import rules

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import logging
-import signal
-import sys
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
-from photoramd import config, log
+from photoramd import config, log, systemd
 from photoramd.errors import printable
+from photoramd.interrupts import Interrupts
 
 if TYPE_CHECKING:
     from photoramd.cli import Settings
+    from photoramd.config import Config
     from photoramd.pipeline import Outcome
 
 logger = logging.getLogger(__name__)
@@ -25,32 +26,55 @@ logger = logging.getLogger(__name__)
 def command(settings: Settings) -> None:
     """Watch the configured directories and tag new photos, until stopped.
 
-    SIGTERM and SIGINT (Ctrl-C) finish the present batch and end with 0.
+    SIGTERM and SIGINT (Ctrl-C) finish the present photo and end with 0. SIGHUP reads the
+    configuration again and looks at everything; a configuration that is wrong is refused,
+    and the old one stays.
     """
     log.configure(verbose=settings.verbose)
-    configuration = config.load(settings.config_path, need_watch=True)
-    for warning in config.warnings(configuration):
-        logger.warning("%s", warning)
-    # While the model loads nothing is under way that a stop could tear.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: sys.exit(0))
-    # torch takes seconds to import, and a wrong configuration should not wait for it.
-    from photoramd.assembly import assemble
 
-    with assemble(configuration) as daemon:
-        daemon.watch(report)
+    def load() -> Config:
+        return config.load(settings.config_path, need_watch=True)
+
+    with (
+        systemd.connect() as notifier,
+        Interrupts() as interrupts,
+        interrupts.on_signals(reloads=True),
+    ):
+        interrupts.is_loading = True
+        configuration = load()
+        for warning in config.warnings(configuration):
+            logger.warning("%s", warning)
+        # torch takes seconds to import, and a wrong configuration should not wait for it.
+        with notifier.busy():
+            from photoramd.session import Session
+
+        Session(load, report, interrupts, notifier).run(configuration)
 
 
-def report(outcomes: Sequence[Outcome]) -> None:
+def report(outcomes: Sequence[Outcome], configuration: Config) -> None:
     """Log what became of photos."""
     for outcome in outcomes:
         tags = ", ".join(f"{tag.name} {tag.confidence:.2f}" for tag in outcome.tags) or "no tags"
         path = printable(outcome.path)
+        fields = {
+            "PHOTO": os.fsencode(outcome.path),
+            "TAGS": ", ".join(tag.name for tag in outcome.tags),
+            "ROOT": os.fsencode(root_of(outcome, configuration)),
+            "DURATION": f"{outcome.seconds:.3f}",
+        }
         if outcome.state == "written":
-            logger.info("%s: %s", path, tags)
+            logger.info("%s: %s", path, tags, extra=fields)
         elif outcome.state == "tagged":
-            logger.warning("%s: %s; not written: %s", path, tags, outcome.error)
+            logger.warning("%s: %s; not written: %s", path, tags, outcome.error, extra=fields)
         elif outcome.state == "failed":
-            logger.warning("%s: %s", path, outcome.error.message if outcome.error else "failed")
+            reason = outcome.error.message if outcome.error else "failed"
+            logger.warning("%s: %s", path, reason, extra=fields)
         else:
-            logger.debug("%s: still changing", path)
+            reason = outcome.error.message if outcome.error else "still changing"
+            logger.debug("%s: %s", path, reason, extra=fields)
+
+
+def root_of(outcome: Outcome, configuration: Config) -> str:
+    """The watched directory that a photo belongs to."""
+    roots = [watch.path for watch in configuration.watch]
+    return os.fspath(next((root for root in roots if root in outcome.path.parents), ""))

@@ -131,7 +131,7 @@ def command(
     if not any(os.path.lexists(photo) for photo in photos):
         raise NoImagesError(
             f"no images found in {', '.join(printable(path) for path in paths)}",
-            remedy=f"photoramd reads {', '.join(sorted(filters.PHOTO_SUFFIXES))}",
+            remedy=f"photoramd reads {', '.join(sorted(filters.photo_suffixes()))}",
         )
     from photoramd.assembly import load_tagger, rules
 
@@ -148,7 +148,7 @@ def command(
             configuration.decode.max_pixels,
         ):
             if write_metadata and result.error is None:
-                _write(result, tagger)
+                _write(result, tagger, configuration)
             results.append(result)
             advance()
     tagged = time.perf_counter()
@@ -254,12 +254,17 @@ def _tag(
                     yield Result(path, select(tagger.vocabulary, scores[item.digest], rules))
 
 
-def _write(result: Result, tagger: Tagger) -> None:
+def _write(result: Result, tagger: Tagger, configuration: config.Config) -> None:
     """Add the tags to the photo's sidecar; there is no ledger without a database."""
     from photoramd.writer import Origin, write_once
 
+    origin = Origin(tagger.name, tagger.revision)
+    above = Path(os.path.realpath(result.path)).parents
+    lightroom_names = any(
+        watch.path in above and watch.sidecar_names == "lightroom" for watch in configuration.watch
+    )
     try:
-        write_once(result.path, result.tags, Origin(tagger.name, tagger.revision), time.time())
+        write_once(result.path, result.tags, origin, time.time(), lightroom_names=lightroom_names)
     except PhotoramdError as error:
         result.warnings.append(f"tags not written: {error}")
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from photoramd.keywords import Vocabulary
+    from photoramd.taggers.crops import Crop
 
 Pixels = npt.NDArray[np.uint8]
 """What a model sees of one photo: uint8 RGB, shape (height, width, 3)."""
@@ -43,6 +44,10 @@ class Tagger(Protocol):
     @property
     def vocabulary(self) -> Vocabulary:
         """The labels, in the order of the scores' columns, and what is known of them."""
+
+    @property
+    def crop(self) -> Crop:
+        """What `decode_side` and `pixels` are made of."""
 
     @property
     def decode_side(self) -> int:

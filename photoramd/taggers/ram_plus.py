@@ -23,6 +23,7 @@ from photoramd.pins import RAM_PLUS, RAM_PLUS_TAGS, RAM_PLUS_THRESHOLDS, PinnedF
 from photoramd.processor import available_cores, has_bfloat16
 from photoramd.taggers import Pixels, Scores
 from photoramd.taggers.conversion import load_copy, write_copy
+from photoramd.taggers.crops import Squeeze
 from photoramd.taggers.linear import Arithmetic, packing_works
 from photoramd.taggers.query_decoder import CHUNK
 from photoramd.taggers.ram_plus_network import (
@@ -55,7 +56,7 @@ _FORM_VERSION = 1
 """To be raised with any change of what `Preparation` does."""
 
 _INFERENCE_VERSION = 1
-"""To be raised with any change of the network or of `RamPlusTagger.pixels`."""
+"""To be raised with any change of the network or of its crop."""
 
 
 class RamPlusTagger:
@@ -71,7 +72,6 @@ class RamPlusTagger:
     """
 
     name: Final = RAM_PLUS.name
-    decode_side: Final = _DECODE_SIDE
 
     def __init__(
         self,
@@ -87,7 +87,8 @@ class RamPlusTagger:
         self.revision = _revision(digest, vocabulary.labels, _numbers(network), wanted)
         self._network = network
         self._wanted = None if wanted is None else np.asarray(wanted)
-        self._side = side
+        self.crop = Squeeze(side, _DECODE_SIDE)
+        self.decode_side = self.crop.decode_side
         on_cpu = network.arithmetic.is_cpu
         self._runner = CpuRunner(self._logits, threads) if on_cpu else GpuRunner(self._logits)
 
@@ -131,8 +132,7 @@ class RamPlusTagger:
 
     def pixels(self, image: Image.Image) -> Pixels:
         """The whole photo, made square: uint8 RGB, shape (384, 384, 3)."""
-        size = (self._side, self._side)
-        return np.asarray(image.convert("RGB").resize(size, Image.Resampling.BILINEAR))
+        return self.crop.pixels(image)
 
     def scores(self, batch: Sequence[Pixels]) -> Scores:
         """Probabilities, float32, shape (photos, tags)."""

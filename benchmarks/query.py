@@ -1,0 +1,126 @@
+"""Measure questions to a tag database of 20,000 photos.
+
+    python -m benchmarks query [--quick] [--rounds 7] [--json FILE]
+
+The photos' keywords are words of the embedded model, a few frequent and most rare, from a seed.
+Each question is asked as `photoramd query`, `show` and `status` ask it, in an open database;
+Python's start is not counted. Judged as a multiple of a fixed join that the same SQLite does in
+memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from sqlite3 import Connection
+
+import numpy as np
+
+from benchmarks import calibration, report
+from benchmarks.figures import Result
+from benchmarks.measure import Case, measure, ready
+from photoramd import query
+from photoramd.database import Database
+from photoramd.photo import Fingerprint, Photo, Tag
+from photoramd.results import Results, Tagged
+from photoramd.store import Store
+
+PHOTOS = 20_000
+WORDS = 900
+_KEYWORDS = 3
+_RUN_MS = 200
+"""About how long a run is to be, so that the clocks are fine enough."""
+
+
+def fill(database: Database, photos: int) -> None:
+    """Photos with keywords ``word0`` (the most frequent) and so on."""
+    store, results = Store(database), Results(database)
+    found = [
+        Photo(
+            Path(f"/photos/{number // 200:04}/IMG_{number % 200:04}.jpg"),
+            Fingerprint(1_000_000 + number, number, 1, number + 1),
+        )
+        for number in range(photos)
+    ]
+    store.enqueue(found, 1)
+    generator = np.random.default_rng(1)
+    # Zipf's law: the frequency of a word is about the inverse of its rank.
+    chances = 1 / np.arange(1, WORDS + 1)
+    ranks = generator.choice(WORDS, (photos, _KEYWORDS), p=chances / chances.sum())
+    batch: list[Tagged] = []
+    for job, row in zip(store.due(2, photos), ranks.tolist(), strict=True):
+        tags = [Tag(f"word{rank}", round(0.9 - rank / 2000, 3)) for rank in dict.fromkeys(row)]
+        scores = {tag.name: tag.confidence for tag in tags}
+        batch.append(Tagged(job, job.id.to_bytes(16, "big"), scores, tags))
+    results.save(batch, "embedded", "1", 3)
+
+
+@dataclass(frozen=True)
+class Question:
+    """Something to ask.
+
+    Attributes:
+        name: For the figure.
+        milliseconds: About how long the answer takes; only for the number of repetitions.
+        ask: Asks it.
+    """
+
+    name: str
+    milliseconds: float
+    ask: Callable[[], object]
+
+    def case(self) -> Case:
+        """The question, asked some times."""
+        times = max(1, round(_RUN_MS / self.milliseconds))
+
+        def work(lap: Callable[[], None]) -> None:
+            for _ in range(times):
+                self.ask()
+                lap()
+
+        return Case(f"query, {self.name}", times, ready(work), ("SQLite",), "queries")
+
+
+def questions(connection: Connection) -> list[Question]:
+    """What users and programs ask."""
+
+    def find(expression: str, limit: int | None = None) -> Callable[[], object]:
+        return lambda: query.find(connection, query.parse(expression), limit=limit)
+
+    counted = query.parse("word0 AND NOT word1")
+    one = Path("/photos/0002/IMG_0000.jpg")
+    return [
+        Question("a frequent tag, 100 photos", 5, find("word0", 100)),
+        Question("a frequent tag, all photos", 50, find("word1")),
+        Question("a rare tag", 1.5, find("word700")),
+        Question("AND, OR, NOT", 50, find("(word2 OR word3) AND NOT word0")),
+        Question("any letters", 10, find("word9* AND word0")),
+        Question("count", 6, lambda: query.count(connection, counted)),
+        Question("all tags", 5, lambda: query.tags(connection)),
+        Question("status", 5, lambda: (query.counts(connection), query.reasons(connection))),
+        Question("one photo", 0.5, lambda: query.photo(connection, one)),
+    ]
+
+
+def add(options: argparse.Namespace, result: Result) -> None:
+    """Measure."""
+    with tempfile.TemporaryDirectory(prefix="photoramd-benchmark-") as name:
+        path = Path(name, "photoramd.db")
+        with Database(path) as database:
+            fill(database, PHOTOS)
+        with closing(query.open_readonly(path)) as connection:
+            asked = questions(connection)
+            unanswered = [question.name for question in asked if not question.ask()]
+            assert not unanswered, unanswered
+            cases = [calibration.sqlite("SQLite"), *(question.case() for question in asked)]
+            rounds = options.rounds or (5 if options.quick else 7)
+            result.figures += measure("query", cases, rounds)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Measure and show."""
+    report.run("query", report.parser("query", __doc__).parse_args(argv), argv, add)

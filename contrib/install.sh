@@ -1,0 +1,259 @@
+#!/bin/bash
+# Install photoramd as a systemd service, or take it away again. See --help.
+set -euo pipefail
+umask 022
+export LC_ALL=C.UTF-8
+
+usage() {
+  cat <<'END'
+Usage: contrib/install.sh --photos DIR... [--user NAME] [--group NAME] [--prefix DIR]
+       contrib/install.sh --uninstall
+
+Installs photoramd as a systemd service, as root. Run it again at any time: to upgrade, to
+mend, or with other options. It never touches your photos, nor their owners or permissions.
+
+  --photos DIR...  the directories with your photos; the service may write there and nowhere
+                   else. The configuration is made with them if there is none yet
+  --user NAME      whom the service runs as (default: photoramd, which is made). It must be
+                   able to write beside your photos: simplest is the user they belong to
+  --group NAME     a further group of that user, such as the one that may write your photos
+  --prefix DIR     where the program goes (default: /opt/photoramd)
+  --uninstall      stop the service and remove the program; photos, tags, configuration and
+                   database stay
+  --help           this text
+
+PYTHON names the Python to use (default: python3). pip's own variables (PIP_INDEX_URL,
+PIP_FIND_LINKS, PIP_NO_INDEX, ...) work as always, for a mirror or without a network.
+END
+}
+
+CONFIG=/etc/photoramd/config.toml
+UNITS=/etc/systemd/system
+DROPINS=$UNITS/photoramd.service.d
+SYSCTL=/etc/sysctl.d/60-photoramd.conf
+SYSUSERS=/etc/sysusers.d/photoramd.conf
+LINK=/usr/local/bin/photoramd
+NEEDED_MB=7000
+
+say() { printf '\n== %s\n' "$*"; }
+note() { printf '   %s\n' "$*"; }
+die() {
+  printf 'install.sh: %s\n' "$1" >&2
+  shift
+  printf '  %s\n' "$@" >&2
+  exit 1
+}
+
+parse_options() {
+  prefix=/opt/photoramd user='' group='' uninstall='' photos=()
+  while [ $# -gt 0 ]; do
+    case $1 in
+      --photos)
+        [ $# -gt 1 ] || die "--photos needs a directory"
+        shift
+        while [ $# -gt 0 ] && [[ $1 != --* ]]; do
+          photos+=("$1")
+          shift
+        done
+        ;;
+      --prefix | --user | --group)
+        [ $# -gt 1 ] && [ -n "$2" ] || die "$1 needs a value"
+        printf -v "${1#--}" %s "$2"
+        shift 2
+        ;;
+      --uninstall) uninstall=yes && shift ;;
+      -h | --help) usage && exit 0 ;;
+      *) die "unknown option: $1" "contrib/install.sh --help tells the options" ;;
+    esac
+  done
+}
+
+check_machine() {
+  [ "$(id -u)" = 0 ] || die "this must run as root" "sudo contrib/install.sh ..."
+  [ -d /run/systemd/system ] || die "systemd does not run this machine" \
+    "docs/install.md tells of other ways"
+  [[ $prefix =~ ^/[A-Za-z0-9._/-]+$ ]] || die "--prefix must be an absolute path of plain characters"
+  [ -z "$user" ] || [[ $user =~ ^[a-z_][a-z0-9_.-]*$ ]] || die "--user: not a user name: $user"
+  [ "$user" != root ] || die "--user root: photoramd must not run as root" \
+    "name the user whom the photos belong to, or leave the option out"
+  [ -z "$group" ] || getent group "$group" >/dev/null || die "there is no group $group"
+}
+
+check_photos() {
+  if [ ${#photos[@]} = 0 ]; then
+    [ -e "$CONFIG" ] || die "where are your photos?" "--photos DIR names a directory, or several"
+    return 0
+  fi
+  local index directory
+  for index in "${!photos[@]}"; do
+    directory=${photos[$index]}
+    [ -d "$directory" ] || die "not a directory: $directory" "mount it first, if it is a share or disk"
+    [[ $directory != *[[:cntrl:]]* ]] || die "control characters in the name: $directory"
+    photos[index]=$(realpath -- "$directory")
+    [ "${photos[index]}" != / ] || die "--photos /: name the directory with the photos"
+  done
+}
+
+# What pip cannot bring: venv, and what systemd-python is compiled with.
+check_python() {
+  python=${PYTHON:-python3}
+  command -v "$python" >/dev/null || die "there is no $python" "apt-get install python3 python3-venv"
+  "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || die \
+    "photoramd needs Python 3.11 or newer; this is $("$python" --version)" \
+    "install one, then PYTHON=python3.12 contrib/install.sh ..., say"
+  PYTHON=$python contrib/system-packages.sh service || die "system packages are missing"
+  if [ ! -x "$prefix/bin/photoramd" ]; then
+    local place=$prefix free
+    while [ ! -d "$place" ]; do place=$(dirname "$place"); done
+    free=$(df --output=avail -m "$place" | tail -1)
+    [ "$free" -ge "$NEEDED_MB" ] || die \
+      "$NEEDED_MB MB are needed for $prefix, and $free MB are free" "--prefix puts it elsewhere"
+  fi
+}
+
+install_user() {
+  local name=${user:-photoramd}
+  if getent passwd "$name" >/dev/null; then
+    note "user $name is there"
+  elif [ "$name" = photoramd ]; then
+    install -D -m 644 contrib/systemd/photoramd.sysusers.conf "$SYSUSERS"
+    systemd-sysusers "$SYSUSERS"
+  else
+    useradd --system --user-group --no-create-home --home-dir /var/lib/photoramd \
+      --shell /usr/sbin/nologin "$name"
+  fi
+  [ -z "$user$group" ] && [ -e "$DROPINS/user.conf" ] && return
+  install -d "$DROPINS"
+  {
+    echo "# Written by contrib/install.sh, and anew when it is run with --user or --group."
+    echo "[Service]"
+    echo "User=$name"
+    echo "Group=$(id -gn "$name")"
+    [ -z "$group" ] || echo "SupplementaryGroups=$group"
+  } >"$DROPINS/user.conf"
+}
+
+install_program() {
+  # The wheels of PyTorch are large; nobody misses a second copy of them.
+  [ -n "${PIP_CACHE_DIR:-}" ] || export PIP_NO_CACHE_DIR=${PIP_NO_CACHE_DIR:-1}
+  export PIP_DISABLE_PIP_VERSION_CHECK=1
+  [ -x "$prefix/bin/python" ] || "$python" -m venv "$prefix"
+  "$prefix/bin/python" -m pip install -c constraints.txt '.[systemd]' || die \
+    "pip could not install photoramd; its messages are above" \
+    "what is installed already stays: run this again when the cause is mended"
+  if [ ! -e "$LINK" ] || [ -L "$LINK" ]; then
+    ln -sfn "$prefix/bin/photoramd" "$LINK"
+  fi
+}
+
+install_configuration() {
+  if [ ! -e "$CONFIG" ]; then
+    local options=() directory
+    for directory in "${photos[@]}"; do options+=(--photos "$directory"); done
+    "$prefix/bin/photoramd" config init --path "$CONFIG" "${options[@]}" >/dev/null
+    note "wrote $CONFIG"
+    return
+  fi
+  note "$CONFIG is there and stays as it is"
+  [ ${#photos[@]} = 0 ] || "$prefix/bin/python" - "$CONFIG" "${photos[@]}" <<'END'
+import os, sys, tomllib
+with open(sys.argv[1], "rb") as file:
+    watched = [os.path.realpath(w.get("path", "")) for w in tomllib.load(file).get("watch", [])]
+for directory in sys.argv[2:]:
+    if directory not in watched:
+        print(f"   {directory} is not in it: add a section [[watch]] with this path")
+END
+}
+
+# A path as systemd reads it in quotes.
+quoted() {
+  local text=${1//\\/\\\\}
+  text=${text//\"/\\\"}
+  printf '"%s"' "${text//%/%%}"
+}
+
+install_unit() {
+  sed "s|/opt/photoramd|$prefix|g" contrib/systemd/photoramd.service >"$UNITS/photoramd.service"
+  [ ${#photos[@]} = 0 ] && return
+  install -d "$DROPINS"
+  local directory home=''
+  {
+    echo "# Written by contrib/install.sh, and anew when it is run with --photos."
+    echo "[Service]"
+    for directory in "${photos[@]}"; do
+      case $directory in
+        /home | /root | /home/* | /root/*)
+          home=yes
+          echo "BindPaths=$(quoted "-$directory")"
+          ;;
+        *) echo "ReadWritePaths=$(quoted "-$directory")" ;;
+      esac
+    done
+    [ -z "$home" ] || echo "ProtectHome=tmpfs"
+  } >"$DROPINS/photos.conf"
+}
+
+install_limits() {
+  local wanted
+  wanted=$(sed -n 's/^fs.inotify.max_user_watches *= *//p' contrib/systemd/photoramd.sysctl.conf)
+  if [ "$(cat /proc/sys/fs/inotify/max_user_watches)" -ge "$wanted" ]; then
+    note "as many are allowed already"
+    return
+  fi
+  install -D -m 644 contrib/systemd/photoramd.sysctl.conf "$SYSCTL"
+  sysctl -q -p "$SYSCTL" 2>/dev/null || note "could not be raised now; photoramd doctor tells if it matters"
+}
+
+start_service() {
+  systemctl daemon-reload
+  systemctl enable --quiet photoramd.service
+  # Ends when the model is loaded and the directories are watched.
+  systemctl restart photoramd.service || {
+    systemctl status --no-pager --full --lines=20 photoramd.service >&2 || true
+    note "the service did not start; photoramd doctor may tell why:"
+  }
+}
+
+uninstall() {
+  local own
+  own=$(sed -n 's|^ExecStart=\(.*\)/bin/photoramd .*|\1|p' "$UNITS/photoramd.service" 2>/dev/null || true)
+  prefix=${own:-$prefix}
+  say "Stopping the service"
+  systemctl disable --quiet --now photoramd.service 2>/dev/null || true
+  say "Removing the program"
+  rm -f "$UNITS/photoramd.service" "$DROPINS/photos.conf" "$DROPINS/user.conf" "$SYSCTL" "$SYSUSERS"
+  rmdir "$DROPINS" 2>/dev/null || true
+  systemctl daemon-reload
+  if [ "$(readlink "$LINK" 2>/dev/null || true)" = "$prefix/bin/photoramd" ]; then rm -f "$LINK"; fi
+  # Only what is surely a virtual environment that this script has made.
+  if [ -e "$prefix/pyvenv.cfg" ] && [ -e "$prefix/bin/photoramd" ]; then rm -rf -- "$prefix"; fi
+  say "Left as they are"
+  note "your photos and their sidecars; the tags in them too"
+  note "$(dirname "$CONFIG") and /var/lib/photoramd: configuration, database, models"
+  note "the user of the service, whom they belong to"
+}
+
+parse_options "$@"
+[ ${#photos[@]} = 0 ] || [ -z "$uninstall" ] || die "--photos and --uninstall exclude each other"
+check_machine
+if [ -n "$uninstall" ]; then
+  uninstall
+  exit 0
+fi
+check_photos
+cd "$(dirname "$0")/.."
+say "Checking Python and system packages"
+check_python
+say "The user of the service"
+install_user
+say "Installing the program into $prefix (PyTorch takes 5 GB and some minutes)"
+install_program
+say "The configuration"
+install_configuration
+say "The limit of watched directories"
+install_limits
+say "The service"
+install_unit
+start_service
+say "Is all well?"
+"$prefix/bin/photoramd" doctor

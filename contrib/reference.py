@@ -1,0 +1,125 @@
+#!/usr/bin/env python3
+"""Write the parts of docs/ that are made from the code.
+
+docs/commands.md is made from the commands, all of it; in docs/configuration.md the introduction
+and the table of each section are made from the schema. `make docs` runs this, and a test
+compares.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import msgspec
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, os.fspath(ROOT))
+
+from photoramd.cli import cli  # noqa: E402
+from photoramd.settings import Key, Table, format_value, tables  # noqa: E402
+
+COMMANDS = ROOT / "docs" / "commands.md"
+CONFIGURATION = ROOT / "docs" / "configuration.md"
+
+HEAD = """\
+# Commands
+
+<!-- Made by `make docs` from the commands themselves: change them, not this. -->
+"""
+
+
+def main() -> None:
+    """Write both files."""
+    COMMANDS.write_text(commands(), encoding="utf-8")
+    text = configuration(CONFIGURATION.read_text(encoding="utf-8"))
+    CONFIGURATION.write_text(text, encoding="utf-8")
+
+
+def commands() -> str:
+    """The text of docs/commands.md."""
+    return HEAD + "\n" + "\n".join(_command(click.Context(cli, info_name="photoramd"), level=2))
+
+
+def walk(context: click.Context) -> Iterator[click.Context]:
+    """A command and all those below it, each as the context that it would run in."""
+    yield context
+    if isinstance(context.command, click.Group):
+        for name in context.command.list_commands(context):
+            below = context.command.get_command(context, name)
+            if below is not None and not below.hidden:
+                yield from walk(click.Context(below, info_name=name, parent=context))
+
+
+def _command(top: click.Context, level: int) -> Iterator[str]:
+    for context in walk(top):
+        pieces = " ".join([context.command_path, *context.command.collect_usage_pieces(context)])
+        yield f"{'#' * min(level + context.command_path.count(' '), 4)} `{context.command_path}`\n"
+        yield f"```\n{pieces}\n```\n"
+        yield from _paragraphs(context.command.help or "")
+        rows = [
+            record
+            for parameter in context.command.get_params(context)
+            if isinstance(parameter, click.Option)
+            and (record := parameter.get_help_record(context))
+            and "--help" not in record[0]
+        ]
+        if rows:
+            yield "| Option | Meaning |\n|---|---|"
+            yield "".join(f"| `{_cell(name)}` | {_cell(text)} |\n" for name, text in rows)
+
+
+def _paragraphs(text: str) -> Iterator[str]:
+    """Help as Markdown: what click must not wrap, after a line with \\b, becomes a block."""
+    for paragraph in inspect.cleandoc(text).split("\n\n"):
+        if paragraph.startswith("\b"):
+            lines = paragraph.splitlines()[1:]
+            if not lines[0].startswith(" ") and lines[0].endswith(":"):
+                yield f"{lines.pop(0)}\n"
+            block = textwrap.dedent("\n".join(lines))
+            yield f"```\n{block}\n```\n"
+        else:
+            yield f"{paragraph}\n"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def configuration(text: str) -> str:
+    """The text of docs/configuration.md with what is made from the schema made anew.
+
+    Raises:
+        SystemExit: A section of the schema has no heading there.
+    """
+    for table in tables():
+        heading = f"## `{table.header}`\n\n"
+        before, found, rest = text.partition(heading)
+        if not found:
+            sys.exit(f"docs/configuration.md needs a heading: {heading.strip()}")
+        # Up to the first line after the table.
+        rest = re.sub(r"\A(?:(?!## |\|).*\n)*(?:\|.*\n)*", "", rest)
+        text = before + heading + "\n".join(_table(table)) + "\n" + rest
+    return text
+
+
+def _table(table: Table) -> Iterator[str]:
+    yield f"{table.description}\n"
+    yield "| Key | Default | Allowed | Meaning |\n|---|---|---|---|"
+    for key in table.keys:
+        cells = (f"`{key.name}`", _default(key), _cell(key.allowed), _cell(key.description))
+        yield f"| {' | '.join(cells)} |"
+
+
+def _default(key: Key) -> str:
+    return "" if key.default is msgspec.NODEFAULT else f"`{format_value(key.default)}`"
+
+
+if __name__ == "__main__":
+    main()

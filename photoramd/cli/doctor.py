@@ -1,0 +1,110 @@
+"""``photoramd doctor``: whether everything is as the daemon needs it."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from photoramd import doctor, places, unit
+from photoramd.cli.output import console, print_json
+from photoramd.doctor import Notice
+from photoramd.doctor.finding import ERROR, Finding
+
+if TYPE_CHECKING:
+    from photoramd.cli import Settings
+    from photoramd.unit import Unit
+
+
+@click.command("doctor")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+@click.pass_context
+def command(context: click.Context, as_json: bool) -> None:
+    """Check everything that the daemon needs, while it runs or before.
+
+    Run it as the daemon's user. For root it turns into the user of the installed service, so
+    that it sees what the service may do.
+
+    Exits with 0 if there are no errors, though perhaps warnings; else with the code of the
+    first error: 78 for the configuration, 3 for the model, 4 for anything else.
+    """
+    settings: Settings = context.obj
+    service = unit.show()
+    findings = []
+    with _activity() as notice:
+        for finding in _findings(settings, service, notice):
+            findings.append(finding)
+            if not as_json:
+                _echo(finding)
+    code = next((each.exit_code for each in findings if each.grade == "error"), 0)
+    if as_json:
+        print_json({"good": code == 0, "findings": [asdict(each) for each in findings]})
+    else:
+        grades = [finding.grade for finding in findings]
+        click.echo(f"errors: {grades.count('error')}, warnings: {grades.count('warning')}")
+    context.exit(code)
+
+
+def _findings(settings: Settings, service: Unit | None, notice: Notice) -> Iterator[Finding]:
+    # Another configuration is not the service's, and neither is its user.
+    is_own = settings.config_path in (None, places.SYSTEM_CONFIG)
+    if service is not None and is_own:
+        yield _become(service)
+    yield from doctor.examine(settings.config_path, service if is_own else None, notice)
+
+
+def _become(service: Unit) -> Finding:
+    """Turn into the service's user, for good, if we may."""
+    user = service.user or "root"
+    own = pwd.getpwuid(os.geteuid()).pw_name
+    if own == user:
+        return Finding("user", "ok", f"checked as {user}, the service's user")
+    if os.geteuid() != 0:
+        return Finding(
+            "user",
+            "warning",
+            f"checked as {own}, but the service runs as {user}",
+            "run it as root: sudo photoramd doctor",
+        )
+    try:
+        entry = pwd.getpwnam(user)
+    except KeyError:
+        return Finding(
+            "user",
+            "error",
+            f"the service's user {user} does not exist",
+            "make it (systemd-sysusers), or run contrib/install.sh again",
+            ERROR,
+        )
+    groups = [grp.getgrnam(name).gr_gid for name in service.groups]
+    os.setgroups(sorted({*os.getgrouplist(user, entry.pw_gid), *groups}))
+    os.setresgid(entry.pw_gid, entry.pw_gid, entry.pw_gid)
+    os.setresuid(entry.pw_uid, entry.pw_uid, entry.pw_uid)
+    # The places of configuration and models follow from the environment.
+    os.environ["HOME"] = entry.pw_dir
+    for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"):
+        os.environ.pop(name, None)
+    return Finding("user", "ok", f"checked as {user}, the service's user")
+
+
+def _echo(finding: Finding) -> None:
+    click.echo(f"{finding.grade:<8} {finding.subject}: {finding.text}")
+    if finding.remedy:
+        click.echo(f"{'':<8} -> {finding.remedy}")
+
+
+@contextmanager
+def _activity() -> Iterator[Notice]:
+    """What takes long is shown on a terminal while it lasts."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    with console(stderr=True).status("looking") as status:
+        yield status.update

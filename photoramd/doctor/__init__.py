@@ -1,0 +1,255 @@
+"""What would keep photos from being tagged, found before it does.
+
+Every check is one `Finding`: a line for people, with the remedy. The checks look at the
+machine as this user sees it, so they mean most when they run as the daemon's own user.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from importlib.metadata import PackageNotFoundError
+from importlib.util import find_spec
+from pathlib import Path
+
+from photoramd import __version__, checkpoint, config, places, query, requirements
+from photoramd.config import Config
+from photoramd.database import holder
+from photoramd.doctor.directories import Checkup, limits
+from photoramd.doctor.finding import ERROR, Finding, Grade, failure, user_name
+from photoramd.errors import ConfigError, PhotoramdError, printable
+from photoramd.exiftool import ExifTool
+from photoramd.unit import Unit
+
+SCARCE_BYTES, FULL_BYTES = 1 << 30, 64 << 20
+"""Less free space than this is worth a warning, and an error."""
+
+_REINSTALL = "install photoramd into its environment anew, with -c constraints.txt"
+
+Notice = Callable[[str], object]
+"""Called with a few words when something begins that may take more than a second."""
+
+
+def examine(path: Path | None, unit: Unit | None, notice: Notice) -> Iterator[Finding]:
+    """Check everything; each finding comes as soon as it is made.
+
+    Args:
+        path: The configuration file; None looks in the usual places.
+        unit: The daemon's systemd unit, if there is one.
+        notice: Told of what takes long.
+    """
+    yield from _versions()
+    try:
+        report = config.examine(path)
+    except ConfigError as error:
+        yield failure("configuration", error)
+    else:
+        name = printable(report.path or "")
+        for problem in report.problems:
+            yield Finding(
+                "configuration",
+                "error",
+                f"{name}: {problem}",
+                "correct the file; photoramd config check looks at it again",
+                ConfigError.exit_code,
+            )
+        if report.config is not None:
+            yield Finding("configuration", "ok", f"{name} is valid")
+            yield from _configured(report.config, notice)
+    yield from service(unit, has_systemd_python=find_spec("systemd") is not None)
+
+
+def _configured(settings: Config, notice: Notice) -> Iterator[Finding]:
+    yield from _model(settings.model.name, notice)
+    yield _exiftool([watch.path for watch in settings.watch if watch.write == "embed"])
+    daemon = holder(settings.state.path)
+    watches = 0
+    for watch in settings.watch:
+        root = Checkup(watch, daemon)
+        notice(f"looking through {printable(watch.path)}")
+        yield from root.findings()
+        watches += root.watches
+    yield from limits(watches)
+    yield from _database(settings.state.path, daemon)
+    yield from _health(settings, daemon)
+    yield from _space([settings.state.path.parent, *(watch.path for watch in settings.watch)])
+
+
+# Programs and packages
+
+
+def _versions() -> Iterator[Finding]:
+    try:
+        python = requirements.python()
+        packages = list(requirements.packages())
+    except PackageNotFoundError:
+        yield Finding(
+            "packages",
+            "warning",
+            f"photoramd {__version__} is not installed; versions cannot be compared",
+            "pip install -c constraints.txt .",
+        )
+        return
+    grade: Grade = "ok" if python.is_good else "error"
+    yield Finding(
+        "python",
+        grade,
+        f"{python.installed}; {python.wanted} is needed",
+        None if python.is_good else "make the environment with another Python",
+        0 if python.is_good else ERROR,
+    )
+    for package in packages:
+        if not package.is_good:
+            found = package.installed or "missing"
+            yield Finding(
+                "packages",
+                "error",
+                f"{package.name} is {found}; {package.wanted_by} needs {package.wanted or 'it'}",
+                _REINSTALL,
+                ERROR,
+            )
+    if all(package.is_good for package in packages):
+        named = {package.name: package.installed for package in packages}
+        shown = ", ".join(f"{name} {named[name]}" for name in ("torch", "torchvision"))
+        yield Finding("packages", "ok", f"photoramd {__version__}, {shown}, {len(named)} in all")
+
+
+def _model(name: str, notice: Notice) -> Iterator[Finding]:
+    try:
+        for pin in checkpoint.known_model(name).files:
+            path = checkpoint.locate(pin)
+            notice(f"verifying {printable(path)}")
+            checkpoint.verify(pin)
+            yield Finding("model", "ok", f"{name}: {pin.name} is the pinned file")
+    except PhotoramdError as error:
+        yield failure("model", error)
+
+
+def _exiftool(embedding: list[Path]) -> Finding:
+    with ExifTool() as tool:
+        try:
+            return Finding("exiftool", "ok", tool.version())
+        except PhotoramdError as error:
+            if embedding:
+                return failure("exiftool", error)
+            return Finding(
+                "exiftool", "ok", f'{error}; not needed, as no directory has write = "embed"'
+            )
+
+
+# What photoramd remembers
+
+
+def _database(path: Path, daemon: int | None) -> Iterator[Finding]:
+    where = f"{printable(path)} on {places.filesystem_type(path.parent) or 'unknown type'}"
+    held = "" if daemon is None else f", held by process {daemon}"
+    if not path.exists():
+        above = next(each for each in path.parents if each.exists())
+        if os.access(above, os.W_OK | os.X_OK):
+            yield Finding("database", "ok", f"{where} is made at the first start")
+        else:
+            yield Finding(
+                "database",
+                "error",
+                f"{where} cannot be made by user {user_name(os.geteuid())}",
+                f"let that user write to {printable(above)}, or set [state] path",
+                ERROR,
+            )
+        return
+    try:
+        with closing(query.open_readonly(path)) as connection:
+            known = sum(query.counts(connection).values())
+    except PhotoramdError as error:
+        yield failure("database", error)
+        return
+    if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK | os.X_OK):
+        yield Finding("database", "ok", f"{where}{held}, {known} photos")
+    else:
+        yield Finding(
+            "database",
+            "error",
+            f"{where} cannot be written by user {user_name(os.geteuid())}",
+            "run this as the daemon's user, or give it to that user (chown)",
+            ERROR,
+        )
+
+
+def _health(settings: Config, daemon: int | None) -> Iterator[Finding]:
+    """What the running daemon has to say of its directories."""
+    if daemon is None:
+        return
+    try:
+        with closing(query.open_readonly(settings.state.path)) as connection:
+            roots = query.roots(connection)
+    except PhotoramdError:
+        return  # said before
+    for root in roots:
+        if root.health != "online":
+            yield Finding(
+                printable(root.path),
+                "warning",
+                f"the daemon finds it {root.health}: {root.reason or 'no reason given'}",
+                root.remedy,
+            )
+
+
+def _space(paths: list[Path]) -> Iterator[Finding]:
+    seen: set[int] = set()
+    for path in paths:
+        try:
+            device = path.stat().st_dev
+            status = os.statvfs(path)
+        except OSError:
+            continue
+        if device in seen:
+            continue
+        seen.add(device)
+        free = status.f_bavail * status.f_frsize
+        text = f"{free / 1e9:.1f} GB free for {printable(path)}"
+        remedy = "make room: results wait in the database while a disk is full"
+        if free < FULL_BYTES:
+            yield Finding("space", "error", text, remedy, ERROR)
+        elif free < SCARCE_BYTES:
+            yield Finding("space", "warning", text, remedy)
+        else:
+            yield Finding("space", "ok", text)
+
+
+# The service
+
+
+def service(unit: Unit | None, *, has_systemd_python: bool) -> Iterator[Finding]:
+    """How the service is."""
+    if unit is None:
+        yield Finding(
+            "service", "ok", "not installed as a systemd service; photoramd run starts it"
+        )
+        return
+    if not has_systemd_python:
+        yield Finding(
+            "service",
+            "error",
+            "systemd-python is missing, without which systemd cannot tell that it runs",
+            'pip install "photoramd[systemd]"',
+            ERROR,
+        )
+    if unit.state == "failed":
+        yield Finding(
+            "service",
+            "error",
+            f"has failed ({unit.result})",
+            "journalctl -u photoramd says why; then systemctl restart photoramd",
+            ERROR,
+        )
+    elif unit.state == "activating":
+        text = "is starting, or is about to be started again"
+        yield Finding("service", "warning", text, "systemctl status photoramd tells more")
+    elif unit.state not in ("active", "reloading"):
+        yield Finding("service", "warning", f"is {unit.state}", "systemctl start photoramd")
+    elif not unit.is_enabled:
+        text = "runs, but does not start with the machine"
+        yield Finding("service", "warning", text, "systemctl enable photoramd")
+    else:
+        details = f": {unit.status}" if unit.status else ""
+        yield Finding("service", "ok", f"runs as {unit.user or 'root'}{details}")

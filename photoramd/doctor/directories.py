@@ -1,0 +1,180 @@
+"""The checks of a watched directory, and of how many directories can be watched."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from photoramd import places, replace
+from photoramd.config import Watch
+from photoramd.doctor.finding import ERROR, Finding, Grade, user_name
+from photoramd.errors import PhotoramdError, printable
+from photoramd.filters import TEMPORARY_PREFIX, Filter
+from photoramd.mounts import read_mounts, silent_parts
+
+
+class Checkup:
+    """The checks of a watched directory.
+
+    Attributes:
+        watches: How many inotify watches it needs; known after `findings`.
+    """
+
+    def __init__(self, watch: Watch, daemon: int | None) -> None:
+        self.watches = 0
+        self._watch = watch
+        self._silent = silent_parts(os.fspath(watch.path), read_mounts())
+        self._daemon = daemon
+        self._name = printable(watch.path)
+        self._filter = Filter(watch.path, watch.exclude)
+
+    def findings(self) -> Iterator[Finding]:
+        """What is to be said of it."""
+        path = self._watch.path
+        if places.kind_of(path) == "missing":
+            yield self._found(
+                "warning",
+                "is not there now; it is watched as soon as it appears",
+                "mount the share or disk, or correct the path in the configuration",
+            )
+            return
+        if not os.access(path, os.R_OK | os.X_OK):
+            yield self._found(
+                "error", "cannot be read", self._permit("rX", os.fspath(self._watch.path))
+            )
+            return
+        yield self._events()
+        yield from self._permissions()
+        yield from self._view()
+
+    def _found(self, grade: Grade, text: str, remedy: str | None = None) -> Finding:
+        return Finding(self._name, grade, text, remedy, ERROR if grade == "error" else 0)
+
+    @property
+    def _is_polled(self) -> bool:
+        """Whether all of it is, rather than watched."""
+        poll = self._watch.poll
+        return poll == "always" or (poll == "auto" and os.fspath(self._watch.path) in self._silent)
+
+    def _events(self) -> Finding:
+        kind = places.filesystem_type(self._watch.path) or "a file system of unknown type"
+        parts = ", ".join(f"{printable(top)} ({type_})" for top, type_ in self._silent.items())
+        if self._watch.poll == "always":
+            return self._found("ok", f'on {kind}, polled, for poll = "always"')
+        if self._watch.poll == "never" and parts:
+            text = f'poll = "never", but not all changes are reported for {parts}'
+            return self._found("warning", text, 'set poll = "auto" for it')
+        if self._is_polled:
+            return self._found("ok", f"on {kind}, which does not report all changes: polled")
+        return self._found("ok", f"on {kind}, watched" + (f"; polled: {parts}" if parts else ""))
+
+    def _permissions(self) -> Iterator[Finding]:
+        unreadable: list[str] = []
+        closed: list[str] = []
+        directories = 0
+        walk = os.walk(self._watch.path, onerror=lambda error: unreadable.append(error.filename))
+        for directory, _, _ in walk:
+            directories += 1
+            counts = directory == os.fspath(self._watch.path) or self._filter.enters(directory)
+            if counts and not os.access(directory, os.W_OK | os.X_OK):
+                closed.append(directory)
+        unreadable = [each for each in unreadable if self._filter.enters(each)]
+        self.watches = 0 if self._is_polled else directories
+        if unreadable:
+            yield self._found(
+                "warning",
+                f"{len(unreadable)} directories in it cannot be read, such as "
+                f"{printable(unreadable[0])}",
+                self._permit("rX", unreadable[0]),
+            )
+        if self._watch.write == "none":
+            yield self._found(
+                "ok", f'{directories} directories; nothing is written (write = "none")'
+            )
+            return
+        try:
+            # Exactly what comes before a sidecar gets its name.
+            name = self._watch.path / f"{TEMPORARY_PREFIX}doctor.xmp"
+            replace.discard(replace.prepare(name, b"photoramd doctor", expected=None))
+        except PhotoramdError as error:
+            text = f"no sidecar can be written: {error.message}"
+            yield self._found("error", text, self._permit("rwX", os.fspath(self._watch.path)))
+            return
+        if closed:
+            yield self._found(
+                "error",
+                f"no sidecar can be written into {len(closed)} of its {directories} directories,"
+                f" such as {printable(closed[0])}",
+                self._permit("rwX", closed[0]),
+            )
+        else:
+            yield self._found("ok", f"sidecars can be written ({directories} directories)")
+
+    def _permit(self, rights: str, directory: str) -> str:
+        user = user_name(os.geteuid())
+        lists = f"-m u:{user}:{rights} -m d:u:{user}:{rights}"
+        otherwise = "" if rights == "rX" else ', or set write = "none"'
+        return (
+            f'setfacl -R {lists} "{printable(directory)}", or a group that may (docs/install.md);'
+            f" if it is mounted read-only, mount it writable{otherwise}"
+        )
+
+    def _view(self) -> Iterator[Finding]:
+        """What the running daemon sees there: its unit may show it another world."""
+        outside = Path(f"/proc/{self._daemon}/root")
+        seen = outside / self._watch.path.relative_to("/")
+        try:
+            outside.stat()
+        except OSError:
+            return  # no daemon, or another user's
+        try:
+            is_same = os.path.samestat(seen.stat(), self._watch.path.stat())
+            is_readonly = bool(os.statvfs(seen).f_flag & os.ST_RDONLY)
+        except OSError:
+            is_same = is_readonly = False
+        if not is_same:
+            yield self._found(
+                "error",
+                "the running daemon sees another directory there, or none",
+                "restart it after a share or disk was mounted; below /home its unit needs a"
+                " drop-in with ProtectHome=tmpfs and BindPaths=",
+            )
+        elif is_readonly and self._watch.write != "none":
+            yield self._found(
+                "error",
+                "the running daemon may only read it",
+                f'add ReadWritePaths="-{self._name}" to a drop-in of its unit (systemctl edit'
+                " photoramd) and restart it",
+            )
+
+
+def limits(needed: int) -> Iterator[Finding]:
+    """The limits of inotify; inotify(7), and user namespaces' own in namespaces(7)."""
+    for what, count in (("watches", needed), ("instances", int(needed > 0))):
+        name = f"max_user_{what}"
+        limits = (f"/proc/sys/fs/inotify/{name}", f"/proc/sys/user/max_inotify_{what}")
+        numbers = [number for number in map(_number, limits) if number is not None]
+        if not numbers:
+            continue
+        limit = min(numbers)
+        text = f"{count} directories to watch, {limit} {what} allowed"
+        if what == "instances":
+            text = f"{limit} instances allowed"
+        # Other programs of this user have watches too.
+        if count <= 0.9 * limit:
+            yield Finding("inotify", "ok", text)
+        else:
+            yield Finding(
+                "inotify",
+                "warning",
+                f"{text}; what cannot be watched is polled",
+                f"raise fs.inotify.{name} in /etc/sysctl.d/60-photoramd.conf, then sysctl --system",
+            )
+
+
+def _number(path: str) -> int | None:
+    try:
+        return int(Path(path).read_text())
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,233 @@
+"""systemd (the library systemd-python): readiness, watchdog, status, and the journal.
+
+The protocol is that of sd_notify(3); without systemd everything here does nothing. A sign of
+life is sent by whoever got something done, never by a clock: while photoramd starts it asks
+for more time, afterwards it is the watchdog's ping.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from photoramd.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+EXTENSION_SECONDS = 120.0
+"""How much more time is asked for at once, while a start gets on."""
+
+BEAT_SECONDS = 15.0
+"""Signs of life are this far apart at least, or a quarter of the watchdog's patience."""
+
+STATUS_SECONDS = 2.0
+"""The status line changes at most this often."""
+
+LOOK_SECONDS = 5.0
+"""How often a long operation is looked at."""
+
+LIVELY_SECONDS = 0.005
+"""The processor time that one must have used since the last look to count as alive."""
+
+FIELDS = ("PHOTO", "TAGS", "ROOT", "DURATION")
+"""What a log record may carry (``extra``) for the journal besides its message."""
+
+_REMEDY = (
+    "install it into the same environment: pip install systemd-python, which is compiled and needs"
+    " apt-get install libsystemd-dev pkg-config gcc python3-dev"
+)
+
+
+class Notifier:
+    """Tells systemd how we are. Made in the main thread; use it as a context manager.
+
+    Args:
+        send: Sends a message of the protocol; None: nobody listens.
+        watchdog_seconds: How long systemd waits for a ping; None: it does not.
+        look_seconds: How often a long operation is looked at.
+    """
+
+    def __init__(
+        self,
+        send: Callable[[str], object] | None = None,
+        *,
+        watchdog_seconds: float | None = None,
+        look_seconds: float = LOOK_SECONDS,
+    ) -> None:
+        self._send = send
+        self._interval_seconds = min(BEAT_SECONDS, (watchdog_seconds or 4 * BEAT_SECONDS) / 4)
+        self._has_watchdog = watchdog_seconds is not None
+        self._is_started = False
+        self._check: Callable[[], bool] | None = None
+        self._lock = threading.Lock()
+        self._next_beat = float("-inf")
+        self._next_status = float("-inf")
+        self._status = ""
+        self._busy = 0
+        self._closed = threading.Event()
+        self._clock = time.pthread_getcpuclockid(threading.get_ident())
+        self._look_seconds = look_seconds
+        self._observer = threading.Thread(target=self._observe, name="systemd", daemon=True)
+
+    def __enter__(self) -> Notifier:
+        if self._send is not None:
+            self._observer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closed.set()
+        if self._observer.is_alive():
+            self._observer.join()
+
+    def ready(self, check: Callable[[], bool]) -> None:
+        """Everything is loaded and the watches stand.
+
+        Args:
+            check: Whether all is well; asked before each ping.
+        """
+        self._check, self._is_started = check, True
+        self._status = ""  # said anew, for it may still tell what was going on until now
+        self._tell("READY=1")
+        self._next_beat = float("-inf")
+        self.beat()
+
+    def reloading(self) -> None:
+        """The configuration is being read anew; `ready` ends that."""
+        self._check = None
+        self._tell(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
+    def stopping(self) -> None:
+        """It ends."""
+        self._tell("STOPPING=1\nSTATUS=Stopping: finishing the present photo")
+
+    def beat(self) -> None:
+        """Something got done just now; cheap enough to be called for everything."""
+        now = time.monotonic()
+        if self._send is None or now < self._next_beat:
+            return
+        if self._check is None or self._check():
+            self._ping(now)
+
+    def describe(self, sentence: Callable[[], str]) -> None:
+        """Show a line in systemd's status; it is asked for only when it is time."""
+        now = time.monotonic()
+        if self._send is None or now < self._next_status:
+            return
+        self._next_status = now + STATUS_SECONDS
+        text = " ".join(sentence().split())
+        if text != self._status:
+            self._status = text
+            self._tell(f"STATUS={text}")
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        """Around an operation of the main thread that takes long and tells nothing.
+
+        It counts as alive while the thread uses processor time; one that waits does not.
+        """
+        self._busy += 1
+        try:
+            yield
+        finally:
+            self._busy -= 1
+
+    def _observe(self) -> None:
+        used = 0.0
+        while not self._closed.wait(self._look_seconds):
+            before, used = used, time.clock_gettime(self._clock)
+            now = time.monotonic()
+            if self._busy and used - before > LIVELY_SECONDS and now >= self._next_beat:
+                self._ping(now)
+
+    def _ping(self, now: float) -> None:
+        self._next_beat = now + self._interval_seconds
+        messages = []
+        if self._check is None:
+            # Starting, or reloading.
+            messages.append(f"EXTEND_TIMEOUT_USEC={EXTENSION_SECONDS * 1e6:.0f}")
+        if self._has_watchdog and self._is_started:
+            messages.append("WATCHDOG=1")
+        if messages:
+            self._tell("\n".join(messages))
+
+    def _tell(self, message: str) -> None:
+        if self._send is None:
+            return
+        try:
+            with self._lock:
+                self._send(message)
+        except OSError as error:
+            # systemd is being restarted, say. The next message may arrive.
+            log.debug("systemd cannot be told %r: %s", message, error)
+
+
+def connect() -> Notifier:
+    """The one who started us, if that was systemd and it wants to know how we are.
+
+    Raises:
+        ConfigError: It does, but systemd-python is not installed.
+    """
+    if not os.environ.get("NOTIFY_SOCKET"):
+        return Notifier()
+    try:
+        from systemd.daemon import notify
+    except ImportError as error:
+        raise ConfigError(
+            "started by systemd with Type=notify, which needs the library systemd-python: without"
+            f" it systemd would wait in vain and stop photoramd again ({error})",
+            remedy=_REMEDY,
+        ) from error
+    return Notifier(notify, watchdog_seconds=_watchdog_seconds())
+
+
+def _watchdog_seconds() -> float | None:
+    """What systemd says of the watchdog, as sd_watchdog_enabled(3) reads it."""
+    if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return None
+    interval = os.environ.get("WATCHDOG_USEC", "")
+    return int(interval) / 1e6 if interval.isdigit() and int(interval) else None
+
+
+def journal_handler() -> logging.Handler | None:
+    """A handler that logs to the journal with `FIELDS`; None if standard error leads elsewhere.
+
+    How to know is in systemd.exec(5), JOURNAL_STREAM.
+    """
+    try:
+        status = os.fstat(sys.stderr.fileno())
+        if os.environ.get("JOURNAL_STREAM") != f"{status.st_dev}:{status.st_ino}":
+            return None
+        return _JournalHandler()
+    except (OSError, ValueError, ImportError):
+        return None
+
+
+class _JournalHandler(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        from systemd import journal
+
+        self._send = journal.send
+        self._priority = journal.JournalHandler.map_priority
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            given = {name: vars(record)[name] for name in FIELDS if name in vars(record)}
+            self._send(
+                # The journal takes only valid UTF-8 as text.
+                self.format(record).encode("utf-8", "backslashreplace").decode(),
+                PRIORITY=str(self._priority(record.levelno)),
+                LOGGER=record.name,
+                CODE_FILE=record.pathname,
+                CODE_LINE=record.lineno,
+                CODE_FUNC=record.funcName,
+                SYSLOG_IDENTIFIER="photoramd",
+                **given,
+            )
+        except Exception:
+            self.handleError(record)

@@ -1,0 +1,266 @@
+"""photoramd as a service on a real systemd, from contrib/install.sh to --uninstall.
+
+The tests are one story: each goes on where the one before ended. They take some minutes and
+fetch 3 GB when they run for the first time, so `make test` leaves them out; `make
+test-systemd` runs them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from photoramd.xmp_keywords import subjects
+from tests.service.machine import Machine, booted, progress, wait_for
+
+pytestmark = pytest.mark.timeout(1800)
+
+PHOTOS = "/srv/My Photos"
+PICTURES = "/home/anna/Pictures"
+ANNA, USERS = 1000, 100
+
+Put = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def machine() -> Iterator[Machine]:
+    """A NAS: anna's photos belong to her and to a group, her pictures are in her home."""
+    with booted() as running:
+        running.run(
+            f"useradd --create-home --uid {ANNA} --gid {USERS} anna;"
+            f" install -d -o anna -g users -m 2775 '{PHOTOS}' '{PHOTOS}/2024';"
+            f" install -d -o anna -g users -m 2775 {PICTURES}; chmod 755 /home/anna"
+        )
+        yield running
+
+
+@pytest.fixture
+def put(machine: Machine, samples: dict[str, Path]) -> Put:
+    """A photo of anna's arrives: put("cat", "/srv/My Photos/cat.png")."""
+
+    def copy(sample: str, inside: str) -> Path:
+        target = machine.path(inside)
+        shutil.copyfile(samples[sample], target)
+        os.chown(target, ANNA, USERS)
+        target.chmod(0o664)
+        return target
+
+    return copy
+
+
+def sidecar(photo: Path) -> Path:
+    return photo.with_name(f"{photo.name}.xmp")
+
+
+def wait_for_tags(photo: Path) -> tuple[str, ...]:
+    wait_for(lambda: sidecar(photo).exists(), f"the sidecar of {photo}")
+    return subjects(sidecar(photo).read_bytes())
+
+
+def snapshot(machine: Machine, *below: str) -> dict[str, tuple[int, int, bytes]]:
+    """Inode, date and content of every file below directories of the machine."""
+    return {
+        os.fspath(path): (path.stat().st_ino, path.stat().st_mtime_ns, path.read_bytes())
+        for top in below
+        for path in machine.path(top).rglob("*")
+        if path.is_file()
+    }
+
+
+def states(machine: Machine) -> dict[str, int]:
+    photos = json.loads(machine.run("photoramd status --json"))["photos"]
+    return {state: count for state, count in photos.items() if count}
+
+
+def journal(machine: Machine, since: str = "") -> list[dict[str, Any]]:
+    """The service's entries in the journal, oldest first."""
+    lines = machine.run(f"journalctl --no-pager -o json -u photoramd.service {since}").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def install(machine: Machine, *options: str) -> str:
+    wheels = "PIP_NO_INDEX=1 PIP_FIND_LINKS=/wheels"
+    return machine.run(f"{wheels} /src/contrib/install.sh {' '.join(options)} 2>&1", timeout=1500)
+
+
+def test_the_installer_ends_with_a_doctor_who_finds_all_well(machine: Machine) -> None:
+    refused = machine.try_("/src/contrib/install.sh")
+    assert refused.returncode == 1
+    assert "--photos DIR" in refused.stderr
+    started = time.monotonic()
+    output = install(machine, "--photos", f"'{PHOTOS}'", PICTURES, "--group", "users")
+    progress(f"installed in {time.monotonic() - started:.0f} s")
+    assert output.rstrip().endswith("errors: 0, warnings: 0"), output
+    assert "checked as photoramd" in output
+    assert machine.show("ActiveState", "UnitFileState") == {
+        "ActiveState": "active",
+        "UnitFileState": "enabled",
+    }
+
+
+def test_photos_get_sidecars_of_the_photos_group_and_mode(machine: Machine, put: Put) -> None:
+    for photo, tag in (
+        (put("cat", f"{PHOTOS}/2024/cat one.png"), "cat"),
+        (put("coffee", f"{PICTURES}/coffee.png"), "cup"),
+    ):
+        before = photo.stat()
+        assert tag in wait_for_tags(photo)
+        status = sidecar(photo).stat()
+        assert (status.st_gid, oct(status.st_mode)) == (USERS, oct(before.st_mode))
+        owner = machine.run(f"stat -c %U '/{sidecar(photo).relative_to(machine.root)}'")
+        assert owner.strip() == "photoramd"
+        assert photo.stat() == before or photo.stat().st_mtime_ns == before.st_mtime_ns
+    assert "cat one.png" in machine.run("photoramd query cat")
+
+
+def test_the_service_says_what_it_does(machine: Machine) -> None:
+    text = machine.run("systemctl status --no-pager photoramd.service")
+    (status,) = [line for line in text.splitlines() if "Status:" in line]
+    progress(status.strip())
+    assert "Watching 2 directories" in status
+    entries = [each for each in journal(machine) if "PHOTO" in each]
+    assert {each["PHOTO"] for each in entries} == {
+        f"{PHOTOS}/2024/cat one.png",
+        f"{PICTURES}/coffee.png",
+    }
+    for each in entries:
+        assert {"TAGS", "ROOT", "DURATION"} <= each.keys(), each
+        assert each["PHOTO"].startswith(each["ROOT"])
+        assert float(each["DURATION"]) > 0
+
+
+def test_killed_it_is_started_again_and_does_nothing_twice(machine: Machine, put: Put) -> None:
+    before = snapshot(machine, PHOTOS, PICTURES)
+    restarts = int(machine.show("NRestarts")["NRestarts"])
+    machine.run("systemctl kill --kill-who=main --signal=SIGKILL photoramd.service")
+    while_down = put("rocket", f"{PHOTOS}/rocket.jpg")
+
+    def is_back() -> bool:
+        shown = machine.show("NRestarts", "ActiveState")
+        return shown == {"NRestarts": str(restarts + 1), "ActiveState": "active"}
+
+    wait_for(is_back, "the restart")
+    wait_for_tags(while_down)
+    wait_for(lambda: states(machine) == {"written": 3}, "three photos")
+    after = snapshot(machine, PHOTOS, PICTURES)
+    assert {path: after[path] for path in before} == before
+    tagged = [each["PHOTO"] for each in journal(machine) if "PHOTO" in each]
+    assert sorted(tagged) == sorted(set(tagged))
+
+
+def test_a_blocked_worker_is_replaced_by_the_watchdog(machine: Machine, put: Put) -> None:
+    machine.run(
+        "mkdir -p /run/systemd/system/photoramd.service.d;"
+        " printf '[Service]\nWatchdogSec=6\nTimeoutAbortSec=4\nRestartSec=1\n'"
+        " > /run/systemd/system/photoramd.service.d/quick.conf;"
+        " systemctl daemon-reload; systemctl restart photoramd.service"
+    )
+    process = machine.show("MainPID")["MainPID"]
+    machine.run(f"kill -STOP {process}")
+    photo = put("china", f"{PHOTOS}/china.jpg")
+
+    def is_another() -> bool:
+        shown = machine.show("MainPID", "ActiveState")
+        return shown["ActiveState"] == "active" and shown["MainPID"] not in ("0", process)
+
+    wait_for(is_another, "the watchdog's restart")
+    assert "Watchdog timeout" in machine.run("journalctl --no-pager -u photoramd.service")
+    wait_for_tags(photo)
+    # In a quiet minute it pings all the same.
+    process = machine.show("MainPID")["MainPID"]
+    time.sleep(15)
+    assert machine.show("MainPID")["MainPID"] == process
+    machine.run(
+        "rm /run/systemd/system/photoramd.service.d/quick.conf; systemctl daemon-reload;"
+        " systemctl restart photoramd.service"
+    )
+
+
+def test_a_reload_takes_the_new_configuration_and_refuses_a_bad_one(
+    machine: Machine, put: Put
+) -> None:
+    config = machine.path("/etc/photoramd/config.toml")
+    good = config.read_text()
+    process = machine.show("MainPID")["MainPID"]
+    config.write_text(good.replace("#top_n = 15", "top_n = 1"))
+    machine.run("systemctl reload photoramd.service")
+    photo = put("motorcycle", f"{PHOTOS}/motorcycle.png")
+    assert len(wait_for_tags(photo)) == 1
+    config.write_text(good.replace("#top_n = 15", "top_n = 'many'"))
+    machine.try_("systemctl reload photoramd.service")
+    photo = put("imagenet_99", f"{PHOTOS}/goose.jpg")
+    assert len(wait_for_tags(photo)) == 1
+    assert any("top_n" in str(each.get("MESSAGE", "")) for each in journal(machine))
+    assert machine.show("MainPID", "ActiveState") == {"MainPID": process, "ActiveState": "active"}
+    config.write_text(good)
+    machine.run("systemctl reload photoramd.service")
+    wait_for(lambda: len(subjects(sidecar(photo).read_bytes())) > 1, "all tags again")
+
+
+def test_it_stops_cleanly_under_load_and_goes_on_afterwards(machine: Machine, put: Put) -> None:
+    done = states(machine)["written"]
+    machine.run(f"install -d -o anna -g users -m 2775 '{PHOTOS}/import'")
+    photos = [put("china", f"{PHOTOS}/import/{number}.jpg") for number in range(200)]
+    for number, photo in enumerate(photos):
+        with photo.open("ab") as file:
+            file.write(b"%d" % number)
+    wait_for(lambda: any(sidecar(photo).exists() for photo in photos), "the first sidecar")
+    started = time.monotonic()
+    machine.run("systemctl stop photoramd.service")
+    progress(f"stopped after {time.monotonic() - started:.1f} s")
+    shown = machine.show("Result", "ExecMainStatus", "ActiveState")
+    assert shown == {"Result": "success", "ExecMainStatus": "0", "ActiveState": "inactive"}
+    assert not list(machine.path(PHOTOS).rglob(".photoramd-*"))
+    doctor = machine.try_("photoramd doctor")
+    assert "systemctl start photoramd" in doctor.stdout
+    machine.run("systemctl start photoramd.service")
+    wait_for(lambda: states(machine) == {"written": done + len(photos)}, "all of them", 120)
+
+
+def test_installed_again_for_another_user_it_goes_on_with_what_it_knows(
+    machine: Machine, put: Put
+) -> None:
+    known = states(machine)
+    before = snapshot(machine, PHOTOS, PICTURES)
+    output = install(machine, "--user", "anna")
+    assert output.rstrip().endswith("errors: 0, warnings: 0"), output
+    assert "checked as anna" in output
+    assert "stays as it is" in output
+    assert states(machine) == known
+    photo = put("rocket", f"{PICTURES}/rocket again.jpg")
+    wait_for_tags(photo)
+    assert (sidecar(photo).stat().st_uid, sidecar(photo).stat().st_gid) == (ANNA, USERS)
+    after = snapshot(machine, PHOTOS, PICTURES)
+    assert {path: after[path] for path in before} == before
+
+
+def test_the_doctor_names_what_the_service_may_not_write(machine: Machine) -> None:
+    machine.run("install -d -o anna -g users -m 2775 /srv/more")
+    config = machine.path("/etc/photoramd/config.toml")
+    good = config.read_text()
+    config.write_text(good + '\n[[watch]]\npath = "/srv/more"\n')
+    machine.run("systemctl restart photoramd.service")
+    doctor = machine.try_("photoramd doctor")
+    assert doctor.returncode == 4, doctor.stdout
+    assert 'ReadWritePaths="-/srv/more"' in doctor.stdout
+    config.write_text(good)
+    machine.run("systemctl restart photoramd.service")
+
+
+def test_uninstalled_it_leaves_photos_configuration_and_database(machine: Machine) -> None:
+    kept = snapshot(machine, PHOTOS, PICTURES, "/etc/photoramd")
+    assert "/var/lib/photoramd" in machine.run("/src/contrib/install.sh --uninstall")
+    assert snapshot(machine, PHOTOS, PICTURES, "/etc/photoramd") == kept
+    assert machine.path("/var/lib/photoramd/photoramd.db").stat().st_size > 0
+    assert machine.run("systemctl show -p LoadState photoramd.service") == "LoadState=not-found\n"
+    for gone in ("/opt/photoramd", "/usr/local/bin/photoramd", "/etc/sysusers.d/photoramd.conf"):
+        assert not os.path.lexists(machine.path(gone))
+    assert not list(machine.path("/etc/systemd/system").rglob("*photoramd*"))
+    machine.run("/src/contrib/install.sh --uninstall")

@@ -1,0 +1,280 @@
+"""`photoramd doctor`, with what is really wrong: rights, mounts, limits, packages, programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from photoramd.doctor import service
+from photoramd.doctor.finding import Finding
+from photoramd.requirements import Package
+from photoramd.unit import parse
+from tests.daemons import Photoramd
+
+Make = Callable[..., Photoramd]
+Put = Callable[[str, str], Path]
+
+NOBODY = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--"]
+
+
+@pytest.fixture
+def make(tmp_path: Path, album: Path) -> Iterator[Make]:
+    """photoramd with a command before it: make("setpriv", ..., watch="...")."""
+    made: list[Photoramd] = []
+
+    def build(*prefix: str, **sections: str) -> Photoramd:
+        made.append(Photoramd(tmp_path, album, *prefix, **sections))
+        return made[-1]
+
+    yield build
+    for instance in made:
+        instance.close()
+
+
+def private(setup: str) -> list[str]:
+    """A prefix that runs a command in a mount namespace of its own, after a setup."""
+    return ["unshare", "-m", "--", "sh", "-c", f'{setup} && exec "$@"', "sh"]
+
+
+def diagnose(photoramd: Photoramd, code: int, *prefix: str, **environment: str) -> list[Finding]:
+    """What the doctor finds, in a process of its own that ends with this code."""
+    command = [*prefix, *photoramd.command("doctor", "--json")]
+    environment = {**os.environ, **environment}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    answer: dict[str, Any] = json.loads(done.stdout)
+    assert answer["good"] == (code == 0)
+    return [Finding(**each) for each in answer["findings"]]
+
+
+def of(findings: list[Finding], subject: object, *grades: str) -> list[Finding]:
+    """The findings about something; those that are not ok if no grade is given."""
+    wanted = grades or ("warning", "error")
+    return [each for each in findings if each.subject == str(subject) and each.grade in wanted]
+
+
+def test_where_all_is_well_every_subject_is_ok_and_nothing_is_left(
+    make: Make, put: Put, album: Path
+) -> None:
+    put("cat", "deep/er/cat.png")
+    photoramd = make()
+    before = sorted(album.rglob("*"))
+    findings = diagnose(photoramd, 0)
+    assert {each.grade for each in findings} == {"ok"}
+    subjects = ["python", "packages", "configuration", "model", "exiftool", str(album)]
+    assert {each.subject for each in findings} >= {*subjects, "inotify", "database", "space"}
+    assert any("3 directories to watch" in each.text for each in findings)
+    assert sorted(album.rglob("*")) == before
+    text = photoramd.run("doctor")
+    assert text.returncode == 0
+    assert text.stdout.splitlines()[-1] == "errors: 0, warnings: 0"
+
+
+def test_beside_the_running_daemon_it_names_it_and_disturbs_nothing(
+    make: Make, put: Put, album: Path
+) -> None:
+    put("cat", "cat.png")
+    photoramd = make()
+    photoramd.start()
+    photoramd.wait_for_states(written=1)
+    findings = diagnose(photoramd, 0)
+    assert photoramd.process is not None
+    (database,) = of(findings, "database", "ok")
+    assert f"held by process {photoramd.process.pid}, 1 photos" in database.text
+    assert photoramd.states() == {"written": 1}
+    assert photoramd.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("setup", "text"),
+    [
+        ("mount --bind {0} {0} && mount -o remount,bind,ro {0}", "may only read"),
+        ("mount -t tmpfs none {0}", "sees another directory"),
+    ],
+)
+def test_what_the_running_daemon_sees_differently_is_an_error(
+    make: Make, album: Path, setup: str, text: str
+) -> None:
+    # As a hardened unit shows it, or one that was started before a share was mounted.
+    photoramd = make(*private(setup.format(album)))
+    photoramd.start()
+    photoramd._prefix = []
+    (error,) = of(diagnose(photoramd, 4), album, "error")
+    assert text in error.text
+
+
+def test_directories_that_this_user_may_not_write_are_errors_with_the_remedy(
+    make: Make, put: Put, tmp_path: Path, album: Path
+) -> None:
+    assert os.geteuid() == 0, "this test must run as root, to drop its rights"
+    for directory in [tmp_path, *tmp_path.parents]:
+        directory.chmod(directory.stat().st_mode | 0o055)
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state").chmod(0o777)
+    put("cat", "theirs/cat.png")
+    photoramd = make()
+    (error,) = of(diagnose(photoramd, 4, *NOBODY), album)
+    assert "Permission denied" in error.text
+    assert f'setfacl -R -m u:nobody:rwX -m d:u:nobody:rwX "{album}"' in (error.remedy or "")
+    album.chmod(0o777)
+    (error,) = of(diagnose(photoramd, 4, *NOBODY), album)
+    assert "1 of its 2 directories" in error.text
+    assert str(album / "theirs") in error.text
+    (album / "theirs").chmod(0o700)
+    (warning,) = of(diagnose(photoramd, 0, *NOBODY), album)
+    assert warning.grade == "warning"
+    assert "cannot be read" in warning.text
+    (album / "theirs").chmod(0o755)
+    album.chmod(0o755)
+    (tmp_path / "state").chmod(0o755)
+    photoramd = make(watch="write = 'none'")
+    findings = diagnose(photoramd, 4, *NOBODY)
+    assert not of(findings, album)
+    (error,) = of(findings, "database")
+    assert "cannot be made by user nobody" in error.text
+
+
+def test_a_read_only_mount_is_an_error_and_a_silent_one_is_polled(make: Make, album: Path) -> None:
+    photoramd = make()
+    readonly = private(f"mount --bind {album} {album} && mount -o remount,bind,ro {album}")
+    (error,) = of(diagnose(photoramd, 4, *readonly), album)
+    assert "Read-only file system" in error.text
+    layers = "lowerdir=/mnt/l,upperdir=/mnt/u,workdir=/mnt/w"
+    below = "mount -t tmpfs none /mnt && mkdir /mnt/l /mnt/u /mnt/w"
+    overlay = private(f"{below} && mount -t overlay none -o {layers} {album}")
+    findings = diagnose(photoramd, 0, *overlay)
+    assert any("on overlay" in each.text and "polled" in each.text for each in findings)
+    assert any("0 directories to watch" in each.text for each in findings)
+    never = make(watch="poll = 'never'")
+    (warning,) = of(diagnose(never, 0, *overlay), album)
+    assert "not all changes are reported" in warning.text
+
+
+def test_too_few_watches_are_a_warning_that_names_the_setting(make: Make, album: Path) -> None:
+    for number in range(12):
+        (album / f"{number}").mkdir()
+    limit = 'echo 6 > /proc/sys/user/max_inotify_watches; exec "$@"'
+    (warning,) = of(diagnose(make(), 0, "unshare", "-Ur", "--", "sh", "-c", limit, "sh"), "inotify")
+    assert warning.grade == "warning"
+    assert "13 directories to watch, 6 watches allowed" in warning.text
+    assert "fs.inotify.max_user_watches" in (warning.remedy or "")
+    limit = 'echo 0 > /proc/sys/user/max_inotify_instances; exec "$@"'
+    (warning,) = of(diagnose(make(), 0, "unshare", "-Ur", "--", "sh", "-c", limit, "sh"), "inotify")
+    assert "max_user_instances" in (warning.remedy or "")
+
+
+@pytest.mark.parametrize(("megabytes", "grade"), [(20, "error"), (400, "warning")])
+def test_scarce_space_is_named(make: Make, album: Path, megabytes: int, grade: str) -> None:
+    small = private(f"mount -t tmpfs -o size={megabytes}m none {album}")
+    (finding,) = of(diagnose(make(), 4 if grade == "error" else 0, *small), "space")
+    assert finding.grade == grade
+    assert str(album) in finding.text
+
+
+def test_a_bad_configuration_ends_with_78_and_the_rest_is_still_looked_at(make: Make) -> None:
+    photoramd = make(debounce="quiet_seconds = 'soon'", schedule="hours = ['noon']")
+    findings = diagnose(photoramd, 78)
+    assert len(of(findings, "configuration", "error")) == 2
+    assert of(findings, "packages", "ok")
+    photoramd.config.unlink()
+    (error,) = of(diagnose(photoramd, 78), "configuration")
+    assert "config init" in (error.remedy or "")
+
+
+def test_a_directory_that_is_not_there_is_a_warning(make: Make, album: Path) -> None:
+    album.rmdir()
+    (warning,) = of(diagnose(make(), 0), album)
+    assert warning.grade == "warning"
+
+
+def test_a_model_that_is_missing_ends_with_3_and_the_command_that_brings_it(
+    make: Make, tmp_path: Path
+) -> None:
+    photoramd = make(model="name = 'ram++'")
+    (error,) = of(diagnose(photoramd, 3, XDG_DATA_HOME=os.fspath(tmp_path)), "model")
+    assert "photoramd model fetch ram++" in (error.remedy or "")
+
+
+def test_exiftool_is_needed_only_where_keywords_are_embedded(make: Make, tmp_path: Path) -> None:
+    empty = tmp_path / "bin"
+    empty.mkdir()
+    assert not of(diagnose(make(), 0, PATH=os.fspath(empty)), "exiftool")
+    embedding = make(watch="write = 'embed'")
+    (error,) = of(diagnose(embedding, 4, PATH=os.fspath(empty)), "exiftool")
+    assert "apt-get install" in (error.remedy or "")
+    assert not of(diagnose(embedding, 0), "exiftool")
+
+
+def test_a_database_that_is_another_programs_is_an_error(make: Make) -> None:
+    photoramd = make()
+    photoramd.database.parent.mkdir()
+    photoramd.database.write_text("no database at all, whatever the name says" * 100)
+    (error,) = of(diagnose(photoramd, 4), "database")
+    assert "not a database" in error.text
+
+
+def test_packages_that_do_not_fit_together_are_errors(make: Make, tmp_path: Path) -> None:
+    note = tmp_path / "site" / "torchvision-0.29.2.dist-info" / "METADATA"
+    note.parent.mkdir(parents=True)
+    note.write_text(
+        "Metadata-Version: 2.1\nName: torchvision\nVersion: 0.29.2\nRequires-Dist: torch==1.0\n"
+    )
+    path = os.pathsep.join([os.fspath(note.parents[1]), os.getcwd()])
+    (error,) = of(diagnose(make(), 4, PYTHONPATH=path), "packages")
+    assert "torchvision needs ==1.0" in error.text
+
+
+def test_a_build_for_another_processor_counts_as_its_version() -> None:
+    assert Package("torch", "==2.15.0", "2.15.0+cpu", "torchvision").is_good
+    assert not Package("torch", "==2.15.0", "2.14.0", "torchvision").is_good
+    assert not Package("torch", "", None, "photoramd").is_good
+
+
+SHOWN = {
+    "LoadState": "loaded",
+    "ActiveState": "active",
+    "UnitFileState": "enabled",
+    "Result": "success",
+    "User": "photoramd",
+    "SupplementaryGroups": "users media",
+    "StatusText": "12 photos tagged, nothing waits",
+}
+"""What systemctl shows of a unit; recorded, for not every machine that tests runs systemd."""
+
+
+@pytest.mark.parametrize(
+    ("changes", "grade", "text"),
+    [
+        ({}, "ok", "runs as photoramd: 12 photos tagged"),
+        ({"ActiveState": "failed", "Result": "watchdog"}, "error", "failed (watchdog)"),
+        ({"ActiveState": "inactive"}, "warning", "is inactive"),
+        ({"ActiveState": "activating"}, "warning", "is starting"),
+        ({"UnitFileState": "disabled"}, "warning", "does not start with the machine"),
+    ],
+)
+def test_the_state_of_the_service_is_told(changes: dict[str, str], grade: str, text: str) -> None:
+    found = list(service(parse(SHOWN | changes), has_systemd_python=True))
+    assert [(each.grade, text in each.text) for each in found] == [(grade, True)]
+    assert bool(found[0].remedy) == (grade != "ok")
+
+
+def test_a_service_without_its_python_package_is_an_error() -> None:
+    first, _ = service(parse(SHOWN), has_systemd_python=False)
+    assert first.grade == "error"
+    assert parse({"LoadState": "not-found"}) is None
+    (none,) = service(None, has_systemd_python=False)
+    assert none.grade == "ok"
+
+
+def test_every_error_says_what_to_do(make: Make, album: Path) -> None:
+    shutil.rmtree(album)
+    album.write_text("no directory")
+    for finding in diagnose(make(model="name = 'ram++'"), 78):
+        assert finding.grade == "ok" or finding.remedy, finding
