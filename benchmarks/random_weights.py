@@ -153,8 +153,7 @@ def stored_tagger(
         remedy="",
         folder=checkpoint.parent.name,
     )
-    place = choose_device(device)
-    arithmetic = choose_arithmetic(precision, place)
+    arithmetic = choose_arithmetic(precision, choose_device(device))
     network = load_network(pin, RAM_PLUS_SHAPE, arithmetic)
     labels = tuple(map(str, range(RAM_PLUS_SHAPE.decoder.tags)))
     vocabulary = Vocabulary(labels, (0.65,) * len(labels), ((),) * len(labels), 0.2)
