@@ -1,4 +1,4 @@
-# make demo         set everything up and show the daemon at work
+# make demo         set everything up and show the daemon at work, with MODEL (embedded)
 # make test         set everything up and run the tests
 # make test-systemd install the service in a machine of its own and test it (as root)
 # make soak         random load, kills and restarts for MINUTES (3), from SEED
@@ -61,8 +61,9 @@ $(STAMP_TEST): $(STAMP)
 	  -c constraints.txt -e '.[dev,systemd]'
 	@touch $@
 
+MODEL ?= embedded
 demo: setup
-	@$(BIN)/python contrib/demo.py
+	@$(BIN)/python contrib/demo.py --model '$(MODEL)'
 
 test: setup-test
 	$(BIN)/python -m pytest

@@ -23,9 +23,8 @@ from torch import Tensor
 from photoramd import modelstore
 from photoramd.keywords import Vocabulary
 from photoramd.pins import PinnedFile
-from photoramd.taggers.linear import Arithmetic
 from photoramd.taggers.query_decoder import DecoderShape
-from photoramd.taggers.ram_plus import RamPlusTagger, choose_device, choose_dtype, load_network
+from photoramd.taggers.ram_plus import RamPlusTagger, choose_arithmetic, choose_device, load_network
 from photoramd.taggers.ram_plus_network import RAM_PLUS_SHAPE, RamPlusShape
 from photoramd.taggers.swin import SwinShape
 
@@ -155,7 +154,7 @@ def stored_tagger(
         folder=checkpoint.parent.name,
     )
     place = choose_device(device)
-    arithmetic = Arithmetic.best(choose_dtype(precision, place), place)
+    arithmetic = choose_arithmetic(precision, place)
     network = load_network(pin, RAM_PLUS_SHAPE, arithmetic)
     labels = tuple(map(str, range(RAM_PLUS_SHAPE.decoder.tags)))
     vocabulary = Vocabulary(labels, (0.65,) * len(labels), ((),) * len(labels), 0.2)

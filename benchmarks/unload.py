@@ -110,8 +110,7 @@ def _load_ram_plus(checkpoint: Path) -> Tagger:
 
     from photoramd import modelstore
     from photoramd.pins import PinnedFile
-    from photoramd.taggers.linear import Arithmetic
-    from photoramd.taggers.ram_plus import RamPlusTagger, choose_dtype, load_network
+    from photoramd.taggers.ram_plus import RamPlusTagger, choose_arithmetic, load_network
     from photoramd.taggers.ram_plus_network import RAM_PLUS_SHAPE
 
     modelstore.SYSTEM_STORE = checkpoint.parent.parent
@@ -123,7 +122,7 @@ def _load_ram_plus(checkpoint: Path) -> Tagger:
         remedy="",
         folder=checkpoint.parent.name,
     )
-    arithmetic = Arithmetic.best(choose_dtype("auto", torch.device("cpu")))
+    arithmetic = choose_arithmetic("auto", torch.device("cpu"))
     network = load_network(pin, RAM_PLUS_SHAPE, arithmetic)
     vocabulary = _vocabulary(RAM_PLUS_SHAPE.decoder.tags)
     return RamPlusTagger(network, vocabulary, pin.sha256, threads=available_cores())

@@ -121,8 +121,7 @@ def _default(key: Key) -> str:
 
 
 def _allowed(key: Key) -> str:
-    note = f"; not available in this version: {key.not_built}" if key.not_built else ""
-    return _cell(key.allowed + note)
+    return _cell(key.allowed)
 
 
 if __name__ == "__main__":

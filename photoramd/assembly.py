@@ -181,7 +181,8 @@ def prepare(
 def _of_model(config: Config, chosen: Rules) -> tuple[object, ...]:
     """What `load_tagger` depends on."""
     model = msgspec.structs.replace(config.model, threshold="calibrated", top_n=1)
-    words = (chosen.allow, chosen.deny, dict(chosen.overrides)) if config.tags.allow else ()
+    is_restricted = bool(chosen.allow or chosen.deny)
+    words = (chosen.allow, chosen.deny, dict(chosen.overrides)) if is_restricted else ()
     return model, words
 
 
@@ -318,7 +319,7 @@ def loader(config: Config) -> Callable[[], Tagger]:
         threads=(config.model.threads or available_cores()) if is_large else 1,
         precision=config.model.precision,
         device=config.model.device,
-        is_wanted=wants if config.tags.allow else None,
+        is_wanted=wants if config.tags.allow or config.tags.deny else None,
     )
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
 from photoramd import doctor, places, unit
-from photoramd.cli.output import console, print_json
+from photoramd.cli.output import print_json
 from photoramd.doctor import Notice
 from photoramd.doctor.finding import ERROR, Finding
 
@@ -38,11 +38,11 @@ def command(context: click.Context, as_json: bool) -> None:
     settings: Settings = context.obj
     service = unit.show()
     findings = []
-    with _activity() as notice:
-        for finding in _findings(settings, service, notice):
-            findings.append(finding)
-            if not as_json:
-                _echo(finding)
+    for finding in _findings(settings, service, _notice):
+        findings.append(finding)
+        _notice("")
+        if not as_json:
+            _echo(finding)
     code = next((each.exit_code for each in findings if each.grade == "error"), 0)
     if as_json:
         print_json({"good": code == 0, "findings": [asdict(each) for each in findings]})
@@ -100,11 +100,8 @@ def _echo(finding: Finding) -> None:
         click.echo(f"{'':<8} -> {finding.remedy}")
 
 
-@contextmanager
-def _activity() -> Iterator[Notice]:
-    """What takes long is shown on a terminal while it lasts."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    with console(stderr=True).status("looking") as status:
-        yield status.update
+def _notice(text: str) -> None:
+    """Show on a terminal what is going on, in a line that the next one replaces."""
+    if sys.stderr.isatty():
+        width = shutil.get_terminal_size().columns - 1
+        click.echo(f"\r{text[:width]}\x1b[K", nl=False, err=True)
