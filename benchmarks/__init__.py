@@ -14,5 +14,6 @@ BENCHMARKS = (
     "raw",
     "reduction",
     "scale",
+    "unload",
 )
 """Every module with a main; the others are what benchmarks are made of."""
