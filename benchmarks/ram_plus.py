@@ -19,7 +19,6 @@ Without ``--checkpoint`` the weights (1.3 GB) are made in a temporary directory.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import subprocess
@@ -137,12 +136,13 @@ class _Tagger:
     def __init__(self, precision: str, checkpoint: Path, photo: Path, threads: int) -> None:
         import torch
 
+        from benchmarks.random_weights import stored_pin
         from photoramd.inference import prepare
         from photoramd.keywords import Vocabulary
         from photoramd.taggers.ram_plus import RamPlusTagger, choose_arithmetic, load_network
         from photoramd.taggers.ram_plus_network import RAM_PLUS_SHAPE
 
-        pin = _pin(checkpoint)
+        pin = stored_pin(checkpoint)
         arithmetic = choose_arithmetic(precision, torch.device("cpu"))
         self.notes = "" if arithmetic.packed else "not packed"
         if arithmetic.quantisation is not None:
@@ -197,6 +197,7 @@ def calibrate(checkpoint: Path) -> None:
     import torch
     from PIL import Image
 
+    from benchmarks.random_weights import stored_pin
     from benchmarks.samples import sample_photos
     from photoramd.taggers.calibration import QuantisedPreparation, Ranges, entries_of
     from photoramd.taggers.conversion import write_copy
@@ -205,7 +206,7 @@ def calibrate(checkpoint: Path) -> None:
     from photoramd.taggers.ram_plus_calibration import load_exact
     from photoramd.taggers.ram_plus_network import RAM_PLUS_SHAPE, RamPlusNetwork
 
-    pin, ranges = _pin(checkpoint), Ranges()
+    pin, ranges = stored_pin(checkpoint), Ranges()
     exact = load_exact(pin, RAM_PLUS_SHAPE)
     arithmetic = replace(Arithmetic.best(torch.float32), observer=ranges)
     network = RamPlusNetwork(dict(exact), RAM_PLUS_SHAPE, arithmetic)
@@ -215,22 +216,6 @@ def calibrate(checkpoint: Path) -> None:
     tensors = QuantisedPreparation(exact.__getitem__, RAM_PLUS_SHAPE, ranges).take_all()
     notes = {CALIBRATION: ranges.digest}
     write_copy(copy_name(pin, "int8"), entries_of(tensors), tensors.__getitem__, notes)
-
-
-def _pin(checkpoint: Path) -> Any:
-    """What the checkpoint must be, after its directory was made the model store."""
-    from photoramd import modelstore
-    from photoramd.pins import PinnedFile
-
-    modelstore.SYSTEM_STORE = checkpoint.parent.parent
-    return PinnedFile(
-        name=checkpoint.name,
-        size_bytes=checkpoint.stat().st_size,
-        sha256=checkpoint.with_suffix(".digest").read_text(),
-        source="random",
-        remedy="",
-        folder=checkpoint.parent.name,
-    )
 
 
 def _input(image: Any) -> Any:
@@ -390,24 +375,11 @@ def _distance(
 def materials(checkpoint: Path | None, count: int) -> Iterator[tuple[Path, list[Path]]]:
     """A checkpoint in a model store, and photos."""
     from benchmarks.photos import camera_photos
+    from benchmarks.random_weights import stored_checkpoint
 
     with tempfile.TemporaryDirectory(prefix="ram-plus-") as name:
         directory = Path(name)
-        directory.chmod(0o755)
-        folder = directory / "models" / "ram++"
-        folder.mkdir(parents=True, mode=0o755)
-        target = folder / "random.pth"
-        if checkpoint is None:
-            from benchmarks.random_weights import save_checkpoint
-            from photoramd.taggers.ram_plus_network import RAM_PLUS_SHAPE
-
-            save_checkpoint(target, RAM_PLUS_SHAPE)
-        else:
-            os.link(checkpoint, target)
-        target.chmod(0o644)
-        with target.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        target.with_suffix(".digest").write_text(digest)
+        target = stored_checkpoint(directory, checkpoint)
         photos = camera_photos(directory / "photos", 24, _DISTINCT_PHOTOS, seed=1)
         yield target, [photos[number % len(photos)] for number in range(count)]
 

@@ -137,15 +137,13 @@ def stored_checkpoint(directory: Path, official: Path | None = None) -> Path:
     return target
 
 
-def stored_tagger(
-    checkpoint: Path, *, precision: str, threads: int, device: str = "cpu"
-) -> RamPlusTagger:
-    """RAM++ from `stored_checkpoint`; its labels are numbers.
+def stored_pin(checkpoint: Path) -> PinnedFile:
+    """What the loader expects of a `stored_checkpoint`.
 
     This process looks for models in that store from now on.
     """
     modelstore.SYSTEM_STORE = checkpoint.parent.parent
-    pin = PinnedFile(
+    return PinnedFile(
         name=checkpoint.name,
         size_bytes=checkpoint.stat().st_size,
         sha256=checkpoint.with_suffix(".digest").read_text(),
@@ -153,6 +151,13 @@ def stored_tagger(
         remedy="",
         folder=checkpoint.parent.name,
     )
+
+
+def stored_tagger(
+    checkpoint: Path, *, precision: str, threads: int, device: str = "cpu"
+) -> RamPlusTagger:
+    """RAM++ from a `stored_checkpoint`; its labels are numbers."""
+    pin = stored_pin(checkpoint)
     arithmetic = choose_arithmetic(precision, choose_device(device))
     network = load_network(pin, RAM_PLUS_SHAPE, arithmetic)
     labels = tuple(map(str, range(RAM_PLUS_SHAPE.decoder.tags)))
