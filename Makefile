@@ -1,9 +1,9 @@
-# make demo         set everything up and show the daemon at work
+# make demo         set everything up and show the daemon at work, with MODEL (embedded)
 # make test         set everything up and run the tests
 # make test-systemd install the service in a machine of its own and test it (as root)
 # make soak         random load, kills and restarts for MINUTES (3), from SEED
-# make bench        measure speed and memory of everything (minutes; QUICK=1: one or two)
-# make bench-check  fail if something became slower or larger than its baseline
+# make bench        measure speed and memory of everything (ten minutes; QUICK=1: two)
+# make bench-check  fail if something became worse than its baseline (two minutes)
 # make scale        measure with a million photos (an hour, 5 GB)
 # make lint         format, lint, types and bandit, as continuous integration runs them
 # make security     bandit, the workflows, and known weaknesses of what we depend on
@@ -61,8 +61,9 @@ $(STAMP_TEST): $(STAMP)
 	  -c constraints.txt -e '.[dev,systemd]'
 	@touch $@
 
+MODEL ?= embedded
 demo: setup
-	@$(BIN)/python contrib/demo.py
+	@$(BIN)/python contrib/demo.py --model '$(MODEL)'
 
 test: setup-test
 	$(BIN)/python -m pytest

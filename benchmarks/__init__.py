@@ -11,7 +11,9 @@ BENCHMARKS = (
     "fixtures",
     "quality",
     "ram_plus",
+    "raw",
     "reduction",
     "scale",
+    "unload",
 )
 """Every module with a main; the others are what benchmarks are made of."""

@@ -73,21 +73,6 @@ def fsync(name: str, directory: Path, times: int, size: int = 3000) -> Case:
     return Case(name, times, ready(work), unit="files")
 
 
-def python(name: str, times: int = 60) -> Case:
-    """Words counted and sorted by the interpreter."""
-
-    def work(lap: Callable[[], None]) -> None:
-        for _ in range(times):
-            counts: dict[str, int] = {}
-            for number in range(4000):
-                word = f"{number * 2654435761 % 997:03}"
-                counts[word] = counts.get(word, 0) + number % 7
-            sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-            lap()
-
-    return Case(name, times, ready(work), unit="counts")
-
-
 def sqlite(name: str, times: int = 10) -> Case:
     """A join, grouped and sorted, over 60,000 rows in memory."""
     connection = sqlite3.connect(":memory:", isolation_level=None)

@@ -107,28 +107,28 @@ class Comparison:
         return [each for each in self.compared.values() if each.is_worse]
 
 
-def compare(baseline: Result, measured: Iterable[Result]) -> Comparison:
-    """Compare the best values of some attempts with a baseline.
+def compare(baselines: Iterable[Result], measured: Iterable[Result]) -> Comparison:
+    """Compare the best values of some attempts with baselines.
 
     Args:
-        baseline: What is expected.
+        baselines: What is expected; no figure is in two of them.
         measured: Attempts on one machine.
     """
-    found, expected = Comparison(), _values(baseline.figures)
-    found.unmeasured = {key[0] for key in expected}
+    expected = {key: (v, b.machine) for b in baselines for key, v in _values(b.figures).items()}
+    found = Comparison(unmeasured={key[0] for key in expected})
     for result in measured:
         for key, actual in _values(result.figures).items():
             if key not in expected:
                 found.unknown.add(key[0])
                 continue
             found.unmeasured.discard(key[0])
-            by = key[2]
-            if differing := _differing(by, baseline.machine, result.machine):
-                found.unlike[by] = differing
+            value, there = expected[key]
+            if differing := _differing(key[2], there, result.machine):
+                found.unlike[key[2]] = differing
                 continue
             known = found.compared.get(key)
             best = actual if known is None else min(actual, known.actual)
-            found.compared[key] = Compared(key, expected[key], best)
+            found.compared[key] = Compared(key, value, best)
     return found
 
 
@@ -154,15 +154,14 @@ def _differing(
     return "; ".join(differing)
 
 
-def load_baselines(directory: Path) -> Result | None:
-    """The baselines of all classes of devices as one; None if there is none."""
-    files = sorted(directory.glob("*.json"))
-    if not files:
-        return None
-    first, *rest = [load(file) for file in files]
-    for other in rest:
-        first.add(other)
-    return first
+def load_baselines(directory: Path) -> list[Result]:
+    """The baselines: ``cpu.json`` and so on, of each the figures of that class of devices."""
+    found = []
+    for file in sorted(directory.glob("*.json")):
+        baseline = load(file)
+        baseline.figures = [each for each in baseline.figures if each.device == file.stem]
+        found.append(baseline)
+    return found
 
 
 def measure_revision(options: argparse.Namespace) -> Result:
@@ -192,20 +191,20 @@ def measure_revision(options: argparse.Namespace) -> Result:
             subprocess.run([*git, "worktree", "remove", "--force", sources], check=False)
 
 
-def run(options: argparse.Namespace, baseline: Result) -> Comparison:
+def run(options: argparse.Namespace, baselines: Sequence[Result]) -> Comparison:
     """Measure, and measure again what seems worse."""
     if options.measured:
-        return compare(baseline, [load(file) for file in options.measured])
+        return compare(baselines, [load(file) for file in options.measured])
     console = Console(stderr=True)
     attempts = [suite.measured(options)]
     benchmark_of = {f.name: name for name, result in attempts[0].items() for f in result.figures}
-    comparison = _compare_all(baseline, attempts)
+    comparison = _compare_all(baselines, attempts)
     while comparison.worse and len(attempts) < options.attempts:
         names = {benchmark_of[each.key[0]] for each in comparison.worse}
         console.print(f"Measuring again: {', '.join(sorted(names))}", highlight=False)
         again = argparse.Namespace(**{**vars(options), "only": names})
         attempts.append(suite.measured(again))
-        comparison = _compare_all(baseline, attempts)
+        comparison = _compare_all(baselines, attempts)
     if options.json is not None:
         merged = Result("python -m benchmarks check", "")
         for result in attempts[0].values():
@@ -216,8 +215,10 @@ def run(options: argparse.Namespace, baseline: Result) -> Comparison:
     return comparison
 
 
-def _compare_all(baseline: Result, attempts: Iterable[Mapping[str, Result]]) -> Comparison:
-    return compare(baseline, (result for attempt in attempts for result in attempt.values()))
+def _compare_all(
+    baselines: Iterable[Result], attempts: Iterable[Mapping[str, Result]]
+) -> Comparison:
+    return compare(baselines, (result for attempt in attempts for result in attempt.values()))
 
 
 def show(comparison: Comparison) -> None:
@@ -262,17 +263,19 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--attempts", type=int, metavar="N", default=3, help="at most; default 3")
     options = parser.parse_args(argv)
     options.quick = not options.full
-    baseline = load_baselines(options.baselines)
     if options.against:
-        baseline = measure_revision(options)
-    if baseline is None:
+        baselines = [measure_revision(options)]
+    else:
+        baselines = load_baselines(options.baselines)
+    if not baselines:
         print(f"There is no baseline in {options.baselines}; see --help for how to record one.")
         return 2
-    comparison = run(options, baseline)
+    comparison = run(options, baselines)
     show(comparison)
     if not comparison.compared:
         print("Nothing could be compared; see --help for how to record a baseline of your own.")
         return 2
     count, worse = len(comparison.compared), len(comparison.worse)
-    print(f"{count} values compared with the baseline of {baseline.date}, {worse} worse")
+    dates = ", ".join(baseline.date for baseline in baselines)
+    print(f"{count} values compared with the baseline of {dates}, {worse} worse")
     return 1 if worse else 0

@@ -3,8 +3,9 @@
     python -m benchmarks decode [--quick] [--megapixels 2 12 24] [--rounds 7] [--json FILE]
 
 By the shorter side that is kept (448 for the embedded model, 768 for RAM++), on one thread and on
-all cores. Judged as a multiple of what Pillow alone takes to read the same photos at the embedded
-model's size. What the reduction does to the pixels: `python -m benchmarks reduction`.
+all cores. Judged as a multiple of what Pillow alone takes, on as many threads, to read the same
+photos at the embedded model's size. What the reduction does to the pixels:
+`python -m benchmarks reduction`.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def ahead(photos: Sequence[Path], side: int, threads: int) -> Callable[[Callable
 
 
 def cases(photos: Sequence[Path], megapixels: float, quick: bool) -> Iterator[Case]:
-    """The calibration first."""
+    """Calibrations before what they are for."""
     size, count = f"{megapixels:g} MP", len(photos)
     pillow = f"Pillow {size}"
     against = (pillow,)
@@ -69,8 +70,10 @@ def cases(photos: Sequence[Path], megapixels: float, quick: bool) -> Iterator[Ca
         name = f"decode {size}, {'whole' if side == FULL else f'side {side}'}"
         yield Case(name, count, ready(one_by_one(photos, side)), against)
     cores = available_cores()
+    all_cores = f"{pillow}, all cores"
+    yield calibration.jpeg(all_cores, photos, EMBEDDED_SIDE, cores)
     name = f"decode {size}, side {EMBEDDED_SIDE}, all cores"
-    yield Case(name, count, ready(ahead(photos, EMBEDDED_SIDE, cores)), against)
+    yield Case(name, count, ready(ahead(photos, EMBEDDED_SIDE, cores)), (all_cores,))
 
 
 def add(options: argparse.Namespace, result: Result) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,16 +53,12 @@ class Run:
     peak_rss_mib: float = 0.0
     device_mib: float | None = None
 
-    def cost(self, clock: str) -> float:
-        """By the processor or by the clock."""
-        return self.cpu if clock == "cpu" else self.wall
-
 
 def measure(title: str, cases: Sequence[Case], rounds: int) -> list[Figure]:
     """Run all cases in turns; a first round warms up and is dropped.
 
-    A figure is judged by the median over the rounds of its cost an item, in processor time and
-    by the clock, as a multiple of the calibration's in the same round.
+    A figure is judged by its cost an item as a multiple of the calibration's: in processor time
+    by the median over the rounds, by the clock by the best run of each.
     """
     runs: dict[str, list[Run]] = {case.name: [] for case in cases}
     with progress(title, (rounds + 1) * len(cases)) as advance:
@@ -112,17 +108,16 @@ def _figure(case: Case, runs: dict[str, list[Run]]) -> Figure:
         Latency.of(steps) if steps else None,
         round(max(run.peak_rss_mib for run in own), 1),
         round(max(device_mib), 1) if device_mib else None,
-        tuple(
-            Judged.of(clock, against, ratios(own, runs[against], clock))
-            for against in case.against
-            for clock in ("cpu", "wall")
-        ),
+        tuple(each for against in case.against for each in _judged(own, runs[against], against)),
     )
 
 
-def ratios(runs: Sequence[Run], others: Sequence[Run], clock: str) -> list[float]:
-    """By round, how many times the cost of other runs some had."""
-    return [a.cost(clock) / b.cost(clock) for a, b in zip(runs, others, strict=True)]
+def _judged(runs: Sequence[Run], others: Sequence[Run], against: str) -> Iterator[Judged]:
+    """Processor time round by round; by the clock the best run of each, the least disturbed."""
+    ratios = [run.cpu / other.cpu for run, other in zip(runs, others, strict=True)]
+    yield Judged.of("cpu", against, ratios)
+    least = min(run.wall for run in runs) / min(other.wall for other in others)
+    yield Judged.of("wall", against, [least])
 
 
 # --- Memory ---

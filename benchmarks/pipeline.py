@@ -115,10 +115,10 @@ class Parts:
 def cases(parts: Parts, megapixels: float, ways: Sequence[str]) -> Iterator[Case]:
     """The calibration first."""
     size, count = f"{megapixels:g} MP", len(parts.photos)
-    pillow, decoding = f"Pillow {size}, all cores", f"pipeline {size}, decoding alone"
+    pillow, decoding = f"Pillow {size} beside pipeline", f"pipeline {size}, decoding alone"
     yield calibration.jpeg(pillow, parts.photos, parts.tagger.decode_side, parts.cores)
     yield Case(decoding, count, ready(parts.decode), (pillow,))
-    yield Case(f"pipeline {size}, inference alone", count, ready(parts.inference()), (pillow,))
+    yield Case(f"pipeline {size}, inference alone", count, ready(parts.inference()))
     for write in ways:
         name = f"pipeline {size}, end to end, write = {write}"
         yield Case(name, count, partial(parts.end_to_end, write), (pillow, decoding))

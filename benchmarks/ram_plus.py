@@ -1,7 +1,7 @@
 """Measure RAM++ on random weights of the full size, against the published way to compute it.
 
-    python -m benchmarks.ram_plus [--rounds 3] [--photos 16] [--threads 2] [--caps]
-        [--variants published float32 bfloat16] [--checkpoint FILE] [--json]
+    python -m benchmarks.ram_plus [--rounds 3] [--photos 16] [--threads 2] [--cap native vnni avx2]
+        [--variants published float32 bfloat16 int8] [--checkpoint FILE] [--json]
 
 Each variant is a process of its own. They take turns, round by round, so that whatever else the
 machine does meets all alike; figures are medians over the rounds, ratios are medians of the
@@ -9,7 +9,9 @@ ratios within each round. ``published`` is plain eager float32 (`benchmarks.ram_
 on all threads, which decodes photos whole, one after the other. The others are the tagger as the
 daemon runs it, with decoding ahead, from JPEGs of 24 megapixels.
 
-``--caps`` repeats everything with the instruction sets of older processors.
+``--cap`` measures with the instruction sets of older processors: ``vnni`` for AVX512-VNNI without
+AVX512-BF16, ``avx2`` for AVX2 alone. int8 is calibrated with the photos of `benchmarks.samples`;
+behind it stands the largest number of an input, and what all else calculates with.
 
 Without ``--checkpoint`` the weights (1.3 GB) are made in a temporary directory.
 """
@@ -17,7 +19,6 @@ Without ``--checkpoint`` the weights (1.3 GB) are made in a temporary directory.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import subprocess
@@ -30,15 +31,15 @@ from pathlib import Path
 from statistics import median
 from typing import IO, Any
 
-VARIANTS = ("published", "float32", "bfloat16")
+VARIANTS = ("published", "float32", "bfloat16", "int8")
 
 CAPS: Mapping[str, Mapping[str, str]] = {
     "native": {},
-    "AVX512-VNNI": {
+    "vnni": {
         "ONEDNN_MAX_CPU_ISA": "AVX512_CORE_VNNI",
         "ATEN_CPU_CAPABILITY": "avx512",
     },
-    "AVX2": {
+    "avx2": {
         "ONEDNN_MAX_CPU_ISA": "AVX2",
         "ATEN_CPU_CAPABILITY": "avx2",
         "MKL_ENABLE_INSTRUCTIONS": "AVX2",
@@ -135,25 +136,18 @@ class _Tagger:
     def __init__(self, precision: str, checkpoint: Path, photo: Path, threads: int) -> None:
         import torch
 
-        from photoramd import modelstore
+        from benchmarks.random_weights import stored_pin
         from photoramd.inference import prepare
         from photoramd.keywords import Vocabulary
-        from photoramd.pins import PinnedFile
-        from photoramd.taggers.linear import Arithmetic
-        from photoramd.taggers.ram_plus import RamPlusTagger, choose_dtype, load_network
+        from photoramd.taggers.ram_plus import RamPlusTagger, choose_arithmetic, load_network
         from photoramd.taggers.ram_plus_network import RAM_PLUS_SHAPE
 
-        modelstore.SYSTEM_STORE = checkpoint.parent.parent
-        pin = PinnedFile(
-            name=checkpoint.name,
-            size_bytes=checkpoint.stat().st_size,
-            sha256=checkpoint.with_suffix(".digest").read_text(),
-            source="random",
-            remedy="",
-            folder=checkpoint.parent.name,
-        )
-        arithmetic = Arithmetic.best(choose_dtype(precision, torch.device("cpu")))
+        pin = stored_pin(checkpoint)
+        arithmetic = choose_arithmetic(precision, torch.device("cpu"))
         self.notes = "" if arithmetic.packed else "not packed"
+        if arithmetic.quantisation is not None:
+            kind = str(arithmetic.dtype).removeprefix("torch.")
+            self.notes = f"{arithmetic.quantisation.levels}, {kind}"
         network = load_network(pin, RAM_PLUS_SHAPE, arithmetic)
         labels = tuple(map(str, range(RAM_PLUS_SHAPE.decoder.tags)))
         vocabulary = Vocabulary(labels, (0.65,) * len(labels), ((),) * len(labels), 0.2)
@@ -194,6 +188,34 @@ class _Tagger:
         pixels = prepare(self._tagger, photo, _MAX_PIXELS).pixels
         logits: list[float] = self._tagger.logits([pixels])[0].tolist()
         return logits
+
+
+def calibrate(checkpoint: Path) -> None:
+    """Calibrate with the sample photos, which are others than those that are measured with."""
+    from dataclasses import replace
+
+    import torch
+    from PIL import Image
+
+    from benchmarks.random_weights import stored_pin
+    from benchmarks.samples import sample_photos
+    from photoramd.taggers.calibration import QuantisedPreparation, Ranges, entries_of
+    from photoramd.taggers.conversion import write_copy
+    from photoramd.taggers.linear import Arithmetic
+    from photoramd.taggers.ram_plus import CALIBRATION, copy_name, normalise
+    from photoramd.taggers.ram_plus_calibration import load_exact
+    from photoramd.taggers.ram_plus_network import RAM_PLUS_SHAPE, RamPlusNetwork
+
+    pin, ranges = stored_pin(checkpoint), Ranges()
+    exact = load_exact(pin, RAM_PLUS_SHAPE)
+    arithmetic = replace(Arithmetic.best(torch.float32), observer=ranges)
+    network = RamPlusNetwork(dict(exact), RAM_PLUS_SHAPE, arithmetic)
+    for photo in sample_photos().values():
+        with Image.open(photo) as image:
+            network.logits(normalise(_input(image.convert("RGB"))))
+    tensors = QuantisedPreparation(exact.__getitem__, RAM_PLUS_SHAPE, ranges).take_all()
+    notes = {CALIBRATION: ranges.digest}
+    write_copy(copy_name(pin, "int8"), entries_of(tensors), tensors.__getitem__, notes)
 
 
 def _input(image: Any) -> Any:
@@ -350,27 +372,14 @@ def _distance(
 
 
 @contextmanager
-def _materials(checkpoint: Path | None, count: int) -> Iterator[tuple[Path, list[Path]]]:
+def materials(checkpoint: Path | None, count: int) -> Iterator[tuple[Path, list[Path]]]:
     """A checkpoint in a model store, and photos."""
     from benchmarks.photos import camera_photos
+    from benchmarks.random_weights import stored_checkpoint
 
     with tempfile.TemporaryDirectory(prefix="ram-plus-") as name:
         directory = Path(name)
-        directory.chmod(0o755)
-        folder = directory / "models" / "ram++"
-        folder.mkdir(parents=True, mode=0o755)
-        target = folder / "random.pth"
-        if checkpoint is None:
-            from benchmarks.random_weights import save_checkpoint
-            from photoramd.taggers.ram_plus_network import RAM_PLUS_SHAPE
-
-            save_checkpoint(target, RAM_PLUS_SHAPE)
-        else:
-            os.link(checkpoint, target)
-        target.chmod(0o644)
-        with target.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        target.with_suffix(".digest").write_text(digest)
+        target = stored_checkpoint(directory, checkpoint)
         photos = camera_photos(directory / "photos", 24, _DISTINCT_PHOTOS, seed=1)
         yield target, [photos[number % len(photos)] for number in range(count)]
 
@@ -384,7 +393,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--photos", type=int, default=2 * _DISTINCT_PHOTOS)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--checkpoint", type=Path)
-    parser.add_argument("--caps", action="store_true")
+    parser.add_argument("--cap", nargs="+", choices=CAPS, default=["native"])
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     parser.add_argument("paths", nargs="*", type=Path, help=argparse.SUPPRESS)
@@ -393,9 +402,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         work(arguments.worker, arguments.paths[0], arguments.paths[1:], arguments.threads)
         return
     results = {}
-    with _materials(arguments.checkpoint, arguments.photos) as (checkpoint, photos):
+    with materials(arguments.checkpoint, arguments.photos) as (checkpoint, photos):
         common = ["--threads", str(arguments.threads), str(checkpoint), *map(str, photos)]
-        for cap in CAPS if arguments.caps else ["native"]:
+        if "int8" in arguments.variants:
+            calibrate(checkpoint)
+        for cap in arguments.cap:
             results[cap] = measure(arguments.variants, common, CAPS[cap], arguments.rounds)
             if not arguments.json:
                 _report(cap, results[cap])

@@ -23,9 +23,8 @@ from torch import Tensor
 from photoramd import modelstore
 from photoramd.keywords import Vocabulary
 from photoramd.pins import PinnedFile
-from photoramd.taggers.linear import Arithmetic
 from photoramd.taggers.query_decoder import DecoderShape
-from photoramd.taggers.ram_plus import RamPlusTagger, choose_device, choose_dtype, load_network
+from photoramd.taggers.ram_plus import RamPlusTagger, choose_arithmetic, choose_device, load_network
 from photoramd.taggers.ram_plus_network import RAM_PLUS_SHAPE, RamPlusShape
 from photoramd.taggers.swin import SwinShape
 
@@ -138,15 +137,13 @@ def stored_checkpoint(directory: Path, official: Path | None = None) -> Path:
     return target
 
 
-def stored_tagger(
-    checkpoint: Path, *, precision: str, threads: int, device: str = "cpu"
-) -> RamPlusTagger:
-    """RAM++ from `stored_checkpoint`; its labels are numbers.
+def stored_pin(checkpoint: Path) -> PinnedFile:
+    """What the loader expects of a `stored_checkpoint`.
 
     This process looks for models in that store from now on.
     """
     modelstore.SYSTEM_STORE = checkpoint.parent.parent
-    pin = PinnedFile(
+    return PinnedFile(
         name=checkpoint.name,
         size_bytes=checkpoint.stat().st_size,
         sha256=checkpoint.with_suffix(".digest").read_text(),
@@ -154,8 +151,14 @@ def stored_tagger(
         remedy="",
         folder=checkpoint.parent.name,
     )
-    place = choose_device(device)
-    arithmetic = Arithmetic.best(choose_dtype(precision, place), place)
+
+
+def stored_tagger(
+    checkpoint: Path, *, precision: str, threads: int, device: str = "cpu"
+) -> RamPlusTagger:
+    """RAM++ from a `stored_checkpoint`; its labels are numbers."""
+    pin = stored_pin(checkpoint)
+    arithmetic = choose_arithmetic(precision, choose_device(device))
     network = load_network(pin, RAM_PLUS_SHAPE, arithmetic)
     labels = tuple(map(str, range(RAM_PLUS_SHAPE.decoder.tags)))
     vocabulary = Vocabulary(labels, (0.65,) * len(labels), ((),) * len(labels), 0.2)

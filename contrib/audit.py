@@ -43,6 +43,8 @@ def main() -> None:
             print(f"  {line}")
         # A weakness that was found matters more than packages without an answer.
         worst = WEAK if WEAK in (worst, code) else max(worst, code)
+    if worst == UNKNOWN:
+        print("This is no pass: run it where PyPI's advisories can be reached.")
     sys.exit(worst)
 
 

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Show photoramd at work: the real daemon, a temporary directory, real photos.
 
-    python contrib/demo.py [--keep]
+    python contrib/demo.py [--model embedded] [--keep]
 
 Copies photos from installed packages into a directory that the daemon watches and prints
 each photo's tags as they appear, then a sidecar and a query. Nothing is downloaded, and
-nothing is left behind unless --keep is given.
+nothing is left behind unless --keep is given. A model whose files are not there is named with
+the commands that bring them.
 """
 
 from __future__ import annotations
@@ -35,17 +36,21 @@ PHOTOS = {
     "goose.jpg": "imagenet_99",
     "motorcycle.png": "motorcycle",
 }
-TIMEOUT_SECONDS = 120
+QUERIES = {"embedded": ("animal", "vehicle AND NOT rocket"), "ram++": ("cat", "food OR drink")}
+TIMEOUT_SECONDS = 600
+MODEL_ERROR = 3
 
 
 def main() -> None:
-    """Run the demo; exits with 1 if a photo was not tagged in time."""
+    """Run the demo; exits with 1 if a photo was not tagged in time, 3 without the model."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--keep", action="store_true", help="keep the temporary directory")
+    parser.add_argument("--model", default="embedded", help="as `photoramd model list` names it")
     arguments = parser.parse_args()
+    require(arguments.model)
     directory = Path(tempfile.mkdtemp(prefix="photoramd-demo-")).resolve()
     try:
-        show(directory)
+        show(directory, arguments.model)
     finally:
         if arguments.keep:
             print(f"\nKept: {directory}")
@@ -53,7 +58,30 @@ def main() -> None:
             shutil.rmtree(directory)
 
 
-def show(directory: Path) -> None:
+def require(model: str) -> None:
+    """End with what to do if the files of a model are not there."""
+    command = [sys.executable, "-m", "photoramd", "model", "info", model, "--json"]
+    answer = subprocess.run(command, stdout=subprocess.PIPE, check=False)
+    if answer.returncode:
+        sys.exit(answer.returncode)
+    described = json.loads(answer.stdout)
+    if described["state"] == "installed":
+        return
+    missing = [file for file in described["files"] if file["path"] is None]
+    print(f"The demo downloads nothing, and these files of {model} are not there:\n")
+    for file in missing:
+        print(f"  {file['file']}, {file['size_bytes']:,} bytes\n    {file['url']}")
+    print(
+        "\nEither let photoramd fetch them, with a network:\n\n"
+        f"  {sys.executable} -m photoramd model fetch {model}\n\n"
+        "or download them elsewhere, copy them here under any names, and:\n\n"
+        f"  {sys.executable} -m photoramd model import FILE...\n\n"
+        "Their digests are checked. Then start the demo again."
+    )
+    sys.exit(MODEL_ERROR)
+
+
+def show(directory: Path, model: str) -> None:
     """The demo itself, in an empty directory."""
     photos = directory / "photos"
     photos.mkdir()
@@ -61,6 +89,7 @@ def show(directory: Path) -> None:
     config.write_text(
         f"[[watch]]\npath = {json.dumps(os.fspath(photos))}\n\n"
         "[debounce]\nquiet_seconds = 1\n\n"
+        f"[model]\nname = {json.dumps(model)}\n\n"
         f"[state]\npath = {json.dumps(os.fspath(directory / 'photoramd.db'))}\n",
         encoding="utf-8",
     )
@@ -87,7 +116,7 @@ def show(directory: Path) -> None:
             time.sleep(0.1)
     sidecar = photos / "cat.png.xmp"
     print(f"\nThe sidecar {sidecar.name}:\n\n{indent(sidecar.read_text(encoding='utf-8'))}")
-    for expression in ("animal", "vehicle AND NOT rocket"):
+    for expression in QUERIES.get(model, QUERIES["embedded"]):
         print(f"photoramd query '{expression}':\n")
         for match in ask(config, "query", expression) or []:
             print(f"  {Path(match['file']).name:<16} {', '.join(match['tags'])}")

@@ -4,24 +4,16 @@
 wanted=""
 [ "$1" = test ] && wanted="libimage-exiftool-perl:exiftool exiv2:exiv2 strace:strace darktable:darktable-cli systemd:systemd-analyze"
 [ "$1" = test-systemd ] && wanted="debootstrap:debootstrap systemd-container:systemd-nspawn"
-# The Python package systemd-python is compiled when it is installed.
-[ "$1" = service ] && wanted="gcc:gcc pkg-config:pkg-config"
 missing=""
 for pair in $wanted; do
   command -v "${pair#*:}" >/dev/null 2>&1 || missing="$missing ${pair%%:*}"
 done
 python="${PYTHON:-python3}"
-if [ "$1" = test ]; then
-  # What systemd-python is compiled with.
+"$python" -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
+if [ "$1" = test ] || [ "$1" = service ]; then
+  # The Python package systemd-python is compiled when it is installed.
   command -v cc >/dev/null 2>&1 || missing="$missing gcc libc6-dev"
   pkg-config --exists libsystemd 2>/dev/null || missing="$missing libsystemd-dev pkg-config"
-  "$python" -c 'import os, sys, sysconfig
-sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))' 2>/dev/null ||
-    missing="$missing python3-dev"
-fi
-"$python" -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
-if [ "$1" = service ]; then
-  pkg-config --exists libsystemd 2>/dev/null || missing="$missing libsystemd-dev"
   "$python" -c 'import os, sysconfig; open(os.path.join(sysconfig.get_path("include"), "Python.h"))' \
     2>/dev/null || missing="$missing python3-dev"
 fi

@@ -7,9 +7,10 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -38,6 +39,7 @@ from photoramd.schedule import Schedule
 from photoramd.store import Store
 from photoramd.systemd import Notifier
 from photoramd.taggers import Tagger
+from photoramd.taggers.unloading import UnloadingTagger
 from photoramd.writer import Origin, Writer
 
 
@@ -47,6 +49,8 @@ class Resources:
 
     database: Database
     exiftool: ExifTool
+    processes: ExitStack
+    """Of models; it ends them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,11 @@ class Plan:
         """Whether a new sidecar of a RAW is to have Lightroom's name."""
         watch = self._watch_of(photo)
         return watch is not None and watch.sidecar_names == "lightroom"
+
+    def close_model(self) -> None:
+        """End the process of the model, if it has one; another plan has another."""
+        if isinstance(self.tagger, UnloadingTagger):
+            self.tagger.close()
 
     def _watch_of(self, photo: Path) -> Watch | None:
         root = self.root_of(os.fspath(photo))
@@ -108,8 +117,12 @@ def opened(config: Config) -> Iterator[Resources]:
         LockedError: Another photoramd owns the database.
         StoreError: The database cannot be used.
     """
-    with Database(config.state.path, recover=backups.recover) as database, ExifTool() as exiftool:
-        yield Resources(database, exiftool)
+    with (
+        Database(config.state.path, recover=backups.recover) as database,
+        ExifTool() as exiftool,
+        ExitStack() as processes,
+    ):
+        yield Resources(database, exiftool, processes)
 
 
 def prepare(
@@ -118,6 +131,8 @@ def prepare(
     before: Plan | None = None,
     *,
     extra: Sequence[Path] = (),
+    interrupts: Interrupts | None = None,
+    notifier: Notifier | None = None,
 ) -> Plan:
     """Read and load what a configuration needs; nothing has changed if that fails.
 
@@ -126,6 +141,9 @@ def prepare(
         config: The configuration.
         before: The present plan, whose model stays if its settings are the same.
         extra: Directories to scan that it does not mention; they get its defaults.
+        interrupts: Given by a daemon that lasts: its model is unloaded when it is idle, if that
+            is configured, and lives in a process of its own, for which a stop does not wait.
+        notifier: Told that the model's process gets on.
 
     Raises:
         ConfigError: The overrides or a pattern cannot be used.
@@ -144,7 +162,18 @@ def prepare(
     is_same = before is not None and _of_model(config, chosen) == _of_model(
         before.config, before.rules
     )
-    tagger = before.tagger if before is not None and is_same else load_tagger(config)
+    if before is not None and is_same:
+        tagger = before.tagger
+    elif interrupts is not None and config.model.idle_unload_minutes > 0:
+        tagger = UnloadingTagger(
+            loader(config),
+            idle_seconds=config.model.idle_unload_minutes * 60,
+            is_stopped=lambda: interrupts.stopped,
+            beat=(notifier or Notifier()).beat,
+        )
+        resources.processes.callback(tagger.close)
+    else:
+        tagger = load_tagger(config)
     named = {os.fspath(watch.path): watch for watch in watches}
     return Plan(config, chosen, tagger, tuple(roots), named)
 
@@ -152,7 +181,8 @@ def prepare(
 def _of_model(config: Config, chosen: Rules) -> tuple[object, ...]:
     """What `load_tagger` depends on."""
     model = msgspec.structs.replace(config.model, threshold="calibrated", top_n=1)
-    words = (chosen.allow, chosen.deny, dict(chosen.overrides)) if config.tags.allow else ()
+    is_restricted = bool(chosen.allow or chosen.deny)
+    words = (chosen.allow, chosen.deny, dict(chosen.overrides)) if is_restricted else ()
     return model, words
 
 
@@ -232,6 +262,7 @@ def build(
             interrupts,
             scan_interval_seconds=config.scan.interval_minutes * 60,
             schedule=Schedule.parse(config.schedule.hours),
+            unloading=plan.tagger if isinstance(plan.tagger, UnloadingTagger) else None,
             notifier=notifier,
             bulletin=bulletin,
             probe=database.probe,
@@ -264,21 +295,31 @@ def opened_for_undo(config: Config) -> Iterator[tuple[Store, Writer]]:
 def load_tagger(config: Config) -> Tagger:
     """The configured model, verified and loaded.
 
+    Raises:
+        ConfigError: The overrides cannot be read.
+        ModelError: It cannot be loaded.
+    """
+    return loader(config)()
+
+
+def loader(config: Config) -> Callable[[], Tagger]:
+    """What loads the configured model, in whichever process.
+
     RAM++ gets all threads. For other models one computes: decoding is the larger part of the
     work and takes the others.
 
     Raises:
         ConfigError: The overrides cannot be read.
-        ModelError: It cannot be loaded.
     """
     is_large = config.model.name == RAM_PLUS.name
-    word = rules(config).word
-    return taggers.load(
+    wants = rules(config).wants
+    return partial(
+        taggers.load,
         config.model.name,
         threads=(config.model.threads or available_cores()) if is_large else 1,
         precision=config.model.precision,
         device=config.model.device,
-        is_wanted=(lambda label: word(label) is not None) if config.tags.allow else None,
+        is_wanted=wants if config.tags.allow or config.tags.deny else None,
     )
 
 

@@ -171,12 +171,25 @@ def _put_back(source: Path, database: Path) -> None:
     part = database.with_name(database.name + _PART)
     try:
         shutil.copyfile(source, part)
+        _have_all_looked_at(part)
         _settle(part, database)
     except OSError as error:
         raise StoreError(f"cannot be restored: {error.strerror}", path=source) from error
     finally:
         with suppress(OSError):
             part.unlink()
+
+
+def _have_all_looked_at(part: Path) -> None:
+    """Have keywords chosen and files looked at anew: they may be newer than the copy.
+
+    That takes no inference, and writes nothing where all is well; but what the marks in the
+    files prove comes into the ledger again.
+    """
+    with converted(part), closing(sqlite3.connect(part)) as connection, connection:
+        columns = {row[1] for row in connection.execute("PRAGMA table_info(photos)")}
+        if "settings" in columns:  # of a version that has it
+            connection.execute("UPDATE photos SET settings = '' WHERE settings IS NOT NULL")
 
 
 def _settle(part: Path, target: Path) -> None:

@@ -52,6 +52,7 @@ class Bulletin:
         is_scanning: bool,
         rests_until: float | None,
         troubles: Mapping[str, Health],
+        model: str = "",
     ) -> str:
         """The line.
 
@@ -62,6 +63,7 @@ class Bulletin:
             is_scanning: Whether directories remain to be walked.
             rests_until: Unix seconds when the model may run again; None: it may now.
             troubles: The health of the directories that are not online.
+            model: What is wrong with the model.
         """
         directories = f"{roots} director{'y' if roots == 1 else 'ies'}"
         parts = [f"Scanning {directories}" if is_scanning else f"Watching {directories}"]
@@ -77,4 +79,4 @@ class Bulletin:
             parts.append(f"{printable(path)} is {health.state}: {health.reason}")
         if len(troubles) > MOST_TROUBLES:
             parts.append(f"{len(troubles) - MOST_TROUBLES} more with troubles")
-        return "; ".join([*parts, *([self.complaint] if self.complaint else [])])
+        return "; ".join([*parts, *filter(None, (model, self.complaint))])

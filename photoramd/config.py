@@ -19,7 +19,6 @@ import msgspec
 from photoramd import places
 from photoramd.errors import ConfigError, printable
 from photoramd.settings import (
-    NOT_BUILT,
     Config,
     Debounce,
     Decode,
@@ -241,13 +240,9 @@ def _check_section(where: str, table: Table, content: Any) -> Iterator[str]:
 
 def _check_value(where: str, key: Key, value: Any) -> Iterator[str]:
     try:
-        converted = msgspec.convert(value, key.type, dec_hook=_decode_path)
+        msgspec.convert(value, key.type, dec_hook=_decode_path)
     except msgspec.ValidationError:
         yield f"{where}: {_shown(value)} is not allowed; allowed: {key.allowed}"
-        return
-    not_built, _ = NOT_BUILT.get(key.dotted, (lambda _: False, ""))
-    if not_built(converted):
-        yield f"{where}: {_shown(value)} is not available in this version"
 
 
 def _unknown(name: str, known: list[str], kind: str) -> str:

@@ -29,6 +29,7 @@ from photoramd.requests import Requests
 from photoramd.schedule import ALWAYS, Schedule
 from photoramd.store import WITH_INFERENCE, WITHOUT_INFERENCE, Store
 from photoramd.systemd import Notifier
+from photoramd.taggers.unloading import UnloadingTagger
 from photoramd.watcher import Inbox, News, Watcher
 
 log = logging.getLogger(__name__)
@@ -65,6 +66,7 @@ class Daemon:
         *,
         scan_interval_seconds: float = 3600,
         schedule: Schedule = ALWAYS,
+        unloading: UnloadingTagger | None = None,
         notifier: Notifier | None = None,
         bulletin: Bulletin | None = None,
         probe: Callable[[], None] = lambda: None,
@@ -82,6 +84,7 @@ class Daemon:
             interrupts: What ends a wait, or all of it.
             scan_interval_seconds: Between two scans of everything; 0: only at the start.
             schedule: When the model may run while it watches.
+            unloading: The model, if it is to be unloaded when it is idle.
             notifier: Who is told how it is.
             bulletin: What the status line is made of.
             probe: Raises a StoreError if the database cannot be written.
@@ -95,6 +98,7 @@ class Daemon:
         self._backup = backup
         self._scan_interval_seconds = scan_interval_seconds
         self._schedule = schedule
+        self._unloading = unloading
         self._interrupts = interrupts
         self._notifier = notifier or Notifier()
         self._bulletin = bulletin or Bulletin()
@@ -177,6 +181,8 @@ class Daemon:
         with self._notifier.busy():
             self._reconciler.advance(self._patrol, now, wall)
         self._intake.settle(now, wall)
+        if self._unloading is not None:
+            self._unloading.step(now)
         return self._pipeline.step(wall, infers=self._infers(wall))
 
     @property
@@ -238,8 +244,9 @@ class Daemon:
                 roots=self._reconciler.roots,
                 waiting=self.waiting,
                 is_scanning=self.is_scanning,
-                rests_until=None if self._infers(wall) else self._opens(wall),
+                rests_until=None if self._is_open(wall) else self._opens(wall),
                 troubles=self._patrol.troubles(),
+                model=self._unloading.trouble if self._unloading is not None else "",
             )
         )
 
@@ -270,6 +277,8 @@ class Daemon:
         due = self._store.next_due(WITHOUT_INFERENCE)
         if due is not None:
             moments.append(due - wall)
+        if self._unloading is not None:
+            moments.append(self._unloading.deadline() - now)
         if self._is_watching:
             moments.append(WATCH_SECONDS)
         return max(0.0, min(moments))
@@ -282,6 +291,10 @@ class Daemon:
 
     def _infers(self, wall: float) -> bool:
         """Whether the model may run now."""
+        is_available = self._unloading is None or self._unloading.is_available
+        return is_available and self._is_open(wall)
+
+    def _is_open(self, wall: float) -> bool:
         return not self._is_watching or self._schedule.is_open(wall)
 
     def _opens(self, wall: float) -> float:

@@ -19,8 +19,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageFile, TiffImagePlugin
 
+from photoramd import rawfile
 from photoramd.errors import DecodeError, PhotoramdError
-from photoramd.imagefile import OpenPhoto, open_photo, require_end
+from photoramd.imagefile import OpenFile, OpenPhoto, open_file, open_image, require_end
 from photoramd.photo import Fingerprint
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ class Decoded:
         width: Of the upright photo in full size, in pixels.
         height: Likewise.
         format: By its content: ``JPEG``, ``PNG``, ``WEBP``, ``TIFF``, ``BMP``, ``GIF``,
-            ``AVIF`` or ``HEIF``.
+            ``AVIF`` or ``HEIF``; ``RAW`` by its suffix, too.
     """
 
     image: Image.Image
@@ -58,10 +59,13 @@ def decode(
 ) -> Decoded:
     """Decode one photo: of an animation the first frame, of a collection the main picture.
 
+    Of a camera RAW it is the preview; see `rawfile`.
+
     Args:
         path: The photo; symbolic links are not followed.
-        side: A JPEG may be reduced by 2, 4 or 8 while it is decoded, which is several times
-            faster, as long as its shorter side keeps at least this many pixels.
+        side: A JPEG, and the preview in a RAW, may be reduced by 2, 4 or 8 while it is decoded,
+            which is several times faster, as long as its shorter side keeps at least this many
+            pixels.
         max_pixels: Width times height; above it, nothing is decoded.
         reserve: Called before the pixels are decoded with how many there will be in memory.
 
@@ -69,22 +73,44 @@ def decode(
         DecodeError: It cannot be read, is no photo, is damaged, truncated or too large.
         ChangedError: The file changed while it was read.
     """
-    with open_photo(path, max_pixels=max_pixels) as photo:
-        image = photo.image
-        width, height = image.size
-        image.draft("RGB", (side, side))
-        reduced = image.size != (width, height)
-        reserve(image.width * image.height)
-        image.load()
-        require_end(photo, path)
-        if not reduced:
-            width, height = image.size  # a few readers know the real size only now
-        transposition = _transposition(photo)
-        if transposition in _SIDEWAYS:
-            width, height = height, width
-        return Decoded(
-            _upright(to_rgb(image), transposition), photo.fingerprint, width, height, photo.format
-        )
+    with open_file(path) as opened:
+        if rawfile.is_raw(opened):
+            return _decode_raw(opened, side, max_pixels)
+        with open_image(opened, max_pixels=max_pixels) as photo:
+            return _decode_image(photo, path, side, reserve)
+
+
+def _decode_raw(opened: OpenFile, side: int, max_pixels: int) -> Decoded:
+    picture = rawfile.develop(opened, side=side, max_pixels=max_pixels)
+    transposition = _TRANSPOSITIONS.get(picture.orientation)
+    size = (picture.width, picture.height)
+    return _decoded(picture.image, transposition, size, opened.fingerprint, "RAW")
+
+
+def _decode_image(
+    photo: OpenPhoto, path: str | os.PathLike[str], side: int, reserve: Callable[[int], object]
+) -> Decoded:
+    image = photo.image
+    size = image.size
+    image.draft("RGB", (side, side))
+    reduced = image.size != size
+    reserve(image.width * image.height)
+    image.load()
+    require_end(photo, path)
+    if not reduced:
+        size = image.size  # a few readers know the real size only now
+    return _decoded(image, _transposition(photo), size, photo.fingerprint, photo.format)
+
+
+def _decoded(
+    image: Image.Image,
+    transposition: Image.Transpose | None,
+    size: tuple[int, int],
+    fingerprint: Fingerprint,
+    format_: str,
+) -> Decoded:
+    width, height = reversed(size) if transposition in _SIDEWAYS else size
+    return Decoded(_upright(to_rgb(image), transposition), fingerprint, width, height, format_)
 
 
 # --- Orientation ---

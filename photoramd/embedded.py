@@ -11,6 +11,7 @@ Formats: XMP Specification Parts 1 and 3 (ISO 16684-1), IPTC-NAA Information Int
 from __future__ import annotations
 
 import codecs
+import io
 import logging
 import os
 import re
@@ -21,12 +22,13 @@ from dataclasses import dataclass
 from typing import IO
 
 from lxml import etree
-from PIL import IptcImagePlugin, TiffImagePlugin
+from PIL import IptcImagePlugin, JpegImagePlugin, TiffImagePlugin
 
 from photoramd.errors import printable
-from photoramd.filters import RAW_SUFFIXES, suffix
-from photoramd.imagefile import OpenPhoto, open_photo
+from photoramd.imagefile import OpenFile, OpenPhoto, open_file, open_image
 from photoramd.keywords import fold
+from photoramd.rawfile import is_raw
+from photoramd.rawstructure import structure
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +65,10 @@ def read_keywords(path: str | os.PathLike[str]) -> tuple[str, ...]:
 
 
 def read(path: str | os.PathLike[str]) -> Embedded:
-    """Keywords embedded in a photo. A camera raw file, by its suffix, has none.
+    """Keywords embedded in a photo.
+
+    Of camera RAW files, those like TIFF (DNG, CR2, NEF, ARW and others), CR3 and RAF are looked
+    into; of others it is taken for granted that they have none.
 
     Args:
         path: The photo; symbolic links are not followed.
@@ -73,21 +78,27 @@ def read(path: str | os.PathLike[str]) -> Embedded:
             metadata in a sound photo is a problem in the result instead.
         ChangedError: The file changed while it was read.
     """
-    if suffix(os.path.basename(path)) in RAW_SUFFIXES:
-        return Embedded(())
+    with open_file(path) as opened:
+        if is_raw(opened):
+            return _read(_raw_sources(opened))
+        with open_image(opened) as photo:
+            sources = _SOURCES.get(photo.format, (_xmp_in_info,))
+            return _read(source(photo) for source in sources)
+
+
+def _read(sources: Iterable[Iterator[str]]) -> Embedded:
     keywords: list[str] = []
     problems: list[str] = []
-    with open_photo(path) as photo:
-        for source in _SOURCES.get(photo.format, (_xmp_in_info,)):
-            try:
-                for keyword in source(photo):
-                    keywords.append(keyword)  # noqa: PERF402 - keeps those before an error
-            except UnreadableError as error:
-                problems.append(str(error))
-            except Exception as error:  # of any kind: damaged metadata must not cost more
-                if isinstance(error, OSError) and error.errno is not None:
-                    raise  # the disk failed, not the metadata
-                problems.append(f"{type(error).__name__}: {error}")
+    for source in sources:
+        try:
+            for keyword in source:
+                keywords.append(keyword)  # noqa: PERF402 - keeps those before an error
+        except UnreadableError as error:
+            problems.append(str(error))
+        except Exception as error:  # of any kind: damaged metadata must not cost more
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # the disk failed, not the metadata
+            problems.append(f"{type(error).__name__}: {error}")
     return Embedded(_unique(keywords), tuple(problems))
 
 
@@ -314,6 +325,23 @@ def datasets(data: bytes) -> Iterator[tuple[tuple[int, int], bytes]]:
             raise UnreadableError("IPTC is cut off")
         yield (record, number), value
         position += length
+
+
+def _raw_sources(opened: OpenFile) -> Iterator[Iterator[str]]:
+    found = structure(opened.file)
+    yield _keywords_in_packet(found.xmp)
+    yield _keywords_in_iptc(found.iptc)
+    yield _keywords_in_iptc(_iptc_resource(found.photoshop))
+    if found.jpeg is not None:
+        yield _keywords_in_jpeg(opened, *found.jpeg)
+
+
+def _keywords_in_jpeg(opened: OpenFile, start: int, length: int) -> Iterator[str]:
+    opened.file.seek(start)
+    content = io.BytesIO(opened.file.read(length))
+    image = JpegImagePlugin.JpegImageFile(content)
+    for source in _SOURCES["JPEG"]:
+        yield from source(OpenPhoto(image, "JPEG", opened.fingerprint, content, 0))
 
 
 _SOURCES: dict[str, tuple[Callable[[OpenPhoto], Iterator[str]], ...]] = {

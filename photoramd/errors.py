@@ -9,7 +9,8 @@ turns them into text and a process exit.
     ├── NoImagesError          1   nothing to work on
     ├── UsageError             2   arguments that cannot be used together
     ├── ModelError             3   weights missing, unusable, or not loadable
-    │   └── IntegrityError     3   weights are not the pinned bytes
+    │   ├── IntegrityError     3   weights are not the pinned bytes
+    │   └── ModelUnavailableError 3  for now; no photo's fault
     ├── ConfigError           78   configuration file (EX_CONFIG of sysexits.h)
     ├── DecodeError            4   one photo cannot be decoded
     ├── ChangedError           4   a file changed while it was being read or replaced
@@ -78,6 +79,10 @@ class ModelError(PhotoramdError):
 
 class IntegrityError(ModelError):
     """The weights are not the pinned bytes; they were not loaded."""
+
+
+class ModelUnavailableError(ModelError):
+    """The model cannot run now, whatever the photo; it is tried again by itself."""
 
 
 class ConfigError(PhotoramdError):

@@ -25,7 +25,9 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import cache
+from importlib.util import find_spec
 
 from photoramd.errors import ConfigError
 
@@ -35,7 +37,7 @@ PHOTO_SUFFIXES = frozenset(
         ".heic", ".heics", ".heif", ".hif", ".avif",
     }
 )  # fmt: skip
-"""Suffixes, in lower case, of the files that can be tagged."""
+"""Suffixes, in lower case, of the files that can always be tagged."""
 
 RAW_SUFFIXES = frozenset(
     {
@@ -44,8 +46,12 @@ RAW_SUFFIXES = frozenset(
         ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f",
     }
 )  # fmt: skip
-"""Suffixes, in lower case, of camera raw files. They are not tagged, but a sidecar ``IMG.xmp``
-beside one belongs to it."""
+"""Suffixes, in lower case, of camera RAW files. They are tagged where there is a decoder for
+them. In any case a sidecar ``IMG.xmp`` beside one belongs to it."""
+
+RAW_REMEDY = "pip install 'photoramd[raw]', then start photoramd again"
+
+_WITH_RAW = PHOTO_SUFFIXES | RAW_SUFFIXES
 
 SIDECAR_SUFFIX = ".xmp"
 
@@ -66,12 +72,29 @@ def suffix(name: str) -> str:
     return name[dot:].lower() if dot > 0 else ""
 
 
-def is_photo_name(name: str) -> bool:
-    """Whether a file of this name, without its directory, can be a photo to tag."""
+@cache
+def reads_raw() -> bool:
+    """Whether there is a decoder for camera RAW files: the extra ``raw`` is installed."""
+    return find_spec("rawpy") is not None
+
+
+def photo_suffixes() -> frozenset[str]:
+    """Suffixes, in lower case, of the files that can be tagged here."""
+    return _WITH_RAW if reads_raw() else PHOTO_SUFFIXES
+
+
+def is_photo_name(name: str, suffixes: Collection[str] | None = None) -> bool:
+    """Whether a file of this name, without its directory, can be a photo to tag.
+
+    Args:
+        name: Its name.
+        suffixes: Those that count; None: `photo_suffixes`.
+    """
+    suffixes = photo_suffixes() if suffixes is None else suffixes
     # The suffix comes first: it alone settles most of the other files. It also rules out
     # _IGNORED_SUFFIXES, since none of them ends in a photo's suffix.
     dot = name.rfind(".")
-    return name[dot:].lower() in PHOTO_SUFFIXES and not name.startswith(_IGNORED_PREFIXES)
+    return name[dot:].lower() in suffixes and not name.startswith(_IGNORED_PREFIXES)
 
 
 def is_photo_directory_name(name: str) -> bool:
@@ -95,6 +118,8 @@ class Filter:
     """
 
     def __init__(self, root: str | os.PathLike[str], exclude: Sequence[str] = ()) -> None:
+        self._suffixes = photo_suffixes()
+        self._left_out = _WITH_RAW - self._suffixes
         self._root = os.fspath(root).rstrip("/") + "/"
         self._excluded = _compile(exclude) if exclude else None
         # The files of a directory come one after the other, so the last answer is remembered.
@@ -102,9 +127,15 @@ class Filter:
 
     def wants(self, path: str | os.PathLike[str]) -> bool:
         """Whether the file at this absolute path is a photo to tag, judged by its path alone."""
-        text = os.fspath(path)
+        return self._judge(os.fspath(path), self._suffixes)
+
+    def leaves_out(self, path: str | os.PathLike[str]) -> bool:
+        """Whether the file at this path is a RAW, to be tagged if there were a decoder for it."""
+        return self._judge(os.fspath(path), self._left_out)
+
+    def _judge(self, text: str, suffixes: Collection[str]) -> bool:
         parent, _, name = text.rpartition("/")
-        if not is_photo_name(name):
+        if not is_photo_name(name, suffixes):
             return False
         last_parent, entered = self._last
         if parent != last_parent:

@@ -108,21 +108,34 @@ class OpenPhoto:
     data_offset: int
 
 
+@dataclass(frozen=True, slots=True)
+class OpenFile:
+    """A file that may be a photo.
+
+    Attributes:
+        path: As it was asked for.
+        file: To read from; has no descriptor.
+        descriptor: For those who need one. Its position is that of ``file``.
+        fingerprint: Of the open file, before anything was read from it.
+        head: The first bytes.
+    """
+
+    path: str | os.PathLike[str]
+    file: IO[bytes]
+    descriptor: int
+    fingerprint: Fingerprint
+    head: bytes
+
+
 @contextlib.contextmanager
-def open_photo(
-    path: str | os.PathLike[str], *, max_pixels: int | None = None
-) -> Iterator[OpenPhoto]:
-    """Open a photo, and answer for everything that Pillow does inside the block.
+def open_file(path: str | os.PathLike[str]) -> Iterator[OpenFile]:
+    """Open a file, and answer for everything that Pillow does inside the block.
 
     The file is opened once; a symbolic link is not followed, a pipe is not waited for.
 
-    Args:
-        path: The photo.
-        max_pixels: Refuse images of more pixels; None for a block that decodes none.
-
     Raises:
-        DecodeError: It cannot be opened, is no photo, is too large, or an exception that is
-            not photoramd's own came out of the block.
+        DecodeError: It cannot be opened, or an exception that is not photoramd's own came out
+            of the block.
         ChangedError: The file changed between the beginning and the end of the block.
     """
     _quieten_pillow()
@@ -131,8 +144,7 @@ def open_photo(
         before = _fingerprint(fd, path)
         failure: PhotoramdError | None = None
         try:
-            with _open_image(path, file, before, max_pixels) as photo:
-                yield photo
+            yield OpenFile(path, file, fd, before, file.read(HEAD_BYTES))
         except PhotoramdError as error:
             failure = error
         except Exception as error:
@@ -142,6 +154,20 @@ def open_photo(
             raise ChangedError("it changed while it was read", path=path) from failure
         if failure is not None:
             raise failure
+
+
+@contextlib.contextmanager
+def open_photo(
+    path: str | os.PathLike[str], *, max_pixels: int | None = None
+) -> Iterator[OpenPhoto]:
+    """Open a photo: `open_file` and `open_image` in one.
+
+    Raises:
+        DecodeError: See there.
+        ChangedError: See there.
+    """
+    with open_file(path) as opened, open_image(opened, max_pixels=max_pixels) as photo:
+        yield photo
 
 
 _END_MARKERS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xae\x42\x60\x82"}
@@ -223,35 +249,42 @@ def _fingerprint(fd: int, path: str | os.PathLike[str]) -> Fingerprint:
 
 
 @contextlib.contextmanager
-def _open_image(
-    path: str | os.PathLike[str],
-    file: IO[bytes],
-    fingerprint: Fingerprint,
-    max_pixels: int | None,
-) -> Iterator[OpenPhoto]:
-    head = file.read(HEAD_BYTES)
+def open_image(opened: OpenFile, *, max_pixels: int | None = None) -> Iterator[OpenPhoto]:
+    """Read the header of a photo. Only inside the block of `open_file`.
+
+    Args:
+        opened: The file.
+        max_pixels: Refuse images of more pixels; None for a block that decodes none.
+
+    Raises:
+        DecodeError: It is no photo, is cut off or too large.
+    """
+    path, file, fingerprint, head = opened.path, opened.file, opened.fingerprint, opened.head
     format_ = recognise(head)
     if format_ is None:
         raise DecodeError(f"photoramd cannot read it: {describe(head)}", path=path)
     if format_ in _WHOLE_FILE_FORMATS and fingerprint.size > _MAX_WHOLE_FILE_BYTES:
         size = f"{fingerprint.size / 1e9:.1f} GB"
         raise DecodeError(f"at {size} it is too large for a {format_} photo", path=path)
-    if format_ in ("WEBP", "AVIF", "HEIF") and _ends_in_zeros(file, _content_end(file, head)):
+    if format_ in ("WEBP", "AVIF", "HEIF") and ends_in_zeros(file, _content_end(file, head)):
         raise DecodeError(f"truncated {format_}: it ends in zeros", path=path)
     if max_pixels is not None:
         _raise_pillow_limit(max_pixels)
     file.seek(0)
     with _READERS[format_](file) as image:
         if max_pixels is not None:
-            _check_pixels(path, file, image, format_, max_pixels)
+            check_pixels(path, *_decoded_size(file, image, format_), max_pixels)
         yield OpenPhoto(image, format_, fingerprint, file, file.tell())
 
 
-def _ends_in_zeros(file: IO[bytes], end: int) -> bool:
-    # Coded pixels never do, a preallocated file that is still being copied does.
+def ends_in_zeros(file: IO[bytes], end: int, tail_bytes: int = _ZERO_TAIL_BYTES) -> bool:
+    """Whether the last bytes before an offset are all zero, that is, have not been copied yet.
+
+    Coded pixels never are, those of a preallocated file that is still being copied are.
+    """
     if not 0 < end <= file.seek(0, os.SEEK_END):
         return False  # cut off, or damaged: its reader will say so
-    start = max(0, end - _ZERO_TAIL_BYTES)
+    start = max(0, end - tail_bytes)
     file.seek(start)
     return not any(file.read(end - start))
 
@@ -260,10 +293,10 @@ def _content_end(file: IO[bytes], head: bytes) -> int:
     """Where a WebP, AVIF or HEIF ends by what it says itself; padding may follow."""
     if head.startswith(b"RIFF"):
         return 8 + int(struct.unpack_from("<I", head, 4)[0])
-    return max((start + length for _, start, length in _boxes(file)), default=0)
+    return max((start + length for _, start, length in boxes(file)), default=0)
 
 
-def _boxes(file: IO[bytes]) -> Iterator[tuple[bytes, int, int]]:
+def boxes(file: IO[bytes]) -> Iterator[tuple[bytes, int, int]]:
     """Type, offset and length of the top-level boxes (ISO/IEC 14496-12, 4.2)."""
     size = file.seek(0, os.SEEK_END)
     position = 0
@@ -280,17 +313,19 @@ def _boxes(file: IO[bytes]) -> Iterator[tuple[bytes, int, int]]:
         position += max(length, 8)
 
 
-def _check_pixels(
-    path: str | os.PathLike[str],
-    file: IO[bytes],
-    image: ImageFile.ImageFile,
-    format_: str,
-    max_pixels: int,
-) -> None:
-    width, height = image.size
-    if format_ == "HEIF":
-        # The size Pillow tells is that after a crop; the whole is what gets decoded.
-        width, height = max([image.size, *_coded_sizes(file)], key=lambda size: size[0] * size[1])
+def _decoded_size(file: IO[bytes], image: ImageFile.ImageFile, format_: str) -> tuple[int, int]:
+    if format_ != "HEIF":
+        return image.size
+    # The size Pillow tells is that after a crop; the whole is what gets decoded.
+    return max([image.size, *_coded_sizes(file)], key=lambda size: size[0] * size[1])
+
+
+def check_pixels(path: str | os.PathLike[str], width: int, height: int, max_pixels: int) -> None:
+    """Refuse a photo that is too large.
+
+    Raises:
+        DecodeError: It has more than ``max_pixels`` pixels.
+    """
     if width * height > max_pixels:
         raise DecodeError(
             f"it has {width} x {height} pixels, more than the limit of {max_pixels:,}",
@@ -304,7 +339,7 @@ def _coded_sizes(file: IO[bytes]) -> Iterator[tuple[int, int]]:
 
     libheif decodes nothing larger than they say.
     """
-    for kind, start, length in _boxes(file):
+    for kind, start, length in boxes(file):
         if kind == b"meta":
             file.seek(start)
             meta = file.read(length)

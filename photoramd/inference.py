@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from photoramd.decoder import decode
-from photoramd.errors import ModelError
+from photoramd.errors import ModelError, ModelUnavailableError
 from photoramd.keywords import kept
 from photoramd.memory import PixelRoom
 from photoramd.photo import Fingerprint
@@ -119,6 +119,8 @@ def infer(
     try:
         rows = tagger.scores(list(unseen.values()))
         return {d: kept(tagger.vocabulary, r) for d, r in zip(unseen, rows, strict=True)}, failed
+    except ModelUnavailableError as caught:
+        return scores, dict.fromkeys(unseen, caught)
     except ModelError as caught:
         error = caught
     except Exception as caught:

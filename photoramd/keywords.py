@@ -56,6 +56,10 @@ class Vocabulary:
             raise ValueError("labels must be unique, with one threshold and one path each")
         object.__setattr__(self, "index", MappingProxyType(index))
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # What is derived cannot be pickled.
+        return Vocabulary, (self.labels, self.thresholds, self.parents, self.floor)
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:
@@ -98,6 +102,14 @@ class Rules:
         object.__setattr__(self, "_folded_overrides", MappingProxyType(folded))
         object.__setattr__(self, "_folded_allow", frozenset(map(fold, self.allow)))
         object.__setattr__(self, "_folded_deny", frozenset(map(fold, self.deny)))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        lists = (self.allow, self.deny, self.parent)
+        return Rules, (self.threshold, self.top_n, dict(self.overrides), *lists)
+
+    def wants(self, label: str) -> bool:
+        """Whether a label can become a keyword."""
+        return self.word(label) is not None
 
     def word(self, label: str) -> str | None:
         """The keyword for a label: replaced, checked against the lists; None to drop it."""

@@ -93,7 +93,8 @@ class Ledger:
                 entries = found[2 if rejected else 1 if seeded else 0]
                 name = field.removeprefix(prefix)
                 entries[name] = (*entries.get(name, ()), value)
-        return Recorded(*found)
+        last = self._database.rows("SELECT written_at FROM photos WHERE id = ?", (photo_id,))
+        return Recorded(found[0], found[1], found[2], (last[0][0] if last else None) or 0.0)
 
     def is_undone(self, photo_id: int) -> bool:
         """Whether the user took a photo's tags back."""
@@ -110,9 +111,12 @@ class Ledger:
         """The user took these entries out of the file; they are never added again."""
         with self._database.transaction() as db:
             db.executemany(
-                """UPDATE ledger SET rejected_at = ?
-                   WHERE photo_id = ? AND field = ? AND value = ?""",
-                [(now, photo_id, *pair) for pair in _pairs(place, rejected)],
+                # The ledger may have lost it: see `union._proved`.
+                """INSERT INTO ledger (photo_id, field, value, added_at, rejected_at)
+                   VALUES (?, ?, ?, ?, ?)
+                   ON CONFLICT (photo_id, field, value)
+                   DO UPDATE SET rejected_at = excluded.rejected_at""",
+                [(photo_id, *pair, now, now) for pair in _pairs(place, rejected)],
             )
 
     def begin(self, writes: Sequence[Write]) -> None:

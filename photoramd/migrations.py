@@ -36,6 +36,12 @@ def m010_requests(db: Database) -> None:
         db.execute(statement)
 
 
+@schema()
+def m020_raw(db: Database) -> None:
+    """How many RAW files below a root cannot be decoded here."""
+    db.execute("ALTER TABLE roots ADD COLUMN raw_left_out INTEGER NOT NULL DEFAULT 0")
+
+
 _M001 = (
     """CREATE TABLE directories (
         id INTEGER PRIMARY KEY,

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from photoramd.decoder import LookAhead
-from photoramd.errors import ChangedError, ModelError, PhotoramdError
+from photoramd.errors import ChangedError, ModelError, ModelUnavailableError, PhotoramdError
 from photoramd.inference import Decoded, Pace, infer_in_turns, prepare
 from photoramd.keywords import Rules, select
 from photoramd.photo import Fingerprint, Photo, Tag
@@ -37,9 +37,9 @@ class Outcome:
     Attributes:
         path: The photo.
         state: ``written``; ``tagged``: not written yet, see the error; ``failed``;
-            ``pending``: it changed meanwhile and is looked at again.
+            ``pending``: it changed meanwhile and is looked at again, or the model is not there.
         tags: Its keywords, the surest first.
-        error: Why it was not written, or failed.
+        error: Why it was not written, or failed, or waits.
         inferred: Whether the model ran for it; equal pictures share one result.
         seconds: Its share of the time that the step took.
     """
@@ -94,6 +94,8 @@ class Pipeline:
         self._proceed = proceed
         self._pace = Pace()
         self._in_flight: set[int] = set()
+        # Photos that the model ran for and that were not reported yet.
+        self._unreported: set[int] = set()
         # The last photo that was asked whether its settings are old; None: all were.
         self._asked: int | None = 0
 
@@ -123,7 +125,8 @@ class Pipeline:
         if infers:
             self._fill(now)
         outcomes, inferred = self._tag(self._take(), now)
-        outcomes += self._write(inferred, now)
+        self._unreported |= inferred
+        outcomes += self._write(now)
         seconds = (time.monotonic() - began) / max(1, len(outcomes))
         return [replace(outcome, seconds=seconds) for outcome in outcomes]
 
@@ -192,24 +195,22 @@ class Pipeline:
         fresh, failed = infer_in_turns(self._tagger, unseen, self._pace, self._proceed)
         return scores | fresh, set(fresh), failed
 
-    def _write(self, inferred: Collection[int], now: float) -> list[Outcome]:
+    def _write(self, now: float) -> list[Outcome]:
         due = self._store.due_writes(now, self._batch_size)
         if not due and self._choose_again():
             due = self._store.due_writes(now, self._batch_size)
         outcomes = []
         for start in range(0, len(due), WRITES_TOGETHER):
             if self._proceed():
-                outcomes += self._write_some(due[start : start + WRITES_TOGETHER], inferred, now)
+                outcomes += self._write_some(due[start : start + WRITES_TOGETHER], now)
         return outcomes
 
-    def _write_some(
-        self, due: Sequence[Job], inferred: Collection[int], now: float
-    ) -> list[Outcome]:
+    def _write_some(self, due: Sequence[Job], now: float) -> list[Outcome]:
         outcomes = []
         tags: dict[int, list[Tag]] = {}
         batch = []
         for job in due:
-            present = _look(job.photo.path)
+            present = Fingerprint.at(job.photo.path)
             if present is None:
                 # Moved, removed, or its disk is gone: no sidecar belongs there now.
                 self._store.postpone(job, now + ABSENT_SECONDS)
@@ -221,7 +222,8 @@ class Pipeline:
                 batch.append((job, tags[job.id]))
         for job, error in self._writer.write(batch, now):
             state = "written" if error is None else "tagged"
-            is_new = job.id in inferred
+            is_new = job.id in self._unreported
+            self._unreported.discard(job.id)
             outcomes.append(Outcome(job.photo.path, state, tags[job.id], error, is_new))
         return outcomes
 
@@ -251,6 +253,9 @@ class Pipeline:
     def _give_up(self, job: Job, error: PhotoramdError, now: float) -> Outcome:
         if isinstance(error, ChangedError):
             return self._look_again(job.photo, now)
+        if isinstance(error, ModelUnavailableError):
+            self._store.postpone(job, now)
+            return Outcome(job.photo.path, "pending", error=error)
         if not os.path.lexists(job.photo.path):
             # Removed, or its disk is gone: a scan will tell. It is not the photo's failure.
             self._store.postpone(job, now + ABSENT_SECONDS)
@@ -262,11 +267,3 @@ class Pipeline:
         """The file changed while it waited or was read: look again after the quiet period."""
         self._store.enqueue([photo], now, not_before=now + self._quiet_seconds)
         return Outcome(photo.path, "pending")
-
-
-def _look(path: Path) -> Fingerprint | None:
-    """What a photo is now; None if it is not there."""
-    try:
-        return Fingerprint.of(os.lstat(path))
-    except OSError:
-        return None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 _CPUINFO = Path("/proc/cpuinfo")
@@ -14,9 +15,22 @@ _CGROUPS = Path("/sys/fs/cgroup")
 # several times slower than float32.
 _BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 
+# oneDNN, which multiplies for torch, can be told not to use all that the processor has; these
+# values leave it bfloat16 (https://uxlfoundation.github.io/oneDNN/dev_guide_cpu_dispatcher_control.html).
+_CAPS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
+_WITH_BFLOAT16 = re.compile(r"(ALL|DEFAULT|AVX512_CORE_(BF16|FP16|AMX.*)|AVX10.*|)", re.IGNORECASE)
 
-def has_bfloat16(cpuinfo: Path = _CPUINFO) -> bool:
-    """Whether the processor multiplies bfloat16 numbers by itself; False if that is unknown."""
+
+def has_bfloat16(cpuinfo: Path = _CPUINFO, environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether bfloat16 numbers are multiplied by the processor itself; False if that is unknown.
+
+    Args:
+        cpuinfo: What Linux says of the processor.
+        environment: Its variables may forbid what the processor has.
+    """
+    cap = next((environment[name] for name in _CAPS if name in environment), "")
+    if not _WITH_BFLOAT16.fullmatch(cap):
+        return False
     try:
         text = cpuinfo.read_text(encoding="utf-8", errors="replace")
     except OSError:

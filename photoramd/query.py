@@ -108,7 +108,10 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """A watched directory as the daemon last saw it; times are Unix seconds."""
+    """A watched directory as the daemon last saw it; times are Unix seconds.
+
+    ``raw_left_out`` is the number of RAW files there that cannot be decoded here.
+    """
 
     path: Path
     health: str
@@ -116,6 +119,7 @@ class Root:
     remedy: str | None
     since: float
     scanned_at: float | None
+    raw_left_out: int = 0
 
 
 # Finding
@@ -246,7 +250,8 @@ def roots(connection: sqlite3.Connection) -> list[Root]:
     """The watched directories as the daemon last saw them, by path."""
     rows = select(
         connection,
-        "SELECT path, health, reason, remedy, since, scanned_at FROM roots ORDER BY path",
+        "SELECT path, health, reason, remedy, since, scanned_at, raw_left_out FROM roots"
+        " ORDER BY path",
     )
     return [Root(Path(os.fsdecode(path)), *rest) for path, *rest in rows]
 

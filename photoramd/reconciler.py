@@ -154,7 +154,7 @@ class Reconciler:
             self._store.missed(gone, wall)
         for temporary in scan.leftovers:
             _sweep(temporary, wall)
-        self._book.scanned(root.path, wall)
+        self._book.scanned(root.path, wall, scan.left_out)
         log.debug(
             "%s: scanned, %d photos",
             printable(root.path),

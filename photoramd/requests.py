@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from photoramd.database import Database, visit
-from photoramd.reader import open_readonly
+from photoramd.reader import open_readonly, select
+from photoramd.store import under
 
 RETAG = "retag"
 RETAG_FAILED = "retag-failed"
@@ -60,6 +62,34 @@ class Requests:
         return [
             Request(os.fsdecode(path), kind == RETAG_FAILED, kind == UNDO) for _, kind, path in rows
         ]
+
+
+def address(path: Path) -> Path:
+    """A photo or directory as the database names it: absolute; only a photo may be a link."""
+    if os.path.isdir(path):
+        return Path(os.path.realpath(path))
+    return Path(os.path.realpath(path.parent), path.name)
+
+
+def is_known(database: Path, path: Path) -> bool:
+    """Whether the database has a photo at or below a path (an `address`).
+
+    Raises:
+        StoreError: There is no database, or it cannot be read.
+    """
+    with closing(open_readonly(database)) as connection:
+        found = select(
+            connection,
+            """SELECT EXISTS (
+                   SELECT 1 FROM directories d JOIN photos p ON p.directory_id = d.id
+                   WHERE d.path = ? OR (d.path >= ? AND d.path < ?)
+               ) OR EXISTS (
+                   SELECT 1 FROM directories d JOIN photos p ON p.directory_id = d.id
+                   WHERE d.path = ? AND p.name = ?
+               )""",
+            [*under(os.fspath(path)), os.fsencode(path.parent), os.fsencode(path.name)],
+        )
+        return bool(found[0][0])
 
 
 def submit(database: Path, requests: Sequence[Request]) -> None:

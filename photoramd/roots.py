@@ -15,7 +15,7 @@ from typing import Literal
 
 from photoramd.database import Database
 from photoramd.errors import PhotoramdError, printable
-from photoramd.filters import Filter
+from photoramd.filters import RAW_REMEDY, Filter
 from photoramd.mounts import is_below, read_mounts
 
 log = logging.getLogger(__name__)
@@ -131,6 +131,7 @@ class HealthBook:
         self._database = database
         self._roots = frozenset(roots)
         self._last: dict[str, Health] = {}
+        self._told: set[str] = set()
         self._before = {
             os.fsdecode(path): state
             for path, state in database.rows("SELECT path, health FROM roots")
@@ -174,7 +175,14 @@ class HealthBook:
         """What was last recorded of the roots that are not online."""
         return {path: health for path, health in self._last.items() if health.state != "online"}
 
-    def scanned(self, path: str, now: float) -> None:
-        """A scan of a root is complete (Unix seconds)."""
+    def scanned(self, path: str, now: float, raw_left_out: int = 0) -> None:
+        """A scan of a root is complete (Unix seconds); RAW files left out are named once."""
+        if raw_left_out and path not in self._told:
+            self._told.add(path)
+            text = "%s: camera RAW files that are not tagged: %d; to have them tagged, %s"
+            log.warning(text, printable(path), raw_left_out, RAW_REMEDY)
         with self._database.transaction() as db:
-            db.execute("UPDATE roots SET scanned_at = ? WHERE path = ?", (now, os.fsencode(path)))
+            db.execute(
+                "UPDATE roots SET scanned_at = ?, raw_left_out = ? WHERE path = ?",
+                (now, raw_left_out, os.fsencode(path)),
+            )

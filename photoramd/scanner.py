@@ -30,6 +30,7 @@ class Scan:
             were known with. They mean something only after the walk, and only if the root
             was healthy all the time.
         unreadable: Directories that could not be read, with the reason.
+        left_out: RAW files seen so far that cannot be decoded here.
         leftovers: Temporary files of photoramd's own.
         directories: The device and inode numbers of the directories walked, by path.
         devices: The device numbers of what was walked.
@@ -41,6 +42,7 @@ class Scan:
     filter: Filter
     store: Store
     present: int = 0
+    left_out: int = 0
     absent: dict[int, list[int]] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
     leftovers: list[Path] = field(default_factory=list)
@@ -57,7 +59,7 @@ class Scan:
             known = self.store.listing(directory)
             try:
                 status = os.stat(directory, follow_symlinks=False)
-                found, below = self._read(directory)
+                found, below = self._read(directory, known)
             except (FileNotFoundError, NotADirectoryError):
                 # Renamed or removed under our feet: the next scan knows more.
                 self._fleeting.add(directory)
@@ -84,7 +86,9 @@ class Scan:
         here = self.devices | self.moved_devices.keys()
         return sum(len(self.absent[device]) for device in self.absent.keys() - here)
 
-    def _read(self, directory: str) -> tuple[dict[str, os.DirEntry[str]], list[str]]:
+    def _read(
+        self, directory: str, known: dict[str, Known]
+    ) -> tuple[dict[str, os.DirEntry[str]], list[str]]:
         """The photos by name, and the directories to walk next."""
         found, below = {}, []
         with os.scandir(directory) as entries:
@@ -94,6 +98,10 @@ class Scan:
                         below.append(entry.path)
                 elif self.filter.wants(entry.path):
                     found[entry.name] = entry
+                elif self.filter.leaves_out(entry.path):
+                    self.left_out += 1
+                    # Tagged when there was a decoder: it is not gone.
+                    known.pop(entry.name, None)
                 elif entry.name.startswith(TEMPORARY_PREFIX):
                     self.leftovers.append(Path(entry.path))
         return found, sorted(below, reverse=True)

@@ -58,14 +58,21 @@ class Session:
         with ExitStack() as stack:
             with self._notifier.busy():
                 resources = stack.enter_context(opened(first))
-                plan: Plan | None = prepare(resources, first)
+                plan: Plan | None = self._prepare(resources, first)
             self._interrupts.is_loading = False
             is_first = True
             while plan is not None and not self._interrupts.stopped:
-                plan = self._watch(resources, plan, rescan=not is_first)
+                before, plan = plan, self._watch(resources, plan, rescan=not is_first)
+                if plan is not None and plan.tagger is not before.tagger:
+                    before.close_model()
                 is_first = False
             self._notifier.stopping()
         log.info("Stopped")
+
+    def _prepare(self, resources: Resources, chosen: Config, before: Plan | None = None) -> Plan:
+        return prepare(
+            resources, chosen, before, interrupts=self._interrupts, notifier=self._notifier
+        )
 
     def _watch(self, resources: Resources, plan: Plan, *, rescan: bool) -> Plan | None:
         """Run one loop; returns what the next one is for, or None."""
@@ -93,7 +100,7 @@ class Session:
             with self._notifier.busy():
                 changed = self._load()
                 _require_same_database(changed, plan.config)
-                other = prepare(resources, changed, plan)
+                other = self._prepare(resources, changed, plan)
         except PhotoramdError as error:
             self._refuse(str(error), error.remedy)
             return None

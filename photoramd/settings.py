@@ -11,7 +11,7 @@ import os
 import re
 import textwrap
 import typing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -133,7 +133,11 @@ class Model(Section, frozen=True, kw_only=True):
     ] = "auto"
     precision: Annotated[
         Literal["auto", "float32", "bfloat16", "int8"],
-        Meta(description="The numbers it calculates with."),
+        Meta(
+            description="The numbers it calculates with. auto is bfloat16 or float32, whichever "
+            "the processor is faster with; int8 is faster still, for ram++ only, and wants "
+            "`photoramd model calibrate` first."
+        ),
     ] = "auto"
     threshold: Annotated[
         Literal["calibrated"] | Annotated[float, Meta(ge=0, le=1)],
@@ -269,17 +273,6 @@ class Config(Section, frozen=True, kw_only=True):
     state: State = State()
 
 
-# ----------------------------------------------------------------------------------------
-# NOT BUILT YET. The schema knows these values, this version cannot do them, and a value
-# without effect must not be accepted in silence. Delete an entry when its function exists.
-# Key -> (is this value one of them, which values they are in words).
-NOT_BUILT: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "model.precision": (lambda value: value == "int8", '"int8"'),
-    "model.idle_unload_minutes": (lambda value: value > 0, "any number above 0"),
-}
-# ----------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True, slots=True)
 class Key:
     """One key of the schema.
@@ -291,7 +284,6 @@ class Key:
         default: Its default, or `msgspec.NODEFAULT` if it must be given.
         description: What it means, in sentences.
         allowed: Its allowed values, in words.
-        not_built: Those of them that this version cannot do, in words; usually empty.
     """
 
     section: str
@@ -300,7 +292,6 @@ class Key:
     default: Any
     description: str
     allowed: str
-    not_built: str
 
     @property
     def dotted(self) -> str:
@@ -340,16 +331,7 @@ def _key(section: str, info: msgspec.structs.FieldInfo) -> Key:
     plain, meta = typing.get_args(info.type)
     extra = meta.extra or {}
     allowed = extra.get("allowed") or _describe(plain, meta)
-    not_built = NOT_BUILT.get(f"{section}.{info.name}")
-    return Key(
-        section,
-        info.name,
-        info.type,
-        info.default,
-        meta.description,
-        allowed,
-        not_built[1] if not_built else "",
-    )
+    return Key(section, info.name, info.type, info.default, meta.description, allowed)
 
 
 def _describe(plain: Any, meta: Meta) -> str:
@@ -403,8 +385,6 @@ def sample(watches: Sequence[Path] = ()) -> str:
         lines += ["", *_comment(table.description), table.header]
         for key in table.keys:
             lines += ["", *_comment(key.description), *_comment(f"Allowed: {key.allowed}.")]
-            if key.not_built:
-                lines += _comment(f"Not available in this version: {key.not_built}.")
             if key.default is msgspec.NODEFAULT:
                 lines.append(f"{key.name} = {format_value(first)}")
             else:

@@ -62,6 +62,7 @@ class Notifier:
         self._send = send
         self._interval_seconds = min(BEAT_SECONDS, (watchdog_seconds or 4 * BEAT_SECONDS) / 4)
         self._has_watchdog = watchdog_seconds is not None
+        self._is_started = False
         self._check: Callable[[], bool] | None = None
         self._lock = threading.Lock()
         self._next_beat = float("-inf")
@@ -89,7 +90,8 @@ class Notifier:
         Args:
             check: Whether all is well; asked before each ping.
         """
-        self._check = check
+        self._check, self._is_started = check, True
+        self._status = ""  # said anew, for it may still tell what was going on until now
         self._tell("READY=1")
         self._next_beat = float("-inf")
         self.beat()
@@ -148,7 +150,7 @@ class Notifier:
         if self._check is None:
             # Starting, or reloading.
             messages.append(f"EXTEND_TIMEOUT_USEC={EXTENSION_SECONDS * 1e6:.0f}")
-        if self._has_watchdog:
+        if self._has_watchdog and self._is_started:
             messages.append("WATCHDOG=1")
         if messages:
             self._tell("\n".join(messages))

@@ -42,13 +42,18 @@ def select(store: Store, paths: Sequence[Path]) -> list[Job]:
     for path in paths:
         jobs = store.under(path)
         if not jobs:
-            raise NoImagesError(
-                "photoramd knows no photo there",
-                path=path,
-                remedy="photoramd status lists the watched directories",
-            )
+            raise unknown(path)
         found |= {job.id: job for job in jobs}
     return list(found.values())
+
+
+def unknown(path: Path) -> NoImagesError:
+    """What is to be said of a path at which no photo is known."""
+    return NoImagesError(
+        "photoramd knows no photo there",
+        path=path,
+        remedy="photoramd status lists the watched directories",
+    )
 
 
 def undo(

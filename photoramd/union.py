@@ -8,13 +8,14 @@ never put back; what the machine no longer wants and the ledger has recorded goe
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
-from photoramd.fields import FIELDS, HIERARCHICAL, SUBJECT, Field, folded_leaves
+from photoramd.fields import BY_NAME, FIELDS, HIERARCHICAL, SUBJECT, Field, folded_leaves
 from photoramd.keywords import fold, is_word
 from photoramd.photo import Tag
-from photoramd.xmp_keywords import Mark, add_values, remove_values, replace_mark, values
+from photoramd.xmp_keywords import Mark, add_values, marks, remove_values, replace_mark, values
 
 Entries = Mapping[str, tuple[str, ...]]
 """Entries by the name of their field."""
@@ -28,11 +29,13 @@ class Recorded:
         added: The machine's keywords.
         seeded: The user's own keywords, copied from other fields when a field was made.
         rejected: What was added once and taken out by the user.
+        until: When the last write was that it knows of, in Unix seconds; 0: of none.
     """
 
     added: Entries = field(default_factory=dict)
     seeded: Entries = field(default_factory=dict)
     rejected: Entries = field(default_factory=dict)
+    until: float = 0.0
 
     @property
     def is_empty(self) -> bool:
@@ -85,7 +88,8 @@ def merge(
 ) -> Merged:
     """Bring a packet to the state that the tags ask for.
 
-    With no tags, everything of ours goes: undo.
+    With no tags, everything of ours goes: undo. What the ledger has lost and the machine's
+    mark proves is recorded anew: see `_proved`.
 
     Args:
         content: The packet; None if there is none.
@@ -100,7 +104,9 @@ def merge(
     Raises:
         SidecarError: The packet cannot be read or added to.
     """
-    state = _State.of(content, recorded, path)
+    proved = {} if content is None else _proved(content, tags, recorded, path)
+    both = {name: recorded.added.get(name, ()) + proved.get(name, ()) for name in BY_NAME}
+    state = _State.of(content, replace(recorded, added=_filled(both)), path)
     # Whoever makes the tags, what could break a field or an option is none.
     words = [tag for tag in tags if all(map(is_word, (tag.name, *tag.parents)))]
     wanted = [tag for tag in words if fold(tag.name) not in state.refused(SUBJECT)]
@@ -121,8 +127,58 @@ def merge(
         each.name: (*state.dropped.get(each.name, ()), *state.forgotten.get(each.name, ()))
         for each in FIELDS
     }
-    change = Change(_filled(state.added), _filled(state.seeded), _filled(removed))
+    added = {
+        each.name: (
+            *(v for v in state.kept(each) if v in proved.get(each.name, ())),
+            *state.added.get(each.name, ()),
+        )
+        for each in FIELDS
+    }
+    change = Change(_filled(added), _filled(state.seeded), _filled(removed))
     return Merged(new, new != content, change, _filled(state.gone))
+
+
+def _proved(
+    content: bytes, tags: Sequence[Tag], recorded: Recorded, path: Path | None
+) -> dict[str, tuple[str, ...]]:
+    """What the machine's mark says is ours, and the ledger does not know.
+
+    A mark is never newer than the ledger, unless that is a copy of old or a new one. Then
+    the ledger would take our keywords for the user's. Only keywords that are wanted now
+    are claimed, in the very spelling; so if somebody copied the packet to another photo,
+    they stay. Of ``dc:subject`` also those that are gone: the user took them out.
+    """
+    known = {fold(v) for each in (recorded.added, recorded.seeded, recorded.rejected)
+             for v in each.get(SUBJECT.name, ())}  # fmt: skip
+    newer = [
+        mark
+        for mark in marks(content, path=path)
+        if _seconds(mark.when) > recorded.until and fold(mark.tag) not in known
+    ]
+    if not newer:
+        return {}
+    present = values(content, path=path)
+    wanted = {tag.name: tag for tag in tags}
+    claimed: dict[str, tuple[str, ...]] = {}
+    for mark in newer:
+        tag = wanted.get(mark.tag, None if tags else Tag(mark.tag, 0))
+        if tag is None:
+            continue
+        for name in mark.fields:
+            if name not in BY_NAME:
+                continue
+            entry = BY_NAME[name].entry((*tag.parents, tag.name))
+            if name == SUBJECT.name or entry in present.get(name, ()):
+                claimed[name] = (*claimed.get(name, ()), entry)
+    return claimed
+
+
+def _seconds(when: str) -> float:
+    """Unix seconds of a mark's time; 0 if it is none."""
+    try:
+        return datetime.strptime(when, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return 0.0
 
 
 @dataclass(slots=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,9 @@ from benchmarks.samples import sample_photos
 from photoramd import assembly, taggers
 from photoramd.config import Config, Debounce, Model, State, Tags, Watch
 from photoramd.database import Database
+from photoramd.modelstore import default_store
 from photoramd.photo import Fingerprint, Photo
+from photoramd.pins import RAM_PLUS, PinnedFile
 from photoramd.pipeline import Outcome
 from photoramd.taggers import Pixels, Scores, Tagger
 
@@ -141,3 +145,50 @@ def exiftool() -> Callable[..., str]:
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
     return run
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PinnedFile:
+    """A small random checkpoint of RAM++ in a model store."""
+    from benchmarks.random_weights import TINY, save_checkpoint
+
+    monkeypatch.setattr("photoramd.modelstore.SYSTEM_STORE", tmp_path / "models")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    path = default_store().path("ram++", "tiny.pth")
+    path.parent.mkdir(parents=True)
+    path.parent.parent.chmod(0o755)
+    path.parent.chmod(0o755)
+    save_checkpoint(path, TINY)
+    path.chmod(0o644)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return PinnedFile(
+        name="tiny.pth",
+        size_bytes=path.stat().st_size,
+        sha256=digest,
+        source="random",
+        remedy="make it again",
+        folder="ram++",
+    )
+
+
+@pytest.fixture
+def tag_files(checkpoint: PinnedFile, monkeypatch: pytest.MonkeyPatch) -> PinnedFile:
+    """Everything that RAM++ wants to be loaded, in small."""
+    from benchmarks.random_weights import TINY
+
+    module = "photoramd.taggers.ram_plus"
+    contents = {
+        "RAM_PLUS_TAGS": b"cat\ndog\nsky\nsea\ncar\nroom\nzoo",
+        "RAM_PLUS_THRESHOLDS": b"0.65\n0.65\n0.8\n0.9\n0.65\n1\n0.45\n",
+    }
+    for name, data in contents.items():
+        path = default_store().path("ram++", f"{name}.txt")
+        path.write_bytes(data)
+        path.chmod(0o644)
+        digest = hashlib.sha256(data).hexdigest()
+        pin = replace(checkpoint, name=path.name, size_bytes=len(data), sha256=digest)
+        monkeypatch.setattr(f"{module}.{name}", pin)
+    for user in (module, "photoramd.taggers.ram_plus_calibration"):
+        monkeypatch.setattr(f"{user}.RAM_PLUS_SHAPE", TINY)
+        monkeypatch.setattr(f"{user}.RAM_PLUS", replace(RAM_PLUS, weights=checkpoint))
+    return checkpoint

@@ -45,6 +45,7 @@ class Photoramd:
         self.config = directory / "config.toml"
         self.log = directory / "log"
         self._prefix: Sequence[str] = prefix
+        self.environment: dict[str, str] = {}
         self._mark = 0
         self.process: subprocess.Popen[bytes] | None = None
         parts = {
@@ -56,8 +57,15 @@ class Photoramd:
         (directory / "overrides.json").write_text("{}")
         if "watch" in sections:
             parts["[watch]"] += "\n" + sections.pop("watch")
-        parts |= sections
-        self.config.write_text("".join(f"[{key}]\n{value}\n" for key, value in parts.items()))
+        self._parts = parts | sections
+        self.configure()
+
+    def configure(self, **sections: str) -> None:
+        """Write the configuration with other contents of sections; "watches" adds directories."""
+        watches = sections.pop("watches", "")
+        parts = self._parts | sections
+        text = "".join(f"[{key}]\n{value}\n" for key, value in parts.items())
+        self.config.write_text(text + watches)
 
     def command(self, *arguments: object) -> list[str]:
         """A command line."""
@@ -83,7 +91,12 @@ class Photoramd:
         self._mark = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             # A group of its own, so that nothing is left where a prefix (strace) goes first.
-            self.process = subprocess.Popen(self.command("run"), stderr=log, start_new_session=True)
+            self.process = subprocess.Popen(
+                self.command("run"),
+                stderr=log,
+                start_new_session=True,
+                env={**os.environ, **self.environment},
+            )
 
     def wait_for_log(self, text: str, what: str = "") -> None:
         """Wait until the daemon of the last start has logged a text."""

@@ -16,10 +16,11 @@ from pathlib import Path
 import pytest
 
 from photoramd.cli.model import command
+from photoramd.copies import CopyName
 from photoramd.download import MIRROR_VARIABLE
 from photoramd.pins import EMBEDDED, MODELS
 from tests.hub_server import REPOSITORY, REVISION, Fault, HubServer, serve
-from tests.test_installation import HOST, TAGS, WEIGHTS, ZOO, content
+from tests.test_installation import HOST, MODEL, TAGS, WEIGHTS, ZOO, content
 
 # The command with other models and another place for the store.
 PROGRAM = """
@@ -295,6 +296,64 @@ def test_verify_checks_every_file_of_every_installed_model(model: Command, tmp_p
     assert [file["good"] for file in reports[1]["files"]] == [True, False]
 
 
+@pytest.fixture
+def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A converted copy of the weights, without them."""
+    import torch
+
+    from photoramd.taggers.conversion import write_copy
+    from photoramd.taggers.tensorfile import Entry
+
+    monkeypatch.setattr("photoramd.modelstore.SYSTEM_STORE", tmp_path / "models")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "xdg"))
+    name = CopyName(MODEL.weights, "bfloat16-1")
+    entries = {"a": Entry(torch.bfloat16, (100_000,))}
+    return write_copy(name, entries, lambda _: torch.zeros(100_000, dtype=torch.bfloat16))
+
+
+def test_a_converted_copy_stands_for_weights_that_were_dropped(
+    model: Command, tmp_path: Path, copy: Path
+) -> None:
+    (tmp_path / "tags").write_bytes(TAGS)
+    assert "fake++ is complete" in model("import", tmp_path / "tags").stdout
+    states = {each["name"]: each["state"] for each in json.loads(model("list", "--json").stdout)}
+    assert states["fake++"] == "installed"
+    described = json.loads(model("info", "fake++", "--json").stdout)
+    assert described["files"][0]["path"] is None
+    assert described["copies"] == [
+        {
+            "file": "weights.bfloat16-1.safetensors",
+            "precision": "bfloat16",
+            "size_bytes": copy.stat().st_size,
+            "path": str(copy),
+        }
+    ]
+    text = model("info", "fake++").stdout
+    assert "not installed; a converted copy serves" in text
+    assert f"path:           {copy}" in text
+    assert model("verify", "fake++").stdout.splitlines() == [
+        f"fake++: good ({tmp_path}/models/fake++/tags.txt, "
+        f"SHA-256 {hashlib.sha256(TAGS).hexdigest()})",
+        f"fake++: good ({copy}, SHA-256 {hashlib.sha256(copy.read_bytes()).hexdigest()})",
+    ]
+
+
+def test_a_bad_converted_copy_is_told_with_the_remedy(model: Command, copy: Path) -> None:
+    data = bytearray(copy.read_bytes())
+    data[-1] ^= 1
+    copy.write_bytes(data)
+    done = model("verify", "fake++", code=3)
+    assert f"fake++: BAD ({copy}: SHA-256 is" in done.stdout
+    model("fetch", "fake++")
+    assert f"rm {copy}" in model("verify", code=3).stderr
+
+
+def test_a_file_that_is_no_copy_is_not_taken_for_one(model: Command, copy: Path) -> None:
+    copy.rename(copy.with_name("weights.backup.safetensors"))
+    assert json.loads(model("info", "fake++", "--json").stdout)["copies"] == []
+    assert "not installed" in model("verify", "fake++", code=3).stderr
+
+
 def test_verifying_what_is_not_there_ends_with_code_3_and_the_command(model: Command) -> None:
     done = model("verify", "fake++", code=3)
     assert "not installed" in done.stderr
@@ -321,7 +380,9 @@ def test_the_documentation_names_every_model_command_and_variable() -> None:
     assert "HF_HUB_DISABLE_TELEMETRY" in rows
 
 
-@pytest.mark.parametrize("name", ["list", "info", "verify", "fetch", "import"])
+@pytest.mark.parametrize(
+    "name", ["list", "info", "verify", "fetch", "import", "compare", "calibrate"]
+)
 def test_every_command_has_help(model: Command, name: str) -> None:
     done = model(name, "--help")
     assert "Usage: photoramd model" in done.stdout

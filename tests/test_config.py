@@ -13,7 +13,7 @@ import pytest
 from photoramd import config, places
 from photoramd.config import Config, load
 from photoramd.errors import ConfigError
-from photoramd.settings import NOT_BUILT, format_value, tables
+from photoramd.settings import format_value, tables
 
 KEYS = [key for table in tables() for key in table.keys]
 
@@ -505,31 +505,6 @@ def test_the_type_of_this_file_system_is_that_of_the_kernels_own_tool(tmp_path: 
     )
     assert places.filesystem_type(Path("/proc/self")) == told.stdout.decode().strip() == "proc"
     assert places.filesystem_type(tmp_path) != ""
-
-
-# What does not exist yet
-
-UNBUILT = {
-    "model.precision": '"int8"',
-    "model.idle_unload_minutes": "5",
-}
-
-
-@pytest.mark.parametrize("dotted", NOT_BUILT)
-def test_a_value_without_effect_is_refused(tmp_path: Path, photos: Path, dotted: str) -> None:
-    section, name = dotted.split(".")
-    text = watch(photos) if section == "watch" else f"[{section}]\n"
-    where = f"watch[0].{name}" if section == "watch" else dotted
-    [problem] = problems(tmp_path, f"{text}{name} = {UNBUILT[dotted]}")
-    assert problem == f"{where}: {UNBUILT[dotted]} is not available in this version"
-    [key] = [key for key in KEYS if key.dotted == dotted]
-    assert f"Not available in this version: {key.not_built}." in " ".join(
-        config.sample().replace("\n#", "").split()
-    )
-
-
-def test_the_table_of_missing_functions_names_only_keys_that_exist() -> None:
-    assert set(NOT_BUILT) <= {key.dotted for key in KEYS}
 
 
 # Sample and documentation

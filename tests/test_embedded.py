@@ -162,11 +162,6 @@ def test_keywords_are_read_without_the_pixels(plain: dict[str, bytes], tmp_path:
     assert read_keywords(path) == ("cat",)
 
 
-def test_a_raw_file_is_not_looked_into(tmp_path: Path) -> None:
-    for name in ("IMG.CR2", "IMG.dng", "missing.NEF"):
-        assert read(tmp_path / name) == Embedded(())
-
-
 def test_a_file_that_is_no_photo_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "IMG.jpg"
     with pytest.raises(DecodeError, match="No such file"):

@@ -21,6 +21,8 @@ from photoramd.exiftool import ExifTool
 from photoramd.photo import Fingerprint, Tag
 from photoramd.plans import Origin, Plan
 from photoramd.union import Recorded
+from photoramd.xmp import EMPTY_PACKET
+from photoramd.xmp_keywords import add_subjects, remove_subjects, subjects
 from tests.conftest import CountingTagger, Scan
 from tests.test_pipeline import snapshot, states, written
 from tests.test_undo import ask_again, changed, take_back
@@ -294,3 +296,68 @@ def test_an_edit_after_ours_is_kept_where_the_original_was_remembered(
     take_back(config, photo)
     assert exiftool("-s3", "-XMP:Rating", photo) == "4\n"
     assert subject(exiftool, photo) == []
+
+
+# A sidecar that would hide what is inside
+
+
+def test_a_sidecar_with_keywords_of_the_users_gets_the_new_ones_too(
+    scan: Scan, configure: Configure, put: Put, album: Path, exiftool: Read,
+    tagger: CountingTagger, samples: dict[str, Path],
+) -> None:  # fmt: skip
+    photo, sidecar = put("china", "a.jpg"), album / "a.jpg.xmp"
+    sidecar.write_bytes(add_subjects(None, ["Oma"]) or b"")
+    plain = make(samples, album / "b.png")
+    (album / "b.png.xmp").write_bytes(EMPTY_PACKET)
+    before = {path: path.read_bytes() for path in album.iterdir()}
+    config = configure(write="embed")
+    # Both files of a photo are one outcome.
+    outcomes = scan(config)
+    assert sorted((each.path.name, each.state, each.inferred) for each in outcomes) == [
+        ("a.jpg", "written", True),
+        ("b.png", "written", True),
+    ]
+    assert "building" in subject(exiftool, photo)
+    assert subjects(sidecar.read_bytes()) == ("Oma", *subject(exiftool, photo))
+    # One without keywords hides nothing.
+    assert subject(exiftool, plain)
+    assert (album / "b.png.xmp").read_bytes() == EMPTY_PACKET
+    after = snapshot(album)
+    assert scan(config) == []
+    assert snapshot(album) == after
+    # What was taken out of one goes from the other, and comes to neither.
+    sidecar.write_bytes(remove_subjects(sidecar.read_bytes(), ["building"]))
+    ask_again(config, photo)
+    scan(config)
+    ask_again(config, photo)
+    scan(config)
+    assert "building" not in subject(exiftool, photo)
+    assert "building" not in subjects(sidecar.read_bytes())
+    assert tagger.inferred == 2
+    take_back(config, album)
+    assert {path: path.read_bytes() for path in album.iterdir()} == before
+
+
+def test_without_keywords_of_the_users_ours_leave_the_sidecar(
+    scan: Scan, configure: Configure, put: Put, album: Path, exiftool: Read
+) -> None:
+    photo, sidecar = put("cat", "a.png"), album / "a.png.xmp"
+    sidecar.write_bytes(add_subjects(None, ["Oma"]) or b"")
+    config = configure(write="embed")
+    scan(config)
+    sidecar.write_bytes(remove_subjects(sidecar.read_bytes(), ["Oma"]))
+    ask_again(config, photo)
+    scan(config)
+    assert "cat" in subject(exiftool, photo)
+    assert not sidecar.exists()
+
+
+def test_what_was_taken_out_of_a_photo_does_not_come_back_in_a_sidecar(
+    scan: Scan, configure: Configure, put: Put, album: Path, exiftool: Read
+) -> None:
+    photo = put("cat", "a.png")
+    scan(configure(write="embed"))
+    exiftool("-q", "-overwrite_original", "-XMP-dc:Subject-=cat", photo)
+    scan(configure(write="embed"))
+    scan(configure(write="sidecar"))
+    assert "cat" not in subjects((album / "a.png.xmp").read_bytes())

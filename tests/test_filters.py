@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from photoramd import filters
 from photoramd.errors import ConfigError
 from photoramd.filters import (
     PHOTO_SUFFIXES,
@@ -38,11 +39,27 @@ def test_every_photo_suffix_counts_in_any_case(extension: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["IMG.jpg.xmp", "IMG.xmp", "IMG.mov", "IMG", "jpg", "IMG.", "IMG.jpg~", "IMG.jpgx", "IMG.txt"]
-    + [f"IMG{raw}" for raw in sorted(RAW_SUFFIXES)],
+    ["IMG.jpg.xmp", "IMG.xmp", "IMG.mov", "IMG", "jpg", "IMG.", "IMG.jpg~", "IMG.jpgx", "IMG.txt"],
 )
 def test_other_files_are_no_photos(name: str) -> None:
     assert not is_photo_name(name)
+
+
+@pytest.mark.parametrize("extension", sorted(RAW_SUFFIXES))
+def test_a_raw_counts_where_there_is_a_decoder(
+    extension: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = f"{ROOT}/a/IMG_1{extension.upper()}"
+    assert is_photo_name(os.path.basename(path))
+    assert Filter(ROOT).wants(path)
+    assert not Filter(ROOT).leaves_out(path)
+    monkeypatch.setattr(filters, "reads_raw", lambda: False)
+    assert not is_photo_name(os.path.basename(path))
+    assert not Filter(ROOT).wants(path)
+    assert Filter(ROOT).leaves_out(path)
+    assert not Filter(ROOT, ["a/"]).leaves_out(path)
+    assert not Filter(ROOT).leaves_out(f"{ROOT}/a/.IMG_1{extension}")
+    assert not Filter(ROOT).leaves_out(f"{ROOT}/a/IMG_1.jpg")
 
 
 @pytest.mark.parametrize(
@@ -228,7 +245,7 @@ def test_a_directory_of_one_answer_does_not_lend_it_to_another() -> None:
 
 
 def test_a_hundred_thousand_names_take_well_below_a_second() -> None:
-    names = [f"IMG_{number}.{('JPG', 'xmp', 'CR2')[number % 3]}" for number in range(100_000)]
+    names = [f"IMG_{number}.{('JPG', 'xmp', 'MOV')[number % 3]}" for number in range(100_000)]
     started = time.process_time()
     wanted = sum(map(is_photo_name, names))
     seconds = time.process_time() - started

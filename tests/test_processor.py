@@ -28,6 +28,28 @@ def test_bfloat16_is_told_from_the_processors_flags(
     assert has_bfloat16(cpuinfo) is expected
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "expected"),
+    [
+        ("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_VNNI", False),
+        ("ONEDNN_MAX_CPU_ISA", "avx2", False),
+        ("DNNL_MAX_CPU_ISA", "AVX2_VNNI_2", False),
+        ("ONEDNN_MAX_CPU_ISA", "AVX512_CORE_BF16", True),
+        ("ONEDNN_MAX_CPU_ISA", "avx512_core_amx", True),
+        ("ONEDNN_MAX_CPU_ISA", "AVX10_1_512", True),
+        ("ONEDNN_MAX_CPU_ISA", "ALL", True),
+        ("ONEDNN_MAX_CPU_ISA", "", True),
+        ("OTHER", "AVX2", True),
+    ],
+)
+def test_what_onednn_must_not_use_does_not_count(
+    variable: str, value: str, expected: bool, tmp_path: Path
+) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text("flags\t\t: fpu avx512f avx512_bf16\n")
+    assert has_bfloat16(cpuinfo, {variable: value}) is expected
+
+
 def test_an_unknown_processor_has_none(tmp_path: Path) -> None:
     assert has_bfloat16(tmp_path / "nothing") is False
 

@@ -370,7 +370,8 @@ def test_tags_in_use_are_counted_without_missing_photos(connection: sqlite3.Conn
 def test_watched_directories_are_told_as_the_daemon_saw_them(database: Path) -> None:
     with closing(connect(database)) as connection:
         connection.execute(
-            "INSERT INTO roots VALUES (CAST('/photos' AS BLOB), 'offline', 'not there', NULL, 1, 2)"
+            "INSERT INTO roots VALUES"
+            " (CAST('/photos' AS BLOB), 'offline', 'not there', NULL, 1, 2, 0)"
         )
     with closing(query.open_readonly(database)) as connection:
         assert query.roots(connection) == [

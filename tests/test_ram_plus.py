@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -20,21 +18,21 @@ from benchmarks.random_weights import (
     TINY,
     random_images,
     random_weights,
-    save_checkpoint,
     synthetic_photo,
 )
 from photoramd import assembly, taggers
 from photoramd.config import Config, Model, Tags
+from photoramd.copies import CopyName
 from photoramd.errors import IntegrityError, ModelError
 from photoramd.keywords import Rules, Vocabulary, kept, select
 from photoramd.modelstore import default_store
 from photoramd.pins import PinnedFile
-from photoramd.taggers.conversion import CopyName, load_copy
+from photoramd.taggers.conversion import load_copy
 from photoramd.taggers.linear import Arithmetic
 from photoramd.taggers.ram_plus import (
     RamPlusTagger,
+    choose_arithmetic,
     choose_device,
-    choose_dtype,
     choose_tags,
     load_network,
     normalise,
@@ -284,9 +282,11 @@ def test_what_is_not_there_is_named() -> None:
     with pytest.raises(ModelError, match="no device tpu"):
         choose_device("tpu")
     with pytest.raises(ModelError, match="no precision 'int4'"):
-        choose_dtype("int4", CPU)
+        choose_arithmetic("int4", CPU)
     assert choose_device("cpu") == CPU
-    assert choose_dtype("float32", CPU) is torch.float32
+    assert choose_arithmetic("float32", CPU).dtype is torch.float32
+    with pytest.raises(ModelError, match="not for cuda"):
+        choose_arithmetic("int8", torch.device("cuda"))
 
 
 @pytest.mark.parametrize(("flags", "expected"), [(True, torch.bfloat16), (False, torch.float32)])
@@ -294,32 +294,10 @@ def test_auto_is_bfloat16_only_where_the_processor_has_it(
     flags: bool, expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("photoramd.taggers.ram_plus.has_bfloat16", lambda: flags)
-    assert choose_dtype("auto", CPU) is expected
+    assert choose_arithmetic("auto", CPU).precision == str(expected).removeprefix("torch.")
 
 
 # Files
-
-
-@pytest.fixture
-def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PinnedFile:
-    """A random checkpoint in a model store."""
-    monkeypatch.setattr("photoramd.modelstore.SYSTEM_STORE", tmp_path / "models")
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    path = default_store().path("ram++", "tiny.pth")
-    path.parent.mkdir(parents=True)
-    path.parent.parent.chmod(0o755)
-    path.parent.chmod(0o755)
-    save_checkpoint(path, TINY)
-    path.chmod(0o644)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return PinnedFile(
-        name="tiny.pth",
-        size_bytes=path.stat().st_size,
-        sha256=digest,
-        source="random",
-        remedy="make it again",
-        folder="ram++",
-    )
 
 
 def copy_path(arithmetic: str = "float32") -> Path:
@@ -409,33 +387,6 @@ def test_a_copy_takes_little_memory_of_its_own(checkpoint: PinnedFile) -> None:
     assert with_tables < 0.55 * default_store().path("ram++", "tiny.pth").stat().st_size
 
 
-@pytest.fixture
-def tag_files(
-    checkpoint: PinnedFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> PinnedFile:
-    """Everything that `RamPlusTagger.load` wants, in small."""
-    module = "photoramd.taggers.ram_plus"
-    contents = {
-        "RAM_PLUS_TAGS": b"cat\ndog\nsky\nsea\ncar\nroom\nzoo",
-        "RAM_PLUS_THRESHOLDS": b"0.65\n0.65\n0.8\n0.9\n0.65\n1\n0.45\n",
-    }
-    for name, data in contents.items():
-        path = default_store().path("ram++", f"{name}.txt")
-        path.write_bytes(data)
-        path.chmod(0o644)
-        pin = replace(
-            checkpoint,
-            name=path.name,
-            size_bytes=len(data),
-            sha256=hashlib.sha256(data).hexdigest(),
-        )
-        monkeypatch.setattr(f"{module}.{name}", pin)
-    monkeypatch.setattr(f"{module}.RAM_PLUS_SHAPE", TINY)
-    known: Any = __import__("photoramd.pins", fromlist=["RAM_PLUS"]).RAM_PLUS
-    monkeypatch.setattr(f"{module}.RAM_PLUS", replace(known, weights=checkpoint))
-    return checkpoint
-
-
 def test_the_tagger_loads_from_the_model_store(tag_files: PinnedFile) -> None:
     tagger = RamPlusTagger.load(device="cpu", precision="float32", threads=1)
     assert tagger.vocabulary.labels == ("cat", "dog", "sky", "sea", "car", "room", "zoo")
@@ -467,19 +418,28 @@ def test_without_its_files_the_remedy_is_to_fetch_them(
     assert caught.value.remedy == "photoramd model fetch ram++"
 
 
-def test_the_configuration_restricts_the_tags_only_by_what_is_allowed(
+def test_the_configuration_restricts_the_work_to_what_is_allowed_and_not_denied(
     tag_files: PinnedFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("photoramd.taggers.ram_plus.CHUNK", 2)
     model = Model(name="ram++", device="cpu", precision="float32", threads=1)
     every = assembly.load_tagger(Config(model=model, tags=Tags(overrides=None)))
-    few = assembly.load_tagger(
-        Config(model=model, tags=Tags(overrides=None, allow=("Cat", "zoo", "room")))
-    )
     pixels = [every.pixels(Image.fromarray(synthetic_photo()))]
-    scores = few.scores(pixels)[0]
-    assert np.flatnonzero(scores).tolist() == [0, 6]
-    assert np.array_equal(scores[[0, 6]], every.scores(pixels)[0, [0, 6]])
+    allowed = Tags(overrides=None, allow=("Cat", "zoo", "room"))
+    denied = Tags(overrides=None, deny=("dog", "sky", "Sea", "car"))
+    for tags in (allowed, denied):
+        few = assembly.load_tagger(Config(model=model, tags=tags))
+        scores = few.scores(pixels)[0]
+        assert np.flatnonzero(scores).tolist() == [0, 6]
+        assert np.array_equal(scores[[0, 6]], every.scores(pixels)[0, [0, 6]])
+        assert few.revision != every.revision
+
+
+def test_a_few_denied_tags_leave_the_revision_and_so_all_scores(tag_files: PinnedFile) -> None:
+    model = Model(name="ram++", device="cpu", precision="float32", threads=1)
+    every = assembly.load_tagger(Config(model=model, tags=Tags(overrides=None)))
+    most = assembly.load_tagger(Config(model=model, tags=Tags(overrides=None, deny=("cat",))))
+    assert most.revision == every.revision
 
 
 def test_without_pieces_as_on_a_gpu_the_logits_are_the_same(

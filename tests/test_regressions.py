@@ -31,34 +31,34 @@ def result(value: float, by: str = "cpu", **machine: str) -> Result:
 @pytest.mark.parametrize("by", TOLERANCES)
 def test_what_is_within_the_tolerance_passes_and_what_is_beyond_is_worse(by: str) -> None:
     limit = 100 * TOLERANCES[by]
-    assert not compare(result(100, by), [result(limit, by)]).worse
-    (worse,) = compare(result(100, by), [result(limit * 1.01, by)]).worse
+    assert not compare([result(100, by)], [result(limit, by)]).worse
+    (worse,) = compare([result(100, by)], [result(limit * 1.01, by)]).worse
     assert "f (cpu)" in str(worse)
     assert "expected 100" in str(worse)
 
 
 def test_the_best_of_several_attempts_counts() -> None:
     attempts = [result(300), result(101), result(200)]
-    (only,) = compare(result(100), attempts).compared.values()
+    (only,) = compare([result(100)], attempts).compared.values()
     assert only.actual == 101
 
 
 def test_another_processor_or_python_is_not_compared() -> None:
     for other in ({"capabilities": "avx2 avx512f"}, {"python": "3.12.1"}):
-        found = compare(result(1), [result(9, **other)])
+        found = compare([result(1)], [result(9, **other)])
         assert not found.compared
         assert next(iter(other)) in found.unlike["cpu"]
 
 
 def test_instructions_are_compared_with_the_same_versions_only() -> None:
-    assert compare(result(1, "cpu"), [result(9, "cpu", pillow="13.0.1")]).worse
-    found = compare(result(1, "instructions"), [result(9, "instructions", pillow="13.0.1")])
+    assert compare([result(1, "cpu")], [result(9, "cpu", pillow="13.0.1")]).worse
+    found = compare([result(1, "instructions")], [result(9, "instructions", pillow="13.0.1")])
     assert "pillow: 13.0.0 there, 13.0.1 here" in found.unlike["instructions"]
 
 
 def test_what_was_not_measured_or_has_no_baseline_is_named() -> None:
     other = Result("", "", machine=MACHINE, figures=[replace(result(1).figures[0], name="new")])
-    found = compare(result(1), [other])
+    found = compare([result(1)], [other])
     assert (found.unmeasured, found.unknown) == ({"f"}, {"new"})
 
 
@@ -70,6 +70,17 @@ def test_nothing_to_compare_is_neither_success_nor_regression(tmp_path: Path) ->
     assert main([*arguments, str(tmp_path / "other.json")]) == 2
 
 
+def test_a_baseline_of_another_device_counts_for_that_device_only(tmp_path: Path) -> None:
+    on_gpu = replace(result(1).figures[0], device="cuda")
+    there = Result("", "", machine={}, figures=[*result(7).figures, on_gpu])
+    there.save(tmp_path / "cuda.json")
+    result(1).save(tmp_path / "cpu.json")
+    here = Result("", "", machine=MACHINE, figures=there.figures)
+    found = compare(load_baselines(tmp_path), [here])
+    assert [each.key[1] for each in found.worse] == ["cpu"]
+    assert "unknown there" in found.unlike["cpu"]
+
+
 def test_percentiles_are_by_nearest_rank() -> None:
     assert Latency.of([float(n) for n in range(100, 0, -1)]) == Latency(50, 95, 100, 100)
     assert Latency.of([7]) == Latency(7, 7, 7, 1)
@@ -77,9 +88,8 @@ def test_percentiles_are_by_nearest_rank() -> None:
 
 
 def test_the_recorded_baseline_can_be_compared_with_itself() -> None:
-    baseline = load_baselines(Path(fixtures.__file__).with_name("baselines"))
-    assert baseline is not None
-    found = compare(baseline, [baseline])
+    baselines = load_baselines(Path(fixtures.__file__).with_name("baselines"))
+    found = compare(baselines, baselines)
     assert len(found.compared) > 50
     assert not found.worse
     assert not found.unlike

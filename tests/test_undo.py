@@ -7,13 +7,13 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from photoramd import assembly, cli, query, undo
+from photoramd import assembly, backups, cli, query, undo
 from photoramd.config import Config
 from photoramd.database import Database
 from photoramd.requests import Request, submit
@@ -295,6 +295,94 @@ def test_a_daemon_that_is_asked_takes_back_and_tags_again(
     submit(config.state.path, [Request(str(photo))])
     assert "a.jpg" in written(scan(config))
     assert tagger.inferred == 2
+
+
+def test_a_path_that_nothing_would_come_of_is_named_whether_a_daemon_runs_or_not(
+    scan: Scan,
+    configure: Configure,
+    put: Put,
+    tmp_path: Path,
+    command: Callable[..., tuple[int, str, str]],
+) -> None:
+    photo = put("cat", "cat.png")
+    outside, hidden = tmp_path / "outside", photo.parent / ".hidden"
+    text = photo.with_suffix(".txt")
+    for directory in (outside, hidden):
+        directory.mkdir()
+    text.touch()
+    scan(configure())
+    for is_running in (False, True):
+        with Database(configure().state.path) if is_running else nullcontext():
+            for path in (outside, hidden, text):
+                code, _, err = command("undo", path)
+                assert (code, "knows no photo" in err) == (1, True)
+            code, _, err = command("retag", outside)
+            assert (code, "does not watch it" in err, "photoramd scan" in err) == (1, True, True)
+            for path in (hidden, text):
+                code, _, err = command("retag", path)
+                assert (code, "leaves it out" in err) == (1, True)
+    # Known, from a scan on request, but the daemon does not look there.
+    shutil.copyfile(photo, outside / "a.png")
+    assert command("scan", "-q", outside)[0] == 0
+    with Database(configure().state.path):
+        code, _, err = command("retag", outside)
+        assert (code, "daemon does not watch it" in err) == (1, True)
+    assert command("retag", "-q", outside)[0] == 0
+
+
+def test_a_directory_may_be_named_by_a_link(
+    scan: Scan,
+    configure: Configure,
+    put: Put,
+    tmp_path: Path,
+    command: Callable[..., tuple[int, str, str]],
+) -> None:
+    photo = put("cat", "a/cat.png")
+    scan(configure())
+    link = tmp_path / "link"
+    link.symlink_to(photo.parent)
+    assert command("undo", "-q", link)[0] == 0
+    assert not sidecar_of(photo).exists()
+    assert command("retag", "-q", link)[0] == 0
+    assert sidecar_of(photo).exists()
+
+
+@pytest.mark.parametrize("mode", ["sidecar", "embed"])
+@pytest.mark.parametrize("has_copy", [True, False])
+def test_after_the_database_was_lost_or_an_old_copy_restored_undo_still_takes_back_all(
+    mode: str,
+    has_copy: bool,
+    scan: Scan,
+    configure: Configure,
+    put: Put,
+    album: Path,
+    tmp_path: Path,
+) -> None:
+    database, copy = configure().state.path, tmp_path / "copy.db"
+    before = {put("china", "known.jpg"): b"", put("rocket", "other.jpg"): b""}
+    before = {path: path.read_bytes() for path in before}
+    scan(configure(write=mode, top_n=1))
+    with Database(database) as opened, opened.transaction() as db:
+        db.execute("UPDATE photos SET written_at = written_at - 3600")  # an hour ago
+    backups.copy(database, copy)
+    new = put("coffee", "new.jpg")
+    before[new] = new.read_bytes()
+    scan(configure(write=mode, threshold=0.1, top_n=9))
+    query_ledger = (
+        "SELECT p.name, l.field, l.value FROM ledger l JOIN photos p ON p.id = l.photo_id"
+    )
+    with Database(database) as opened:
+        known = sorted(opened.rows(query_ledger))
+    if has_copy:
+        backups.restore(copy, database)
+    else:
+        backups.set_aside(database)
+    scan(configure(write=mode, threshold=0.1, top_n=9))
+    with Database(database) as opened:
+        assert sorted(opened.rows(query_ledger)) == known
+    assert len(known) > 6
+    take_back(configure(write=mode), album)
+    assert {path: path.read_bytes() for path in album.iterdir()} == before
 
 
 def test_the_commands_name_what_is_wrong(

@@ -35,6 +35,7 @@ def merged(
     *,
     create: Sequence[str] = (),
     others: Sequence[str] = (),
+    now: float = 0,
 ) -> Merged:
     return merge(
         content,
@@ -42,7 +43,7 @@ def merged(
         recorded or Recorded(),
         create=create,
         others=lambda: others,
-        mark=lambda tag, fields: ORIGIN.mark(tag, fields, 0),
+        mark=lambda tag, fields: ORIGIN.mark(tag, fields, now),
     )
 
 
@@ -251,3 +252,53 @@ def test_the_users_part_is_what_the_user_left(
     for name, wanted in users.items():
         # A field of the user's that had lost all entries may be there or not.
         assert set(found.get(name, ())) == wanted, (name, flat)
+
+
+# A ledger that lost something
+
+
+def test_what_a_lost_ledger_knew_is_proved_by_the_mark() -> None:
+    user = packet(dc_subject=["Oma"], lr_hierarchicalSubject=["Familie|Oma"])
+    first = merged(user, [CAT, DOG], now=100)
+    again = merged(first.content, [CAT, DOG])
+    assert not again.is_changed
+    assert (
+        again.change.added
+        == first.change.added
+        == {"dc:subject": ("cat", "dog"), LR: ("cat", "Animals|dog")}
+    )
+    assert merged(first.content, (), after(Recorded(), again)).content == user
+
+
+def test_of_an_older_ledger_only_what_is_missing_is_proved() -> None:
+    old = Recorded(added={"dc:subject": ("cat",)}, until=50)
+    content = merged(None, [CAT, DOG], now=100).content
+    assert merged(content, [CAT, DOG], old).change.added == {"dc:subject": ("dog",)}
+    assert (
+        merged(content, (), old).content
+        == merged(content, (), after(old, merged(content, [CAT, DOG], old))).content
+    )
+
+
+def test_what_the_user_took_out_stays_out_though_the_ledger_is_lost() -> None:
+    content = merged(None, [CAT, DOG], now=100).content
+    assert content is not None
+    edited = remove_values(content, SUBJECT, ["dog"])
+    again = merged(edited, [CAT, DOG])
+    assert again.content == edited
+    assert again.rejected == {"dc:subject": ("dog",)}
+    assert again.change.added == {"dc:subject": ("cat",)}
+
+
+def test_a_mark_proves_nothing_to_a_ledger_that_is_newer() -> None:
+    content = merged(None, [CAT], now=100).content
+    assert merged(content, [CAT], Recorded(until=100)).change.added == {}
+
+
+def test_what_is_written_otherwise_or_not_wanted_now_stays_the_users() -> None:
+    content = merged(None, [CAT, DOG], now=100).content
+    assert content is not None
+    edited = add_values(remove_values(content, SUBJECT, ["cat"]), SUBJECT, ["Cat"])
+    again = merged(edited, [CAT])
+    assert again.content == edited
+    assert again.change.added == {}

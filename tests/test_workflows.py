@@ -16,7 +16,7 @@ from tests.documents import DOCUMENTS, blocks
 
 ROOT = Path(__file__).parents[1]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
-MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8").replace("\\\n", " ")
 
 WRITES = {("release.yml", "publish"): {"contents", "id-token", "attestations"}}
 """The only jobs that may write, and what."""

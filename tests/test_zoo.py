@@ -14,6 +14,7 @@ import pytest
 import torch
 from PIL import Image
 from torchvision import models
+from torchvision.transforms import functional
 
 import photoramd
 from photoramd import checkpoint, config, installation, taggers
@@ -23,7 +24,7 @@ from photoramd.modelstore import ModelStore
 from photoramd.pins import MODELS, Model
 from photoramd.taggers import Tagger
 from photoramd.taggers.imagenet import read_table
-from photoramd.taggers.zoo import ZooTagger
+from photoramd.taggers.zoo import ZooTagger, crop_of
 from tests.hub_server import HubServer, serve
 
 ZOO = [model for model in MODELS.values() if model.name.startswith("torchvision:")]
@@ -184,6 +185,25 @@ def test_pictures_of_any_shape_become_its_input(
     pixels = ZooTagger.load(model).pixels(Image.new(mode, size, 128))
     assert pixels.shape == (224, 224, 3)
     assert pixels.dtype == np.uint8
+
+
+@each_model
+def test_crops_are_byte_for_byte_those_of_torchvisions_transforms(
+    model: Model, samples: dict[str, Path]
+) -> None:
+    entries = models.get_model_weights(architecture(model))
+    [preset] = [each.transforms() for each in entries if each.url == model.weights.url]
+    crop = crop_of(preset)
+    noise = np.random.default_rng(1).integers(0, 256, (7, 11, 3), np.uint8)
+    images = [*pictures(samples), Image.fromarray(noise), Image.fromarray(noise).resize((331, 257))]
+    # One whose sides come out with a fraction, and one that is as wanted already.
+    images += [images[0].resize((399, 640)), images[0].resize((500, preset.resize_size[0]))]
+    for image in images:
+        small = functional.resize(
+            image, preset.resize_size, preset.interpolation, antialias=preset.antialias
+        )
+        expected = np.asarray(functional.center_crop(small, preset.crop_size))
+        assert np.array_equal(crop.pixels(image), expected)
 
 
 def test_a_stripe_is_seen_in_its_middle(model: Model) -> None:

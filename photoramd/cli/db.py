@@ -71,7 +71,8 @@ def restore(settings: Settings, file: Path) -> None:
     """Put a copy in the place of the database. The daemon must not run.
 
     The present database is renamed. What happened since the copy was made is found again by
-    the next scan.
+    the next scan, also which keywords are photoramd's; but photos whose tags were taken back
+    (photoramd undo) since then get tags again.
     """
     from photoramd import backups
 
@@ -80,6 +81,7 @@ def restore(settings: Settings, file: Path) -> None:
     click.echo(f"{printable(database)} is what {printable(file)} was.")
     if aside is not None:
         click.echo(f"What it was is {printable(aside)}.")
+    click.echo("The next scan, or the daemon when it starts, finds what happened since.")
 
 
 @command.command("prune")

@@ -1,4 +1,4 @@
-"""``photoramd model``: list, describe, fetch, import, verify and compare models."""
+"""``photoramd model``: list, describe, fetch, import and verify models, and more."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 import click
 
-from photoramd import checkpoint, pins
+from photoramd import checkpoint, copies, pins
 from photoramd.checkpoint import Progress
-from photoramd.cli import model_compare
+from photoramd.cli import model_calibrate, model_compare
 from photoramd.cli.output import console, print_json
 from photoramd.errors import ModelError, printable
 from photoramd.modelstore import default_store
@@ -24,10 +24,11 @@ _MEASURED_STEP_BYTES = 1 << 20
 
 @click.group("model")
 def command() -> None:
-    """List, describe, fetch and verify models."""
+    """List, describe, fetch, verify, compare and calibrate models."""
 
 
 command.add_command(model_compare.compare)
+command.add_command(model_calibrate.calibrate)
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _name = click.argument("name", default=checkpoint.EMBEDDED.name)
@@ -54,6 +55,7 @@ def list_models(as_json: bool) -> None:
 @_json
 def info(name: str, as_json: bool) -> None:
     """Describe a model: its files, where they come from, their digests, where they are."""
+    weights = _known(name).weights
     model = _describe(_known(name))
     if as_json:
         print_json(model)
@@ -69,7 +71,14 @@ def info(name: str, as_json: bool) -> None:
         click.echo(f"source:       {file['source']}")
         if file["url"]:
             click.echo(f"address:      {file['url']}")
-        click.echo(f"path:         {file['path'] or 'not installed'}")
+        absent = "not installed"
+        if file["file"] == weights.name and model["copies"]:
+            absent += "; a converted copy serves in its place"
+        click.echo(f"path:         {file['path'] or absent}")
+    for copy in model["copies"]:
+        click.echo(f"\nconverted copy: {copy['file']} ({copy['precision']})")
+        click.echo(f"size:           {copy['size_bytes']:,} bytes")
+        click.echo(f"path:           {copy['path']}")
 
 
 @command.command()
@@ -87,7 +96,11 @@ def verify(names: tuple[str, ...], as_json: bool) -> None:
     reports: list[dict[str, Any]] = []
     with _bars() as begin:
         for model in models:
-            files = [_verify(pin, begin, errors) for pin in model.files]
+            present = copies.installed_copies(model.weights)
+            # Who keeps a copy may drop the original.
+            pinned = [pin for pin in model.files if not (present and _is_dropped(pin, model))]
+            files = [_verify(pin, begin, errors) for pin in pinned]
+            files += [_verify_copy(copy, path, begin, errors) for copy, path in present]
             good = all(file["good"] for file in files)
             reports.append({"name": model.name, "good": good, "files": files})
     if as_json:
@@ -111,6 +124,32 @@ def _verify(pin: PinnedFile, begin: Any, errors: list[ModelError]) -> dict[str, 
         errors.append(error)
         return report | {"problem": error.message}
     return report | {"good": True}
+
+
+def _is_dropped(pin: PinnedFile, model: Model) -> bool:
+    return pin == model.weights and _located(pin) is None
+
+
+def _verify_copy(
+    copy: copies.CopyName, path: Path, begin: Any, errors: list[ModelError]
+) -> dict[str, Any]:
+    report: dict[str, Any] = {
+        "file": copy.file,
+        "good": False,
+        "path": printable(path),
+        "sha256": None,
+    }
+    try:
+        verified = copies.open_copy(copy, begin(f"verify {copy.file}", 0, path.stat().st_size))
+        if verified is None:
+            raise ModelError("was deleted meanwhile", path=path)
+        with verified:
+            return report | {"good": True, "sha256": verified.pin.sha256}
+    except OSError as error:
+        errors.append(ModelError(f"cannot be read: {error.strerror}", path=path))
+    except ModelError as error:
+        errors.append(error)
+    return report | {"problem": errors[-1].message}
 
 
 def _echo_verified(name: str, file: dict[str, Any]) -> None:
@@ -207,7 +246,7 @@ def _known(name: str) -> Model:
 
 
 def _echo_state(model: Model) -> None:
-    missing = [pin.name for pin in model.files if _located(pin) is None]
+    missing = _missing(model)
     if missing:
         click.echo(f"{model.name}: still missing: {', '.join(missing)}")
     else:
@@ -225,6 +264,18 @@ def _describe(model: Model) -> dict[str, Any]:
         "state": _state(model),
         "size_bytes": sum(pin.needed_bytes for pin in model.files),
         "files": [_describe_file(pin) for pin in model.files],
+        "copies": [
+            _describe_copy(copy, path) for copy, path in copies.installed_copies(model.weights)
+        ],
+    }
+
+
+def _describe_copy(copy: copies.CopyName, path: Path) -> dict[str, Any]:
+    return {
+        "file": copy.file,
+        "precision": copy.precision,
+        "size_bytes": path.lstat().st_size,
+        "path": printable(path),
     }
 
 
@@ -246,8 +297,20 @@ def _describe_file(pin: PinnedFile) -> dict[str, Any]:
 
 
 def _state(model: Model) -> str:
-    there = [_located(pin) is not None for pin in model.files]
-    return "installed" if all(there) else "incomplete" if any(there) else "not installed"
+    missing = _missing(model)
+    if not missing:
+        return "installed"
+    return "incomplete" if len(missing) < len(model.files) else "not installed"
+
+
+def _missing(model: Model) -> list[str]:
+    """Names of files that are not there; a converted copy stands for the weights."""
+    missing = [pin for pin in model.files if _located(pin) is None]
+    return [
+        pin.name
+        for pin in missing
+        if not (pin == model.weights and copies.installed_copies(model.weights))
+    ]
 
 
 def _located(pin: PinnedFile) -> Path | None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -16,10 +17,14 @@ from photoramd.errors import NoImagesError, PhotoramdError, printable
 
 if TYPE_CHECKING:
     from photoramd.cli import Settings
+    from photoramd.comparison import Comparison
+    from photoramd.inference import Decoded
     from photoramd.taggers import Pixels, Scores, Tagger
 
 _PRECISIONS = click.Choice(["float32", "bfloat16", "int8"])
 _BATCH = 8
+
+T = TypeVar("T")
 
 
 @click.command()
@@ -60,7 +65,8 @@ def compare(
     photos = list(dict.fromkeys(collect(paths, recursive=True)))
     if not photos:
         raise NoImagesError(
-            "no images found", remedy=f"photoramd reads {', '.join(sorted(filters.PHOTO_SUFFIXES))}"
+            "no images found",
+            remedy=f"photoramd reads {', '.join(sorted(filters.photo_suffixes()))}",
         )
     from photoramd import comparison
     from photoramd.assembly import rules
@@ -72,7 +78,8 @@ def compare(
     for kind in (against, precision):
         tagger = _load(model, kind, configuration.model.threads)
         if not pixels:
-            pixels = list(_decode(tagger, chosen, configuration.decode.max_pixels))
+            decoded = decode(tagger, chosen, configuration.decode.max_pixels)
+            pixels = [each.pixels for each in decoded]
         started = time.perf_counter()
         scores = _infer(tagger, pixels)
         runs.append((scores, (time.perf_counter() - started) / len(pixels)))
@@ -86,11 +93,16 @@ def compare(
         print_json({"model": model, "precision": precision, "against": against} | figures | seconds)
         return
     click.echo(f"{model}, {precision} against {against}, {len(pixels)} photos")
-    for key, value in figures.items():
-        if key != "photos":
-            click.echo(f"  {_TITLES[key]:44} {value:.6f}")
+    echo_figures(found)
     click.echo(f"  {'seconds a photo, ' + against:44} {slow:.3f}")
     click.echo(f"  {'seconds a photo, ' + precision:44} {fast:.3f}")
+
+
+def echo_figures(found: Comparison) -> None:
+    """Print figures, one a line."""
+    for key, value in found.as_dict().items():
+        if key != "photos":
+            click.echo(f"  {_TITLES[key]:44} {value:.6f}")
 
 
 _TITLES = {
@@ -111,10 +123,10 @@ def _load(name: str, precision: str, threads: int) -> Tagger:
     return taggers.load(name, threads=threads or available_cores(), precision=precision)
 
 
-def _decode(tagger: Tagger, photos: Sequence[Path], max_pixels: int) -> Iterator[Pixels]:
-    """What the model sees of the photos; those that cannot be decoded are named and left out."""
+def decode(tagger: Tagger, photos: Sequence[Path], max_pixels: int) -> Iterator[Decoded]:
+    """What the model sees of photos; those that cannot be decoded are named and left out."""
     from photoramd.decoder import LookAhead
-    from photoramd.inference import Decoded, prepare
+    from photoramd.inference import prepare
     from photoramd.processor import available_cores
 
     def work(path: Path) -> Decoded:
@@ -133,21 +145,27 @@ def _decode(tagger: Tagger, photos: Sequence[Path], max_pixels: int) -> Iterator
                 click.echo(f"{printable(path)}: {decoded.message}", err=True)
             else:
                 good += 1
-                yield decoded.pixels
+                yield decoded
     if not good:
         raise NoImagesError("none of the photos can be decoded")
 
 
 def _infer(tagger: Tagger, pixels: Sequence[Pixels]) -> Scores:
     import numpy as np
+
+    parts: list[Scores] = []
+    look_at(pixels, lambda batch: parts.append(tagger.scores(batch)), "Tagging", len(pixels))
+    return np.concatenate(parts)
+
+
+def look_at(things: Iterable[T], look: Callable[[list[T]], object], what: str, total: int) -> None:
+    """Do something with batches of photos, and show progress on a terminal."""
     from rich.progress import Progress
 
     bar_console = console(stderr=True)
-    parts = []
+    rest = iter(things)
     with Progress(console=bar_console, disable=not bar_console.is_terminal, transient=True) as bar:
-        task = bar.add_task("Tagging", total=len(pixels))
-        for start in range(0, len(pixels), _BATCH):
-            batch = pixels[start : start + _BATCH]
-            parts.append(tagger.scores(batch))
+        task = bar.add_task(what, total=total)
+        while batch := list(islice(rest, _BATCH)):
+            look(batch)
             bar.advance(task, len(batch))
-    return np.concatenate(parts)

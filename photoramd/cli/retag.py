@@ -37,20 +37,17 @@ def command(
     A running daemon does the work, and begins within a second.
     """
     # SQLite and its companions cost time that --help need not wait for.
-    from photoramd.requests import Request, submit
+    from photoramd.requests import Request, address, submit
 
     settings: Settings = context.obj
     configuration = config.load(settings.config_path, need_file=False)
     if not paths and not failed:
         raise UsageError("name photos or directories, or use --failed")
-    for path in paths:
-        if not os.path.lexists(path):
-            raise NoImagesError(
-                "photoramd knows no photo there", path=path, remedy="is its name spelled so?"
-            )
-    tops = [Path(os.path.realpath(path.parent), path.name) for path in paths]
-    tops = tops or [watch.path for watch in configuration.watch]
     database = configuration.state.path
+    tops = [address(path) for path in paths]
+    for top in tops:
+        _require_photos(top, configuration)
+    tops = tops or [watch.path for watch in configuration.watch]
     submit(database, [Request(os.fspath(top), failed) for top in tops])
     if holder(database) is not None:
         if as_json:
@@ -73,3 +70,38 @@ def command(
         click.echo(sentence(summary))
     if not completed:
         context.exit(130)
+
+
+def _require_photos(top: Path, configuration: config.Config) -> None:
+    """Refuse a path that nothing would come of.
+
+    Raises:
+        NoImagesError: No photo is known there, nor would one be found; or it is known, but
+            the daemon that runs does not look there.
+    """
+    from photoramd.filters import Filter
+    from photoramd.requests import is_known
+
+    database = configuration.state.path
+    watches = [each for each in configuration.watch if top.is_relative_to(each.path)]
+    if is_known(database, top) and os.path.lexists(top):
+        if not watches and holder(database) is not None:
+            raise NoImagesError(
+                "the running daemon does not watch it",
+                path=top,
+                remedy="add its directory under [[watch]] and restart the daemon, or stop it"
+                " and try again",
+            )
+        return
+    if not os.path.lexists(top):
+        message, remedy = "photoramd knows no photo there", "is its name spelled so?"
+    elif not watches:
+        message = "photoramd knows no photo there, and does not watch it"
+        remedy = "photoramd scan tags what is in a directory; [[watch]] has it watched"
+    else:
+        chosen = Filter(watches[0].path, watches[0].exclude)
+        if chosen.enters(top) if top.is_dir() else chosen.wants(top):
+            return  # new, perhaps
+        message = "photoramd leaves it out"
+        remedy = "is it a photo by its suffix? excluded by the configuration? hidden?"
+    raise NoImagesError(message, path=top, remedy=remedy)

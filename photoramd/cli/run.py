@@ -70,7 +70,8 @@ def report(outcomes: Sequence[Outcome], configuration: Config) -> None:
             reason = outcome.error.message if outcome.error else "failed"
             logger.warning("%s: %s", path, reason, extra=fields)
         else:
-            logger.debug("%s: still changing", path, extra=fields)
+            reason = outcome.error.message if outcome.error else "still changing"
+            logger.debug("%s: %s", path, reason, extra=fields)
 
 
 def root_of(outcome: Outcome, configuration: Config) -> str:

@@ -13,6 +13,7 @@ from photoramd import config, query
 from photoramd.cli.output import print_json
 from photoramd.database import holder
 from photoramd.errors import printable
+from photoramd.filters import RAW_REMEDY
 from photoramd.schedule import Schedule
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def command(settings: Settings, as_json: bool) -> None:
                 "remedy": root.remedy,
                 "since": root.since,
                 "scanned_at": root.scanned_at,
+                "raw_left_out": root.raw_left_out,
             }
             for root in roots
         ],
@@ -73,6 +75,9 @@ def _print(status: dict[str, Any]) -> None:
         for key in ("reason", "remedy"):
             if root[key]:
                 click.echo(f"            {root[key]}")
+        if root["raw_left_out"]:
+            click.echo(f"            camera RAW files that are not tagged: {root['raw_left_out']}")
+            click.echo(f"            {RAW_REMEDY}")
     if status["problems"]:
         click.echo("problems:")
     for problem in status["problems"]:

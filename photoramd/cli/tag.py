@@ -131,7 +131,7 @@ def command(
     if not any(os.path.lexists(photo) for photo in photos):
         raise NoImagesError(
             f"no images found in {', '.join(printable(path) for path in paths)}",
-            remedy=f"photoramd reads {', '.join(sorted(filters.PHOTO_SUFFIXES))}",
+            remedy=f"photoramd reads {', '.join(sorted(filters.photo_suffixes()))}",
         )
     from photoramd.assembly import load_tagger, rules
 

@@ -40,9 +40,10 @@ def command(
     settings: Settings = context.obj
     configuration = config.load(settings.config_path, need_file=False)
     from photoramd.assembly import opened_for_undo
+    from photoramd.requests import address
     from photoramd.undo import select
 
-    tops = [Path(os.path.abspath(path)) for path in paths]
+    tops = [address(Path(path)) for path in paths]
     try:
         with opened_for_undo(configuration) as (store, writer):
             jobs = select(store, tops)
@@ -82,8 +83,12 @@ def command(
 
 
 def _ask_the_daemon(database: Path, tops: Sequence[Path], *, as_json: bool, quiet: bool) -> None:
-    from photoramd.requests import Request, submit
+    from photoramd.requests import Request, is_known, submit
+    from photoramd.undo import unknown
 
+    for top in tops:
+        if not is_known(database, top):
+            raise unknown(top)
     submit(database, [Request(os.fspath(top), is_undo=True) for top in tops])
     if as_json:
         print_json({"daemon": True})

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from photoramd.keywords import Vocabulary
+    from photoramd.taggers.crops import Crop
 
 Pixels = npt.NDArray[np.uint8]
 """What a model sees of one photo: uint8 RGB, shape (height, width, 3)."""
@@ -43,6 +44,10 @@ class Tagger(Protocol):
     @property
     def vocabulary(self) -> Vocabulary:
         """The labels, in the order of the scores' columns, and what is known of them."""
+
+    @property
+    def crop(self) -> Crop:
+        """What `decode_side` and `pixels` are made of."""
 
     @property
     def decode_side(self) -> int:
@@ -83,20 +88,18 @@ def load(
         ModelError: There is no such model, or its weights or libraries are missing.
     """
     model = known_model(name)
-    # Threads that wait for each other must not keep processors busy; read when torch is imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if model is not RAM_PLUS and device not in ("auto", "cpu"):
         raise ModelError(f"the model {name} runs on the CPU only", remedy='model.device = "auto"')
     if model is EMBEDDED:
-        with _libraries(name):
+        with libraries(name):
             from photoramd.taggers.imagenet import ImagenetTagger
         return ImagenetTagger.load(threads=threads, precision=precision)
     if name.startswith("torchvision:"):
-        with _libraries(name):
+        with libraries(name):
             from photoramd.taggers.zoo import ZooTagger
         return ZooTagger.load(model, threads=threads, precision=precision)
     if model is RAM_PLUS:
-        with _libraries(name):
+        with libraries(name):
             from photoramd.taggers.ram_plus import RamPlusTagger
         return RamPlusTagger.load(
             device=device, precision=precision, threads=threads, is_wanted=is_wanted
@@ -105,8 +108,14 @@ def load(
 
 
 @contextmanager
-def _libraries(name: str) -> Iterator[None]:
-    """Around the import of a model's module, which imports its libraries."""
+def libraries(name: str) -> Iterator[None]:
+    """Around the import of a model's module, which imports its libraries.
+
+    Raises:
+        ModelError: They are missing.
+    """
+    # Threads that wait for each other must not keep processors busy; read when torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         yield
     except (ImportError, OSError) as error:

@@ -24,6 +24,7 @@ from photoramd.errors import ModelError
 from photoramd.keywords import Vocabulary
 from photoramd.processor import has_bfloat16
 from photoramd.taggers import Pixels, Scores
+from photoramd.taggers.crops import CentralSquare
 from photoramd.taggers.efficientnet import CLASSES, INPUT_SIDE, EfficientNetLite0
 from photoramd.taggers.folded import FoldedNetwork
 
@@ -39,22 +40,20 @@ _FLOOR = 0.03
 """A tenth of the lowest threshold. Below it scores say little (a photo has about ten labels
 above it), while keeping all would cost a hundred times the space."""
 
-_CROP = 224 / 256
+_SHARE = 224 / 256
 """The network was trained and measured on this part of the shorter side."""
 
 _DECODE_SIDE = 448
 """Twice the input. Against full decoding, on photos of 12 and 24 megapixels, the score that
 changes most in a photo changes by .01 on average and .08 at most: see benchmarks/quality.py."""
 
-_REDUCING_GAP = 3.0
-"""Photos of more than three times the input are first reduced by a whole number: 12 ms instead
-of 75 for 24 megapixels that the decoder could not reduce; no pixel changes by more than 3."""
+CROP = CentralSquare(INPUT_SIDE, _SHARE, _DECODE_SIDE)
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 """float32 unless asked for otherwise: quick enough, and the same scores on every machine."""
 
 _INFERENCE_VERSION = 1
-"""To be raised with any change of the network or of `ImagenetTagger.pixels`."""
+"""To be raised with any change of the network or of its crop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +84,8 @@ class ImagenetTagger:
     """See `photoramd.taggers.Tagger`."""
 
     name: Final = EMBEDDED.name
-    decode_side: Final = _DECODE_SIDE
+    crop: Final = CROP
+    decode_side: Final = CROP.decode_side
 
     def __init__(self, network: FoldedNetwork, table: Sequence[Entry], revision: str) -> None:
         self.revision = revision
@@ -131,14 +131,7 @@ class ImagenetTagger:
 
     def pixels(self, image: Image.Image) -> Pixels:
         """The central square, uint8 RGB, shape (224, 224, 3)."""
-        width, height = image.size
-        side = min(width, height) * _CROP
-        left, top = (width - side) / 2, (height - side) / 2
-        box = (left, top, left + side, top + side)
-        small = image.resize(
-            (INPUT_SIDE, INPUT_SIDE), Image.Resampling.BICUBIC, box, reducing_gap=_REDUCING_GAP
-        )
-        return np.asarray(small.convert("RGB"))
+        return self.crop.pixels(image)
 
     def scores(self, batch: Sequence[Pixels]) -> Scores:
         """Probabilities, float32, shape (photos, labels)."""

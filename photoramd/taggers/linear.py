@@ -9,13 +9,17 @@ operators do the work.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from photoramd.taggers.quantised import Quantisation, QuantisedWeights, best_quantisation
+from photoramd.taggers.weights import Weights
 
 _TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.06}
 """By how much results of size 1 to 3 may differ between two ways to compute them."""
@@ -85,6 +89,21 @@ class PackedLinear:
         return y
 
 
+Observer = Callable[[str, Tensor], object]
+"""Called with the name of a layer and what goes into it, shape (rows, inputs)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Observed:
+    linear: Linear
+    name: str
+    observer: Observer
+
+    def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        self.observer(self.name, x)
+        return self.linear(x, residual)
+
+
 @dataclass(frozen=True, slots=True)
 class Arithmetic:
     """With which numbers, where and how a network calculates.
@@ -93,17 +112,31 @@ class Arithmetic:
         dtype: Of weights and activations: float32 or bfloat16.
         device: Where the weights lie.
         packed: Whether to use oneDNN's packed operators.
+        quantisation: How most layers calculate in whole numbers; None if they do not.
+        observer: Told what goes into each layer that can be quantised.
     """
 
     dtype: torch.dtype
     device: torch.device
     packed: bool
+    quantisation: Quantisation | None = None
+    observer: Observer | None = None
 
     @classmethod
     def best(cls, dtype: torch.dtype, device: torch.device | None = None) -> Arithmetic:
         """Packed where it works."""
         device = device or torch.device("cpu")
         return cls(dtype, device, packed=device.type == "cpu" and packing_works(dtype))
+
+    @classmethod
+    def whole(cls, dtype: torch.dtype) -> Arithmetic:
+        """Mostly in whole numbers, on a CPU; ``dtype`` is that of all else."""
+        return replace(cls.best(dtype), quantisation=best_quantisation(dtype))
+
+    @property
+    def precision(self) -> str:
+        """Its name in the configuration."""
+        return str(self.dtype).removeprefix("torch.") if self.quantisation is None else "int8"
 
     @property
     def is_cpu(self) -> bool:
@@ -130,6 +163,22 @@ class Arithmetic:
         if self.packed:
             return PackedLinear(weight, bias, gelu, rows)
         return PlainLinear(weight, bias, gelu)
+
+    def layer(self, weights: Weights, name: str, *, gelu: bool = False, rows: int = 512) -> Linear:
+        """A layer that may be quantised, of the weights of that name, which are taken out.
+
+        Args:
+            weights: The network's.
+            name: What the keys of its parts begin with.
+            gelu: As of `linear`.
+            rows: Likewise.
+        """
+        if self.quantisation is not None and f"{name}.weight_scale" in weights:
+            parts = (weights.take(f"{name}.{part.name}") for part in fields(QuantisedWeights))
+            return self.quantisation.linear(QuantisedWeights(*parts), self.dtype, gelu, rows)
+        bias = weights.take(f"{name}.bias") if f"{name}.bias" in weights else None
+        linear = self.linear(weights.take(f"{name}.weight"), bias, gelu=gelu, rows=rows)
+        return linear if self.observer is None else _Observed(linear, name, self.observer)
 
     def product(
         self, x: Tensor, weight: Tensor, bias: Tensor | None, residual: Tensor | None = None

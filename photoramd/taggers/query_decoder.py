@@ -104,6 +104,13 @@ def decoder_shapes(shape: DecoderShape) -> Shapes:
     return keys
 
 
+def decoder_linears(shape: DecoderShape) -> list[str]:
+    """The layers that can be quantised: those that take most of the time."""
+    parts = ("intermediate.dense", "output.dense")
+    layers = range(shape.layers)
+    return [f"tagging_head.encoder.layer.{layer}.{part}" for layer in layers for part in parts]
+
+
 def decoder_scales(shape: DecoderShape) -> Scales:
     """What the decoder expects to be multiplied already: the queries, for attention to base two."""
     scale = LOG2_E / math.sqrt(shape.width // shape.heads)
@@ -143,7 +150,8 @@ class TagDecoder:
             # A chunk is always full: with its first tag again, if there are not enough others.
             filled = chosen + chosen[:1] * (CHUNK - len(chosen))
             embeddings = embeddings[torch.tensor(filled)]
-        self._embeddings = arithmetic.tensor(embeddings)
+        # Not to be converted: where it is smaller than other numbers it takes less memory.
+        self._embeddings = embeddings.to(arithmetic.device)
         self._count = len(chosen)
         self._scale = weights.take("reweight_scale").float().exp().item()
         self._image = arithmetic.linear(
@@ -201,6 +209,7 @@ class TagDecoder:
 
 def _reweight(embeddings: Tensor, gaze: Tensor) -> Tensor:
     """One embedding for each tag, of those of its descriptions: shape (tags, width)."""
+    embeddings = embeddings.to(gaze.dtype)
     tags, descriptions, width = embeddings.shape
     closeness = embeddings.view(tags * descriptions, width) @ gaze
     weights = closeness.view(tags, 1, descriptions).softmax(-1)
@@ -246,8 +255,8 @@ class _Layer:
         self._dense = dense.view(shape.width, shape.heads, head_width).permute(1, 2, 0)
         self._dense_bias = dense_bias
         self._norm1 = Norm(weights, f"{attention}.output.LayerNorm", _EPSILON, arithmetic)
-        self._fc1 = arithmetic.linear(*pair(f"{name}.intermediate.dense"), gelu=True, rows=CHUNK)
-        self._fc2 = arithmetic.linear(*pair(f"{name}.output.dense"), rows=CHUNK)
+        self._fc1 = arithmetic.layer(weights, f"{name}.intermediate.dense", gelu=True, rows=CHUNK)
+        self._fc2 = arithmetic.layer(weights, f"{name}.output.dense", rows=CHUNK)
         self._norm2 = Norm(weights, f"{name}.output.LayerNorm", _EPSILON, arithmetic)
 
     def look(self, tokens: Tensor) -> _Look:

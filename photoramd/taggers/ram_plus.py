@@ -16,14 +16,16 @@ from PIL import Image
 from torch import Tensor
 
 from photoramd.checkpoint import load_state_dict, locate, open_verified, read_verified
+from photoramd.copies import CopyName
 from photoramd.errors import IntegrityError, ModelError
 from photoramd.keywords import Vocabulary
 from photoramd.memory import trim_memory
 from photoramd.pins import RAM_PLUS, RAM_PLUS_TAGS, RAM_PLUS_THRESHOLDS, PinnedFile
 from photoramd.processor import available_cores, has_bfloat16
 from photoramd.taggers import Pixels, Scores
-from photoramd.taggers.conversion import CopyName, load_copy, write_copy
-from photoramd.taggers.linear import Arithmetic
+from photoramd.taggers.conversion import load_copy, write_copy
+from photoramd.taggers.crops import Squeeze
+from photoramd.taggers.linear import Arithmetic, packing_works
 from photoramd.taggers.query_decoder import CHUNK
 from photoramd.taggers.ram_plus_network import (
     RAM_PLUS_SHAPE,
@@ -48,11 +50,14 @@ _DEVIATION = (0.229, 0.224, 0.225)
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
+CALIBRATION: Final = "calibration"
+"""A note in a quantised copy: what tells it from others of the same original."""
+
 _FORM_VERSION = 1
 """To be raised with any change of what `Preparation` does."""
 
 _INFERENCE_VERSION = 1
-"""To be raised with any change of the network or of `RamPlusTagger.pixels`."""
+"""To be raised with any change of the network or of its crop."""
 
 
 class RamPlusTagger:
@@ -68,7 +73,6 @@ class RamPlusTagger:
     """
 
     name: Final = RAM_PLUS.name
-    decode_side: Final = _DECODE_SIDE
 
     def __init__(
         self,
@@ -81,10 +85,11 @@ class RamPlusTagger:
         side: int = RAM_PLUS_SHAPE.encoder.image_side,
     ) -> None:
         self.vocabulary = vocabulary
-        self.revision = _revision(digest, vocabulary.labels, network.arithmetic.dtype, wanted)
+        self.revision = _revision(digest, vocabulary.labels, _numbers(network), wanted)
         self._network = network
         self._wanted = None if wanted is None else np.asarray(wanted)
-        self._side = side
+        self.crop = Squeeze(side, _DECODE_SIDE)
+        self.decode_side = self.crop.decode_side
         on_cpu = network.arithmetic.is_cpu
         self._runner = CpuRunner(self._logits, threads) if on_cpu else GpuRunner(self._logits)
 
@@ -104,7 +109,8 @@ class RamPlusTagger:
 
         Args:
             device: ``cpu``, ``cuda``, ``mps`` or ``auto``. Only ``cpu`` was tried.
-            precision: ``float32``, ``bfloat16`` or ``auto``: bfloat16 where it is native.
+            precision: ``float32``, ``bfloat16``, ``int8`` (once calibrated), or ``auto``: bfloat16
+                where it is native, else float32.
             threads: How many images at a time on a CPU; None for as many as there are cores.
             is_wanted: Which tags can become keywords. If few enough, the work is restricted to
                 them. They become part of the revision then: another list infers anew.
@@ -113,12 +119,8 @@ class RamPlusTagger:
             IntegrityError: A file is not what it must be, or others could change it.
             ModelError: Files are missing or unfit, or the device or precision is not there.
         """
-        place = choose_device(device)
-        arithmetic = Arithmetic.best(choose_dtype(precision, place), place)
-        labels, thresholds = (
-            read_verified(locate(pin), pin) for pin in (RAM_PLUS_TAGS, RAM_PLUS_THRESHOLDS)
-        )
-        vocabulary = vocabulary_of(labels, thresholds)
+        arithmetic = choose_arithmetic(precision, choose_device(device))
+        vocabulary = load_vocabulary()
         wanted = choose_tags(vocabulary, is_wanted)
         network = load_network(RAM_PLUS.weights, RAM_PLUS_SHAPE, arithmetic, wanted)
         return cls(
@@ -131,8 +133,7 @@ class RamPlusTagger:
 
     def pixels(self, image: Image.Image) -> Pixels:
         """The whole photo, made square: uint8 RGB, shape (384, 384, 3)."""
-        size = (self._side, self._side)
-        return np.asarray(image.convert("RGB").resize(size, Image.Resampling.BILINEAR))
+        return self.crop.pixels(image)
 
     def scores(self, batch: Sequence[Pixels]) -> Scores:
         """Probabilities, float32, shape (photos, tags)."""
@@ -170,6 +171,19 @@ def normalise(pixels: Tensor) -> Tensor:
     return (values - mean) / deviation
 
 
+def load_vocabulary() -> Vocabulary:
+    """The tags and their thresholds, from the verified files.
+
+    Raises:
+        IntegrityError: A file is not what it must be.
+        ModelError: One is missing.
+    """
+    labels, thresholds = (
+        read_verified(locate(pin), pin) for pin in (RAM_PLUS_TAGS, RAM_PLUS_THRESHOLDS)
+    )
+    return vocabulary_of(labels, thresholds)
+
+
 def vocabulary_of(labels: bytes, thresholds: bytes) -> Vocabulary:
     """The tags and their thresholds, from files with one a line.
 
@@ -187,7 +201,11 @@ def vocabulary_of(labels: bytes, thresholds: bytes) -> Vocabulary:
 def choose_tags(
     vocabulary: Vocabulary, is_wanted: Callable[[str], bool] | None
 ) -> tuple[int, ...] | None:
-    """The positions of the tags to restrict the work to; None if that would not save half."""
+    """The positions of the tags to restrict the work to; None if that would not save half.
+
+    A restriction is part of the revision, so a few denied tags must not be one: then another
+    denied tag would have all photos looked at anew.
+    """
     if is_wanted is None:
         return None
     wanted = tuple(
@@ -217,22 +235,43 @@ def choose_device(device: str) -> torch.device:
     return torch.device(device)
 
 
-def choose_dtype(precision: str, device: torch.device) -> torch.dtype:
-    """The numbers of a configuration's precision.
+def choose_arithmetic(precision: str, device: torch.device) -> Arithmetic:
+    """The arithmetic of a configuration's precision.
 
     Raises:
-        ModelError: The model has no such precision.
+        ModelError: The model has no such precision, or not on this device.
     """
+    if precision == "int8":
+        if device.type != "cpu":
+            raise ModelError(
+                f"the precision int8 is for processors, not for {device.type}",
+                remedy='set model.precision to "auto", or model.device to "cpu"',
+            )
+        arithmetic = Arithmetic.whole(fastest_dtype(device))
+        if arithmetic.quantisation is not None and not arithmetic.quantisation.packed:
+            log.warning('int8 is slow on this processor; model.precision = "auto" is faster')
+        return arithmetic
     if precision == "auto":
-        native = device.type == "cpu" and has_bfloat16()
-        native = native or (device.type == "cuda" and torch.cuda.is_bf16_supported(False))
-        precision = "bfloat16" if native else "float32"
+        return Arithmetic.best(fastest_dtype(device), device)
     if precision not in _DTYPES:
         raise ModelError(
             f"the model {RAM_PLUS.name} has no precision {precision!r}",
-            remedy=f"one of: auto, {', '.join(_DTYPES)}",
+            remedy=f"one of: auto, {', '.join(_DTYPES)}, int8",
         )
-    return _DTYPES[precision]
+    return Arithmetic.best(_DTYPES[precision], device)
+
+
+def fastest_dtype(device: torch.device) -> torch.dtype:
+    """The faster one of bfloat16 and float32.
+
+    It depends on what there is alone, never on a measurement: other numbers are another revision,
+    and a busy moment must not have all photos tagged anew.
+    """
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(False)
+    else:
+        native = device.type == "cpu" and has_bfloat16() and packing_works(torch.bfloat16)
+    return torch.bfloat16 if native else torch.float32
 
 
 def load_network(
@@ -253,16 +292,28 @@ def load_network(
         IntegrityError: Original or copy is not what it must be.
         ModelError: It is missing or unfit.
     """
-    copy = CopyName(pin, f"{_name(arithmetic.dtype)}-{_FORM_VERSION}")
+    copy = copy_name(pin, arithmetic.precision)
     mapped = load_copy(copy)
     if mapped is None:
+        if arithmetic.quantisation is not None:
+            raise ModelError(
+                f"the model {RAM_PLUS.name} was not calibrated for int8",
+                remedy=f"photoramd model calibrate {RAM_PLUS.name} DIR, with a directory of your "
+                "photos",
+            )
         with open_verified(locate(pin), pin) as file:
             official = load_state_dict(file, key="model", mmap=True)
             mapped = _convert(copy, Preparation(official, shape, arithmetic.dtype))
             if mapped is None:
                 prepared = Preparation(official, shape, arithmetic.dtype).take_all()
                 return RamPlusNetwork(prepared, shape, arithmetic, wanted)
-    return RamPlusNetwork(mapped.tensors, shape, arithmetic, wanted, mapped.release)
+    calibration = mapped.metadata.get(CALIBRATION, "")
+    return RamPlusNetwork(mapped.tensors, shape, arithmetic, wanted, mapped.release, calibration)
+
+
+def copy_name(pin: PinnedFile, precision: str) -> CopyName:
+    """The converted copy for a precision."""
+    return CopyName(pin, f"{precision}-{_FORM_VERSION}")
 
 
 def _convert(copy: CopyName, preparation: Preparation) -> MappedTensors | None:
@@ -279,16 +330,20 @@ def _convert(copy: CopyName, preparation: Preparation) -> MappedTensors | None:
     return load_copy(copy)
 
 
-def _name(dtype: torch.dtype) -> str:
-    return next(name for name, known in _DTYPES.items() if known is dtype)
+def _numbers(network: RamPlusNetwork) -> str:
+    """What tells apart arithmetics that give other scores."""
+    arithmetic = network.arithmetic
+    if arithmetic.quantisation is None:
+        return str(arithmetic.dtype)
+    return f"int8 {arithmetic.quantisation.levels} {arithmetic.dtype} {network.calibration}"
 
 
 def _revision(
-    digest: str, labels: Sequence[str], dtype: torch.dtype, wanted: Sequence[int] | None
+    digest: str, labels: Sequence[str], numbers: str, wanted: Sequence[int] | None
 ) -> str:
     """Of weights, labels, code, precision and restriction: 12 hexadecimal digits."""
     own = hashlib.sha256()
     restriction = "all" if wanted is None else repr(tuple(wanted))
-    for part in (digest, "\n".join(labels), f"{_INFERENCE_VERSION} {dtype}", restriction):
+    for part in (digest, "\n".join(labels), f"{_INFERENCE_VERSION} {numbers}", restriction):
         own.update(hashlib.sha256(part.encode()).digest())
     return own.hexdigest()[:12]

@@ -19,6 +19,7 @@ from photoramd.taggers.query_decoder import (
     RAM_PLUS_DECODER,
     DecoderShape,
     TagDecoder,
+    decoder_linears,
     decoder_scales,
     decoder_shapes,
 )
@@ -26,6 +27,7 @@ from photoramd.taggers.swin import (
     SWIN_LARGE,
     SwinEncoder,
     SwinShape,
+    swin_linears,
     swin_scales,
     swin_shapes,
 )
@@ -51,6 +53,21 @@ class RamPlusShape:
     def scales(self) -> Scales:
         """Which of them are multiplied when they are prepared."""
         return {**swin_scales(self.encoder, _PREFIX), **decoder_scales(self.decoder)}
+
+    @property
+    def linears(self) -> list[str]:
+        """The layers that can be quantised."""
+        return [*swin_linears(self.encoder, _PREFIX), *decoder_linears(self.decoder)]
+
+    @property
+    def quantised_keys(self) -> Shapes:
+        """The keys of a quantised network and their shapes."""
+        keys = dict(self.keys)
+        for name in self.linears:
+            outputs, inputs = keys[f"{name}.weight"]
+            keys |= {f"{name}.{part}": (outputs,) for part in ("bias", "weight_scale")}
+            keys |= {f"{name}.{part}": (inputs,) for part in ("input_scale", "input_shift")}
+        return keys
 
 
 RAM_PLUS_SHAPE: Final = RamPlusShape(SWIN_LARGE, RAM_PLUS_DECODER)
@@ -78,8 +95,7 @@ class Preparation:
 
     def dtype(self, name: str) -> torch.dtype:
         """What a prepared tensor consists of."""
-        is_large = len(self.shapes[name]) > 1 and not name.endswith(_TABLE)
-        return self._dtype if is_large else torch.float32
+        return self._dtype if is_large(name, self.shapes[name]) else torch.float32
 
     def take(self, name: str) -> Tensor:
         """Take out a tensor and prepare it; it may share memory with the official one."""
@@ -95,16 +111,23 @@ class Preparation:
         return {name: self.take(name) for name in self.shapes}
 
 
+def is_large(name: str, shape: tuple[int, ...]) -> bool:
+    """Whether a weight is one of those that may be rounded."""
+    return len(shape) > 1 and not name.endswith(_TABLE)
+
+
 class RamPlusNetwork:
     """The network, ready for inference.
 
     Args:
-        prepared: What `Preparation` made of the official weights; may be emptied.
+        prepared: What `Preparation` made of the official weights, and, for an arithmetic with
+            quantisation, `photoramd.taggers.calibration` of that; may be emptied.
         shape: The sizes.
         arithmetic: With which numbers to calculate.
         tags: The only tags wanted, ascending; None for all.
         release: Gives back the memory of a tensor, or of all, where it comes back from a file
             when it is needed.
+        calibration: What tells apart quantised weights of the same original.
 
     Raises:
         ModelError: A tensor is missing or has another shape.
@@ -117,10 +140,16 @@ class RamPlusNetwork:
         arithmetic: Arithmetic,
         tags: Sequence[int] | None = None,
         release: Callable[[Tensor | None], object] = lambda _: None,
+        calibration: str = "",
     ) -> None:
         self.arithmetic = arithmetic
+        self.calibration = calibration
         self._release = release
-        weights = Weights(prepared, shape.keys)
+        if arithmetic.quantisation is None:
+            weights = Weights(prepared, shape.keys)
+        else:
+            whole = {f"{name}.weight" for name in shape.linears}
+            weights = Weights(prepared, shape.quantised_keys, whole)
         with torch.inference_mode():
             self._encoder = SwinEncoder(weights, shape.encoder, _PREFIX, arithmetic)
             self._decoder = TagDecoder(weights, shape.decoder, arithmetic, tags, release)

@@ -96,6 +96,19 @@ def swin_scales(shape: SwinShape, prefix: str) -> Scales:
     return scales
 
 
+def swin_linears(shape: SwinShape, prefix: str) -> list[str]:
+    """The layers that can be quantised."""
+    parts = ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")
+    blocks = [
+        f"{prefix}layers.{stage}.blocks.{block}.{part}"
+        for stage, depth in enumerate(shape.depths)
+        for block in range(depth)
+        for part in parts
+    ]
+    merges = range(len(shape.depths) - 1)
+    return [*blocks, *(f"{prefix}layers.{stage}.downsample.reduction" for stage in merges)]
+
+
 def _block_shapes(name: str, width: int, heads: int, window: int) -> dict[str, tuple[int, ...]]:
     hidden = _MLP_RATIO * width
     return {
@@ -280,9 +293,7 @@ class _Merge:
         index = _inverse(before)[np.stack(four, axis=-1).reshape(-1)]
         self._index = torch.from_numpy(index).to(arithmetic.device)
         self._norm = Norm(weights, f"{name}.norm", _EPSILON, arithmetic)
-        self._reduction = arithmetic.linear(
-            weights.take(f"{name}.reduction.weight"), None, rows=side * side // 4
-        )
+        self._reduction = arithmetic.layer(weights, f"{name}.reduction", rows=side * side // 4)
 
     def __call__(self, x: Tensor) -> Tensor:
         _, images, width = x.shape
@@ -319,10 +330,7 @@ class _Block:
         self._norm2 = Norm(weights, f"{name}.norm2", _EPSILON, arithmetic)
 
         def linear(part: str, *, gelu: bool = False) -> Linear:
-            weight = weights.take(f"{name}.{part}.weight")
-            return arithmetic.linear(
-                weight, weights.take(f"{name}.{part}.bias"), gelu=gelu, rows=rows
-            )
+            return arithmetic.layer(weights, f"{name}.{part}", gelu=gelu, rows=rows)
 
         self._qkv = linear("attn.qkv")
         self._projection = linear("attn.proj")

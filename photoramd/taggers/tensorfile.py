@@ -2,7 +2,7 @@
 
 Format: 8 bytes of little-endian length, a JSON object with dtype, shape and range of bytes of
 each tensor, then the bytes without gaps (https://github.com/huggingface/safetensors). Only
-float32 and bfloat16. Nothing in such a file can be run.
+float32, bfloat16 and int8. Nothing in such a file can be run.
 """
 
 from __future__ import annotations
@@ -18,13 +18,12 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
+from photoramd.copies import METADATA, read_header
 from photoramd.errors import ModelError
 
-_DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16}
+_DTYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "I8": torch.int8}
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 _ALIGNMENT = 64
-_MAX_HEADER_BYTES = 1 << 20
-_METADATA = "__metadata__"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,7 @@ class MappedTensors:
                 file.fileno(), 0, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_WRITE
             )
             start, header = _read_header(mapped)
-            self.metadata: dict[str, str] = dict(header.pop(_METADATA, {}))
+            self.metadata: dict[str, str] = dict(header.pop(METADATA, {}))
             self.tensors = {
                 str(name): _tensor(mapped, start, entry) for name, entry in header.items()
             }
@@ -116,7 +115,7 @@ def write_tensors(
 
 
 def _header(names: list[str], entries: Mapping[str, Entry], metadata: Mapping[str, str]) -> bytes:
-    header: dict[str, Any] = {_METADATA: dict(metadata)}
+    header: dict[str, Any] = {METADATA: dict(metadata)}
     offset = 0
     for name in names:
         entry = entries[name]
@@ -132,14 +131,11 @@ def _header(names: list[str], entries: Mapping[str, Entry], metadata: Mapping[st
 
 
 def _read_header(mapped: mmap.mmap) -> tuple[int, dict[str, Any]]:
-    (length,) = struct.unpack("<Q", mapped[:8])
-    if length > min(_MAX_HEADER_BYTES, len(mapped) - 8):
-        raise ValueError("the header is too long")
-    header = json.loads(mapped[8 : 8 + length])
-    ranges = sorted(entry["data_offsets"] for name, entry in header.items() if name != _METADATA)
-    if list(_gaps(ranges, len(mapped) - 8 - length)):
+    start, header = read_header(mapped)
+    ranges = sorted(entry["data_offsets"] for name, entry in header.items() if name != METADATA)
+    if list(_gaps(ranges, len(mapped) - start)):
         raise ValueError("tensors overlap, or bytes are left over")
-    return 8 + length, header
+    return start, header
 
 
 def _gaps(ranges: list[list[int]], total: int) -> Iterator[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TypeAlias
 
 import torch
@@ -23,20 +23,31 @@ class Weights:
         tensors: By name; others than the needed ones are ignored. Not changed, but the caller
             should not keep it either.
         shapes: What is needed.
+        whole: Which of them hold whole numbers of 8 bits; the others hold floats.
 
     Raises:
-        ModelError: One is missing, or has another shape, or is no floating point tensor.
+        ModelError: One is missing, or has another shape or other numbers.
     """
 
-    def __init__(self, tensors: Mapping[str, Tensor], shapes: Shapes) -> None:
-        self._tensors = {name: _checked(tensors, name, shape) for name, shape in shapes.items()}
+    def __init__(
+        self, tensors: Mapping[str, Tensor], shapes: Shapes, whole: Collection[str] = ()
+    ) -> None:
+        self._tensors = {
+            name: _checked(tensors, name, shape, name in whole) for name, shape in shapes.items()
+        }
+
+    def __contains__(self, name: str) -> bool:
+        """Whether a tensor is there and not taken out yet."""
+        return name in self._tensors
 
     def take(self, name: str) -> Tensor:
         """Take a tensor out."""
         return self._tensors.pop(name)
 
 
-def _checked(tensors: Mapping[str, Tensor], name: str, shape: tuple[int, ...]) -> Tensor:
+def _checked(
+    tensors: Mapping[str, Tensor], name: str, shape: tuple[int, ...], is_whole: bool
+) -> Tensor:
     tensor = tensors.get(name)
     if not isinstance(tensor, Tensor):
         raise ModelError(f"the weights lack {name}", remedy=_REMEDY)
@@ -46,8 +57,10 @@ def _checked(tensors: Mapping[str, Tensor], name: str, shape: tuple[int, ...]) -
         raise ModelError(
             f"{name} has shape {tuple(tensor.shape)}, expected {shape}", remedy=_REMEDY
         )
-    if not tensor.is_floating_point() or tensor.layout != torch.strided:
-        raise ModelError(f"{name} holds {tensor.dtype}, expected floats", remedy=_REMEDY)
+    is_right = tensor.dtype is torch.int8 if is_whole else tensor.is_floating_point()
+    if not is_right or tensor.layout != torch.strided:
+        expected = "int8" if is_whole else "floats"
+        raise ModelError(f"{name} holds {tensor.dtype}, expected {expected}", remedy=_REMEDY)
     return tensor
 
 

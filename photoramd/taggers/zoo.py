@@ -25,6 +25,7 @@ from photoramd.errors import ModelError
 from photoramd.keywords import Vocabulary
 from photoramd.pins import Model
 from photoramd.taggers import Pixels, Scores
+from photoramd.taggers.crops import ResizedCenter
 from photoramd.taggers.efficientnet import CLASSES
 from photoramd.taggers.imagenet import Entry, read_table, vocabulary_of
 
@@ -35,7 +36,6 @@ _INFERENCE_VERSION = 1
 """To be raised with any change of what this module makes of pixels."""
 
 _PRECISIONS = ("auto", "float32")
-_LONGEST_STRIPE = 8
 _BATCH = 4
 """Larger batches bring nothing on a CPU but cost memory."""
 
@@ -62,8 +62,8 @@ class ZooTagger:
         self.name = name
         self.vocabulary: Vocabulary = vocabulary_of(table)
         self.revision = _revision(name, preset, self.vocabulary, digest)
-        # Twice the input, so that the decoder's coarse shrinking leaves no trace.
-        self.decode_side = 2 * preset.resize_size[0]
+        self.crop = crop_of(preset)
+        self.decode_side = self.crop.decode_side
         self._network = network
         self._preset = preset
         self._members = torch.zeros(CLASSES, len(table))
@@ -102,14 +102,7 @@ class ZooTagger:
 
     def pixels(self, image: Image.Image) -> Pixels:
         """What the network sees, before normalisation: uint8 RGB, shape (side, side, 3)."""
-        preset = self._preset
-        small = functional.resize(
-            _middle(image).convert("RGB"),
-            preset.resize_size,
-            interpolation=preset.interpolation,
-            antialias=preset.antialias,
-        )
-        return np.asarray(functional.center_crop(small, preset.crop_size))
+        return self.crop.pixels(image)
 
     def scores(self, batch: Sequence[Pixels]) -> Scores:
         """Probabilities, float32, shape (photos, labels)."""
@@ -131,18 +124,15 @@ class ZooTagger:
         return (logits.softmax(1) @ self._members).clamp_(max=1)
 
 
-def _middle(image: Image.Image) -> Image.Image:
-    """The middle of a picture that is a mere stripe, else the picture.
-
-    The transforms make the shorter side long enough before they cut off the rest: of one
-    pixel by 10,000 they would make 250 by 2,500,000.
-    """
-    width, height = image.size
-    longest = _LONGEST_STRIPE * min(width, height)
-    if max(width, height) <= longest:
-        return image
-    left, top = max(width - longest, 0) // 2, max(height - longest, 0) // 2
-    return image.crop((left, top, left + min(width, longest), top + min(height, longest)))
+def crop_of(preset: ImageClassification) -> ResizedCenter:
+    """What these transforms do to an image before it becomes a tensor."""
+    return ResizedCenter(
+        preset.resize_size[0],
+        preset.crop_size[0],
+        Image.Resampling[preset.interpolation.name],
+        # Twice the input, so that the decoder's coarse shrinking leaves no trace.
+        decode_side=2 * preset.resize_size[0],
+    )
 
 
 def architecture_of(model: Model) -> str:
