@@ -170,7 +170,7 @@ def stored_pin(checkpoint: Path) -> PinnedFile:
 
 
 def calibrate_stored(pin: PinnedFile) -> None:
-    """Calibrate with some of the sample photos, and install the result beside a `stored_checkpoint`."""
+    """Calibrate with some sample photos, and install the result beside a `stored_checkpoint`."""
     exact, ranges = load_exact(pin, RAM_PLUS_SHAPE), Ranges()
     arithmetic = replace(Arithmetic.best(torch.float32), observer=ranges)
     network = RamPlusNetwork(dict(exact), RAM_PLUS_SHAPE, arithmetic)
