@@ -190,34 +190,6 @@ class _Tagger:
         return logits
 
 
-def calibrate(checkpoint: Path) -> None:
-    """Calibrate with the sample photos, which are others than those that are measured with."""
-    from dataclasses import replace
-
-    import torch
-    from PIL import Image
-
-    from benchmarks.random_weights import stored_pin
-    from benchmarks.samples import sample_photos
-    from photoramd.taggers.calibration import QuantisedPreparation, Ranges, entries_of
-    from photoramd.taggers.conversion import write_copy
-    from photoramd.taggers.linear import Arithmetic
-    from photoramd.taggers.ram_plus import CALIBRATION, copy_name, normalise
-    from photoramd.taggers.ram_plus_calibration import load_exact
-    from photoramd.taggers.ram_plus_network import RAM_PLUS_SHAPE, RamPlusNetwork
-
-    pin, ranges = stored_pin(checkpoint), Ranges()
-    exact = load_exact(pin, RAM_PLUS_SHAPE)
-    arithmetic = replace(Arithmetic.best(torch.float32), observer=ranges)
-    network = RamPlusNetwork(dict(exact), RAM_PLUS_SHAPE, arithmetic)
-    for photo in sample_photos().values():
-        with Image.open(photo) as image:
-            network.logits(normalise(_input(image.convert("RGB"))))
-    tensors = QuantisedPreparation(exact.__getitem__, RAM_PLUS_SHAPE, ranges).take_all()
-    notes = {CALIBRATION: ranges.digest}
-    write_copy(copy_name(pin, "int8"), entries_of(tensors), tensors.__getitem__, notes)
-
-
 def _input(image: Any) -> Any:
     import numpy as np
     import torch
@@ -405,7 +377,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     with materials(arguments.checkpoint, arguments.photos) as (checkpoint, photos):
         common = ["--threads", str(arguments.threads), str(checkpoint), *map(str, photos)]
         if "int8" in arguments.variants:
-            calibrate(checkpoint)
+            from benchmarks.random_weights import calibrate_stored, stored_pin
+
+            calibrate_stored(stored_pin(checkpoint))
         for cap in arguments.cap:
             results[cap] = measure(arguments.variants, common, CAPS[cap], arguments.rounds)
             if not arguments.json:

@@ -13,19 +13,35 @@ import math
 import os
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from PIL import Image
 from torch import Tensor
 
+from benchmarks.samples import sample_photos
 from photoramd import modelstore
+from photoramd.copies import find_copy
 from photoramd.keywords import Vocabulary
 from photoramd.pins import PinnedFile
+from photoramd.taggers.calibration import QuantisedPreparation, Ranges, entries_of
+from photoramd.taggers.conversion import write_copy
+from photoramd.taggers.linear import Arithmetic
 from photoramd.taggers.query_decoder import DecoderShape
-from photoramd.taggers.ram_plus import RamPlusTagger, choose_arithmetic, choose_device, load_network
-from photoramd.taggers.ram_plus_network import RAM_PLUS_SHAPE, RamPlusShape
+from photoramd.taggers.ram_plus import (
+    CALIBRATION,
+    RamPlusTagger,
+    choose_arithmetic,
+    choose_device,
+    copy_name,
+    load_network,
+    normalise,
+)
+from photoramd.taggers.ram_plus_calibration import load_exact
+from photoramd.taggers.ram_plus_network import RAM_PLUS_SHAPE, RamPlusNetwork, RamPlusShape
 from photoramd.taggers.swin import SwinShape
 
 SEED = 20261122
@@ -153,11 +169,28 @@ def stored_pin(checkpoint: Path) -> PinnedFile:
     )
 
 
+def calibrate_stored(pin: PinnedFile) -> None:
+    """Calibrate with some sample photos, and install the result beside a `stored_checkpoint`."""
+    exact, ranges = load_exact(pin, RAM_PLUS_SHAPE), Ranges()
+    arithmetic = replace(Arithmetic.best(torch.float32), observer=ranges)
+    network = RamPlusNetwork(dict(exact), RAM_PLUS_SHAPE, arithmetic)
+    side = RAM_PLUS_SHAPE.encoder.image_side
+    for photo in list(sample_photos().values())[::3]:
+        with Image.open(photo) as image:
+            pixels = np.array(image.convert("RGB").resize((side, side)))
+        network.logits(normalise(torch.from_numpy(pixels[None])))
+    tensors = QuantisedPreparation(exact.__getitem__, RAM_PLUS_SHAPE, ranges).take_all()
+    notes = {CALIBRATION: ranges.digest}
+    write_copy(copy_name(pin, "int8"), entries_of(tensors), tensors.__getitem__, notes)
+
+
 def stored_tagger(
     checkpoint: Path, *, precision: str, threads: int, device: str = "cpu"
 ) -> RamPlusTagger:
     """RAM++ from a `stored_checkpoint`; its labels are numbers."""
     pin = stored_pin(checkpoint)
+    if precision == "int8" and find_copy(copy_name(pin, precision)) is None:
+        calibrate_stored(pin)
     arithmetic = choose_arithmetic(precision, choose_device(device))
     network = load_network(pin, RAM_PLUS_SHAPE, arithmetic)
     labels = tuple(map(str, range(RAM_PLUS_SHAPE.decoder.tags)))

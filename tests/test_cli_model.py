@@ -387,3 +387,22 @@ def test_every_command_has_help(model: Command, name: str) -> None:
     done = model(name, "--help")
     assert "Usage: photoramd model" in done.stdout
     assert "--json" in done.stdout
+
+
+def test_the_demo_says_how_to_bring_a_model_that_is_not_there(tmp_path: Path) -> None:
+    """With nothing in the system's place for models."""
+    assert os.geteuid() == 0, "this test needs root"
+    script = 'mount -t tmpfs tmpfs /var/lib && exec "$1" contrib/demo.py --model ram++'
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", script, "sh", sys.executable],
+        env=os.environ | {"XDG_DATA_HOME": str(tmp_path)},
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 3, done.stderr
+    assert done.stderr == ""
+    for expected in (
+        "ram_plus_swin_large_14m.pth, 3,010,210,801 bytes",
+        "photoramd model fetch ram++",
+        "photoramd model import FILE...",
+    ):
+        assert expected in done.stdout
