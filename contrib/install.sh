@@ -138,7 +138,7 @@ install_program() {
   [ -n "${PIP_CACHE_DIR:-}" ] || export PIP_NO_CACHE_DIR=${PIP_NO_CACHE_DIR:-1}
   export PIP_DISABLE_PIP_VERSION_CHECK=1
   [ -x "$prefix/bin/python" ] || "$python" -m venv "$prefix"
-  "$prefix/bin/python" -m pip install -c constraints.txt '.[systemd]' || die \
+  "$prefix/bin/python" -m pip install -c constraints.txt '.[all]' || die \
     "pip could not install photoramd; its messages are above" \
     "what is installed already stays: run this again when the cause is mended"
   if [ ! -e "$LINK" ] || [ -L "$LINK" ]; then

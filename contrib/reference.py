@@ -113,15 +113,12 @@ def _table(table: Table) -> Iterator[str]:
     yield f"{table.description}\n"
     yield "| Key | Default | Allowed | Meaning |\n|---|---|---|---|"
     for key in table.keys:
-        yield f"| `{key.name}` | {_default(key)} | {_allowed(key)} | {_cell(key.description)} |"
+        cells = (f"`{key.name}`", _default(key), _cell(key.allowed), _cell(key.description))
+        yield f"| {' | '.join(cells)} |"
 
 
 def _default(key: Key) -> str:
     return "" if key.default is msgspec.NODEFAULT else f"`{format_value(key.default)}`"
-
-
-def _allowed(key: Key) -> str:
-    return _cell(key.allowed)
 
 
 if __name__ == "__main__":

@@ -243,7 +243,6 @@ def _check_value(where: str, key: Key, value: Any) -> Iterator[str]:
         msgspec.convert(value, key.type, dec_hook=_decode_path)
     except msgspec.ValidationError:
         yield f"{where}: {_shown(value)} is not allowed; allowed: {key.allowed}"
-        return
 
 
 def _unknown(name: str, known: list[str], kind: str) -> str:

@@ -7,24 +7,20 @@ the keywords go into a sidecar instead.
 
 from __future__ import annotations
 
-import hashlib
 import os
-import re
 import stat
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
-from typing import TypeVar
 
-from PIL import Image, ImageSequence
+from PIL import Image
 
 from photoramd import containers, embedded, iptc, restoration
 from photoramd.containers import Layout
 from photoramd.embedded import UnreadableError
 from photoramd.errors import (
     ChangedError,
-    DecodeError,
     EmbeddingError,
     SidecarError,
     WriteError,
@@ -32,16 +28,14 @@ from photoramd.errors import (
 from photoramd.exiftool import Changes, ExifTool
 from photoramd.fields import SUBJECT
 from photoramd.filters import suffix
-from photoramd.imagefile import open_photo
 from photoramd.iptc import IptcPlan
 from photoramd.ledger import PHOTO
 from photoramd.photo import Fingerprint, Tag
 from photoramd.plans import Origin, Plan
+from photoramd.proof import asked, layout_of, verify
 from photoramd.signatures import HEAD_BYTES, describe, recognise
 from photoramd.union import Change, Merged, Recorded, merge
 from photoramd.xmp_keywords import holds_nothing, values
-
-T = TypeVar("T")
 
 MAX_XMP_BYTES = 64_000
 """A JPEG holds 65,502 bytes of XMP in one part; readers of further parts are rare."""
@@ -49,7 +43,6 @@ MAX_XMP_BYTES = 64_000
 MAX_FILE_BYTES = 256 << 20
 """Photos are verified in memory."""
 
-_MAX_PIXELS = 400_000_000
 
 _EXTENSIONS = {
     "JPEG": ("jpg", {".jpg", ".jpeg", ".jpe", ".jfif"}),
@@ -95,7 +88,7 @@ def plan_photo(
     if known is not None and fingerprint != known:
         raise ChangedError("it changed since it was tagged", path=photo)
     format_ = _format(photo, data)
-    parts = _layout(photo, data, format_) if containers.is_known(format_) else None
+    parts = layout_of(photo, data, format_) if containers.is_known(format_) else None
     if parts.is_signed if parts is not None else containers.is_signed(data):
         raise EmbeddingError("it has content credentials, which would be broken", path=photo)
     packet = _packet(photo, parts, format_, exiftool)
@@ -132,7 +125,7 @@ def plan_photo(
         new = original
     else:
         new = _rewritten(photo, data, format_, changes, exiftool)
-    _verify(photo, parts, new, format_, packet, changes, exiftool)
+    verify(photo, parts, new, format_, _EXTENSIONS[format_][0], packet, changes, exiftool)
     change = _joined(plan.change, _restoration(original, new, recorded))
     return replace(plan, content=new, change=change)
 
@@ -200,10 +193,10 @@ def _iptc(
     if format_ != "TIFF":
         return None, None
     extension = _EXTENSIONS[format_][0]
-    record = _asked(photo, lambda: exiftool.block(photo, extension, "IPTC"))
+    record = asked(photo, lambda: exiftool.block(photo, extension, "IPTC"))
     if not record:
         return None, None
-    text = _asked(photo, lambda: exiftool.block(photo, extension, "Photoshop:IPTCDigest"))
+    text = asked(photo, lambda: exiftool.block(photo, extension, "Photoshop:IPTCDigest"))
     try:
         return record, bytes.fromhex(text.decode("ascii").strip()) or None
     except ValueError:
@@ -282,7 +275,7 @@ def _format(photo: Path, data: bytes) -> str:
 def _packet(photo: Path, parts: Layout | None, format_: str, exiftool: ExifTool) -> bytes | None:
     """The photo's XMP packet."""
     if parts is None:
-        found = _asked(photo, lambda: exiftool.block(photo, _EXTENSIONS[format_][0], "XMP"))
+        found = asked(photo, lambda: exiftool.block(photo, _EXTENSIONS[format_][0], "XMP"))
         packets: tuple[bytes, ...] = (found,) if found else ()
     else:
         if parts.has_extended_xmp or len(parts.packets) > 1:
@@ -291,18 +284,6 @@ def _packet(photo: Path, parts: Layout | None, format_: str, exiftool: ExifTool)
     if packets and len(packets[0]) > MAX_XMP_BYTES:
         raise EmbeddingError(f"its XMP is over {MAX_XMP_BYTES:,} bytes", path=photo)
     return packets[0] if packets else None
-
-
-def _layout(photo: Path, data: bytes, format_: str) -> Layout:
-    return _asked(photo, lambda: containers.layout(data, format_))
-
-
-def _asked(photo: Path, question: Callable[[], T]) -> T:
-    """An answer about the photo; that there is none is a reason not to touch it."""
-    try:
-        return question()
-    except DecodeError as error:
-        raise EmbeddingError(error.message, path=photo) from error
 
 
 def _is_ours_and_spent(packet: bytes, photo: Path) -> bool:
@@ -317,94 +298,6 @@ def _rewritten(
         with Image.open(BytesIO(data)) as image:
             size = image.size
         packet = changes.xmp or b""
-        return _asked(photo, lambda: containers.rewrite_webp(data, packet, size))
+        return asked(photo, lambda: containers.rewrite_webp(data, packet, size))
     extension = _EXTENSIONS[format_][0]
-    return _asked(photo, lambda: exiftool.rewrite(photo, extension, changes))
-
-
-# --- Proof ---
-
-
-def _verify(
-    photo: Path,
-    before: Layout | None,
-    new: bytes,
-    format_: str,
-    packet: bytes | None,
-    changes: Changes,
-    exiftool: ExifTool,
-) -> None:
-    """Refuse new bytes unless our fields are as wanted and everything else as it was."""
-    wanted = packet or b"" if changes.xmp is None else changes.xmp
-    has_iptc = bool(changes.lists or changes.options)
-    record: bytes | None
-    if before is not None:
-        after = _layout(photo, new, format_)
-        found = after.packets[0] if after.packets else b""
-        same = before.rest == after.rest and len(after.packets) <= 1
-        old_record, record = before.iptc, after.iptc
-    else:
-        extension = _EXTENSIONS[format_][0]
-        copy = exiftool.copy(new, extension)
-        found = _asked(photo, lambda: exiftool.block(copy, extension, "XMP"))
-        same = _asked(
-            photo,
-            lambda: (
-                _pixels(photo) == _pixels(copy)
-                and _others(photo, extension, exiftool) == _others(copy, extension, exiftool)
-            ),
-        )
-        old_record = record = None
-        if format_ == "TIFF":
-            old_record = _asked(photo, lambda: exiftool.block(photo, extension, "IPTC")) or None
-            record = _asked(photo, lambda: exiftool.block(copy, extension, "IPTC")) or None
-    if has_iptc:
-        expected = tuple(changes.lists.get(iptc.FIELD, ()))
-        same = same and sorted(iptc.keywords(record)) == sorted(expected)
-        same = same and iptc.others(record) == iptc.others(old_record)
-    else:
-        same = same and record == old_record
-    if not same or _comparable(found) != _comparable(wanted):
-        raise EmbeddingError("more than its keywords would have changed", path=photo)
-
-
-_WRAPPER = re.compile(rb"\s*(?:<\?xpacket\s[^>]*\?>)?\s*")
-
-
-def _comparable(packet: bytes) -> bytes:
-    """A packet without its wrapper, which ExifTool adds and marks as read-only in PNG files."""
-    start = _WRAPPER.match(packet)
-    end = packet.rfind(b"<?xpacket end=")
-    body = packet[:end] if end > 0 else packet
-    return body[start.end() if start else 0 :].rstrip(b"\0\t\r\n ")
-
-
-def _pixels(photo: Path) -> list[tuple[str, tuple[int, int], bytes]]:
-    """Digests of all frames."""
-    with open_photo(photo, max_pixels=_MAX_PIXELS) as opened:
-        return [
-            (frame.mode, frame.size, hashlib.blake2b(frame.tobytes()).digest())
-            for frame in ImageSequence.Iterator(opened.image)
-        ]
-
-
-_MOVED = ("Offset", "Offsets", "Start", "MediaDataSize", "MetaImageSize")
-
-
-def _others(photo: Path, extension: str, exiftool: ExifTool) -> dict[str, object]:
-    """All metadata but XMP, and but where things are in the file."""
-    excluded = [
-        "--XMP:all",
-        "--IPTC:all",
-        "--Photoshop:IPTCDigest",
-        "--System:all",
-        "--File:all",
-        "--Composite:all",
-        "--ExifTool:all",
-    ]
-    found = exiftool.describe(photo, extension, ["-G4:1", "-a", "-struct", "-b", *excluded])
-    return {
-        name: value
-        for name, value in found.items()
-        if not name.endswith(_MOVED) and not name.endswith(("SourceFile", "Warning"))
-    }
+    return asked(photo, lambda: exiftool.rewrite(photo, extension, changes))

@@ -7,7 +7,6 @@ that far apart, agree in everything ``stat`` can tell.
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -47,7 +46,7 @@ class Intake:
 
     def notice(self, path: str, now: float) -> None:
         """An event named a photo; ignore it if it looks as the database says."""
-        fingerprint = _look(path)
+        fingerprint = Fingerprint.at(path)
         if fingerprint is None:
             return
         known = self._store.find(path)
@@ -79,7 +78,7 @@ class Intake:
         stable = []
         for path in self._debouncer.ready(now):
             before = self._first_look.pop(path)
-            fingerprint = _look(path)
+            fingerprint = Fingerprint.at(path)
             if fingerprint is not None and not fingerprint.is_stable_since(before):
                 self._restless[path] = self._restless.get(path, 0) + 1
                 self._wait(path, fingerprint, now)
@@ -105,12 +104,3 @@ class Intake:
                 self._store.relocate(photo_id, photo.path, wall)
                 return True
         return False
-
-
-def _look(path: str) -> Fingerprint | None:
-    """The fingerprint of a regular file, or None: gone, or no such thing."""
-    try:
-        status = os.lstat(path)
-    except OSError:
-        return None
-    return Fingerprint.of(status) if stat.S_ISREG(status.st_mode) else None

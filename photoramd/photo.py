@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from stat import S_ISREG
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,15 @@ class Fingerprint:
     def of(cls, stat: os.stat_result) -> Fingerprint:
         """The fingerprint in a ``stat`` result."""
         return cls(stat.st_size, stat.st_mtime_ns, stat.st_dev, stat.st_ino, stat.st_ctime_ns)
+
+    @classmethod
+    def at(cls, path: str | os.PathLike[str]) -> Fingerprint | None:
+        """The fingerprint of a regular file, or None: gone, or no such thing."""
+        try:
+            status = os.lstat(path)
+        except OSError:
+            return None
+        return cls.of(status) if S_ISREG(status.st_mode) else None
 
     def is_stable_since(self, earlier: Fingerprint) -> bool:
         """Whether nothing at all happened to the file between two looks at it."""

@@ -210,7 +210,7 @@ class Pipeline:
         tags: dict[int, list[Tag]] = {}
         batch = []
         for job in due:
-            present = _look(job.photo.path)
+            present = Fingerprint.at(job.photo.path)
             if present is None:
                 # Moved, removed, or its disk is gone: no sidecar belongs there now.
                 self._store.postpone(job, now + ABSENT_SECONDS)
@@ -267,11 +267,3 @@ class Pipeline:
         """The file changed while it waited or was read: look again after the quiet period."""
         self._store.enqueue([photo], now, not_before=now + self._quiet_seconds)
         return Outcome(photo.path, "pending")
-
-
-def _look(path: Path) -> Fingerprint | None:
-    """What a photo is now; None if it is not there."""
-    try:
-        return Fingerprint.of(os.lstat(path))
-    except OSError:
-        return None

@@ -3,7 +3,7 @@
 `prepare` writes the whole new content to a temporary beside the target and says what the
 target's fingerprint will be; the caller notes that in its database; `commit` puts the
 temporary in the target's place if nobody touched the target meanwhile. Killed at any
-point, the target is the old file or the new one, whole; `settle` and `sweep` clear up.
+point, the target is the old file or the new one, whole; `settle` clears up.
 
 The look at the target and the rename are two system calls, and another program may write
 between them. So, where the file system can, the two files are exchanged rather than one
@@ -13,29 +13,27 @@ what was expected.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import logging
 import os
 import secrets
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 from photoramd import attributes
-from photoramd.errors import ChangedError, SidecarError, WriteError
+from photoramd.errors import SidecarError
+from photoramd.failures import changed, translated
 from photoramd.filters import TEMPORARY_PREFIX
 from photoramd.photo import Fingerprint
+from photoramd.renames import EXCHANGE, NOREPLACE, UNSUPPORTED, rename
 
 log = logging.getLogger(__name__)
 
 _SUFFIX = ".tmp"
-_NOREPLACE, _EXCHANGE = 1, 2
-_UNSUPPORTED = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +82,7 @@ def prepare(
         WriteError: The system does not let us write; nothing is left behind.
     """
     temporary = target.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}{_SUFFIX}")
-    with _translated(target), _source(target, expected) as source:
+    with translated(target), _source(target, expected) as source:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         fd = os.open(temporary, flags, 0o600)
         try:
@@ -119,7 +117,7 @@ def commit(prepared: Prepared) -> Fingerprint:
             gone.
     """
     target, temporary = prepared.target, prepared.temporary
-    with _translated(target):
+    with translated(target):
         try:
             # Opened before the rename, so that what fails with it changes nothing.
             directory = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -151,12 +149,12 @@ def remove(target: Path, expected: Fingerprint) -> None:
         WriteError: The system does not let us.
     """
     temporary = target.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}{_SUFFIX}")
-    with _translated(target), _source(target, expected):
+    with translated(target), _source(target, expected):
         # Taken aside first, and looked at there: nobody writes to it under that name.
         _move_to_free_name_of(target, temporary)
         if _look(temporary) != expected:
             _move_to_free_name_of(temporary, target)
-            raise _changed(target)
+            raise changed(target)
         temporary.unlink()
         directory = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -186,7 +184,7 @@ def settle(target: Path, temporary: Path, after: Fingerprint) -> bool:
         ChangedError: The directory is gone: nothing can be said.
         WriteError: The system does not let us.
     """
-    with _translated(target):
+    with translated(target):
         target.parent.stat()
         left = _look(temporary)
         if left is None:
@@ -199,24 +197,9 @@ def settle(target: Path, temporary: Path, after: Fingerprint) -> bool:
         if found == after:
             # Killed after the exchange, before the look at what came out of it, which may
             # be another program's newer file: so it goes back, whatever it is.
-            _rename(temporary, target, _EXCHANGE)
+            rename(temporary, target, EXCHANGE)
         temporary.unlink()
         return False
-
-
-def sweep(directory: Path) -> int:
-    """Remove photoramd's leftover temporaries in a directory; returns how many.
-
-    To be called when nothing is being written there, and after `settle`.
-
-    Raises:
-        WriteError: The system does not let us.
-    """
-    removed = 0
-    with _translated(directory), os.scandir(directory) as entries:
-        for entry in entries:
-            removed += remove_temporary(Path(entry.path))
-    return removed
 
 
 def remove_temporary(path: Path) -> bool:
@@ -230,7 +213,7 @@ def remove_temporary(path: Path) -> bool:
     """
     if not (path.name.startswith(TEMPORARY_PREFIX) and path.name.endswith(_SUFFIX)):
         return False
-    with _translated(path):
+    with translated(path):
         try:
             if not stat.S_ISREG(path.lstat().st_mode):
                 return False
@@ -291,7 +274,7 @@ def _source(target: Path, expected: Fingerprint | None) -> Iterator[int | None]:
     try:
         fd = os.open(target, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError as error:
-        raise _changed(target) from error
+        raise changed(target) from error
     except OSError as error:
         if error.errno == errno.ELOOP:
             refuse_unless_plain(target, target.lstat())
@@ -304,7 +287,7 @@ def _source(target: Path, expected: Fingerprint | None) -> Iterator[int | None]:
                 "is read-only", path=target, remedy="chmod u+w, if photoramd may change it"
             )
         if not _is_same(Fingerprint.of(status), expected):
-            raise _changed(target)
+            raise changed(target)
         yield fd
     finally:
         os.close(fd)
@@ -318,7 +301,7 @@ def _is_same(found: Fingerprint | None, expected: Fingerprint) -> bool:
 def _require_absent(target: Path) -> None:
     if (found := _lstat(target)) is not None:
         refuse_unless_plain(target, found)
-        raise _changed(target)
+        raise changed(target)
 
 
 def _lstat(path: Path) -> os.stat_result | None:
@@ -343,24 +326,24 @@ def _take_back(prepared: Prepared) -> None:
         if prepared.before is None:
             prepared.target.unlink()
         elif _look(prepared.temporary) == prepared.before:
-            _rename(prepared.temporary, prepared.target, _EXCHANGE)
+            rename(prepared.temporary, prepared.target, EXCHANGE)
 
 
 def _move_to_free_name(temporary: Path, target: Path) -> None:
     try:
-        _rename(temporary, target, _NOREPLACE)
+        rename(temporary, target, NOREPLACE)
         return
     except FileExistsError as error:
-        raise _changed(target) from error
+        raise changed(target) from error
     except OSError as error:
-        if error.errno not in _UNSUPPORTED:
+        if error.errno not in UNSUPPORTED:
             raise
     try:
         os.link(temporary, target, follow_symlinks=False)
     except FileExistsError as error:
-        raise _changed(target) from error
+        raise changed(target) from error
     except OSError as error:
-        if error.errno not in _UNSUPPORTED | {errno.EPERM}:
+        if error.errno not in UNSUPPORTED | {errno.EPERM}:
             raise
         # Neither way: some network and FUSE file systems. A look is all there is.
         _require_absent(target)
@@ -369,9 +352,9 @@ def _move_to_free_name(temporary: Path, target: Path) -> None:
 
 def _move_to_free_name_of(source: Path, target: Path) -> None:
     try:
-        _rename(source, target, _NOREPLACE)
+        rename(source, target, NOREPLACE)
     except OSError as error:
-        if error.errno not in _UNSUPPORTED:
+        if error.errno not in UNSUPPORTED:
             raise
         _require_absent(target)
         source.rename(target)
@@ -380,53 +363,26 @@ def _move_to_free_name_of(source: Path, target: Path) -> None:
 def _move_over(temporary: Path, target: Path, before: Fingerprint) -> None:
     """Exchange the files and look at what came out; `commit` removes it."""
     if not _is_same(_look(target), before):
-        raise _changed(target)
+        raise changed(target)
     try:
-        _rename(temporary, target, _EXCHANGE)
+        rename(temporary, target, EXCHANGE)
     except FileNotFoundError as error:
-        raise _changed(target) from error
+        raise changed(target) from error
     except OSError as error:
-        if error.errno not in _UNSUPPORTED:
+        if error.errno not in UNSUPPORTED:
             raise
         temporary.rename(target)
         return
     # The rename itself changes ctime, so that takes no part here.
     if _look(temporary) != before:
         try:
-            _rename(temporary, target, _EXCHANGE)
+            rename(temporary, target, EXCHANGE)
         except OSError:
             # What came out is another program's edit: no sweep may take it for ours.
             kept = target.with_name(f"{target.name}.{secrets.token_hex(4)}.kept")
             _move_to_free_name(temporary, kept)
             log.warning("%s: another program's edit of it was saved as %s", target, kept.name)
-        raise _changed(target)
-
-
-def _rename(source: Path, target: Path, flags: int) -> None:
-    """Linux' renameat2, which Python has no call for.
-
-    Raises:
-        OSError: As rename; EINVAL or ENOSYS where the flags are not to be had.
-    """
-    if _renameat2 is None:
-        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-    if _renameat2(_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), flags):
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code), os.fspath(source), None, os.fspath(target))
-
-
-def _find_renameat2() -> Callable[[int, bytes, int, bytes, int], int] | None:
-    function = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-    if function is None:
-        return None
-    path = ctypes.c_char_p
-    function.argtypes = (ctypes.c_int, path, ctypes.c_int, path, ctypes.c_uint)
-    function.restype = ctypes.c_int
-    return cast("Callable[[int, bytes, int, bytes, int], int]", function)
-
-
-_AT_FDCWD = -100
-_renameat2 = _find_renameat2()
+        raise changed(target)
 
 
 def _drop(temporary: Path) -> None:
@@ -439,42 +395,5 @@ def _sync(directory: int) -> None:
         os.fsync(directory)
     except OSError as error:
         # Some file systems have nothing to write back for a directory.
-        if error.errno not in _UNSUPPORTED:
+        if error.errno not in UNSUPPORTED:
             raise
-
-
-@contextmanager
-def _translated(target: Path) -> Iterator[None]:
-    try:
-        yield
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise ChangedError("its directory or photo is gone", path=target) from error
-    except OSError as error:
-        if error.errno == errno.ENAMETOOLONG:
-            raise SidecarError(
-                "the name is too long for the file system",
-                path=target,
-                remedy="give the photo a shorter name",
-            ) from error
-        raise _failure(error, target) from error
-
-
-def _changed(target: Path) -> ChangedError:
-    return ChangedError(
-        "another program changed it meanwhile", path=target, remedy="nothing; it is tried again"
-    )
-
-
-_REMEDIES = {
-    errno.ENOSPC: "free some space; photoramd then goes on by itself",
-    errno.EDQUOT: "free some of the quota; photoramd then goes on by itself",
-    errno.EROFS: "mount it for writing; photoramd then goes on by itself",
-    errno.EACCES: "let the user that photoramd runs as write to that directory",
-    errno.EPERM: "see whether the file or directory is immutable (lsattr)",
-}
-
-
-def _failure(error: OSError, path: Path) -> WriteError:
-    code = error.errno or errno.EIO
-    remedy = _REMEDIES.get(code, "see what the system log says of that disk")
-    return WriteError(f"cannot be written ({error.strerror})", code, path=path, remedy=remedy)

@@ -331,14 +331,7 @@ def _key(section: str, info: msgspec.structs.FieldInfo) -> Key:
     plain, meta = typing.get_args(info.type)
     extra = meta.extra or {}
     allowed = extra.get("allowed") or _describe(plain, meta)
-    return Key(
-        section,
-        info.name,
-        info.type,
-        info.default,
-        meta.description,
-        allowed,
-    )
+    return Key(section, info.name, info.type, info.default, meta.description, allowed)
 
 
 def _describe(plain: Any, meta: Meta) -> str:

@@ -26,7 +26,7 @@ from photoramd.config import Config, Debounce, State, Tags, Watch
 from photoramd.database import Database
 from photoramd.xmp_keywords import subjects
 
-STEPS = {"execute", "executemany", "open", "write", "fsync", "unlink", "_rename", "take", "scores"}
+STEPS = {"execute", "executemany", "open", "write", "fsync", "unlink", "rename", "take", "scores"}
 
 
 class Killer:

@@ -24,7 +24,7 @@ from photoramd.taggers import Pixels
 from photoramd.taggers.calibration import QuantisedPreparation, Ranges
 from photoramd.taggers.linear import Arithmetic
 from photoramd.taggers.quantised import Quantisation
-from photoramd.taggers.ram_plus import RamPlusTagger, load_network
+from photoramd.taggers.ram_plus import RamPlusTagger, choose_arithmetic, load_network
 from photoramd.taggers.ram_plus_calibration import Calibration, is_good, load_exact
 from photoramd.taggers.ram_plus_network import Preparation, RamPlusNetwork
 from tests.test_ram_plus import (
@@ -99,6 +99,24 @@ def test_the_quantised_network_is_near_the_one_in_floats(arithmetic: Arithmetic)
     assert all(tensors[f"{name}.weight"].dtype is torch.int8 for name in TINY.linears)
     assert large > 0.5 * sum(
         value.numel() for name, value in prepared.items() if "_embed" not in name
+    )
+
+
+def test_where_whole_numbers_are_slow_that_is_said(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(
+        "photoramd.taggers.linear.best_quantisation", lambda _: Quantisation(packed=False)
+    )
+    assert choose_arithmetic("int8", torch.device("cpu")).precision == "int8"
+    assert "int8 is slow on this processor" in caplog.text
+
+
+def test_a_restriction_leaves_the_other_logits_bit_by_bit(calibrated: PinnedFile) -> None:
+    images = random_images(1)
+    everything = load_network(calibrated, TINY, INT8).logits(images)
+    assert torch.equal(
+        load_network(calibrated, TINY, INT8, [2, 5]).logits(images), everything[:, [2, 5]]
     )
 
 

@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -146,3 +147,17 @@ def test_somebody_who_asks_whether_it_runs_does_not_keep_it_from_starting(path: 
         stop.set()
         for thread in threads:
             thread.join()
+
+
+def test_a_probe_finds_that_another_holds_the_right_to_write(tmp_path: Path) -> None:
+    path = tmp_path / "photoramd.db"
+    with Database(path, busy_seconds=0.05) as database:
+        database.probe()
+        before = path.with_name("photoramd.db-wal").stat()
+        database.probe()
+        assert path.with_name("photoramd.db-wal").stat() == before  # the disk may sleep
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(StoreError, match="locked"):
+                database.probe()
+        database.probe()

@@ -18,9 +18,10 @@ from pathlib import Path
 
 import pytest
 
-from photoramd import replace
+from photoramd import failures, replace
 from photoramd.errors import ChangedError, SidecarError, WriteError
 from photoramd.photo import Fingerprint
+from photoramd.renames import EXCHANGE
 
 OLD = b"old" * 1000
 NEW = b"new and longer" * 1000
@@ -31,7 +32,7 @@ REPOSITORY = Path(__file__).parents[1]
 CHILD = """
 import os, pickle, sys
 from pathlib import Path
-from photoramd import replace
+from photoramd import failures, replace
 from photoramd.errors import PhotoramdError
 from photoramd.photo import Fingerprint
 
@@ -55,6 +56,11 @@ def fingerprint(path: Path) -> Fingerprint:
 
 def names(directory: Path) -> list[str]:
     return sorted(os.listdir(directory))
+
+
+def sweep(directory: Path) -> int:
+    """What a scan does with leftovers; returns how many there were."""
+    return sum(replace.remove_temporary(path) for path in directory.iterdir())
 
 
 def write(target: Path, data: bytes, expected: Fingerprint | None) -> Fingerprint:
@@ -197,14 +203,14 @@ def test_an_edit_between_the_last_look_and_the_rename_lives(
     target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepared = replace.prepare(target, NEW, expected=fingerprint(target))
-    rename = replace._rename
+    rename = replace.rename
 
     def edit_and_rename(source: Path, destination: Path, flags: int) -> None:
-        monkeypatch.setattr(replace, "_rename", rename)
+        monkeypatch.setattr(replace, "rename", rename)
         edit_by_rename(target)
         rename(source, destination, flags)
 
-    monkeypatch.setattr(replace, "_rename", edit_and_rename)
+    monkeypatch.setattr(replace, "rename", edit_and_rename)
     with pytest.raises(ChangedError):
         replace.commit(prepared)
     assert target.read_bytes() == b"theirs"
@@ -466,7 +472,7 @@ def test_a_directory_that_cannot_be_synced_is_no_error(target: Path) -> None:
 
 
 def test_write_errors_say_what_to_do(tmp_path: Path) -> None:
-    error = replace._failure(OSError(errno.ENOSPC, "No space left on device"), tmp_path)
+    error = failures.failure(OSError(errno.ENOSPC, "No space left on device"), tmp_path)
     assert error.errno == errno.ENOSPC
     assert error.concerns_file_system
     assert "space" in (error.remedy or "")
@@ -500,7 +506,7 @@ def test_killed_at_any_step_the_file_is_old_or_new_and_the_rest_is_swept(
     left = [name for name in names(tmp_path) if name != target.name]
     # After the rename of a new file there is none; otherwise our content or the old one.
     assert len(left) == (0 if is_new and not exists else 1)
-    assert replace.sweep(tmp_path) == len(left)
+    assert sweep(tmp_path) == len(left)
     assert names(tmp_path) == ([target.name] if exists or is_new else [])
 
 
@@ -530,7 +536,7 @@ def test_sweep_removes_nothing_but_its_own(tmp_path: Path) -> None:
     (tmp_path / ".photoramd-directory.tmp").mkdir()
     (tmp_path / ".photoramd-link.tmp").symlink_to("IMG.JPG.xmp")
     (tmp_path / ".photoramd-0123456789abcdef.tmp").write_bytes(b"left over")
-    assert replace.sweep(tmp_path) == 1
+    assert sweep(tmp_path) == 1
     assert names(tmp_path) == sorted([*kept, ".photoramd-directory.tmp", ".photoramd-link.tmp"])
 
 
@@ -551,7 +557,7 @@ def test_settling_after_the_rename_is_done(target: Path) -> None:
 def test_settling_brings_back_an_edit_that_was_exchanged_away(target: Path) -> None:
     prepared = replace.prepare(target, NEW, expected=fingerprint(target))
     edit_by_rename(target)
-    replace._rename(prepared.temporary, target, replace._EXCHANGE)
+    replace.rename(prepared.temporary, target, EXCHANGE)
     assert not replace.settle(target, prepared.temporary, prepared.after)
     assert target.read_bytes() == b"theirs"
     assert names(target.parent) == [target.name]

@@ -117,6 +117,7 @@ def test_fault_20_ready_pings_status_and_stopping(
     photoramd: Photoramd, supervisor: Supervisor, put: Put, album: Path
 ) -> None:
     put("cat", "below/cat.png")
+    photoramd.configure(debounce="quiet_seconds = 3")
     photoramd.launch()
     assert photoramd.process is not None
     supervisor.wait_for("^READY=1$")
@@ -196,28 +197,29 @@ def test_fault_20_when_the_worker_is_blocked_the_pings_stop(
 def test_a_slow_model_that_gets_on_keeps_the_pings_and_stops_between_photos(
     tmp_path: Path, album: Path, supervisor: Supervisor, samples: dict[str, Path]
 ) -> None:
-    # As a large model on a small processor, sixty times as fast: a batch takes 6 s, systemd
+    # As a large model on a small processor, thirty times as fast: a batch takes 20 s, systemd
     # waits for 2 s, the model is not kept busy for more than 0.5 s.
     instance, _ = blockable(
         tmp_path, album, seconds=0.1, longest=0.5,
-        debounce="quiet_seconds = 0.3\nbatch_size = 64",
+        debounce="quiet_seconds = 0.3\nbatch_size = 200",
     )  # fmt: skip
     instance.environment = supervisor.environment
     with Image.open(samples["china"]) as china:
-        for index in range(64):
+        for index in range(200):
             # Different pictures: the model sees each.
-            china.crop((index, 0, index + 300, 300)).save(album / f"{index}.png")
+            china.crop((index, 0, index + 300, 300)).save(album / f"{index}.jpg")
     try:
         instance.launch()
         supervisor.wait_for("^READY=1$")
-        wait_for(lambda: instance.states() == {"pending": 64})
+        wait_for(lambda: instance.states() == {"pending": 200})
+        supervisor.drain(0.1)
         since = time.monotonic()
-        supervisor.drain(3)
+        supervisor.drain(5)
+        assert supervisor.longest_pause(since) < 2
         assert not list(album.glob("*.xmp"))  # the first batch is not over
-        assert supervisor.longest_pause(since) < 1.5
         began = time.monotonic()
         assert instance.stop() == 0
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 8
         assert not list(album.glob(".photoramd-*"))
         # What the model has seen is kept.
         instance.launch()
@@ -308,9 +310,11 @@ def reload(instance: Photoramd, supervisor: Supervisor, *statuses: str) -> None:
     """SIGHUP, and what must follow; each status is a pattern for a line."""
     now = time.monotonic_ns() // 1000
     instance.send(signal.SIGHUP)
-    message = supervisor.wait_for("^RELOADING=1$")
-    moment = int(message.partition("MONOTONIC_USEC=")[2].split()[0])
-    assert now <= moment <= time.monotonic_ns() // 1000
+    moment = 0
+    while moment < now:  # an earlier one may be on its way
+        message = supervisor.wait_for("^RELOADING=1$")
+        moment = int(message.partition("MONOTONIC_USEC=")[2].split()[0])
+    assert moment <= time.monotonic_ns() // 1000
     supervisor.wait_for("^READY=1$")
     for status in statuses:
         supervisor.wait_for(f"^STATUS={status}")
@@ -382,7 +386,11 @@ def test_reloads_amid_work_lose_nothing_and_do_nothing_twice(
     for name in samples:
         shutil.copyfile(samples[name], album / f"{name}.jpg")
     photoramd.launch()
+    # While the model loads: it is done as soon as somebody can.
+    wait_for(photoramd.database.exists)
+    photoramd.send(signal.SIGHUP)
     supervisor.wait_for("^READY=1$")
+    supervisor.wait_for("^RELOADING=1$")
     wait_for(lambda: list(album.glob("*.xmp")), "the first sidecar")
     for batch_size in (1, 2, 3):
         photoramd.configure(debounce=f"quiet_seconds = 0.3\nbatch_size = {batch_size}")
@@ -407,7 +415,7 @@ def test_the_first_sign_of_life_of_a_long_start_asks_for_more_time() -> None:
             while not sent:  # at work: this takes processor time
                 assert time.monotonic() < deadline
             assert sent[0] == "EXTEND_TIMEOUT_USEC=120000000"
-            time.sleep(0.05)  # what was under way ends
+            time.sleep(0.5)  # what was under way ends
             sent.clear()
             time.sleep(0.2)  # blocked: nothing is sent
         assert sent == []

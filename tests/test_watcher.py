@@ -125,3 +125,14 @@ def test_a_root_that_is_not_there_is_named_with_a_remedy(tmp_path: Path) -> None
         problem = watching.arm(os.fspath(tmp_path / "nowhere"))
     assert problem is not None
     assert problem.remedy
+
+
+def test_a_thread_that_all_roots_share_and_that_ends_is_noticed(tmp_path: Path) -> None:
+    with Watcher(Inbox(lambda: None)) as watching:
+        assert watching.is_well
+        assert watching.arm(str(tmp_path)) is None
+        assert watching.is_well
+        assert watching._observer is not None
+        watching._observer.stop()
+        watching._observer.join()
+        assert not watching.is_well

@@ -246,7 +246,10 @@ def choose_arithmetic(precision: str, device: torch.device) -> Arithmetic:
                 f"the precision int8 is for processors, not for {device.type}",
                 remedy='set model.precision to "auto", or model.device to "cpu"',
             )
-        return Arithmetic.whole(fastest_dtype(device))
+        arithmetic = Arithmetic.whole(fastest_dtype(device))
+        if arithmetic.quantisation is not None and not arithmetic.quantisation.packed:
+            log.warning('int8 is slow on this processor; model.precision = "auto" is faster')
+        return arithmetic
     if precision == "auto":
         return Arithmetic.best(fastest_dtype(device), device)
     if precision not in _DTYPES:

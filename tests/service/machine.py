@@ -90,7 +90,7 @@ def wheels() -> Path:
         if partial is not None:
             progress("pip download (3 GB)")
             command = [sys.executable, "-m", "pip", "download", "--quiet", "-d", partial]
-            constrained = ["-c", "constraints.txt", ".[systemd]", *BUILD_TOOLS]
+            constrained = ["-c", "constraints.txt", ".[all]", *BUILD_TOOLS]
             run(*command, *constrained, cwd=REPOSITORY)
     return target
 
