@@ -102,6 +102,7 @@ format: setup
 
 docs: setup
 	$(BIN)/python contrib/reference.py
+	$(BIN)/python -m benchmarks table --write
 
 # Pin what a fresh installation of everything brings.
 constraints: $(TOOLS_STAMP)

@@ -1,7 +1,7 @@
 """Measure the models: by device, precision and batch size, without decoding.
 
     python -m benchmarks inference [--quick] [--models embedded ram++]
-        [--precisions float32 bfloat16] [--batches 1 4 8 16] [--devices cpu cuda mps]
+        [--precisions float32 bfloat16 int8] [--batches 1 4 8 16] [--devices cpu cuda mps]
         [--threads N] [--rounds 7] [--json FILE]
 
 Each model in each precision has a process of its own, so its peak memory is its own. RAM++ gets
@@ -34,7 +34,7 @@ from photoramd.processor import available_cores, has_bfloat16
 from photoramd.taggers import Pixels, Tagger, load
 
 DEVICES = ("cpu", "cuda", "mps")
-PRECISIONS = ("float32", "bfloat16")
+PRECISIONS = ("float32", "bfloat16", "int8")
 BATCHES = (1, 4, 8, 16)
 _RAM_PLUS_BATCHES = (1, 4)
 """On a CPU, where its images go one by one whatever the batch, and take a second each."""
@@ -43,20 +43,24 @@ _IMAGES = 32
 
 
 @contextmanager
-def checkpoint(models: Sequence[str]) -> Iterator[Path | None]:
-    """Random weights, if RAM++ is wanted."""
+def checkpoint(models: Sequence[str], precisions: Sequence[str]) -> Iterator[Path | None]:
+    """Random weights, if RAM++ is wanted; for int8 they are calibrated."""
     if RAM_PLUS.name not in models:
         yield None
         return
-    # Only here: it imports torch.
+    # Only here: they import torch.
+    from benchmarks.ram_plus import calibrate
     from benchmarks.random_weights import stored_checkpoint
 
     with (
         tempfile.TemporaryDirectory(prefix="ram-plus-") as name,
-        report.progress("random weights for RAM++, 1.3 GB", 1) as advance,
+        report.progress("random weights for RAM++, 1.3 GB", 2) as advance,
     ):
         made = stored_checkpoint(Path(name))
         advance("made")
+        if "int8" in precisions:
+            calibrate(made)
+        advance("calibrated")
         yield made
 
 
@@ -143,7 +147,7 @@ def add(options: argparse.Namespace, result: Result) -> None:
     devices = [
         device for device in options.devices if f"inference on {device}" not in result.absent
     ]
-    with checkpoint(models) as weights:
+    with checkpoint(models, options.precisions) as weights:
         for chosen in product(models, devices, options.precisions):
             add_alone(options, result, chosen, weights)
     if options.quick and not options.models:

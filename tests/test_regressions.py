@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import fixtures
+from benchmarks import fixtures, table
 from benchmarks.check import TOLERANCES, compare, load_baselines, main
 from benchmarks.figures import Figure, Judged, Latency, Result, Spread, load
 
@@ -88,13 +88,19 @@ def test_percentiles_are_by_nearest_rank() -> None:
 
 
 def test_the_recorded_baseline_can_be_compared_with_itself() -> None:
-    baselines = load_baselines(Path(fixtures.__file__).with_name("baselines"))
+    baselines = load_baselines(table.BASELINES)
     found = compare(baselines, baselines)
     assert len(found.compared) > 50
     assert not found.worse
     assert not found.unlike
     assert not found.unmeasured
     assert not found.unknown
+
+
+def test_the_documentation_has_the_figures_of_the_baseline() -> None:
+    text = table.DOCUMENT.read_text(encoding="utf-8")
+    [baseline] = load_baselines(table.BASELINES)
+    assert text == table.replaced(text, baseline), "make docs"
 
 
 # What a careless change might do: every photo is worked on for longer than it takes to decode.
