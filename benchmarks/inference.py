@@ -49,8 +49,7 @@ def checkpoint(models: Sequence[str], precisions: Sequence[str]) -> Iterator[Pat
         yield None
         return
     # Only here: they import torch.
-    from benchmarks.ram_plus import calibrate
-    from benchmarks.random_weights import stored_checkpoint
+    from benchmarks.random_weights import calibrate_stored, stored_checkpoint, stored_pin
 
     with (
         tempfile.TemporaryDirectory(prefix="ram-plus-") as name,
@@ -59,7 +58,7 @@ def checkpoint(models: Sequence[str], precisions: Sequence[str]) -> Iterator[Pat
         made = stored_checkpoint(Path(name))
         advance("made")
         if "int8" in precisions:
-            calibrate(made)
+            calibrate_stored(stored_pin(made))
         advance("calibrated")
         yield made
 
