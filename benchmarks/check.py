@@ -221,7 +221,7 @@ def _compare_all(
     return compare(baselines, (result for attempt in attempts for result in attempt.values()))
 
 
-def show(comparison: Comparison) -> None:
+def show(comparison: Comparison, *, is_full: bool) -> None:
     """Print what was compared, and what became worse."""
     console = Console(width=None if Console().is_terminal else 160)
     table = Table("figure", "judged by")
@@ -241,10 +241,10 @@ def show(comparison: Comparison) -> None:
     console.print(table)
     for by, differing in comparison.unlike.items():
         console.print(f"Not compared: {by}: {differing}", highlight=False, markup=False)
-    for title, names in (
-        ("Not measured", comparison.unmeasured),
-        ("Without a baseline", comparison.unknown),
-    ):
+    lacking = {"Without a baseline": comparison.unknown}
+    if is_full:  # else much is left out on purpose
+        lacking["Not measured"] = comparison.unmeasured
+    for title, names in lacking.items():
         if names:
             console.print(f"{title}: {'; '.join(sorted(names))}", highlight=False, markup=False)
     for each in comparison.worse:
@@ -271,7 +271,7 @@ def main(argv: Sequence[str]) -> int:
         print(f"There is no baseline in {options.baselines}; see --help for how to record one.")
         return 2
     comparison = run(options, baselines)
-    show(comparison)
+    show(comparison, is_full=options.full or bool(options.measured))
     if not comparison.compared:
         print("Nothing could be compared; see --help for how to record a baseline of your own.")
         return 2
