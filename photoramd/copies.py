@@ -29,6 +29,7 @@ from photoramd.pins import PinnedFile
 SOURCE: Final = "source_sha256"
 FORM: Final = "form"
 METADATA: Final = "__metadata__"
+CALIBRATION_SUFFIX: Final = ".calibration"
 
 _SUFFIX = ".safetensors"
 _FORM = re.compile(r"[a-z][a-z0-9]*-[0-9]+")
@@ -51,6 +52,11 @@ class CopyName:
     def file(self) -> str:
         """Its name in the original's directory."""
         return f"{Path(self.source.name).stem}.{self.form}{_SUFFIX}"
+
+    @property
+    def calibration(self) -> str:
+        """The partial file that keeps what was seen on the way to it."""
+        return f"{self.file}{CALIBRATION_SUFFIX}"
 
     @property
     def precision(self) -> str:

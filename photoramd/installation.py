@@ -13,6 +13,7 @@ from typing import BinaryIO, Literal
 
 from photoramd import checkpoint
 from photoramd.checkpoint import Progress, WrongBytesError
+from photoramd.copies import CALIBRATION_SUFFIX
 from photoramd.download import Downloader
 from photoramd.errors import ModelError, UsageError
 from photoramd.modelstore import ModelStore, store_error, write_all
@@ -227,9 +228,10 @@ def _partial_name(pin: PinnedFile) -> str:
     return f"{pin.name}-{pin.sha256[:16]}"
 
 
-def _resumable(models: Iterable[Model]) -> set[str]:
-    """The names under which files of these and of all known models are kept on their way."""
-    return {_partial_name(pin) for model in (*models, *MODELS.values()) for pin in model.files}
+def _resumable(models: Iterable[Model]) -> Callable[[str], bool]:
+    """Tells whether a name is of a file of these or all known models, or of a calibration."""
+    names = {_partial_name(pin) for model in (*models, *MODELS.values()) for pin in model.files}
+    return lambda name: name in names or name.endswith(CALIBRATION_SUFFIX)
 
 
 def _partial_bytes(store: ModelStore, pin: PinnedFile) -> int:

@@ -20,7 +20,7 @@ import fcntl
 import os
 import re
 import stat
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,7 +111,7 @@ class ModelStore:
         except OSError as error:
             raise store_error(error, path) from error
 
-    def sweep(self, keep: Container[str]) -> None:
+    def sweep(self, keep: Callable[[str], bool]) -> None:
         """Delete what killed processes left, but for the names that can be gone on with.
 
         Raises:
@@ -123,7 +123,7 @@ class ModelStore:
         except OSError:
             return  # none there, or not ours: `partial` says more
         for name in names:
-            if name not in keep:
+            if not keep(name):
                 with suppress(BusyError), self.partial(name):
                     self.discard(name)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -15,11 +16,13 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from benchmarks.random_weights import TINY, random_images, random_weights, synthetic_photo
+from photoramd import installation
 from photoramd.cli import Settings, cli
 from photoramd.comparison import Comparison
+from photoramd.download import Downloader
 from photoramd.errors import IntegrityError, ModelError, NoImagesError, UsageError
 from photoramd.modelstore import default_store
-from photoramd.pins import PinnedFile
+from photoramd.pins import EMBEDDED, PinnedFile
 from photoramd.taggers import Pixels
 from photoramd.taggers.calibration import QuantisedPreparation, Ranges
 from photoramd.taggers.linear import Arithmetic
@@ -189,7 +192,7 @@ def test_interrupted_it_goes_on_where_it_stopped(tag_files: PinnedFile) -> None:
         calibration.look(some)
         calibration.quantise()
         at_once = calibration._ranges.digest
-        default_store().discard(f"{calibration.copy.file}.calibration")
+        default_store().discard(calibration.copy.calibration)
     keys = list(some)
     with Calibration.begin(1) as calibration:
         calibration.look({key: some[key] for key in keys[:2]})
@@ -201,6 +204,44 @@ def test_interrupted_it_goes_on_where_it_stopped(tag_files: PinnedFile) -> None:
         calibration.install()
     with Calibration.begin(1) as calibration:
         assert calibration.seen == set()
+
+
+def test_what_is_only_compared_on_is_not_calibrated_with(tag_files: PinnedFile) -> None:
+    first, second = pixels(2).items()
+    with Calibration.begin(1) as calibration:
+        calibration.look(dict([first]))
+        before = calibration._ranges.digest
+        calibration.truth.scores([second[1]])
+        assert calibration._ranges.digest == before
+
+
+def test_fetching_a_model_meanwhile_does_not_forget_what_was_seen(tag_files: PinnedFile) -> None:
+    with Calibration.begin(1) as calibration:
+        calibration.look(pixels(1))
+        seen = calibration.seen
+    nowhere = Downloader(hub_endpoint="", mirror=None)
+    list(installation.fetch(EMBEDDED, default_store(), nowhere))
+    with Calibration.begin(1) as calibration:
+        assert calibration.seen == seen
+
+
+def test_a_copy_that_cannot_be_replaced_stays_good(
+    calibrated: PinnedFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsync = os.fsync
+
+    def fail(descriptor: int) -> None:
+        if os.fstat(descriptor).st_size > 100_000:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(descriptor)
+
+    with Calibration.begin(1) as calibration:
+        calibration.look(pixels(4))
+        calibration.quantise()
+        monkeypatch.setattr(os, "fsync", fail)
+        with pytest.raises(ModelError, match="full"):
+            calibration.install()
+    load_network(calibrated, TINY, INT8)
 
 
 def test_an_interrupt_says_that_it_can_go_on(
@@ -221,7 +262,7 @@ def test_what_was_seen_begins_anew_if_it_is_damaged(
 ) -> None:
     with Calibration.begin(1) as calibration:
         calibration.look(pixels(1))
-        name = f"{calibration.copy.file}.calibration"
+        name = calibration.copy.calibration
     harm(default_store().partial_path(name))
     with Calibration.begin(1) as calibration:
         assert calibration.seen == set()

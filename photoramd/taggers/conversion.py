@@ -6,6 +6,7 @@ A copy is ready to be mapped, a fifth of the size, and quick to check.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -68,6 +69,8 @@ def write_copy(
             file.truncate(0)
             metadata = {**(notes or {}), SOURCE: copy.source.sha256, FORM: copy.form}
             write_tensors(entries, take, metadata, write)
+            # Before its digest replaces that of an older copy, which stays good if this fails.
+            os.fsync(file.fileno())
         except OSError as error:
             store.discard(copy.file)
             raise store_error(error, store.partial_path(copy.file)) from error

@@ -83,6 +83,7 @@ class Calibration:
         self._vocabulary = load_vocabulary()
         self._prepared = load_exact(pin, self._shape)
         self._quantised: dict[str, Tensor] | None = None
+        self._is_looking = False
         self.seen: set[str] = set()
         self._resume()
         self.truth = self._tagger(
@@ -100,17 +101,21 @@ class Calibration:
                 calibrating.
         """
         store, copy = default_store(), copy_name(RAM_PLUS.weights, "int8")
-        with store.partial(f"{copy.file}.calibration") as state:
+        with store.partial(copy.calibration) as state:
             yield cls(state, threads)
 
     def look(self, pixels: Mapping[str, Pixels]) -> None:
         """Look at photos, by digest, and keep what was seen."""
-        self.truth.scores(list(pixels.values()))
+        self._is_looking = True
+        try:
+            self.truth.scores(list(pixels.values()))
+        finally:
+            self._is_looking = False
         self.seen |= pixels.keys()
         self._save()
 
     def quantise(self) -> RamPlusTagger:
-        """The quantised tagger; from now on nothing is noted.
+        """The quantised tagger.
 
         Raises:
             ModelError: Nothing was seen.
@@ -133,7 +138,7 @@ class Calibration:
             self._quantised.__getitem__,
             {CALIBRATION: self._ranges.digest},
         )
-        default_store().discard(f"{self.copy.file}.calibration")
+        default_store().discard(self.copy.calibration)
         return path
 
     def _tagger(self, tensors: Mapping[str, Tensor], arithmetic: Arithmetic) -> RamPlusTagger:
@@ -143,7 +148,8 @@ class Calibration:
         )
 
     def _observe(self, name: str, x: Tensor) -> None:
-        if self._quantised is None:
+        # What is only compared on must not be calibrated with.
+        if self._is_looking:
             self._ranges(name, x)
 
     @property
@@ -163,7 +169,7 @@ class Calibration:
                 lambda data: write_all(self._state, data),
             )
         except OSError as error:
-            path = default_store().partial_path(f"{self.copy.file}.calibration")
+            path = default_store().partial_path(self.copy.calibration)
             raise store_error(error, path) from error
 
     def _resume(self) -> None:
