@@ -360,6 +360,18 @@ def test_verifying_what_is_not_there_ends_with_code_3_and_the_command(model: Com
     assert "photoramd model fetch fake++" in done.stderr
 
 
+def test_verifying_a_link_that_leads_nowhere_ends_with_code_3(
+    model: Command, tmp_path: Path
+) -> None:
+    model("fetch", "fake++")
+    tags = tmp_path / "models" / "fake++" / "tags.txt"
+    tags.unlink()
+    tags.symlink_to("nowhere")
+    done = model("verify", "fake++", code=3)
+    assert "fake++: BAD" in done.stdout
+    assert "a symbolic link" in done.stderr
+
+
 @pytest.mark.parametrize("name", ["info", "verify", "fetch"])
 def test_an_unknown_model_is_named_with_the_known_ones(model: Command, name: str) -> None:
     done = model(name, "ram", code=3)

@@ -119,7 +119,7 @@ def _verify(pin: PinnedFile, begin: Any, errors: list[ModelError]) -> dict[str, 
         path = checkpoint.locate(pin)
         report["path"] = printable(path)
         report["sha256"] = checkpoint.demanded(pin).sha256
-        checkpoint.verify(pin, begin(f"verify {pin.name}", 0, path.stat().st_size))
+        checkpoint.verify(pin, begin(f"verify {pin.name}", 0, path.lstat().st_size))
     except ModelError as error:
         errors.append(error)
         return report | {"problem": error.message}
@@ -140,7 +140,7 @@ def _verify_copy(
         "sha256": None,
     }
     try:
-        verified = copies.open_copy(copy, begin(f"verify {copy.file}", 0, path.stat().st_size))
+        verified = copies.open_copy(copy, begin(f"verify {copy.file}", 0, path.lstat().st_size))
         if verified is None:
             raise ModelError("was deleted meanwhile", path=path)
         with verified:
