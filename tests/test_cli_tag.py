@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 
 from photoramd import assembly
 from photoramd.cli import cli
+from photoramd.config import Config
 from photoramd.errors import NoImagesError, UsageError
 from photoramd.taggers import Tagger
 from photoramd.xmp_keywords import subjects
@@ -45,6 +46,30 @@ def test_json_is_a_list_even_for_one_photo(tag: Tag, put: Put) -> None:
     assert entry.keys() == {"file", "tags"}
     assert entry["file"] == str(photo)
     assert "cat" in entry["tags"]
+
+
+@pytest.mark.parametrize(("option", "expected"), [((), "cuda"), (("--device", "cpu"), "cpu")])
+def test_the_option_counts_more_than_the_configured_device(
+    option: tuple[str, ...],
+    expected: str,
+    embedded_tagger: Tagger,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    put: Put,
+) -> None:
+    devices: list[str] = []
+
+    def load(config: Config) -> Tagger:
+        devices.append(config.model.device)
+        return embedded_tagger
+
+    monkeypatch.setattr(assembly, "load_tagger", load)
+    path = tmp_path / "config.toml"
+    path.write_text('[model]\nname = "ram++"\ndevice = "cuda"\n')
+    photo = str(put("cat", "cat.png"))
+    done = CliRunner().invoke(cli, ["--config", str(path), "tag", photo, *option])
+    assert done.exit_code == 0, done.output
+    assert devices == [expected]
 
 
 def test_json_with_confidences(tag: Tag, put: Put) -> None:

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from photoramd import taggers
 from photoramd.cli import Settings, cli
 from photoramd.comparison import compare, spread
 from photoramd.errors import NoImagesError
 from photoramd.keywords import Rules, Vocabulary
+from photoramd.taggers import Tagger
 
 VOCABULARY = Vocabulary(("cat", "dog", "sky"), (0.5, 0.5, 0.5), ((), (), ()), 0.1)
 
@@ -78,6 +80,24 @@ def test_the_command_compares_on_real_photos(album: Path, put: object, tmp_path:
     assert "broken.jpg" in done.stderr
     text = CliRunner().invoke(cli, arguments[:-1], obj=Settings(None, False)).stdout
     assert "correlation of the logits" in text
+
+
+def test_the_models_are_loaded_on_the_configured_device(
+    album: Path, put: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put("cat", "cat.jpg")  # type: ignore[operator]
+    load, devices = taggers.load, []
+
+    def record(name: str, *, threads: int, precision: str, device: str = "auto") -> Tagger:
+        devices.append(device)
+        return load(name, threads=threads, precision=precision, device=device)
+
+    monkeypatch.setattr(taggers, "load", record)
+    path = tmp_path / "config.toml"
+    path.write_text('[model]\ndevice = "cpu"\n')
+    arguments = ["--config", str(path), "model", "compare", str(album), "--precision", "bfloat16"]
+    CliRunner().invoke(cli, arguments, catch_exceptions=False)
+    assert devices == ["cpu", "cpu"]
 
 
 def test_without_photos_the_command_says_so(album: Path) -> None:

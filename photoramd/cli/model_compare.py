@@ -18,6 +18,7 @@ from photoramd.errors import NoImagesError, PhotoramdError, printable
 if TYPE_CHECKING:
     from photoramd.cli import Settings
     from photoramd.comparison import Comparison
+    from photoramd.config import Model
     from photoramd.inference import Decoded
     from photoramd.taggers import Pixels, Scores, Tagger
 
@@ -76,7 +77,7 @@ def compare(
     runs = []
     pixels: list[Pixels] = []
     for kind in (against, precision):
-        tagger = _load(model, kind, configuration.model.threads)
+        tagger = _load(model, kind, configuration.model)
         if not pixels:
             decoded = decode(tagger, chosen, configuration.decode.max_pixels)
             pixels = [each.pixels for each in decoded]
@@ -116,11 +117,12 @@ _TITLES = {
 }
 
 
-def _load(name: str, precision: str, threads: int) -> Tagger:
+def _load(name: str, precision: str, configured: Model) -> Tagger:
     from photoramd import taggers
     from photoramd.processor import available_cores
 
-    return taggers.load(name, threads=threads or available_cores(), precision=precision)
+    threads = configured.threads or available_cores()
+    return taggers.load(name, threads=threads, precision=precision, device=configured.device)
 
 
 def decode(tagger: Tagger, photos: Sequence[Path], max_pixels: int) -> Iterator[Decoded]:

@@ -13,11 +13,12 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from msgspec import structs
 
 from photoramd import config, filters
 from photoramd.cli.output import console
@@ -27,6 +28,7 @@ from photoramd.signatures import recognise
 
 if TYPE_CHECKING:
     from photoramd.cli import Settings
+    from photoramd.config import Config
     from photoramd.keywords import Rules
     from photoramd.taggers import Tagger
 
@@ -84,7 +86,12 @@ class Result:
 @click.option("--batch-size", type=click.IntRange(1, 256), help="Photos for the model at once.")
 @click.option("-T", "--timings", is_flag=True, help="Print timings to standard error.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
-@click.option("--device", type=click.Choice(["auto", "cpu"]), default="auto", help="Run on.")
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu"]),
+    default="auto",
+    help="Run on; auto: as configured.",
+)
 @click.option("-i", "--image", type=click.Path(path_type=Path), hidden=True)
 @click.option("--output_file", type=click.Path(path_type=Path, dir_okay=False), hidden=True)
 @click.option("--with_confidence", is_flag=True, hidden=True)
@@ -103,7 +110,7 @@ def command(
     batch_size: int | None,
     timings: bool,
     quiet: bool,
-    device: str,  # noqa: ARG001 (both choices mean the processor until there are others)
+    device: str,
     image: Path | None,
     output_file: Path | None,
     with_confidence: bool,
@@ -136,7 +143,7 @@ def command(
     from photoramd.assembly import load_tagger, rules
 
     keyword_rules = _rules(rules(configuration), threshold, top_n, overrides)
-    tagger = load_tagger(configuration)
+    tagger = load_tagger(_on(configuration, device))
     loaded = time.perf_counter()
     results = []
     with _progress(len(photos), quiet) as advance:
@@ -210,8 +217,6 @@ def _is_image(path: Path) -> bool:
 def _rules(
     configured: Rules, threshold: float | None, top_n: int | None, overrides: Path | None
 ) -> Rules:
-    from dataclasses import replace
-
     from photoramd.keywords import load_overrides
 
     changed = configured
@@ -222,6 +227,14 @@ def _rules(
     if overrides is not None:
         changed = replace(changed, overrides=load_overrides(overrides))
     return changed
+
+
+def _on(configuration: Config, device: str) -> Config:
+    """The configuration with the device that was asked for; ``auto`` leaves the configured one."""
+    if device == "auto":
+        return configuration
+    model = structs.replace(configuration.model, device=device)
+    return structs.replace(configuration, model=model)
 
 
 def _tag(
