@@ -50,11 +50,14 @@ def main() -> None:
 
 def ask(program: str, file: str) -> dict[str, Any] | str:
     """pip-audit's report about one file, or why there is none."""
-    done = subprocess.run(
-        [program, "--requirement", file, "--no-deps", "--disable-pip", "--format", "json",
-         "--progress-spinner", "off"],
-        cwd=ROOT, capture_output=True, text=True, check=False, timeout=TIMEOUT_SECONDS,
-    )  # fmt: skip
+    try:
+        done = subprocess.run(
+            [program, "--requirement", file, "--no-deps", "--disable-pip", "--format", "json",
+             "--progress-spinner", "off"],
+            cwd=ROOT, capture_output=True, text=True, check=False, timeout=TIMEOUT_SECONDS,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return f"no answer within {TIMEOUT_SECONDS} seconds"
     try:
         report: dict[str, Any] = json.loads(done.stdout)
     except ValueError:

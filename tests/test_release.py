@@ -145,3 +145,14 @@ def test_a_program_that_reports_nothing_is_no_good_news(tmp_path: Path) -> None:
     program.write_text("#!/bin/sh\necho 'no network' >&2\nexit 1\n")
     program.chmod(0o755)
     assert audit.ask(str(program), "constraints.txt") == "no network"
+
+
+def test_a_program_that_does_not_end_is_no_weakness(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "TIMEOUT_SECONDS", 0.1)
+    program = tmp_path / "pip-audit"
+    program.write_text("#!/bin/sh\nexec tail -f /dev/null\n")
+    program.chmod(0o755)
+    answer = audit.ask(str(program), "constraints.txt")
+    assert answer == "no answer within 0.1 seconds"
