@@ -10,8 +10,8 @@ regression stays. docs/benchmarks.md has the reasons for the tolerances.
 
 With --against the baseline is another revision of the sources, measured first, on this machine.
 
-Exit codes: 0 nothing became worse; 1 something did; 2 nothing could be compared, because the
-baseline is of another kind of machine, or there is none. Record one with:
+Exit codes: 0 nothing became worse; 1 something did; 2 nothing could be compared, or no times,
+because the baseline is of another kind of machine, or there is none. Record one with:
 
     python -m benchmarks suite --json DIR/cpu.json
 """
@@ -278,4 +278,7 @@ def main(argv: Sequence[str]) -> int:
     count, worse = len(comparison.compared), len(comparison.worse)
     dates = ", ".join(baseline.date for baseline in baselines)
     print(f"{count} values compared with the baseline of {dates}, {worse} worse")
+    if not worse and "cpu" in comparison.unlike:
+        print("No times could be compared; see --help for how to record a baseline of your own.")
+        return 2
     return 1 if worse else 0

@@ -70,6 +70,21 @@ def test_nothing_to_compare_is_neither_success_nor_regression(tmp_path: Path) ->
     assert main([*arguments, str(tmp_path / "other.json")]) == 2
 
 
+def test_on_another_processor_the_rest_is_no_success_but_may_be_a_regression(
+    tmp_path: Path,
+) -> None:
+    def both(cpu: float, count: float, **machine: str) -> Result:
+        made = result(cpu, **machine)
+        made.add(result(count, "count"))
+        return made
+
+    both(1, 2).save(tmp_path / "baselines" / "cpu.json")
+    arguments = ["--baselines", str(tmp_path / "baselines"), "--measured"]
+    for count, code in ((2, 2), (3, 1)):
+        both(9, count, capabilities="neon").save(tmp_path / "other.json")
+        assert main([*arguments, str(tmp_path / "other.json")]) == code
+
+
 def test_a_baseline_of_another_device_counts_for_that_device_only(tmp_path: Path) -> None:
     on_gpu = replace(result(1).figures[0], device="cuda")
     there = Result("", "", machine={}, figures=[*result(7).figures, on_gpu])
