@@ -84,7 +84,7 @@ def test_the_tests_run_on_every_supported_python() -> None:
 
 def test_all_that_is_run_anywhere_is_a_target_that_help_names() -> None:
     [phony] = re.findall(r"(?m)^\.PHONY: (.*)", MAKEFILE)
-    targets = set(phony.split()) - {"setup", "setup-test"}
+    targets = {name for name in phony.split() if not name.startswith("setup")}
     shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
     named = re.findall(r"(?m)^make ([\w-]+) ", shown.stdout)
     assert sorted(named) == sorted(targets)
