@@ -116,12 +116,11 @@ def _calibrate(
             calibration.look(unseen)
 
     look_at(decode(calibration.truth, others, max_pixels), look, "Calibrating", len(others))
+    rest: list[Any] = []
+    look_at(decode(calibration.truth, held_out, max_pixels), rest.extend, "Decoding", len(held_out))
     # Copies of photos that were calibrated with would prove less.
-    fresh = {
-        each.digest.hex(): each.pixels
-        for each in decode(calibration.truth, held_out, max_pixels)
-        if each.digest.hex() not in calibration.seen
-    }
+    fresh = {each.digest.hex(): each.pixels for each in rest}
+    fresh = {key: fresh[key] for key in fresh if key not in calibration.seen}
     if not fresh:
         raise NoImagesError(
             "no photo is left to compare on", remedy="name a directory with other photos"

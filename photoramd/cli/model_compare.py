@@ -59,7 +59,7 @@ def compare(
 ) -> None:
     """Tag photos in two precisions, and tell how the tags differ.
 
-    PATHS are photos or directories. Nothing is written. The models are loaded one after the
+    PATHS are photos or directories; they are only read. The models are loaded one after the
     other, so there need not be memory for both.
     """
     configuration = config.load(settings.config_path, need_file=False)
@@ -80,7 +80,7 @@ def compare(
         tagger = _load(model, kind, configuration.model)
         if not pixels:
             decoded = decode(tagger, chosen, configuration.decode.max_pixels)
-            pixels = [each.pixels for each in decoded]
+            look_at(decoded, lambda b: pixels.extend(e.pixels for e in b), "Decoding", len(chosen))
         started = time.perf_counter()
         scores = _infer(tagger, pixels)
         runs.append((scores, (time.perf_counter() - started) / len(pixels)))
