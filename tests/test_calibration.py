@@ -244,6 +244,13 @@ def test_a_copy_that_cannot_be_replaced_stays_good(
     load_network(calibrated, TINY, INT8)
 
 
+def test_what_the_wrong_photos_showed_can_be_forgotten(tag_files: PinnedFile, photos: Path) -> None:
+    with Calibration.begin(1) as calibration:
+        calibration.look(pixels(2))
+    done = calibrate(photos, "--accept", "--json", "--anew")
+    assert json.loads(done.stdout)["calibrated_with"] == 6
+
+
 def test_an_interrupt_says_that_it_can_go_on(
     tag_files: PinnedFile, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

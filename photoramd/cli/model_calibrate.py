@@ -35,6 +35,7 @@ _HELD_OUT = 4
     show_default=True,
     help="At most so many photos, evenly spread.",
 )
+@click.option("--anew", is_flag=True, help="Forget what an unfinished calibration saw.")
 @click.option("--accept", is_flag=True, help="Install the result, however far its tags differ.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
@@ -43,13 +44,15 @@ def calibrate(
     name: str,
     paths: tuple[Path, ...],
     limit: int,
+    anew: bool,
     accept: bool,
     as_json: bool,
 ) -> None:
     """Make the int8 weights of ram++, fitted to your photos.
 
     PATHS are photos or directories. Three of four photos are looked at with float32 numbers, to
-    see what values occur; that can be interrupted and goes on when the command is given again.
+    see what values occur; that can be interrupted and goes on when the command is given again,
+    with the same photos or with others.
     On the others the tags of both are compared. The result is installed if they are near enough;
     if not, you are asked, or without a terminal the command ends with 3 and installs nothing.
     """
@@ -69,7 +72,7 @@ def calibrate(
         from photoramd.taggers.ram_plus_calibration import Calibration, is_good
 
     threads = configuration.model.threads or available_cores()
-    with Calibration.begin(threads) as calibration:
+    with Calibration.begin(threads, anew=anew) as calibration:
         try:
             compared, found = _calibrate(calibration, photos, configuration)
         except KeyboardInterrupt:

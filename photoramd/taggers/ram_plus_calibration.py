@@ -92,8 +92,8 @@ class Calibration:
 
     @classmethod
     @contextmanager
-    def begin(cls, threads: int) -> Iterator[Self]:
-        """Begin, or go on where the last one was interrupted.
+    def begin(cls, threads: int, *, anew: bool = False) -> Iterator[Self]:
+        """Begin anew, or go on where the last one was interrupted or not installed.
 
         Raises:
             IntegrityError: Weights or store are not what they must be.
@@ -102,6 +102,8 @@ class Calibration:
         """
         store, copy = default_store(), copy_name(RAM_PLUS.weights, "int8")
         with store.partial(copy.calibration) as state:
+            if anew:
+                state.truncate(0)
             yield cls(state, threads)
 
     def look(self, pixels: Mapping[str, Pixels]) -> None:
