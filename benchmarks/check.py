@@ -278,7 +278,8 @@ def main(argv: Sequence[str]) -> int:
     count, worse = len(comparison.compared), len(comparison.worse)
     dates = ", ".join(baseline.date for baseline in baselines)
     print(f"{count} values compared with the baseline of {dates}, {worse} worse")
-    if not worse and "cpu" in comparison.unlike:
+    has_times = any(by in ("cpu", "wall") for _, _, by, _ in comparison.compared)
+    if not worse and not has_times and "cpu" in comparison.unlike:
         print("No times could be compared; see --help for how to record a baseline of your own.")
         return 2
     return 1 if worse else 0
