@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -242,6 +243,24 @@ def test_a_copy_that_cannot_be_replaced_stays_good(
         with pytest.raises(ModelError, match="full"):
             calibration.install()
     load_network(calibrated, TINY, INT8)
+
+
+def test_interrupted_while_it_saves_it_forgets_nothing(
+    tag_files: PinnedFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_a_part(*arguments: Any) -> None:
+        *_, write = arguments
+        write(memoryview(b"header"))
+        raise KeyboardInterrupt
+
+    first, second = pixels(2).items()
+    with Calibration.begin(1) as calibration:
+        calibration.look(dict([first]))
+        monkeypatch.setattr("photoramd.taggers.ram_plus_calibration.write_tensors", write_a_part)
+        with pytest.raises(KeyboardInterrupt):
+            calibration.look(dict([second]))
+    with Calibration.begin(1) as calibration:
+        assert calibration.seen == {first[0]}
 
 
 def test_what_the_wrong_photos_showed_can_be_forgotten(tag_files: PinnedFile, photos: Path) -> None:

@@ -161,15 +161,13 @@ class Calibration:
     def _save(self) -> None:
         tensors = self._ranges.tensors()
         metadata = self._identity | {_PHOTOS: json.dumps(sorted(self.seen))}
+        # A megabyte, written at once: an interrupt comes before or after.
+        content = bytearray()
+        write_tensors(entries_of(tensors), tensors.__getitem__, metadata, content.extend)
         try:
             self._state.seek(0)
-            self._state.truncate(0)
-            write_tensors(
-                entries_of(tensors),
-                tensors.__getitem__,
-                metadata,
-                lambda data: write_all(self._state, data),
-            )
+            write_all(self._state, memoryview(content))
+            self._state.truncate()
         except OSError as error:
             path = default_store().partial_path(self.copy.calibration)
             raise store_error(error, path) from error
