@@ -404,6 +404,49 @@ def test_reloads_amid_work_lose_nothing_and_do_nothing_twice(
         assert text.count(f"/{name}.jpg: ") == 1
 
 
+SLOW_TO_LOAD = """
+import sys, time
+from photoramd import assembly
+from photoramd.cli import main
+
+load = assembly.load_tagger
+
+def slowly(config):
+    # A disk that takes minutes for a model cannot be had.
+    if config.model.threads == {threads}:
+        print("loading slowly", file=sys.stderr, flush=True)
+        time.sleep(3600)
+    return load(config)
+
+assembly.load_tagger = slowly
+main()
+"""
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_stop_does_not_wait_for_a_model_that_loads(
+    threads: int, tmp_path: Path, album: Path, supervisor: Supervisor
+) -> None:
+    """At the start, and when another is loaded for a changed configuration."""
+    program = SLOW_TO_LOAD.format(threads=threads)
+    instance = Photoramd(tmp_path, album, program=program, model="threads = 1")
+    instance.environment = supervisor.environment
+    try:
+        instance.launch()
+        if threads == 2:
+            supervisor.wait_for("^READY=1$")
+            instance.configure(model="threads = 2")
+            instance.send(signal.SIGHUP)
+        instance.wait_for_log("loading slowly")
+        began = time.monotonic()
+        assert instance.stop() == 0
+        assert time.monotonic() - began < 20
+        supervisor.wait_for("^STOPPING=1$")
+        assert "Traceback" not in instance.log.read_text()
+    finally:
+        instance.close()
+
+
 # The parts.
 
 
