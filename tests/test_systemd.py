@@ -525,7 +525,7 @@ def test_the_model_gets_as_many_photos_as_it_looks_at_in_seconds() -> None:
 
 def test_the_status_is_one_line_of_queue_rate_and_health() -> None:
     bulletin = Bulletin()
-    for second in range(30):
+    for second in range(31):
         bulletin.note(2, second)
 
     def line(**changes: object) -> str:
@@ -534,10 +534,11 @@ def test_the_status_is_one_line_of_queue_rate_and_health() -> None:
         }  # fmt: skip
         return bulletin.line(30, **(values | changes))  # type: ignore[arg-type]
 
-    assert line() == "Watching 2 directories; no photo waiting"
     assert line(waiting=1234, is_scanning=True) == (
         "Scanning 2 directories; 1,234 photos waiting, 120 a minute"
     )
+    assert line() == "Watching 2 directories; no photo waiting"
+    assert line(waiting=1) == "Watching 2 directories; 1 photo waiting"  # after a pause
     assert "tagging begins at" in line(waiting=1, rests_until=0.0)
     troubles = {f"/{name}": Health("offline", "not there") for name in "abc"}
     assert line(troubles=troubles) == (
@@ -546,4 +547,15 @@ def test_the_status_is_one_line_of_queue_rate_and_health() -> None:
     )
     bulletin.complaint = "the changed configuration is refused: x"
     assert line().endswith("; the changed configuration is refused: x")
-    assert bulletin.rate(120) == 0
+
+
+def test_the_rate_of_batches_is_that_of_the_work_between_them() -> None:
+    bulletin = Bulletin()
+    bulletin.note(8, 100)
+    assert bulletin.rate(100) == 0  # nobody knows when it was begun
+    bulletin.note(8, 116)
+    assert bulletin.rate(116) == 30
+    for seconds in range(196, 1000, 80):  # batches further apart than it looks back
+        bulletin.note(8, seconds)
+    assert bulletin.rate(seconds) == 6
+    assert bulletin.rate(seconds + 61) == 0
