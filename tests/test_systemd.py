@@ -187,6 +187,11 @@ def test_fault_20_when_the_worker_is_blocked_the_pings_stop(
         wait_for(lambda: instance.states() == {"pending": 1})
         supervisor.drain(1)
         assert supervisor.drain(3) == []
+        # Started again it does not claim to load the model while it works on the same photo.
+        instance.stop(signal.SIGKILL)
+        instance.launch()
+        supervisor.wait_for("^READY=1$")
+        supervisor.wait_for("^STATUS=Scanning 1 directory; 1 photo waiting$")
         block.unlink()
         supervisor.wait_for("^WATCHDOG=1$")
         instance.wait_for_states(written=1)
@@ -476,6 +481,15 @@ def test_a_ping_needs_everything_to_be_well() -> None:
     well[0] = True
     notifier.beat()
     assert sent[2:] == ["WATCHDOG=1"]
+
+
+def test_what_is_not_well_is_not_asked_after_all_the_time() -> None:
+    asked: list[bool] = []
+    notifier = Notifier(lambda _: None, watchdog_seconds=120)
+    notifier.ready(lambda: bool(asked.append(True)))
+    for _ in range(1000):
+        notifier.beat()
+    assert len(asked) == 1
 
 
 def test_pings_are_a_quarter_of_the_patience_apart_at_most() -> None:
