@@ -252,7 +252,7 @@ def test_without_the_extra_it_ends_at_once_and_says_what_to_install(
     assert done.returncode == ConfigError.exit_code
     assert "pip install systemd-python" in done.stderr
     assert "Traceback" not in done.stderr
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
     assert not instance.database.exists()
 
 
