@@ -53,7 +53,7 @@ def call(script: str, *values: object) -> subprocess.CompletedProcess[str]:
     functions, last = text.rstrip().rsplit("\n", 1)
     assert last == 'main "$@"'
     command = ["bash", "-c", f"{functions}\n{script}", "install.sh", *map(str, values)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
 
 
 PREFIX = "parse_options --photos /srv --prefix "
@@ -120,7 +120,7 @@ def test_photos_with_spaces_and_percent_signs_are_named_as_systemd_reads_them(
     tmp_path: Path,
 ) -> None:
     script = 'UNITS=$1 DROPINS=$1/d; parse_options --photos "/srv/My 100%" "/home/anna/a b"'
-    done = call(f"cd {ROOT}; {script}; install_unit", tmp_path)
+    done = call(f"{script}; install_unit", tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "d" / "photos.conf").read_text().splitlines()[1:] == [
         "[Service]",
@@ -154,3 +154,40 @@ def test_a_configuration_that_cannot_be_read_is_the_doctors_business(tmp_path: P
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     assert "cannot be read" in done.stdout
+
+
+# What would change this machine, or takes minutes, is a FAKE; tests/service has it all.
+FAKES = """
+systemctl() { echo "systemctl $*"; }
+check_machine() { :; }
+install_limits() { :; }
+cd "$1"; top=$1
+CONFIG=$top/config.toml UNITS=$top/units DROPINS=$top/units/d LINK=$top/link
+SYSCTL=$top/sysctl SYSUSERS=$top/sysusers
+check_python() { python=$top/venv; }
+cat >venv <<'END_OF_VENV'
+#!/bin/sh
+mkdir -p "$3/bin" "$3/lib" && touch "$3/pyvenv.cfg"
+printf '#!/bin/sh\\n' >"$3/bin/python"
+printf '#!/bin/sh\\necho "photoramd $*"; [ "$1" != config ] || echo >"$4"' >"$3/bin/photoramd"
+chmod +x "$3/bin/python" "$3/bin/photoramd"
+END_OF_VENV
+chmod +x venv; mkdir -p units; set -- "${@:2}"; cd "$OLDPWD/contrib"
+"""
+
+
+def test_installed_twice_and_uninstalled_nothing_is_left_but_what_is_said(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    options = ["--photos", tmp_path / "photos", "--prefix", tmp_path / "prefix", "--user", "nobody"]
+    for _ in range(2):
+        done = call(f'{FAKES}main "$@"', tmp_path, *options)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.endswith("photoramd doctor\n")
+        assert (tmp_path / "link").resolve() == tmp_path / "prefix" / "bin" / "photoramd"
+        unit = (tmp_path / "units" / "photoramd.service").read_text()
+        assert f"ExecStart={tmp_path}/prefix/bin/photoramd " in unit
+    done = call(f'{FAKES}main "$@"', tmp_path, "--uninstall")
+    assert (done.returncode, done.stderr) == (0, "")
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"photos", "config.toml", "units", "venv"}
+    assert not list((tmp_path / "units").iterdir())
