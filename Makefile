@@ -25,7 +25,7 @@ TOOLS := .venv-release
 TOOLS_STAMP := $(TOOLS)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test demo test test-systemd soak bench bench-check scale lint security format docs \
+.PHONY: help setup setup-test setup-bench demo test test-systemd soak bench bench-check scale lint security format docs \
   constraints dist sbom clean
 
 help:
@@ -76,10 +76,13 @@ MINUTES ?= 3
 soak: setup-test
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
-bench: setup-test
+setup-bench: setup-test
+	@PYTHON=$(PYTHON) contrib/system-packages.sh bench
+
+bench: setup-bench
 	$(BIN)/python -m benchmarks suite $(if $(QUICK),--quick) $(if $(JSON),--json $(JSON))
 
-bench-check: setup-test
+bench-check: setup-bench
 	$(BIN)/python -m benchmarks check $(if $(AGAINST),--against $(AGAINST)) $(if $(JSON),--json $(JSON))
 
 scale: setup

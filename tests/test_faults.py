@@ -653,7 +653,7 @@ def test_fault_15_links_pipes_and_sockets_are_no_photos(shared: World, tmp_path:
 DRIVER = """
 import os, time, sys, threading
 from pathlib import Path
-from photoramd import inference, pipeline, replace, watcher, writer
+from photoramd import inference, pipeline, watcher, writer
 control = Path({control!r})
 
 # The event handler raises once: watchdog's dispatching thread dies of it.
@@ -672,17 +672,16 @@ def decode(tagger, path, *rest):
         raise RuntimeError("a fault in the decoder")
     return prepare(tagger, path, *rest)
 pipeline.prepare = decode
-infer = pipeline.infer
+infer = inference.infer
 def refuse(tagger, unseen):
     if (control / "model").exists() and unseen:
-        real, tagger_scores = tagger.scores, None
         class Broken:
             name, revision, vocabulary = tagger.name, tagger.revision, tagger.vocabulary
             def scores(self, batch):
                 raise RuntimeError("a fault in the model")
         return infer(Broken(), unseen)
     return infer(tagger, unseen)
-pipeline.infer = refuse
+inference.infer = refuse
 
 # The wall clock is what the test says.
 real_time = time.time
