@@ -17,7 +17,7 @@ mend, or with other options. It never touches your photos, nor their owners or p
   --user NAME      whom the service runs as (default: photoramd, which is made). It must be
                    able to write beside your photos: simplest is the user they belong to
   --group NAME     a further group of that user, such as the one that may write your photos
-  --prefix DIR     where the program goes (default: /opt/photoramd)
+  --prefix DIR     where the program goes, a directory of its own (default: /opt/photoramd)
   --uninstall      stop the service and remove the program; photos, tags, configuration and
                    database stay
   --help           this text
@@ -33,6 +33,7 @@ DROPINS=$UNITS/photoramd.service.d
 SYSCTL=/etc/sysctl.d/60-photoramd.conf
 SYSUSERS=/etc/sysusers.d/photoramd.conf
 LINK=/usr/local/bin/photoramd
+MARK=made-by-photoramds-install.sh
 NEEDED_MB=7000
 
 say() { printf '\n== %s\n' "$*"; }
@@ -79,6 +80,19 @@ check_machine() {
   [ -z "$group" ] || getent group "$group" >/dev/null || die "there is no group $group"
 }
 
+# Root runs what is in it, and --uninstall removes what is in it.
+check_prefix() {
+  local place=$prefix
+  while [ "$place" != / ]; do
+    [ ! -e "$place" ] || [ -O "$place" ] || die "--prefix: $place does not belong to root"
+    place=$(dirname "$place")
+  done
+  if [ -d "$prefix" ] && [ -n "$(ls -A "$prefix")" ]; then
+    [ -e "$prefix/pyvenv.cfg" ] || [ -e "$prefix/$MARK" ] || die \
+      "--prefix: $prefix has other things in it" "name a directory that is not there yet"
+  fi
+}
+
 check_photos() {
   if [ ${#photos[@]} = 0 ]; then
     [ -e "$CONFIG" ] || die "where are your photos?" "--photos DIR names a directory, or several"
@@ -88,9 +102,13 @@ check_photos() {
   for index in "${!photos[@]}"; do
     directory=${photos[$index]}
     [ -d "$directory" ] || die "not a directory: $directory" "mount it first, if it is a share or disk"
-    [[ $directory != *[[:cntrl:]]* ]] || die "control characters in the name: $directory"
-    photos[index]=$(realpath -- "$directory")
-    [ "${photos[index]}" != / ] || die "--photos /: name the directory with the photos"
+    directory=$(realpath -z -- "$directory" | tr '\0\n' '\n\t')
+    [[ $directory != *[[:cntrl:]\"\\]* ]] || die "this cannot be named in a unit: $directory" \
+      "rename it without quotes, backslashes and control characters"
+    [[ $directory != /home/*:* ]] || die "this cannot be named in a unit: $directory" \
+      "rename it without colons"
+    [ "$directory" != / ] || die "--photos /: name the directory with the photos"
+    photos[index]=$directory
   done
 }
 
@@ -111,8 +129,11 @@ check_python() {
   fi
 }
 
+# A later run keeps the user of an earlier one.
 install_user() {
-  local name=${user:-photoramd}
+  local name=$user
+  [ -n "$name" ] || name=$(sed -n 's/^User=//p' "$DROPINS/user.conf" 2>/dev/null || true)
+  name=${name:-photoramd}
   if getent passwd "$name" >/dev/null; then
     note "user $name is there"
   elif [ "$name" = photoramd ]; then
@@ -133,10 +154,18 @@ install_user() {
   } >"$DROPINS/user.conf"
 }
 
+# Says that the environment is not somebody else's. Before there is one.
+mark_prefix() {
+  [ ! -e "$prefix/pyvenv.cfg" ] || return 0
+  mkdir -p "$prefix"
+  touch "$prefix/$MARK"
+}
+
 install_program() {
   # The wheels of PyTorch are large; nobody misses a second copy of them.
   [ -n "${PIP_CACHE_DIR:-}" ] || export PIP_NO_CACHE_DIR=${PIP_NO_CACHE_DIR:-1}
   export PIP_DISABLE_PIP_VERSION_CHECK=1
+  mark_prefix
   [ -x "$prefix/bin/python" ] || "$python" -m venv "$prefix"
   "$prefix/bin/python" -m pip install -c constraints.txt '.[all]' || die \
     "pip could not install photoramd; its messages are above" \
@@ -157,8 +186,12 @@ install_configuration() {
   note "$CONFIG is there and stays as it is"
   [ ${#photos[@]} = 0 ] || "$prefix/bin/python" - "$CONFIG" "${photos[@]}" <<'END'
 import os, sys, tomllib
-with open(sys.argv[1], "rb") as file:
-    watched = [os.path.realpath(w.get("path", "")) for w in tomllib.load(file).get("watch", [])]
+try:
+    with open(sys.argv[1], "rb") as file:
+        watched = [os.path.realpath(each["path"]) for each in tomllib.load(file)["watch"]]
+except Exception as error:
+    print(f"   it cannot be read: {error!r}")
+    sys.exit()
 for directory in sys.argv[2:]:
     if directory not in watched:
         print(f"   {directory} is not in it: add a section [[watch]] with this path")
@@ -167,9 +200,7 @@ END
 
 # A path as systemd reads it in quotes.
 quoted() {
-  local text=${1//\\/\\\\}
-  text=${text//\"/\\\"}
-  printf '"%s"' "${text//%/%%}"
+  printf '"%s"' "${1//%/%%}"
 }
 
 install_unit() {
@@ -214,6 +245,16 @@ start_service() {
   }
 }
 
+# Only what this script has made, and of that only what is of a virtual environment.
+remove_program() {
+  if [ -e "$prefix/$MARK" ]; then
+    rm -rf -- "${prefix:?}"/{bin,include,lib,lib64,share,pyvenv.cfg,"$MARK"}
+    rmdir -- "$prefix" || note "$prefix has something else in it, which stays"
+  elif [ -e "$prefix" ]; then
+    note "$prefix was there before, and stays"
+  fi
+}
+
 uninstall() {
   local own
   own=$(sed -n 's|^ExecStart=\(.*\)/bin/photoramd .*|\1|p' "$UNITS/photoramd.service" 2>/dev/null || true)
@@ -225,35 +266,39 @@ uninstall() {
   rmdir "$DROPINS" 2>/dev/null || true
   systemctl daemon-reload
   if [ "$(readlink "$LINK" 2>/dev/null || true)" = "$prefix/bin/photoramd" ]; then rm -f "$LINK"; fi
-  # Only what is surely a virtual environment that this script has made.
-  if [ -e "$prefix/pyvenv.cfg" ] && [ -e "$prefix/bin/photoramd" ]; then rm -rf -- "$prefix"; fi
+  remove_program
   say "Left as they are"
   note "your photos and their sidecars; the tags in them too"
   note "$(dirname "$CONFIG") and /var/lib/photoramd: configuration, database, models"
   note "the user of the service, whom they belong to"
 }
 
-parse_options "$@"
-[ ${#photos[@]} = 0 ] || [ -z "$uninstall" ] || die "--photos and --uninstall exclude each other"
-check_machine
-if [ -n "$uninstall" ]; then
-  uninstall
-  exit 0
-fi
-check_photos
-cd "$(dirname "$0")/.."
-say "Checking Python and system packages"
-check_python
-say "The user of the service"
-install_user
-say "Installing the program into $prefix (PyTorch takes 5 GB and some minutes)"
-install_program
-say "The configuration"
-install_configuration
-say "The limit of watched directories"
-install_limits
-say "The service"
-install_unit
-start_service
-say "Is all well?"
-"$prefix/bin/photoramd" doctor
+main() {
+  parse_options "$@"
+  [ ${#photos[@]} = 0 ] || [ -z "$uninstall" ] || die "--photos and --uninstall exclude each other"
+  check_machine
+  if [ -n "$uninstall" ]; then
+    uninstall
+    exit 0
+  fi
+  check_prefix
+  check_photos
+  cd "$(dirname "$0")/.."
+  say "Checking Python and system packages"
+  check_python
+  say "The user of the service"
+  install_user
+  say "Installing the program into $prefix (PyTorch takes 5 GB and some minutes)"
+  install_program
+  say "The configuration"
+  install_configuration
+  say "The limit of watched directories"
+  install_limits
+  say "The service"
+  install_unit
+  start_service
+  say "Is all well?"
+  "$prefix/bin/photoramd" doctor
+}
+
+main "$@"

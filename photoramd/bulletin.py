@@ -31,17 +31,18 @@ class Bulletin:
         """So many photos have just been finished."""
         if photos:
             self._done.append((now, photos))
-        while self._done and self._done[0][0] < now - RATE_SECONDS:
+        # The last before that time stays: when it was finished, the next was begun.
+        while len(self._done) > 1 and self._done[1][0] < now - RATE_SECONDS:
             self._done.popleft()
 
     def rate(self, now: float) -> float:
-        """Photos a minute: in the last minute, or since the first of them if that is shorter."""
+        """Photos a minute, in the last minute or so; 0 if that is not known."""
         self.note(0, now)
-        if not self._done:
+        if len(self._done) < 2:
             return 0.0
-        # What was finished first was begun earlier; how much so is not known.
-        seconds = max(now - self._done[0][0], 1.0)
-        return sum(photos for _, photos in self._done) * 60 / seconds
+        (begun, before), *_ = self._done
+        seconds = max(now - begun, 1.0)
+        return (sum(photos for _, photos in self._done) - before) * 60 / seconds
 
     def line(
         self,
@@ -65,11 +66,13 @@ class Bulletin:
             troubles: The health of the directories that are not online.
             model: What is wrong with the model.
         """
+        if not waiting or rests_until is not None:
+            self._done.clear()  # a pause is no work
         directories = f"{roots} director{'y' if roots == 1 else 'ies'}"
         parts = [f"Scanning {directories}" if is_scanning else f"Watching {directories}"]
         if waiting:
             rate = self.rate(now)
-            speed = f", {rate:,.0f} a minute" if rate else ""
+            speed = f", {rate:,.0f} a minute" if rate >= 0.5 else ""
             parts.append(f"{waiting:,} photo{'s' if waiting != 1 else ''} waiting{speed}")
             if rests_until is not None:
                 parts.append(f"tagging begins at {datetime.fromtimestamp(rests_until):%H:%M}")

@@ -138,6 +138,7 @@ class Daemon:
             self._scan_all(now)
             log.info("Watching %s", self._reconciler.names)
             self._notifier.ready(self._is_well)
+            self._tell(0, time.time())
             while not self._interrupts.stopped:
                 if self._interrupts.reload and self._reloads(reload):
                     return

@@ -75,6 +75,9 @@ def decode(
     """
     with open_file(path) as opened:
         if rawfile.is_raw(opened):
+            # How many pixels there are libraw says only when it has them: one for two bytes, or
+            # two where they are compressed. It takes 6 bytes for each, other decoders 8.
+            reserve(min(opened.fingerprint.size // 2, max_pixels))
             return _decode_raw(opened, side, max_pixels)
         with open_image(opened, max_pixels=max_pixels) as photo:
             return _decode_image(photo, path, side, reserve)

@@ -16,7 +16,7 @@ class Interrupts:
     Attributes:
         stopped: Whether somebody asked for an end.
         reload: Whether somebody asked to read the configuration anew.
-        is_loading: Nothing is under way yet that a stop could tear, so that it need not wait.
+        is_loading: Nothing is under way that a stop could tear, so that it need not wait.
     """
 
     def __init__(self) -> None:

@@ -8,8 +8,8 @@ place. The rows of the database are the queue, so nothing gets lost between two 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 from photoramd import config
 from photoramd.assembly import Plan, Resources, build, opened, prepare
@@ -53,13 +53,11 @@ class Session:
         Raises:
             PhotoramdError: It cannot start with the first configuration, or cannot go on.
         """
-        self._interrupts.is_loading = True
         self._notifier.describe(lambda: "Opening the database and loading the model")
         with ExitStack() as stack:
-            with self._notifier.busy():
+            with self._loading():
                 resources = stack.enter_context(opened(first))
                 plan: Plan | None = self._prepare(resources, first)
-            self._interrupts.is_loading = False
             is_first = True
             while plan is not None and not self._interrupts.stopped:
                 before, plan = plan, self._watch(resources, plan, rescan=not is_first)
@@ -68,6 +66,19 @@ class Session:
                 is_first = False
             self._notifier.stopping()
         log.info("Stopped")
+
+    @contextmanager
+    def _loading(self) -> Iterator[None]:
+        """Around what may take minutes: a stop does not wait for it."""
+        self._interrupts.is_loading = True
+        try:
+            with self._notifier.busy():
+                yield
+        except SystemExit:
+            self._notifier.stopping()
+            raise
+        finally:
+            self._interrupts.is_loading = False
 
     def _prepare(self, resources: Resources, chosen: Config, before: Plan | None = None) -> Plan:
         return prepare(
@@ -97,7 +108,7 @@ class Session:
         """Read the configuration anew; None if it is the same or cannot be used."""
         log.info("Asked to read the configuration again")
         try:
-            with self._notifier.busy():
+            with self._loading():
                 changed = self._load()
                 _require_same_database(changed, plan.config)
                 other = self._prepare(resources, changed, plan)

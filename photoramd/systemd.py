@@ -91,7 +91,8 @@ class Notifier:
             check: Whether all is well; asked before each ping.
         """
         self._check, self._is_started = check, True
-        self._status = ""  # said anew, for it may still tell what was going on until now
+        # Said anew and at once, for it may still tell what was going on until now.
+        self._status, self._next_status = "", float("-inf")
         self._tell("READY=1")
         self._next_beat = float("-inf")
         self.beat()
@@ -112,6 +113,8 @@ class Notifier:
             return
         if self._check is None or self._check():
             self._ping(now)
+        else:
+            self._next_beat = now + self._interval_seconds
 
     def describe(self, sentence: Callable[[], str]) -> None:
         """Show a line in systemd's status; it is asked for only when it is time."""

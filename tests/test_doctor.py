@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from photoramd.cli.doctor import _become
 from photoramd.doctor import service
 from photoramd.doctor.finding import Finding
 from photoramd.requirements import Package
@@ -68,7 +69,7 @@ def test_where_all_is_well_every_subject_is_ok_and_nothing_is_left(
     before = sorted(album.rglob("*"))
     findings = diagnose(photoramd, 0)
     assert {each.grade for each in findings} == {"ok"}
-    subjects = ["python", "packages", "configuration", "model", "exiftool", str(album)]
+    subjects = ["python", "packages", "configuration", "model", "exiftool", "raw", str(album)]
     assert {each.subject for each in findings} >= {*subjects, "inotify", "database", "space"}
     assert any("3 directories to watch" in each.text for each in findings)
     assert sorted(album.rglob("*")) == before
@@ -210,6 +211,44 @@ def test_exiftool_is_needed_only_where_keywords_are_embedded(make: Make, tmp_pat
     (error,) = of(diagnose(embedding, 4, PATH=os.fspath(empty)), "exiftool")
     assert "apt-get install" in (error.remedy or "")
     assert not of(diagnose(embedding, 0), "exiftool")
+
+
+def test_raw_support_is_told_and_missed_only_where_there_are_raw_files(
+    make: Make, put: Put, album: Path
+) -> None:
+    put("cat", "cat.png")
+    photoramd = make()
+    (found,) = of(diagnose(photoramd, 0), "raw", "ok")
+    assert "camera RAW files are tagged" in found.text
+    lacking = "import sys; sys.modules['rawpy'] = None; from photoramd.cli import main; main()"
+    photoramd = make(program=lacking)
+    assert photoramd.run("scan").returncode == 0
+    (found,) = of(diagnose(photoramd, 0), "raw", "ok")
+    assert "no camera RAW file" in found.text
+    (album / "IMG.CR3").write_bytes(b"not looked into")
+    assert photoramd.run("scan").returncode == 0
+    (warning,) = of(diagnose(photoramd, 0), "raw")
+    assert (warning.grade, warning.text[:2]) == ("warning", "1 ")
+    assert "photoramd[raw]" in (warning.remedy or "")
+    assert not of(diagnose(make(), 0), "raw")
+
+
+def test_a_database_that_this_user_may_not_look_at_is_an_error(make: Make, tmp_path: Path) -> None:
+    for directory in [tmp_path, *tmp_path.parents]:
+        directory.chmod(directory.stat().st_mode | 0o055)
+    photoramd = make(watch="write = 'none'")
+    photoramd.database.parent.mkdir(mode=0o700)
+    (error,) = of(diagnose(photoramd, 4, *NOBODY), "database")
+    assert "Permission denied" in error.text
+    assert "run this as the user of the daemon" in (error.remedy or "")
+
+
+def test_a_group_of_the_service_that_does_not_exist_is_an_error() -> None:
+    service = parse(SHOWN | {"User": "nobody", "SupplementaryGroups": "no-such-group"})
+    assert service is not None
+    found = _become(service)
+    assert found.grade == "error"
+    assert "no-such-group" in found.text
 
 
 def test_a_database_that_is_another_programs_is_an_error(make: Make) -> None:

@@ -557,6 +557,24 @@ def test_without_the_extra_a_raw_is_counted_and_with_it_the_next_scan_tags_it(
     connection.close()
 
 
+def test_a_raw_takes_room_in_memory_before_libraw_has_it(
+    cat: Image.Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "IMG.DNG"
+    path.write_bytes(dng(cat))
+    taken: list[int] = []
+    ask = rawfile._ask
+
+    def watched(*arguments: Any) -> Any:
+        assert taken
+        return ask(*arguments)
+
+    monkeypatch.setattr(rawfile, "_ask", watched)
+    decode(path, side=SIDE, max_pixels=MAX_PIXELS, reserve=taken.append)
+    assert taken == [path.stat().st_size // 2]
+    assert 0 <= taken[0] - cat.width * cat.height < 2000
+
+
 def test_without_the_extra_a_raw_that_is_asked_for_is_refused_with_the_remedy(
     cat: Image.Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -393,7 +393,10 @@ def resident_bytes(pid: int) -> int:
 
 
 def has_torch(pid: int) -> bool:
-    return "libtorch" in Path(f"/proc/{pid}/maps").read_text()
+    try:
+        return "libtorch" in Path(f"/proc/{pid}/maps").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False  # it has just ended
 
 
 def test_the_daemon_gives_the_memory_back_and_never_loads_torch_itself(
@@ -405,19 +408,18 @@ def test_the_daemon_gives_the_memory_back_and_never_loads_torch_itself(
     assert not has_torch(pid)
     put("cat", "cat.png")
     daemon.wait_for_log("cat.png: ")
-    daemon.wait_for_log("Unloaded the model")
-    assert children(pid) == []
+    # Not the log: on a busy machine it is unloaded before the photo, too.
+    wait_for(lambda: children(pid) == [], "the model to be unloaded")
     assert not has_torch(pid)
     assert resident_bytes(pid) < 150 << 20
     put("china", "china.jpg")
-    daemon.wait_for_log("Loaded the model again")
-    [child] = children(pid)
-    assert has_torch(child)
+    again: list[int] = []
+    wait_for(lambda: again.extend(filter(has_torch, children(pid))) or again, "the model")
     daemon.wait_for_states(written=2)
     assert "cat" in daemon.run("query", "cat").stdout
     assert not has_torch(pid)
     assert daemon.stop() == 0
-    assert is_gone(child)
+    assert is_gone(again[0])
 
 
 def test_another_configuration_keeps_the_process_or_replaces_it(

@@ -16,7 +16,7 @@ import click
 from photoramd import doctor, places, unit
 from photoramd.cli.output import print_json
 from photoramd.doctor import Notice
-from photoramd.doctor.finding import ERROR, Finding
+from photoramd.doctor.finding import ERROR, Finding, user_name
 
 if TYPE_CHECKING:
     from photoramd.cli import Settings
@@ -63,7 +63,7 @@ def _findings(settings: Settings, service: Unit | None, notice: Notice) -> Itera
 def _become(service: Unit) -> Finding:
     """Turn into the service's user, for good, if we may."""
     user = service.user or "root"
-    own = pwd.getpwuid(os.geteuid()).pw_name
+    own = user_name(os.geteuid())
     if own == user:
         return Finding("user", "ok", f"checked as {user}, the service's user")
     if os.geteuid() != 0:
@@ -75,15 +75,15 @@ def _become(service: Unit) -> Finding:
         )
     try:
         entry = pwd.getpwnam(user)
-    except KeyError:
+        groups = [grp.getgrnam(name).gr_gid for name in service.groups]
+    except KeyError as error:
         return Finding(
             "user",
             "error",
-            f"the service's user {user} does not exist",
+            f"the service cannot have its user or group: {error.args[0]}",
             "make it (systemd-sysusers), or run contrib/install.sh again",
             ERROR,
         )
-    groups = [grp.getgrnam(name).gr_gid for name in service.groups]
     os.setgroups(sorted({*os.getgrouplist(user, entry.pw_gid), *groups}))
     os.setresgid(entry.pw_gid, entry.pw_gid, entry.pw_gid)
     os.setresuid(entry.pw_uid, entry.pw_uid, entry.pw_uid)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from importlib.metadata import PackageNotFoundError
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -20,6 +20,8 @@ from photoramd.doctor.directories import Checkup, limits
 from photoramd.doctor.finding import ERROR, Finding, Grade, failure, user_name
 from photoramd.errors import ConfigError, PhotoramdError, printable
 from photoramd.exiftool import ExifTool
+from photoramd.filters import RAW_REMEDY, reads_raw
+from photoramd.query import Root
 from photoramd.unit import Unit
 
 SCARCE_BYTES, FULL_BYTES = 1 << 30, 64 << 20
@@ -63,6 +65,8 @@ def examine(path: Path | None, unit: Unit | None, notice: Notice) -> Iterator[Fi
 def _configured(settings: Config, notice: Notice) -> Iterator[Finding]:
     yield from _model(settings.model.name, notice)
     yield _exiftool([watch.path for watch in settings.watch if watch.write == "embed"])
+    roots = _roots(settings.state.path)
+    yield _raw(roots)
     daemon = holder(settings.state.path)
     watches = 0
     for watch in settings.watch:
@@ -72,7 +76,8 @@ def _configured(settings: Config, notice: Notice) -> Iterator[Finding]:
         watches += root.watches
     yield from limits(watches)
     yield from _database(settings.state.path, daemon)
-    yield from _health(settings, daemon)
+    if daemon is not None:
+        yield from _health(roots)
     yield from _space([settings.state.path.parent, *(watch.path for watch in settings.watch)])
 
 
@@ -138,14 +143,32 @@ def _exiftool(embedding: list[Path]) -> Finding:
             )
 
 
+def _raw(roots: list[Root]) -> Finding:
+    if reads_raw():
+        return Finding("raw", "ok", f"camera RAW files are tagged, with rawpy {version('rawpy')}")
+    if left_out := sum(root.raw_left_out for root in roots):
+        text = f"{left_out} camera RAW files are not tagged"
+        return Finding("raw", "warning", text, RAW_REMEDY)
+    return Finding("raw", "ok", 'the extra "raw" is missing, but no camera RAW file is known')
+
+
 # What photoramd remembers
+
+
+def _roots(database: Path) -> list[Root]:
+    """The watched directories as a daemon last saw them; none if that is not known."""
+    try:
+        with closing(query.open_readonly(database)) as connection:
+            return query.roots(connection)
+    except PhotoramdError:
+        return []  # if there is one, `_database` says why
 
 
 def _database(path: Path, daemon: int | None) -> Iterator[Finding]:
     where = f"{printable(path)} on {places.filesystem_type(path.parent) or 'unknown type'}"
     held = "" if daemon is None else f", held by process {daemon}"
-    if not path.exists():
-        above = next(each for each in path.parents if each.exists())
+    if places.kind_of(path) == "missing":
+        above = next(each for each in path.parents if places.kind_of(each) != "missing")
         if os.access(above, os.W_OK | os.X_OK):
             yield Finding("database", "ok", f"{where} is made at the first start")
         else:
@@ -175,15 +198,8 @@ def _database(path: Path, daemon: int | None) -> Iterator[Finding]:
         )
 
 
-def _health(settings: Config, daemon: int | None) -> Iterator[Finding]:
+def _health(roots: list[Root]) -> Iterator[Finding]:
     """What the running daemon has to say of its directories."""
-    if daemon is None:
-        return
-    try:
-        with closing(query.open_readonly(settings.state.path)) as connection:
-            roots = query.roots(connection)
-    except PhotoramdError:
-        return  # said before
     for root in roots:
         if root.health != "online":
             yield Finding(
