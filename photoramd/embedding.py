@@ -65,6 +65,7 @@ def plan_photo(
     *,
     known: Fingerprint | None = None,
     create: Collection[str] = (),
+    is_undo: bool = False,
 ) -> Plan:
     """What a photo should become: the union of what is in it and the tags.
 
@@ -77,6 +78,7 @@ def plan_photo(
         exiftool: Writes the copy.
         known: What the photo must look like; None: as it does.
         create: Hierarchical fields to make where they are not.
+        is_undo: See `union.merge`.
 
     Raises:
         EmbeddingError: It would not be safe; nothing is wrong with the photo.
@@ -100,6 +102,7 @@ def plan_photo(
             create=create,
             others=lambda: embedded.read_keywords(photo),
             mark=lambda tag, fields: origin.mark(tag, fields, now),
+            is_undo=is_undo,
             path=photo,
         )
     except SidecarError as error:

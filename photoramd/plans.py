@@ -83,6 +83,7 @@ def plan_sidecar(
     created: bool = False,
     known: Path | None = None,
     lightroom_names: bool = False,
+    is_undo: bool = False,
 ) -> Plan:
     """What a photo's sidecar should become: the union of what is there and the tags.
 
@@ -94,9 +95,10 @@ def plan_sidecar(
         recorded: What the ledger has of the sidecar.
         embedded_ours: The keywords inside the photo that are ours.
         create: Hierarchical fields to make where they are not.
-        created: Whether photoramd made the sidecar that is there.
-        known: The sidecar that was written last.
+        created: Whether photoramd made the sidecar that was written last.
+        known: Where that is.
         lightroom_names: Whether a new sidecar of a RAW is ``IMG.xmp``.
+        is_undo: See `union.merge`.
 
     Raises:
         SidecarError: The sidecar cannot be read, or must not be written.
@@ -129,9 +131,11 @@ def plan_sidecar(
         create=create,
         others=others,
         mark=lambda tag, fields: origin.mark(tag, fields, now),
+        is_undo=is_undo,
         path=target.path,
     )
-    is_ours = created or not target.exists
+    # Another sidecar than the one we made is not ours.
+    is_ours = (created and known == target.path) or not target.exists
     path = target.path if target.exists or merged.content is not None else None
     plan = Plan(
         path,

@@ -84,12 +84,13 @@ def merge(
     create: Collection[str] = (),
     others: Callable[[], Iterable[str]] = tuple,
     mark: Callable[[Tag, tuple[str, ...]], Mark],
+    is_undo: bool = False,
     path: Path | None = None,
 ) -> Merged:
     """Bring a packet to the state that the tags ask for.
 
-    With no tags, everything of ours goes: undo. What the ledger has lost and the machine's
-    mark proves is recorded anew: see `_proved`.
+    With no tags, everything of ours goes. What the ledger has lost and the machine's mark
+    proves is recorded anew: see `_proved`.
 
     Args:
         content: The packet; None if there is none.
@@ -99,13 +100,23 @@ def merge(
         others: Gives the user's keywords from elsewhere, the photo itself, say; asked only
             when ``dc:subject`` must be made.
         mark: Makes the machine's mark of a tag that is in these fields.
+        is_undo: The user asks for the machine's keywords to be taken back, whether they would
+            be written now or not.
         path: The file, for messages.
 
     Raises:
         SidecarError: The packet cannot be read or added to.
     """
-    proved = {} if content is None else _proved(content, tags, recorded, path)
-    both = {name: recorded.added.get(name, ()) + proved.get(name, ()) for name in BY_NAME}
+    newer = () if content is None else _newer(content, recorded, path)
+    given_up = _given_up(newer, recorded)
+    proved = {} if content is None else _proved(content, newer, tags, recorded, is_undo, path)
+    both = {
+        name: (
+            *(v for v in recorded.added.get(name, ()) if v not in given_up.get(name, ())),
+            *proved.get(name, ()),
+        )
+        for name in BY_NAME
+    }
     state = _State.of(content, replace(recorded, added=_filled(both)), path)
     # Whoever makes the tags, what could break a field or an option is none.
     words = [tag for tag in tags if all(map(is_word, (tag.name, *tag.parents)))]
@@ -120,12 +131,13 @@ def merge(
             state.drop(each, state.present_of(each, recorded.seeded))
     is_touched = any(state.added.values()) or any(state.dropped.values())
     new = _edit(content, state, path)
-    if new is not None and (is_touched or not tags):
+    is_spent = not tags and any(map(any, (recorded.rejected.values(), recorded.added.values())))
+    if new is not None and (is_touched or is_spent):
         fields = {tag.name: state.fields_of(tag) for tag in ours}
         new = replace_mark(new, [mark(tag, fields[tag.name]) for tag in ours], path=path)
+    gone = (state.dropped, state.forgotten, given_up)
     removed = {
-        each.name: (*state.dropped.get(each.name, ()), *state.forgotten.get(each.name, ()))
-        for each in FIELDS
+        each.name: tuple(v for what in gone for v in what.get(each.name, ())) for each in FIELDS
     }
     added = {
         each.name: (
@@ -138,30 +150,55 @@ def merge(
     return Merged(new, new != content, change, _filled(state.gone))
 
 
-def _proved(
-    content: bytes, tags: Sequence[Tag], recorded: Recorded, path: Path | None
-) -> dict[str, tuple[str, ...]]:
-    """What the machine's mark says is ours, and the ledger does not know.
+def _newer(content: bytes, recorded: Recorded, path: Path | None) -> tuple[Mark, ...]:
+    """The machine's mark, where it is newer than the ledger.
 
-    A mark is never newer than the ledger, unless that is a copy of old or a new one. Then
-    the ledger would take our keywords for the user's. Only keywords that are wanted now
-    are claimed, in the very spelling; so if somebody copied the packet to another photo,
-    they stay. Of ``dc:subject`` also those that are gone: the user took them out.
+    It never is, unless the ledger is a copy of old or a new one, or somebody put another
+    photo's packet there.
+    """
+    return tuple(m for m in marks(content, path=path) if _seconds(m.when) > recorded.until)
+
+
+def _given_up(newer: Sequence[Mark], recorded: Recorded) -> dict[str, tuple[str, ...]]:
+    """What the ledger has and a newer mark has not: somebody else's, if it is there.
+
+    A mark names all that was ours when it was written.
+    """
+    if not newer:
+        return {}
+    given_up = {}
+    for each in FIELDS:
+        named = {fold(mark.tag) for mark in newer if each.name in mark.fields}
+        entries = recorded.added.get(each.name, ())
+        given_up[each.name] = tuple(v for v in entries if fold(each.leaf(v)) not in named)
+    return given_up
+
+
+def _proved(
+    content: bytes,
+    newer: Sequence[Mark],
+    tags: Sequence[Tag],
+    recorded: Recorded,
+    is_undo: bool,
+    path: Path | None,
+) -> dict[str, tuple[str, ...]]:
+    """What a newer mark says is ours, and the ledger does not know.
+
+    The ledger would take our keywords for the user's. Only keywords that are wanted now, or
+    asked to be taken back, are claimed, in the very spelling; so if somebody copied the packet
+    to another photo, they stay. Of ``dc:subject`` also those that are gone: the user took them
+    out.
     """
     known = {fold(v) for each in (recorded.added, recorded.seeded, recorded.rejected)
              for v in each.get(SUBJECT.name, ())}  # fmt: skip
-    newer = [
-        mark
-        for mark in marks(content, path=path)
-        if _seconds(mark.when) > recorded.until and fold(mark.tag) not in known
-    ]
-    if not newer:
+    unknown = [mark for mark in newer if fold(mark.tag) not in known]
+    if not unknown:
         return {}
     present = values(content, path=path)
     wanted = {tag.name: tag for tag in tags}
     claimed: dict[str, tuple[str, ...]] = {}
-    for mark in newer:
-        tag = wanted.get(mark.tag, None if tags else Tag(mark.tag, 0))
+    for mark in unknown:
+        tag = wanted.get(mark.tag, Tag(mark.tag, 0) if is_undo else None)
         if tag is None:
             continue
         for name in mark.fields:

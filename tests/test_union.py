@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -36,6 +37,7 @@ def merged(
     create: Sequence[str] = (),
     others: Sequence[str] = (),
     now: float = 0,
+    is_undo: bool = False,
 ) -> Merged:
     return merge(
         content,
@@ -44,7 +46,13 @@ def merged(
         create=create,
         others=lambda: others,
         mark=lambda tag, fields: ORIGIN.mark(tag, fields, now),
+        is_undo=is_undo,
     )
+
+
+def values_of(content: bytes | None) -> dict[str, tuple[str, ...]]:
+    assert content is not None
+    return values(content)
 
 
 def after(recorded: Recorded, outcome: Merged) -> Recorded:
@@ -275,7 +283,7 @@ def test_of_an_older_ledger_only_what_is_missing_is_proved() -> None:
     content = merged(None, [CAT, DOG], now=100).content
     assert merged(content, [CAT, DOG], old).change.added == {"dc:subject": ("dog",)}
     assert (
-        merged(content, (), old).content
+        merged(content, (), old, is_undo=True).content
         == merged(content, (), after(old, merged(content, [CAT, DOG], old))).content
     )
 
@@ -302,3 +310,33 @@ def test_what_is_written_otherwise_or_not_wanted_now_stays_the_users() -> None:
     again = merged(edited, [CAT])
     assert again.content == edited
     assert again.change.added == {}
+
+
+def test_without_wanted_tags_a_mark_that_the_ledger_knows_nothing_of_is_left_alone() -> None:
+    # From another machine's photoramd, say; nobody asked for it to be taken back.
+    content = merged(None, [CAT, DOG], now=100).content
+    other = Recorded(added={"dc:subject": ("bird",)}, until=50)
+    assert merged(content, ()).content == content
+    assert values_of(merged(content, (), other).content)["dc:subject"] == ("cat", "dog")
+
+
+def test_undo_believes_a_mark_that_is_newer_than_the_ledger() -> None:
+    content = merged(None, [CAT, DOG], now=100).content
+    old = Recorded(added={"dc:subject": ("cat",)}, until=50)
+    assert values_of(merged(content, (), old, is_undo=True).content) == {}
+
+
+def test_what_a_newer_mark_leaves_out_is_no_longer_ours() -> None:
+    first = merged(packet(dc_subject=["Oma"]), [CAT, DOG], now=100)
+    old = replace(after(Recorded(), first), until=100)
+    # We took the dog out; then the user found that it is one.
+    content = merged(first.content, [CAT], old, now=200).content
+    assert content is not None
+    edited = add_values(content, SUBJECT, ["dog"])
+    again = merged(edited, [CAT, DOG], old)
+    assert not again.is_changed
+    assert again.change.removed == {"dc:subject": ("dog",)}
+    undone = merged(edited, (), old, is_undo=True).content
+    assert values_of(undone)["dc:subject"] == ("Oma", "dog")
+    # And what the user did not touch was not taken out by the user.
+    assert merged(content, [CAT, DOG], old).change.added == {"dc:subject": ("dog",)}

@@ -16,7 +16,8 @@ from photoramd.ledger import SIDECAR, Ledger, Write
 from photoramd.photo import Tag
 from photoramd.results import Results, Tagged
 from photoramd.store import Job, Store
-from photoramd.writer import REST_SECONDS, Origin, Writer, plan_sidecar
+from photoramd.writer import REST_SECONDS, Origin, Writer, plan_sidecar, write_once
+from photoramd.xmp import EMPTY_PACKET
 from photoramd.xmp_keywords import add_subjects, marks, remove_subjects, subjects
 from tests.conftest import photo_at
 
@@ -127,6 +128,30 @@ def test_no_tags_make_no_sidecar(desk: Desk, put: Put) -> None:
     desk.tagged(photo, [])
     assert desk.write() == [("a.png", None)]
     assert not sidecar_of(photo).exists()
+
+
+def test_a_photo_without_tags_leaves_the_sidecar_of_another_photoramd_alone(
+    desk: Desk, put: Put
+) -> None:
+    photo = put("cat", "a.png")
+    write_once(photo, TAGS, ORIGIN, 5)
+    before = sidecar_of(photo).read_bytes()
+    desk.tagged(photo, [])
+    assert desk.write() == [("a.png", None)]
+    assert sidecar_of(photo).read_bytes() == before
+
+
+def test_an_empty_sidecar_of_the_users_outlives_one_that_photoramd_made(
+    desk: Desk, put: Put
+) -> None:
+    photo = put("cat", "a.png")
+    job = desk.tagged(photo)
+    desk.write()
+    sidecar_of(photo).unlink()
+    users = photo.with_suffix(".xmp")
+    users.write_bytes(EMPTY_PACKET.replace(b"photoramd", b"of the user's"))
+    desk.writer.undo(job, 20)
+    assert users.exists()
 
 
 def test_a_broken_sidecar_is_left_alone_named_and_tried_again(desk: Desk, put: Put) -> None:
