@@ -111,7 +111,8 @@ def plan_photo(
     present = values(merged.content)[SUBJECT.name] if ours and merged.content else ()
     users = [word for word in present if word not in ours]
     record, digest = _iptc(photo, parts, format_, exiftool)
-    planned = _plan_iptc(photo, format_, record, digest, ours, users, recorded, create)
+    given_up = merged.given_up.get(SUBJECT.name, ())
+    planned = _plan_iptc(photo, format_, record, digest, ours, users, given_up, recorded, create)
     plan = Plan(
         photo,
         None,
@@ -213,6 +214,7 @@ def _plan_iptc(
     digest: bytes | None,
     ours: Sequence[str],
     users: Sequence[str],
+    given_up: Sequence[str],
     recorded: Recorded,
     create: Collection[str],
 ) -> IptcPlan:
@@ -220,7 +222,7 @@ def _plan_iptc(
         return IptcPlan()
     try:
         is_wanted = iptc.FIELD in create
-        return iptc.plan(record, digest, ours, users, recorded, create=is_wanted)
+        return iptc.plan(record, digest, ours, users, recorded, given_up, create=is_wanted)
     except UnreadableError as error:
         raise EmbeddingError(f"its IPTC is damaged: {error}", path=photo) from error
 

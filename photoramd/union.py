@@ -68,12 +68,14 @@ class Merged:
         is_changed: Whether that differs from what is there.
         change: What becomes of the ledger once it is written.
         rejected: What the user took out, to be recorded whether it is written or not.
+        given_up: Of ``change.removed``, what is the user's by now: see `_given_up`.
     """
 
     content: bytes | None
     is_changed: bool
     change: Change = NO_CHANGE
     rejected: Entries = field(default_factory=dict)
+    given_up: Entries = field(default_factory=dict)
 
 
 def merge(
@@ -147,7 +149,7 @@ def merge(
         for each in FIELDS
     }
     change = Change(_filled(added), _filled(state.seeded), _filled(removed))
-    return Merged(new, new != content, change, _filled(state.gone))
+    return Merged(new, new != content, change, _filled(state.gone), _filled(given_up))
 
 
 def _newer(content: bytes, recorded: Recorded, path: Path | None) -> tuple[Mark, ...]:
