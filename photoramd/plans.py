@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -106,6 +106,7 @@ def plan_sidecar(
     """
     recorded = recorded or Recorded()
     target = sidecar.locate(photo, known=known, lightroom_names=lightroom_names)
+    is_another = target.path != known
     content: bytes | None = None
     expected: Fingerprint | None = None
     if target.exists:
@@ -127,7 +128,7 @@ def plan_sidecar(
     merged = merge(
         content,
         tags,
-        recorded,
+        replace(recorded, is_of_another=is_another),
         create=create,
         others=others,
         mark=lambda tag, fields: origin.mark(tag, fields, now),
@@ -135,7 +136,7 @@ def plan_sidecar(
         path=target.path,
     )
     # Another sidecar than the one we made is not ours.
-    is_ours = (created and known == target.path) or not target.exists
+    is_ours = not target.exists or (created and not is_another)
     path = target.path if target.exists or merged.content is not None else None
     plan = Plan(
         path,

@@ -30,12 +30,15 @@ class Recorded:
         seeded: The user's own keywords, copied from other fields when a field was made.
         rejected: What was added once and taken out by the user.
         until: When the last write was that it knows of, in Unix seconds; 0: of none.
+        is_of_another: Whether it is about another file than the one that is there now: of that,
+            only the machine's mark in it can tell what is ours.
     """
 
     added: Entries = field(default_factory=dict)
     seeded: Entries = field(default_factory=dict)
     rejected: Entries = field(default_factory=dict)
     until: float = 0.0
+    is_of_another: bool = False
 
     @property
     def is_empty(self) -> bool:
@@ -110,16 +113,11 @@ def merge(
         SidecarError: The packet cannot be read or added to.
     """
     newer = () if content is None else _newer(content, recorded, path)
-    given_up = _given_up(newer, recorded)
+    given_up = {} if content is None else _given_up(newer, recorded)
     proved = {} if content is None else _proved(content, newer, tags, recorded, is_undo, path)
-    both = {
-        name: (
-            *(v for v in recorded.added.get(name, ()) if v not in given_up.get(name, ())),
-            *proved.get(name, ()),
-        )
-        for name in BY_NAME
-    }
-    state = _State.of(content, replace(recorded, added=_filled(both)), path)
+    is_spent = not tags and (any(recorded.added.values()) or any(recorded.rejected.values()))
+    recorded = _corrected(recorded, given_up, proved)
+    state = _State.of(content, recorded, path)
     # Whoever makes the tags, what could break a field or an option is none.
     words = [tag for tag in tags if all(map(is_word, (tag.name, *tag.parents)))]
     wanted = [tag for tag in words if fold(tag.name) not in state.refused(SUBJECT)]
@@ -133,7 +131,6 @@ def merge(
             state.drop(each, state.present_of(each, recorded.seeded))
     is_touched = any(state.added.values()) or any(state.dropped.values())
     new = _edit(content, state, path)
-    is_spent = not tags and any(map(any, (recorded.rejected.values(), recorded.added.values())))
     if new is not None and (is_touched or is_spent):
         fields = {tag.name: state.fields_of(tag) for tag in ours}
         new = replace_mark(new, [mark(tag, fields[tag.name]) for tag in ours], path=path)
@@ -153,12 +150,13 @@ def merge(
 
 
 def _newer(content: bytes, recorded: Recorded, path: Path | None) -> tuple[Mark, ...]:
-    """The machine's mark, where it is newer than the ledger.
+    """The machine's mark, where it is newer than the ledger, or that is about another file.
 
-    It never is, unless the ledger is a copy of old or a new one, or somebody put another
+    It never is newer, unless the ledger is a copy of old or a new one, or somebody put another
     photo's packet there.
     """
-    return tuple(m for m in marks(content, path=path) if _seconds(m.when) > recorded.until)
+    until = 0.0 if recorded.is_of_another else recorded.until
+    return tuple(m for m in marks(content, path=path) if _seconds(m.when) > until)
 
 
 def _given_up(newer: Sequence[Mark], recorded: Recorded) -> dict[str, tuple[str, ...]]:
@@ -166,13 +164,15 @@ def _given_up(newer: Sequence[Mark], recorded: Recorded) -> dict[str, tuple[str,
 
     A mark names all that was ours when it was written.
     """
-    if not newer:
+    if not newer and not recorded.is_of_another:
         return {}
     given_up = {}
     for each in FIELDS:
         named = {fold(mark.tag) for mark in newer if each.name in mark.fields}
         entries = recorded.added.get(each.name, ())
         given_up[each.name] = tuple(v for v in entries if fold(each.leaf(v)) not in named)
+        if not newer:
+            given_up[each.name] += recorded.seeded.get(each.name, ())
     return given_up
 
 
@@ -210,6 +210,17 @@ def _proved(
             if name == SUBJECT.name or entry in present.get(name, ()):
                 claimed[name] = (*claimed.get(name, ()), entry)
     return claimed
+
+
+def _corrected(recorded: Recorded, given_up: Entries, proved: Entries) -> Recorded:
+    """The ledger as the mark has it."""
+
+    def left(entries: Entries, name: str) -> tuple[str, ...]:
+        return tuple(v for v in entries.get(name, ()) if v not in given_up.get(name, ()))
+
+    added = {name: left(recorded.added, name) + proved.get(name, ()) for name in BY_NAME}
+    seeded = {name: left(recorded.seeded, name) for name in BY_NAME}
+    return replace(recorded, added=_filled(added), seeded=_filled(seeded))
 
 
 def _seconds(when: str) -> float:
