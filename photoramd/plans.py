@@ -106,6 +106,9 @@ def plan_sidecar(
     """
     recorded = recorded or Recorded()
     target = sidecar.locate(photo, known=known, lightroom_names=lightroom_names)
+    if is_undo and known is not None and os.path.lexists(known):
+        # Ours is there, though another sidecar has come that goes before it.
+        target = sidecar.Target(known, exists=True)
     is_another = target.path != known
     content: bytes | None = None
     expected: Fingerprint | None = None

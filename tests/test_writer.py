@@ -178,6 +178,19 @@ def test_copies_of_the_users_keywords_are_the_users_in_another_sidecar(
     assert subjects(sidecar_of(photo).read_bytes()) == ("Oma",)
 
 
+def test_undo_finds_ours_where_it_was_written(desk: Desk, put: Put) -> None:
+    photo = put("cat", "a.png")
+    known, newer = photo.with_suffix(".xmp"), sidecar_of(photo)
+    users = add_subjects(None, ["Oma", "cat"]) or b""
+    known.write_bytes(users)
+    job = desk.tagged(photo)
+    desk.write()
+    newer.write_bytes(users)
+    desk.writer.undo(job, 20)
+    assert known.read_bytes() == newer.read_bytes() == users
+    assert desk.ledger.recorded(job.id, SIDECAR).is_empty
+
+
 def test_a_sidecar_under_another_name_stays_ours_and_the_users(desk: Desk, put: Put) -> None:
     photo = put("cat", "a.png")
     job = desk.tagged(photo)
