@@ -127,8 +127,11 @@ def merge(
     for each in HIERARCHICAL:
         _merge_paths(state, each, ours, is_wanted=each.name in create)
     if not ours:
+        # A copy of what would be written now is as good as that.
+        names = {fold(tag.name) for tag in wanted}
         for each in FIELDS:
-            state.drop(each, state.present_of(each, recorded.seeded))
+            copies = state.present_of(each, recorded.seeded)
+            state.drop(each, (v for v in copies if fold(each.leaf(v)) not in names))
     is_touched = any(state.added.values()) or any(state.dropped.values())
     new = _edit(content, state, path)
     if new is not None and (is_touched or is_spent):
@@ -188,8 +191,7 @@ def _proved(
 
     The ledger would take our keywords for the user's. Only keywords that are wanted now, or
     asked to be taken back, are claimed, in the very spelling; so if somebody copied the packet
-    to another photo, they stay. Of ``dc:subject`` also those that are gone: the user took them
-    out.
+    to another photo, they stay. Also those that are gone: the user took them out.
     """
     known = {fold(v) for each in (recorded.added, recorded.seeded, recorded.rejected)
              for v in each.get(SUBJECT.name, ())}  # fmt: skip
@@ -207,7 +209,8 @@ def _proved(
             if name not in BY_NAME:
                 continue
             entry = BY_NAME[name].entry((*tag.parents, tag.name))
-            if name == SUBJECT.name or entry in present.get(name, ()):
+            is_there = name == SUBJECT.name or (name in present and not is_undo)
+            if is_there or entry in present.get(name, ()):
                 claimed[name] = (*claimed.get(name, ()), entry)
     return claimed
 

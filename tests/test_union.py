@@ -187,6 +187,19 @@ def test_a_keyword_that_the_user_wrote_in_another_case_is_the_users() -> None:
     assert values(undone.content)[SUBJECT.name] == ("DOG",)
 
 
+def test_a_copy_of_a_keyword_that_is_wanted_now_is_neither_removed_nor_added() -> None:
+    catalog = BY_NAME[CATALOG]
+    user = packet(mediapro_CatalogSets=["cat"])
+    first = merged(user, [DOG])
+    recorded = after(Recorded(), first)
+    assert first.content is not None
+    second = merged(remove_values(first.content, catalog, ["cat"]), [CAT], recorded)
+    assert values_of(second.content) == {"dc:subject": ("cat",)}
+    recorded = after(recorded, second)
+    assert not merged(second.content, [CAT], recorded).is_changed
+    assert values_of(merged(second.content, (), recorded).content) == {}
+
+
 words = st.sampled_from(["Oma", "Dog", "dog", "cat", "1.10", "true", "Café", "bird", "x y"])
 paths = st.lists(words, min_size=1, max_size=2, unique_by=fold)
 machine = st.lists(
@@ -244,6 +257,8 @@ def test_the_users_part_is_what_the_user_left(
             value = field.entry(path)
             if field.name == LR and value in recorded.added.get(SUBJECT.name, ()):
                 continue  # looks like darktable's copy of ours, and goes with it
+            if value in recorded.ours(field.name):
+                continue  # taken out and put back, with nobody looking in between
             before = set(present.get(field.name, ()))
             content = add_values(content, field, [value])
             users[field.name] |= set(values(content or b"").get(field.name, ())) - before
@@ -296,6 +311,18 @@ def test_what_the_user_took_out_stays_out_though_the_ledger_is_lost() -> None:
     assert again.content == edited
     assert again.rejected == {"dc:subject": ("dog",)}
     assert again.change.added == {"dc:subject": ("cat",)}
+
+
+def test_a_path_that_the_user_changed_does_not_come_back_though_the_ledger_is_lost() -> None:
+    user = packet(lr_hierarchicalSubject=["Familie|Oma"])
+    content = merged(user, [DOG], now=100).content
+    assert content is not None
+    edited = remove_values(content, BY_NAME[LR], ["Animals|dog"])
+    moved = add_values(edited, BY_NAME[LR], ["Pets|dog"])
+    for found in (edited, moved):
+        again = merged(found, [DOG])
+        assert again.content == found
+        assert again.rejected == {LR: ("Animals|dog",)}
 
 
 def test_a_mark_proves_nothing_to_a_ledger_that_is_newer() -> None:
