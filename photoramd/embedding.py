@@ -65,6 +65,7 @@ def plan_photo(
     *,
     known: Fingerprint | None = None,
     create: Collection[str] = (),
+    is_undo: bool = False,
 ) -> Plan:
     """What a photo should become: the union of what is in it and the tags.
 
@@ -77,6 +78,7 @@ def plan_photo(
         exiftool: Writes the copy.
         known: What the photo must look like; None: as it does.
         create: Hierarchical fields to make where they are not.
+        is_undo: See `union.merge`.
 
     Raises:
         EmbeddingError: It would not be safe; nothing is wrong with the photo.
@@ -100,6 +102,7 @@ def plan_photo(
             create=create,
             others=lambda: embedded.read_keywords(photo),
             mark=lambda tag, fields: origin.mark(tag, fields, now),
+            is_undo=is_undo,
             path=photo,
         )
     except SidecarError as error:
@@ -108,7 +111,8 @@ def plan_photo(
     present = values(merged.content)[SUBJECT.name] if ours and merged.content else ()
     users = [word for word in present if word not in ours]
     record, digest = _iptc(photo, parts, format_, exiftool)
-    planned = _plan_iptc(photo, format_, record, digest, ours, users, recorded, create)
+    given_up = merged.given_up.get(SUBJECT.name, ())
+    planned = _plan_iptc(photo, format_, record, digest, ours, users, given_up, recorded, create)
     plan = Plan(
         photo,
         None,
@@ -210,6 +214,7 @@ def _plan_iptc(
     digest: bytes | None,
     ours: Sequence[str],
     users: Sequence[str],
+    given_up: Sequence[str],
     recorded: Recorded,
     create: Collection[str],
 ) -> IptcPlan:
@@ -217,7 +222,7 @@ def _plan_iptc(
         return IptcPlan()
     try:
         is_wanted = iptc.FIELD in create
-        return iptc.plan(record, digest, ours, users, recorded, create=is_wanted)
+        return iptc.plan(record, digest, ours, users, recorded, given_up, create=is_wanted)
     except UnreadableError as error:
         raise EmbeddingError(f"its IPTC is damaged: {error}", path=photo) from error
 

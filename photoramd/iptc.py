@@ -61,6 +61,7 @@ def plan(
     ours: Sequence[str],
     users: Sequence[str],
     recorded: Recorded,
+    given_up: Sequence[str] = (),
     *,
     create: bool,
 ) -> IptcPlan:
@@ -72,17 +73,19 @@ def plan(
         ours: The machine's keywords in ``dc:subject``.
         users: The user's keywords in ``dc:subject``.
         recorded: What the ledger has of the photo.
+        given_up: Keywords that it has and that are the user's by now.
         create: Whether to make a record where there is none.
     """
     if record is None and (not create or not ours) and not recorded.ours(FIELD):
         return IptcPlan()
     present = keywords(record)
-    added = [v for v in recorded.added.get(FIELD, ()) if v in present]
+    theirs = [v for v in recorded.added.get(FIELD, ()) if v in given_up]
+    added = [v for v in recorded.added.get(FIELD, ()) if v in present and v not in theirs]
     seeded = [v for v in recorded.seeded.get(FIELD, ()) if v in present]
-    missing = [v for v in recorded.ours(FIELD) if v not in present]
+    missing = [v for v in recorded.ours(FIELD) if v not in present and v not in theirs]
     gone = tuple(v for v in missing if record is not None)
     rejected = {FIELD: gone} if gone else {}
-    forgotten = tuple(v for v in missing if v not in gone)
+    forgotten = (*(v for v in missing if v not in gone), *theirs)
     if not _is_writable(record):
         return IptcPlan(rejected=rejected, change=_change((), (), forgotten))
     dropped = [v for v in added if v not in ours] + ([] if ours else seeded)

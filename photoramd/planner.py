@@ -71,11 +71,11 @@ class Planner:
         recorded = self._ledger.recorded(job.id, SIDECAR)
         # Where the user took out all of ours, the mark is still there.
         if not recorded.is_empty or recorded.rejected:
-            yield self._plan_sidecar(job, (), now)
+            yield self._plan_sidecar(job, (), now, is_undo=True)
         recorded = self._ledger.recorded(job.id, PHOTO)
         if not recorded.is_empty or recorded.rejected:
             # Edited since or not: ours goes.
-            yield self._plan_photo(job, (), now, known=None)
+            yield self._plan_photo(job, (), now, known=None, is_undo=True)
 
     def next_undo_plan(self, job: Job, now: float) -> Plan:
         """The next file of an undone photo that still holds something of ours."""
@@ -123,7 +123,13 @@ class Planner:
             log.warning("%s; its keywords go into a sidecar, and so for others like it", error)
 
     def _plan_photo(
-        self, job: Job, tags: Sequence[Tag], now: float, *, known: Fingerprint | None
+        self,
+        job: Job,
+        tags: Sequence[Tag],
+        now: float,
+        *,
+        known: Fingerprint | None,
+        is_undo: bool = False,
     ) -> Plan:
         # Brings Pillow with it, which commands that only ask do not need.
         from photoramd.embedding import plan_photo
@@ -137,11 +143,14 @@ class Planner:
             self._exiftool,
             known=known,
             create=self._create,
+            is_undo=is_undo,
         )
 
-    def _plan_sidecar(self, job: Job, tags: Sequence[Tag], now: float) -> Plan:
+    def _plan_sidecar(
+        self, job: Job, tags: Sequence[Tag], now: float, *, is_undo: bool = False
+    ) -> Plan:
         known, created = self._ledger.sidecar(job.id)
-        plan = plan_sidecar(
+        return plan_sidecar(
             job.photo.path,
             tags,
             self._origin,
@@ -152,8 +161,5 @@ class Planner:
             created=created,
             known=known,
             lightroom_names=self._lightroom_names(job.photo.path),
+            is_undo=is_undo,
         )
-        # Another sidecar than the one we made is not ours.
-        if created and plan.target != known and plan.expected is not None:
-            plan = altered(plan, created=False)
-        return plan

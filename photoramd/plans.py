@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -83,6 +83,7 @@ def plan_sidecar(
     created: bool = False,
     known: Path | None = None,
     lightroom_names: bool = False,
+    is_undo: bool = False,
 ) -> Plan:
     """What a photo's sidecar should become: the union of what is there and the tags.
 
@@ -94,9 +95,10 @@ def plan_sidecar(
         recorded: What the ledger has of the sidecar.
         embedded_ours: The keywords inside the photo that are ours.
         create: Hierarchical fields to make where they are not.
-        created: Whether photoramd made the sidecar that is there.
-        known: The sidecar that was written last.
+        created: Whether photoramd made the sidecar that was written last.
+        known: Where that is.
         lightroom_names: Whether a new sidecar of a RAW is ``IMG.xmp``.
+        is_undo: See `union.merge`.
 
     Raises:
         SidecarError: The sidecar cannot be read, or must not be written.
@@ -104,6 +106,10 @@ def plan_sidecar(
     """
     recorded = recorded or Recorded()
     target = sidecar.locate(photo, known=known, lightroom_names=lightroom_names)
+    if is_undo and known is not None and os.path.lexists(known):
+        # Ours is there, though another sidecar has come that goes before it.
+        target = sidecar.Target(known, exists=True)
+    is_another = target.path != known
     content: bytes | None = None
     expected: Fingerprint | None = None
     if target.exists:
@@ -125,13 +131,15 @@ def plan_sidecar(
     merged = merge(
         content,
         tags,
-        recorded,
+        replace(recorded, is_of_another=is_another),
         create=create,
         others=others,
         mark=lambda tag, fields: origin.mark(tag, fields, now),
+        is_undo=is_undo,
         path=target.path,
     )
-    is_ours = created or not target.exists
+    # Another sidecar than the one we made is not ours.
+    is_ours = not target.exists or (created and not is_another)
     path = target.path if target.exists or merged.content is not None else None
     plan = Plan(
         path,

@@ -20,6 +20,8 @@ from photoramd.imagefile import boxes
 _MAX_DIRECTORIES = 64
 _MAX_ENTRIES = 4096
 _MAX_VALUE_BYTES = 4 << 20
+_MAX_EXTENTS = 1 << 16
+"""Strips and tiles of a photo are some thousands."""
 
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 6: 1, 7: 1, 8: 2, 9: 4, 13: 4}
 """Bytes of a value, by its type; others are of no interest here."""
@@ -89,7 +91,7 @@ def _cr3(file: IO[bytes]) -> Structure:
     xmp = b""
     for kind, start, length in islice(boxes(file), _MAX_DIRECTORIES):
         extents.append((start, length))
-        if kind == b"uuid" and length <= _MAX_VALUE_BYTES:
+        if kind == b"uuid" and 8 <= length <= _MAX_VALUE_BYTES:
             file.seek(start + 8)
             content = file.read(length - 8)
             if content.startswith(_CR3_XMP):
@@ -104,6 +106,7 @@ def _tiff(file: IO[bytes], order: str) -> Structure:
     top: _Directory | None = None
     # Depth first, so that the directory that the file begins with comes first.
     waiting, seen = [first], set[int]()
+    is_told = True
     while waiting and len(seen) < _MAX_DIRECTORIES:
         position = waiting.pop()
         if position == 0 or position in seen:
@@ -112,15 +115,20 @@ def _tiff(file: IO[bytes], order: str) -> Structure:
         directory = _Directory.read(file, order, position)
         top = top or directory
         for offsets, lengths in _DATA:
-            pairs = zip(directory.numbers(offsets), directory.numbers(lengths), strict=False)
+            starts = directory.numbers(offsets)
+            pairs = zip(starts, directory.numbers(lengths), strict=False)
             # Some formats put the largest number where they do not want to say.
             extents += [pair for pair in pairs if 0 < pair[0] < 0xFFFFFFFF and pair[1] > 0]
-        waiting += [directory.next, *reversed(directory.numbers(_SUB_DIRECTORIES))]
+            if max(len(starts), len(extents)) > _MAX_EXTENTS:
+                is_told = False  # nobody's photo: made to use memory up
+                extents.clear()
+        below = directory.numbers(_SUB_DIRECTORIES)[:_MAX_DIRECTORIES]
+        waiting += [directory.next, *reversed(below)]
     if top is None:
         return Structure()
     values = top.values
     return Structure(
-        tuple(extents),
+        tuple(extents) if is_told else (),
         values.get(_XMP, b""),
         values.get(_IPTC, b""),
         values.get(_PHOTOSHOP, b""),
@@ -166,7 +174,7 @@ class _Directory:
         letter = {1: "B", 3: "H", 4: "I", 13: "I"}.get(self.types.get(tag, 0))
         if letter is None:
             return []
-        count = len(content) // struct.calcsize(letter)
+        count = min(len(content) // struct.calcsize(letter), _MAX_EXTENTS + 1)
         return list(struct.unpack_from(f"{self.order}{count}{letter}", content))
 
 

@@ -238,7 +238,7 @@ class Store:
         directory, name = os.path.split(path)
         condition = "state = 'failed'" if only_failed else "state <> 'missing'"
         with self._database.transaction() as db:
-            changed = db.execute(
+            return db.execute(
                 f"""UPDATE photos SET undone_at = NULL, settings = NULL, attempts = 0,
                         next_attempt = 0, reason = NULL,
                         state = CASE WHEN state = 'failed' OR result_id IS NULL
@@ -248,8 +248,7 @@ class Store:
                          OR name = ? AND directory_id =
                              (SELECT id FROM directories WHERE path = ?))""",  # noqa: S608
                 (*under(path), os.fsencode(name), os.fsencode(directory)),
-            )
-            return changed.rowcount
+            ).rowcount
 
     def undo(self, path: str, now: float) -> None:
         """Have the tags of photos taken back, by the writer when their turn comes.
@@ -375,10 +374,14 @@ class Store:
     def fail(self, job: Job, reason: str, now: float) -> None:
         """The photo could not be decoded or tagged; try again later, and later still."""
         delay = RETRY_SECONDS[job.attempts] if job.attempts < len(RETRY_SECONDS) else None
+        # What is to be taken back needs no picture.
+        is_undo = "undone_at > 0 AND EXISTS (SELECT 1 FROM ledger WHERE photo_id = photos.id)"
         with self._database.transaction() as db:
             db.execute(
-                """UPDATE photos SET state = 'failed', attempts = attempts + 1, reason = ?,
-                       next_attempt = ? WHERE id = ?""",
+                f"""UPDATE photos SET attempts = attempts + 1, reason = ?,
+                        state = iif({is_undo}, 'tagged', 'failed'),
+                        result_id = iif({is_undo}, NULL, result_id),
+                        next_attempt = iif({is_undo}, 0, ?) WHERE id = ?""",  # noqa: S608
                 (reason, None if delay is None else now + delay, job.id),
             )
 
@@ -391,9 +394,6 @@ class Store:
                 WHERE {condition} LIMIT ?""",  # noqa: S608 (the conditions are constants above)
             (*parameters, -1 if limit < 0 else limit + len(skip)),
         )
-        jobs = [
-            Job(row[0], Photo(path_of(row[1], row[2]), fingerprint_of(row[3:7])), row[7])
-            for row in rows
-            if row[0] not in skip
-        ]
+        wanted = (row for row in rows if row[0] not in skip)
+        jobs = [Job(r[0], Photo(path_of(*r[1:3]), fingerprint_of(r[3:7])), r[7]) for r in wanted]
         return jobs if limit < 0 else jobs[:limit]

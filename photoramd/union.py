@@ -30,12 +30,15 @@ class Recorded:
         seeded: The user's own keywords, copied from other fields when a field was made.
         rejected: What was added once and taken out by the user.
         until: When the last write was that it knows of, in Unix seconds; 0: of none.
+        is_of_another: Whether it is about another file than the one that is there now: of that,
+            only the machine's mark in it can tell what is ours.
     """
 
     added: Entries = field(default_factory=dict)
     seeded: Entries = field(default_factory=dict)
     rejected: Entries = field(default_factory=dict)
     until: float = 0.0
+    is_of_another: bool = False
 
     @property
     def is_empty(self) -> bool:
@@ -68,12 +71,14 @@ class Merged:
         is_changed: Whether that differs from what is there.
         change: What becomes of the ledger once it is written.
         rejected: What the user took out, to be recorded whether it is written or not.
+        given_up: Of ``change.removed``, what is the user's by now: see `_given_up`.
     """
 
     content: bytes | None
     is_changed: bool
     change: Change = NO_CHANGE
     rejected: Entries = field(default_factory=dict)
+    given_up: Entries = field(default_factory=dict)
 
 
 def merge(
@@ -84,12 +89,13 @@ def merge(
     create: Collection[str] = (),
     others: Callable[[], Iterable[str]] = tuple,
     mark: Callable[[Tag, tuple[str, ...]], Mark],
+    is_undo: bool = False,
     path: Path | None = None,
 ) -> Merged:
     """Bring a packet to the state that the tags ask for.
 
-    With no tags, everything of ours goes: undo. What the ledger has lost and the machine's
-    mark proves is recorded anew: see `_proved`.
+    With no tags, everything of ours goes. What the ledger has lost and the machine's mark
+    proves is recorded anew: see `_proved`.
 
     Args:
         content: The packet; None if there is none.
@@ -99,14 +105,19 @@ def merge(
         others: Gives the user's keywords from elsewhere, the photo itself, say; asked only
             when ``dc:subject`` must be made.
         mark: Makes the machine's mark of a tag that is in these fields.
+        is_undo: The user asks for the machine's keywords to be taken back, whether they would
+            be written now or not.
         path: The file, for messages.
 
     Raises:
         SidecarError: The packet cannot be read or added to.
     """
-    proved = {} if content is None else _proved(content, tags, recorded, path)
-    both = {name: recorded.added.get(name, ()) + proved.get(name, ()) for name in BY_NAME}
-    state = _State.of(content, replace(recorded, added=_filled(both)), path)
+    newer = () if content is None else _newer(content, recorded, path)
+    given_up = {} if content is None else _given_up(newer, recorded)
+    proved = {} if content is None else _proved(content, newer, tags, recorded, is_undo, path)
+    is_spent = not tags and (any(recorded.added.values()) or any(recorded.rejected.values()))
+    recorded = _corrected(recorded, given_up, proved)
+    state = _State.of(content, recorded, path)
     # Whoever makes the tags, what could break a field or an option is none.
     words = [tag for tag in tags if all(map(is_word, (tag.name, *tag.parents)))]
     wanted = [tag for tag in words if fold(tag.name) not in state.refused(SUBJECT)]
@@ -116,16 +127,19 @@ def merge(
     for each in HIERARCHICAL:
         _merge_paths(state, each, ours, is_wanted=each.name in create)
     if not ours:
+        # A copy of what would be written now is as good as that.
+        names = {fold(tag.name) for tag in wanted}
         for each in FIELDS:
-            state.drop(each, state.present_of(each, recorded.seeded))
+            copies = state.present_of(each, recorded.seeded)
+            state.drop(each, (v for v in copies if fold(each.leaf(v)) not in names))
     is_touched = any(state.added.values()) or any(state.dropped.values())
     new = _edit(content, state, path)
-    if new is not None and (is_touched or not tags):
+    if new is not None and (is_touched or is_spent):
         fields = {tag.name: state.fields_of(tag) for tag in ours}
         new = replace_mark(new, [mark(tag, fields[tag.name]) for tag in ours], path=path)
+    gone = (state.dropped, state.forgotten, given_up)
     removed = {
-        each.name: (*state.dropped.get(each.name, ()), *state.forgotten.get(each.name, ()))
-        for each in FIELDS
+        each.name: tuple(v for what in gone for v in what.get(each.name, ())) for each in FIELDS
     }
     added = {
         each.name: (
@@ -135,42 +149,81 @@ def merge(
         for each in FIELDS
     }
     change = Change(_filled(added), _filled(state.seeded), _filled(removed))
-    return Merged(new, new != content, change, _filled(state.gone))
+    return Merged(new, new != content, change, _filled(state.gone), _filled(given_up))
+
+
+def _newer(content: bytes, recorded: Recorded, path: Path | None) -> tuple[Mark, ...]:
+    """The machine's mark, where it is newer than the ledger, or that is about another file.
+
+    It never is newer, unless the ledger is a copy of old or a new one, or somebody put another
+    photo's packet there.
+    """
+    until = 0.0 if recorded.is_of_another else recorded.until
+    return tuple(m for m in marks(content, path=path) if _seconds(m.when) > until)
+
+
+def _given_up(newer: Sequence[Mark], recorded: Recorded) -> dict[str, tuple[str, ...]]:
+    """What the ledger has and a newer mark has not: somebody else's, if it is there.
+
+    A mark names all that was ours when it was written.
+    """
+    if not newer and not recorded.is_of_another:
+        return {}
+    given_up = {}
+    for each in FIELDS:
+        named = {fold(mark.tag) for mark in newer if each.name in mark.fields}
+        entries = recorded.added.get(each.name, ())
+        given_up[each.name] = tuple(v for v in entries if fold(each.leaf(v)) not in named)
+        if not newer:
+            given_up[each.name] += recorded.seeded.get(each.name, ())
+    return given_up
 
 
 def _proved(
-    content: bytes, tags: Sequence[Tag], recorded: Recorded, path: Path | None
+    content: bytes,
+    newer: Sequence[Mark],
+    tags: Sequence[Tag],
+    recorded: Recorded,
+    is_undo: bool,
+    path: Path | None,
 ) -> dict[str, tuple[str, ...]]:
-    """What the machine's mark says is ours, and the ledger does not know.
+    """What a newer mark says is ours, and the ledger does not know.
 
-    A mark is never newer than the ledger, unless that is a copy of old or a new one. Then
-    the ledger would take our keywords for the user's. Only keywords that are wanted now
-    are claimed, in the very spelling; so if somebody copied the packet to another photo,
-    they stay. Of ``dc:subject`` also those that are gone: the user took them out.
+    The ledger would take our keywords for the user's. Only keywords that are wanted now, or
+    asked to be taken back, are claimed, in the very spelling; so if somebody copied the packet
+    to another photo, they stay. Also those that are gone: the user took them out.
     """
     known = {fold(v) for each in (recorded.added, recorded.seeded, recorded.rejected)
              for v in each.get(SUBJECT.name, ())}  # fmt: skip
-    newer = [
-        mark
-        for mark in marks(content, path=path)
-        if _seconds(mark.when) > recorded.until and fold(mark.tag) not in known
-    ]
-    if not newer:
+    unknown = [mark for mark in newer if fold(mark.tag) not in known]
+    if not unknown:
         return {}
     present = values(content, path=path)
     wanted = {tag.name: tag for tag in tags}
     claimed: dict[str, tuple[str, ...]] = {}
-    for mark in newer:
-        tag = wanted.get(mark.tag, None if tags else Tag(mark.tag, 0))
+    for mark in unknown:
+        tag = wanted.get(mark.tag, Tag(mark.tag, 0) if is_undo else None)
         if tag is None:
             continue
         for name in mark.fields:
             if name not in BY_NAME:
                 continue
             entry = BY_NAME[name].entry((*tag.parents, tag.name))
-            if name == SUBJECT.name or entry in present.get(name, ()):
+            is_there = name == SUBJECT.name or (name in present and not is_undo)
+            if is_there or entry in present.get(name, ()):
                 claimed[name] = (*claimed.get(name, ()), entry)
     return claimed
+
+
+def _corrected(recorded: Recorded, given_up: Entries, proved: Entries) -> Recorded:
+    """The ledger as the mark has it."""
+
+    def left(entries: Entries, name: str) -> tuple[str, ...]:
+        return tuple(v for v in entries.get(name, ()) if v not in given_up.get(name, ()))
+
+    added = {name: left(recorded.added, name) + proved.get(name, ()) for name in BY_NAME}
+    seeded = {name: left(recorded.seeded, name) for name in BY_NAME}
+    return replace(recorded, added=_filled(added), seeded=_filled(seeded))
 
 
 def _seconds(when: str) -> float:

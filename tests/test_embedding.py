@@ -361,3 +361,28 @@ def test_what_was_taken_out_of_a_photo_does_not_come_back_in_a_sidecar(
     scan(configure(write="embed"))
     scan(configure(write="sidecar"))
     assert "cat" not in subjects((album / "a.png.xmp").read_bytes())
+
+
+def test_what_a_newer_mark_leaves_out_is_the_users_in_every_field(
+    child: ExifTool, exiftool: Read, samples: dict[str, Path], tmp_path: Path
+) -> None:
+    photo = make(samples, tmp_path / "a.jpg")
+    cat, dog = Tag("cat", 0.9), Tag("dog", 0.8)
+
+    def planned(tags: list[Tag], recorded: Recorded, now: float, *, is_undo: bool = False) -> Plan:
+        origin, create = Origin("model", "1"), ["IPTC:Keywords"]
+        return plan_photo(photo, tags, origin, now, recorded, child, create=create, is_undo=is_undo)
+
+    first = planned([cat, dog], Recorded(), 100)
+    photo.write_bytes(first.content or b"")
+    old = Recorded(first.change.added, until=100)
+    photo.write_bytes(planned([cat], old, 200).content or b"")
+    # We took it out; the user knew better, and then an old database was restored.
+    edit = ("-XMP-dc:Subject+=dog", "-IPTC:Keywords+=dog")
+    exiftool("-q", "-overwrite_original", *edit, photo)
+    again = planned([cat, dog], old, 300)
+    assert again.content is None
+    assert again.change.removed == {"dc:subject": ("dog",), "IPTC:Keywords": ("dog",)}
+    photo.write_bytes(planned([], old, 400, is_undo=True).content or b"")
+    for field in ("XMP-dc:Subject", "IPTC:Keywords"):
+        assert exiftool("-s3", "-sep", "##", f"-{field}", photo) == "dog\n"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import struct
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -439,6 +440,33 @@ def test_a_structure_without_sense_is_empty_and_takes_no_time(magic: bytes, tmp_
         with open_file(path) as opened:
             structure(opened.file)
         read_keywords(path)
+
+
+def test_a_structure_made_to_use_memory_up_is_not_followed(tmp_path: Path) -> None:
+    """Eight directories whose strips and tiles are all told by one list of 300,000 numbers."""
+    tags, count, directories = (273, 279, 324, 325, 330, 513, 514), 300_000, 8
+    size = 2 + 12 * len(tags) + 4
+    content = b"II*\0" + struct.pack("<I", 8)
+    for number in range(1, directories + 1):
+        entries = (struct.pack("<HHII", tag, 4, count, 8 + directories * size) for tag in tags)
+        following = 8 + number * size if number < directories else 0
+        content += struct.pack("<H", len(tags)) + b"".join(entries) + struct.pack("<I", following)
+    path = tmp_path / "IMG.DNG"
+    path.write_bytes(content + struct.pack("<I", 5) * count)
+    with open_file(path) as opened:
+        tracemalloc.start()
+        try:
+            assert not structure(opened.file).fits(opened.fingerprint.size)
+            assert tracemalloc.get_traced_memory()[1] < 100_000_000
+        finally:
+            tracemalloc.stop()
+
+
+def test_a_box_of_a_cr3_with_an_impossible_length_costs_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "IMG.CR3"
+    head = struct.pack(">I4s4sI4s", 20, b"ftyp", b"crx ", 1, b"crx ")
+    path.write_bytes(head + struct.pack(">I4s", 2, b"uuid") + b"pixels! ")
+    assert read_keywords(path) == ()
 
 
 # The whole way

@@ -297,6 +297,24 @@ def test_a_daemon_that_is_asked_takes_back_and_tags_again(
     assert tagger.inferred == 2
 
 
+def test_a_daemon_takes_back_the_tags_of_a_photo_that_was_damaged_since(
+    scan: Scan, configure: Configure, put: Put, album: Path
+) -> None:
+    config = configure()
+    photo = put("china", "a.jpg")
+    whole = photo.read_bytes()
+    scan(config)
+    photo.write_bytes(whole[:5000])
+    submit(config.state.path, [Request(str(album), is_undo=True)])
+    scan(config)
+    assert list(album.iterdir()) == [photo]
+    assert states(config) == {"written": 1}
+    submit(config.state.path, [Request(str(album))])
+    scan(config)
+    assert states(config) == {"failed": 1}
+    assert list(album.iterdir()) == [photo]
+
+
 def test_a_path_that_nothing_would_come_of_is_named_whether_a_daemon_runs_or_not(
     scan: Scan,
     configure: Configure,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -36,6 +37,7 @@ def merged(
     create: Sequence[str] = (),
     others: Sequence[str] = (),
     now: float = 0,
+    is_undo: bool = False,
 ) -> Merged:
     return merge(
         content,
@@ -44,7 +46,13 @@ def merged(
         create=create,
         others=lambda: others,
         mark=lambda tag, fields: ORIGIN.mark(tag, fields, now),
+        is_undo=is_undo,
     )
+
+
+def values_of(content: bytes | None) -> dict[str, tuple[str, ...]]:
+    assert content is not None
+    return values(content)
 
 
 def after(recorded: Recorded, outcome: Merged) -> Recorded:
@@ -179,6 +187,19 @@ def test_a_keyword_that_the_user_wrote_in_another_case_is_the_users() -> None:
     assert values(undone.content)[SUBJECT.name] == ("DOG",)
 
 
+def test_a_copy_of_a_keyword_that_is_wanted_now_is_neither_removed_nor_added() -> None:
+    catalog = BY_NAME[CATALOG]
+    user = packet(mediapro_CatalogSets=["cat"])
+    first = merged(user, [DOG])
+    recorded = after(Recorded(), first)
+    assert first.content is not None
+    second = merged(remove_values(first.content, catalog, ["cat"]), [CAT], recorded)
+    assert values_of(second.content) == {"dc:subject": ("cat",)}
+    recorded = after(recorded, second)
+    assert not merged(second.content, [CAT], recorded).is_changed
+    assert values_of(merged(second.content, (), recorded).content) == {}
+
+
 words = st.sampled_from(["Oma", "Dog", "dog", "cat", "1.10", "true", "Café", "bird", "x y"])
 paths = st.lists(words, min_size=1, max_size=2, unique_by=fold)
 machine = st.lists(
@@ -236,6 +257,8 @@ def test_the_users_part_is_what_the_user_left(
             value = field.entry(path)
             if field.name == LR and value in recorded.added.get(SUBJECT.name, ()):
                 continue  # looks like darktable's copy of ours, and goes with it
+            if value in recorded.ours(field.name):
+                continue  # taken out and put back, with nobody looking in between
             before = set(present.get(field.name, ()))
             content = add_values(content, field, [value])
             users[field.name] |= set(values(content or b"").get(field.name, ())) - before
@@ -275,7 +298,7 @@ def test_of_an_older_ledger_only_what_is_missing_is_proved() -> None:
     content = merged(None, [CAT, DOG], now=100).content
     assert merged(content, [CAT, DOG], old).change.added == {"dc:subject": ("dog",)}
     assert (
-        merged(content, (), old).content
+        merged(content, (), old, is_undo=True).content
         == merged(content, (), after(old, merged(content, [CAT, DOG], old))).content
     )
 
@@ -290,6 +313,18 @@ def test_what_the_user_took_out_stays_out_though_the_ledger_is_lost() -> None:
     assert again.change.added == {"dc:subject": ("cat",)}
 
 
+def test_a_path_that_the_user_changed_does_not_come_back_though_the_ledger_is_lost() -> None:
+    user = packet(lr_hierarchicalSubject=["Familie|Oma"])
+    content = merged(user, [DOG], now=100).content
+    assert content is not None
+    edited = remove_values(content, BY_NAME[LR], ["Animals|dog"])
+    moved = add_values(edited, BY_NAME[LR], ["Pets|dog"])
+    for found in (edited, moved):
+        again = merged(found, [DOG])
+        assert again.content == found
+        assert again.rejected == {LR: ("Animals|dog",)}
+
+
 def test_a_mark_proves_nothing_to_a_ledger_that_is_newer() -> None:
     content = merged(None, [CAT], now=100).content
     assert merged(content, [CAT], Recorded(until=100)).change.added == {}
@@ -302,3 +337,33 @@ def test_what_is_written_otherwise_or_not_wanted_now_stays_the_users() -> None:
     again = merged(edited, [CAT])
     assert again.content == edited
     assert again.change.added == {}
+
+
+def test_without_wanted_tags_a_mark_that_the_ledger_knows_nothing_of_is_left_alone() -> None:
+    # From another machine's photoramd, say; nobody asked for it to be taken back.
+    content = merged(None, [CAT, DOG], now=100).content
+    other = Recorded(added={"dc:subject": ("bird",)}, until=50)
+    assert merged(content, ()).content == content
+    assert values_of(merged(content, (), other).content)["dc:subject"] == ("cat", "dog")
+
+
+def test_undo_believes_a_mark_that_is_newer_than_the_ledger() -> None:
+    content = merged(None, [CAT, DOG], now=100).content
+    old = Recorded(added={"dc:subject": ("cat",)}, until=50)
+    assert values_of(merged(content, (), old, is_undo=True).content) == {}
+
+
+def test_what_a_newer_mark_leaves_out_is_no_longer_ours() -> None:
+    first = merged(packet(dc_subject=["Oma"]), [CAT, DOG], now=100)
+    old = replace(after(Recorded(), first), until=100)
+    # We took the dog out; then the user found that it is one.
+    content = merged(first.content, [CAT], old, now=200).content
+    assert content is not None
+    edited = add_values(content, SUBJECT, ["dog"])
+    again = merged(edited, [CAT, DOG], old)
+    assert not again.is_changed
+    assert again.change.removed == {"dc:subject": ("dog",)}
+    undone = merged(edited, (), old, is_undo=True).content
+    assert values_of(undone)["dc:subject"] == ("Oma", "dog")
+    # And what the user did not touch was not taken out by the user.
+    assert merged(content, [CAT, DOG], old).change.added == {"dc:subject": ("dog",)}

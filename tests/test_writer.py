@@ -16,7 +16,8 @@ from photoramd.ledger import SIDECAR, Ledger, Write
 from photoramd.photo import Tag
 from photoramd.results import Results, Tagged
 from photoramd.store import Job, Store
-from photoramd.writer import REST_SECONDS, Origin, Writer, plan_sidecar
+from photoramd.writer import REST_SECONDS, Origin, Writer, plan_sidecar, write_once
+from photoramd.xmp import EMPTY_PACKET
 from photoramd.xmp_keywords import add_subjects, marks, remove_subjects, subjects
 from tests.conftest import photo_at
 
@@ -127,6 +128,95 @@ def test_no_tags_make_no_sidecar(desk: Desk, put: Put) -> None:
     desk.tagged(photo, [])
     assert desk.write() == [("a.png", None)]
     assert not sidecar_of(photo).exists()
+
+
+def test_a_photo_without_tags_leaves_the_sidecar_of_another_photoramd_alone(
+    desk: Desk, put: Put
+) -> None:
+    photo = put("cat", "a.png")
+    write_once(photo, TAGS, ORIGIN, 5)
+    before = sidecar_of(photo).read_bytes()
+    desk.tagged(photo, [])
+    assert desk.write() == [("a.png", None)]
+    assert sidecar_of(photo).read_bytes() == before
+
+
+def test_what_is_in_another_sidecar_than_ours_is_the_users(desk: Desk, put: Put) -> None:
+    photo = put("cat", "a.png")
+    ours = photo.with_suffix(".xmp")
+    ours.write_bytes(add_subjects(None, ["Oma"]) or b"")
+    job = desk.tagged(photo)
+    desk.write()
+    assert added(desk, job) == ("animal", "cat")
+    # Of another program, which found out for itself that this is a cat.
+    sidecar_of(photo).write_bytes(add_subjects(None, ["cat"]) or b"")
+    desk.tagged(photo, [*TAGS, Tag("pet", 0.7)])
+    desk.write(20)
+    assert subjects(sidecar_of(photo).read_bytes()) == ("cat", "animal", "pet")
+    assert added(desk, job) == ("animal", "pet")
+    desk.writer.undo(job, 30)
+    assert subjects(sidecar_of(photo).read_bytes()) == ("cat",)
+
+
+def test_copies_of_the_users_keywords_are_the_users_in_another_sidecar(
+    desk: Desk, put: Put, exiftool: Callable[..., str]
+) -> None:
+    photo = put("china", "a.jpg")
+    exiftool("-q", "-overwrite_original", "-XMP-dc:Subject=Oma", photo)
+    ours = photo.with_suffix(".xmp")
+    desk.tagged(photo)
+    desk.write()
+    sidecar_of(photo).rename(ours)
+    desk.tagged(photo)
+    desk.write(20)
+    assert subjects(ours.read_bytes()) == ("Oma", "animal", "cat")
+    users = add_subjects(None, ["Oma"]) or b""
+    sidecar_of(photo).write_bytes(users)
+    job = desk.tagged(photo)
+    desk.write(30)
+    desk.writer.undo(job, 40)
+    assert subjects(sidecar_of(photo).read_bytes()) == ("Oma",)
+
+
+def test_undo_finds_ours_where_it_was_written(desk: Desk, put: Put) -> None:
+    photo = put("cat", "a.png")
+    known, newer = photo.with_suffix(".xmp"), sidecar_of(photo)
+    users = add_subjects(None, ["Oma", "cat"]) or b""
+    known.write_bytes(users)
+    job = desk.tagged(photo)
+    desk.write()
+    newer.write_bytes(users)
+    desk.writer.undo(job, 20)
+    assert known.read_bytes() == newer.read_bytes() == users
+    assert desk.ledger.recorded(job.id, SIDECAR).is_empty
+
+
+def test_a_sidecar_under_another_name_stays_ours_and_the_users(desk: Desk, put: Put) -> None:
+    photo = put("cat", "a.png")
+    job = desk.tagged(photo)
+    desk.write()
+    edited = remove_subjects(sidecar_of(photo).read_bytes(), ["animal"])
+    sidecar_of(photo).rename(photo.with_suffix(".xmp"))
+    photo.with_suffix(".xmp").write_bytes(edited)
+    desk.tagged(photo)
+    desk.write(20)
+    assert photo.with_suffix(".xmp").read_bytes() == edited
+    assert added(desk, job) == ("cat",)
+    desk.writer.undo(job, 30)
+    assert not photo.with_suffix(".xmp").exists()
+
+
+def test_an_empty_sidecar_of_the_users_outlives_one_that_photoramd_made(
+    desk: Desk, put: Put
+) -> None:
+    photo = put("cat", "a.png")
+    job = desk.tagged(photo)
+    desk.write()
+    sidecar_of(photo).unlink()
+    users = photo.with_suffix(".xmp")
+    users.write_bytes(EMPTY_PACKET.replace(b"photoramd", b"of the user's"))
+    desk.writer.undo(job, 20)
+    assert users.exists()
 
 
 def test_a_broken_sidecar_is_left_alone_named_and_tried_again(desk: Desk, put: Put) -> None:
