@@ -248,7 +248,7 @@ start_service() {
 # Only what this script has made, and of that only what is of a virtual environment.
 remove_program() {
   if [ -e "$prefix/$MARK" ]; then
-    rm -rf -- "${prefix:?}"/{bin,include,lib,lib64,share,pyvenv.cfg,"$MARK"}
+    rm -rf -- "${prefix:?}"/{bin,include,lib,lib64,share,pyvenv.cfg,.gitignore,"$MARK"}
     rmdir -- "$prefix" || note "$prefix has something else in it, which stays"
   elif [ -e "$prefix" ]; then
     note "$prefix was there before, and stays"

@@ -167,7 +167,7 @@ SYSCTL=$top/sysctl SYSUSERS=$top/sysusers
 check_python() { python=$top/venv; }
 cat >venv <<'END_OF_VENV'
 #!/bin/sh
-mkdir -p "$3/bin" "$3/lib" && touch "$3/pyvenv.cfg"
+mkdir -p "$3/bin" "$3/lib" && touch "$3/pyvenv.cfg" "$3/.gitignore"  # as Python 3.13 does
 printf '#!/bin/sh\\n' >"$3/bin/python"
 printf '#!/bin/sh\\necho "photoramd $*"; [ "$1" != config ] || echo >"$4"' >"$3/bin/photoramd"
 chmod +x "$3/bin/python" "$3/bin/photoramd"
