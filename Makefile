@@ -2,7 +2,7 @@
 # make test         set everything up and run the tests
 # make test-systemd install the service in a machine of its own and test it (as root)
 # make soak         random load, kills and restarts for MINUTES (3), from SEED
-# make bench        measure speed and memory of everything (10 to 20 minutes; QUICK=1: two)
+# make bench        measure speed and memory of everything (6 to 20 minutes; QUICK=1: two)
 # make bench-check  fail if something became worse than its baseline (two minutes)
 # make scale        measure with a million photos (an hour, 5 GB)
 # make lint         format, lint, types and bandit, as continuous integration runs them
