@@ -63,7 +63,8 @@ def know_tree(database: Database, top: Path) -> None:
                 photos.append(Photo(path, Fingerprint.of(path.lstat())))
             store.enqueue(photos, 1)
     with database.transaction() as db:
-        db.execute("UPDATE photos SET state = 'written', written_at = 1")
+        # Without settings the daemon would look at all of them again, and they are no photos.
+        db.execute("UPDATE photos SET state = 'written', written_at = 1, settings = 'known'")
 
 
 class Parts:
