@@ -19,6 +19,16 @@ _FILES = {
     "flower": ("sklearn", "scikit-learn", "datasets/images/flower.jpg"),
 }
 
+ALBUM = {
+    "cat.png": "cat",
+    "coffee.png": "coffee",
+    "rocket.jpg": "rocket",
+    "temple.jpg": "china",
+    "goose.jpg": "imagenet_99",
+    "motorcycle.png": "motorcycle",
+}
+"""A few of them as users would have them: which `sample_photos`, by the name of the file."""
+
 
 def sample_photos() -> dict[str, Path]:
     """The photos, by a short name.

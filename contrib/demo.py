@@ -26,16 +26,8 @@ from pathlib import Path
 
 sys.path.insert(0, os.fspath(Path(__file__).resolve().parents[1]))
 
-from benchmarks.samples import sample_photos
+from benchmarks.samples import ALBUM, sample_photos
 
-PHOTOS = {
-    "cat.png": "cat",
-    "coffee.png": "coffee",
-    "rocket.jpg": "rocket",
-    "temple.jpg": "china",
-    "goose.jpg": "imagenet_99",
-    "motorcycle.png": "motorcycle",
-}
 QUERIES = {"embedded": ("animal", "vehicle AND NOT rocket"), "ram++": ("cat", "food OR drink")}
 TIMEOUT_SECONDS = 600
 MODEL_ERROR = 3
@@ -98,12 +90,12 @@ def show(directory: Path, model: str) -> None:
     with daemon(config, directory / "log") as process:
         wait_until(lambda: "Watching" in (directory / "log").read_text(), process)
         print("The daemon watches. Copying photos in:\n")
-        for name, sample in PHOTOS.items():
+        for name, sample in ALBUM.items():
             shutil.copyfile(samples[sample], photos / name)
         seen: set[str] = set()
         deadline = time.monotonic() + TIMEOUT_SECONDS
-        while len(seen) < len(PHOTOS):
-            for name in sorted(PHOTOS.keys() - seen):
+        while len(seen) < len(ALBUM):
+            for name in sorted(ALBUM.keys() - seen):
                 details = ask(config, "show", os.fspath(photos / name))
                 if isinstance(details, dict) and details["state"] == "written":
                     seen.add(name)

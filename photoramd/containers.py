@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from photoramd.embedded import UnreadableError, international_text
+from photoramd.embedded import UnreadableError, international_text, photoshop_resources
 from photoramd.errors import DecodeError
 
 _JUMBF = re.compile(rb"jumb....jumd", re.DOTALL)
@@ -92,7 +92,7 @@ def _jpeg(data: bytes) -> Layout:
             signed = signed or (marker == _APP11 and is_signed(content))
             rest.append(data[start:end])
     iptc = digest = None
-    for number, content in _resources(blocks):
+    for number, content in photoshop_resources(blocks):
         if number == _IPTC:
             iptc = content
         elif number == _IPTC_DIGEST:
@@ -119,18 +119,6 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
             raise ValueError
         yield marker, position, position + 2 + length
         position += 2 + length
-
-
-def _resources(blocks: bytes) -> Iterator[tuple[int, bytes]]:
-    position = 0
-    while blocks[position : position + 4] == b"8BIM":
-        number, name_length = struct.unpack_from(">HB", blocks, position + 4)
-        position += 6 + 1 + name_length
-        position += position & 1
-        (length,) = struct.unpack_from(">I", blocks, position)
-        position += 4
-        yield number, blocks[position : position + length]
-        position += length + (length & 1)
 
 
 # --- PNG ---

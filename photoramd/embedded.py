@@ -277,6 +277,16 @@ def _segments(photo: OpenPhoto, name: str) -> Iterator[bytes]:
 
 def _iptc_resource(blocks: bytes) -> bytes:
     """The IPTC record among Photoshop image resource blocks; empty if there is none."""
+    resources = photoshop_resources(blocks)
+    return next((content for number, content in resources if number == _IPTC_RESOURCE), b"")
+
+
+def photoshop_resources(blocks: bytes) -> Iterator[tuple[int, bytes]]:
+    """Number and content of Photoshop's image resource blocks.
+
+    Raises:
+        struct.error: They end in the middle of one.
+    """
     position = 0
     while blocks[position : position + 4] == b"8BIM":
         number, name_length = struct.unpack_from(">HB", blocks, position + 4)
@@ -284,10 +294,8 @@ def _iptc_resource(blocks: bytes) -> bytes:
         position += position & 1
         (length,) = struct.unpack_from(">I", blocks, position)
         position += 4
-        if number == _IPTC_RESOURCE:
-            return blocks[position : position + length]
+        yield number, blocks[position : position + length]
         position += length + (length & 1)
-    return b""
 
 
 def _keywords_in_iptc(data: bytes) -> Iterator[str]:

@@ -10,19 +10,10 @@ from dataclasses import replace
 from random import Random
 from urllib.parse import urlsplit
 
-from benchmarks.samples import sample_photos
+from benchmarks.samples import ALBUM, sample_photos
 from photoramd.pins import EMBEDDED, RAM_PLUS, HubFile, Model, PinnedFile
 from tests.documents import Home
 from tests.hub_server import REPOSITORY, REVISION, Fault, HubServer, serve
-
-PHOTOS = {
-    "cat.png": "cat",
-    "coffee.png": "coffee",
-    "rocket.jpg": "rocket",
-    "temple.jpg": "china",
-    "goose.jpg": "imagenet_99",
-    "motorcycle.png": "motorcycle",
-}
 
 
 def _content(pin: PinnedFile) -> bytes:
@@ -49,7 +40,7 @@ def photos(home: Home) -> None:
     """Six photos."""
     directory = home.path("/home/you/Photos")
     directory.mkdir()
-    for name, sample in PHOTOS.items():
+    for name, sample in ALBUM.items():
         shutil.copyfile(sample_photos()[sample], directory / name)
 
 

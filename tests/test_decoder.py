@@ -25,6 +25,7 @@ from photoramd.decoder import Decoded, LookAhead, decode
 from photoramd.errors import ChangedError, DecodeError
 from photoramd.imagefile import open_photo
 from photoramd.photo import Fingerprint
+from tests.orientation import STORED, as_stored
 
 MAX_PIXELS = 1_000_000
 FULL = 1 << 20
@@ -171,22 +172,6 @@ def test_of_several_pictures_the_main_one_counts(photo: Image.Image, tmp_path: P
 
 
 # --- Orientation ---
-
-STORED = {
-    1: None,
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_90,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_270,
-}
-
-
-def as_stored(upright: Image.Image, orientation: int) -> Image.Image:
-    transposition = STORED[orientation]
-    return upright if transposition is None else upright.transpose(transposition)
 
 
 def exif_with(orientation: int) -> bytes:

@@ -32,6 +32,7 @@ from photoramd.rawstructure import structure
 from photoramd.taggers import Tagger
 from photoramd.xmp_keywords import subjects
 from tests.conftest import Scan
+from tests.orientation import as_stored
 
 MAX_PIXELS = 2_000_000
 SIDE = 448
@@ -59,24 +60,6 @@ def likeness(one: Image.Image, other: Image.Image) -> float:
 
 def decoded(path: Path, max_pixels: int = MAX_PIXELS) -> Any:
     return decode(path, side=SIDE, max_pixels=max_pixels)
-
-
-TURNS = {
-    1: None,
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_90,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_270,
-}
-"""How an upright picture lies on the sensor, for each orientation."""
-
-
-def on_sensor(image: Image.Image, orientation: int) -> Image.Image:
-    turn = TURNS[orientation]
-    return image if turn is None else image.transpose(turn)
 
 
 # The files
@@ -156,7 +139,7 @@ def test_a_preview_that_is_damaged_is_passed_over(cat: Image.Image, tmp_path: Pa
 def test_a_raw_comes_upright(
     cat: Image.Image, tmp_path: Path, orientation: int, has_preview: bool
 ) -> None:
-    lying = on_sensor(cat, orientation)
+    lying = as_stored(cat, orientation)
     path = tmp_path / "IMG.DNG"
     path.write_bytes(dng(lying, preview=lying if has_preview else None, orientation=orientation))
     picture = decoded(path)
@@ -167,7 +150,7 @@ def test_a_raw_comes_upright(
 def test_a_preview_that_says_how_it_is_turned_is_believed(cat: Image.Image, tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[274] = 8
-    lying = on_sensor(cat, 8)
+    lying = as_stored(cat, 8)
     path = tmp_path / "IMG.DNG"
     path.write_bytes(dng(cat, preview=jpeg(lying, exif=exif), orientation=1))
     assert likeness(decoded(path).image, cat) > 0.99
