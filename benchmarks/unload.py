@@ -106,26 +106,10 @@ def _load_embedded(_: Path) -> Tagger:
 
 def _load_ram_plus(checkpoint: Path) -> Tagger:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    import torch
+    # Only here: it imports torch.
+    from benchmarks.random_weights import stored_tagger
 
-    from photoramd import modelstore
-    from photoramd.pins import PinnedFile
-    from photoramd.taggers.ram_plus import RamPlusTagger, choose_arithmetic, load_network
-    from photoramd.taggers.ram_plus_network import RAM_PLUS_SHAPE
-
-    modelstore.SYSTEM_STORE = checkpoint.parent.parent
-    pin = PinnedFile(
-        name=checkpoint.name,
-        size_bytes=checkpoint.stat().st_size,
-        sha256=checkpoint.with_suffix(".digest").read_text(),
-        source="random",
-        remedy="",
-        folder=checkpoint.parent.name,
-    )
-    arithmetic = choose_arithmetic("auto", torch.device("cpu"))
-    network = load_network(pin, RAM_PLUS_SHAPE, arithmetic)
-    vocabulary = _vocabulary(RAM_PLUS_SHAPE.decoder.tags)
-    return RamPlusTagger(network, vocabulary, pin.sha256, threads=available_cores())
+    return stored_tagger(checkpoint, precision="auto", threads=available_cores())
 
 
 _LOADERS: dict[str, Callable[[Path], Tagger]] = {
