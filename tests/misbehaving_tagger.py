@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import threading
 import time
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ from photoramd.keywords import Vocabulary
 from photoramd.taggers import Pixels, Scores
 from photoramd.taggers.crops import Squeeze
 
-FINE, DIE, HANG, REFUSE, RAISE, LOG, WORK = range(7)
+FINE, DIE, HANG, REFUSE, RAISE, LOG, WORK, KILL = range(8)
 
 REMEDY = "mend it"
 
@@ -48,6 +49,8 @@ class MisbehavingTagger:
         order = int(batch[0][0, 0, 0])
         if order == DIE:
             os._exit(7)
+        if order == KILL:
+            os.kill(os.getpid(), signal.SIGKILL)
         if order == HANG:
             time.sleep(3600)
         if order == WORK:

@@ -30,11 +30,11 @@ from photoramd.errors import IntegrityError, ModelError, ModelUnavailableError
 from photoramd.interrupts import Interrupts
 from photoramd.keywords import Rules
 from photoramd.pipeline import Outcome
-from photoramd.taggers import Tagger, process
+from photoramd.taggers import Pixels, Tagger, process
 from photoramd.taggers.unloading import REST_SECONDS, UnloadingTagger
 from tests import misbehaving_tagger
 from tests.daemons import Photoramd, wait_for
-from tests.misbehaving_tagger import DIE, FINE, HANG, LOG, RAISE, REFUSE, REMEDY, WORK, pixels
+from tests.misbehaving_tagger import DIE, FINE, HANG, KILL, LOG, RAISE, REFUSE, REMEDY, WORK, pixels
 
 Put = Callable[[str, str], Path]
 
@@ -179,13 +179,24 @@ def test_a_process_that_was_killed_while_idle_costs_nothing(
     assert "ended while it was idle" in caplog.text
 
 
-def test_want_of_memory_is_named(misbehaving: UnloadingTagger) -> None:
+@pytest.mark.parametrize("photos", [[pixels(FINE)], [np.zeros((2000, 2000, 3), np.uint8)] * 2])
+def test_a_process_that_is_killed_before_it_took_the_batch_costs_nothing(
+    photos: list[Pixels], misbehaving: UnloadingTagger, caplog: pytest.LogCaptureFixture
+) -> None:
+    # So it looks when its last thread has not ended yet: alive, but it will take nothing.
     [pid] = children()
     os.kill(pid, signal.SIGSTOP)
     killer = subprocess.Popen(["sh", "-c", f"sleep 0.3; kill -KILL {pid}"])
-    with pytest.raises(ModelError, match="was killed, perhaps for want of memory"):
-        misbehaving.scores([pixels(FINE)])
+    assert misbehaving.scores(photos).shape == (len(photos), 2)
     killer.wait()
+    assert "ended while it was idle" in caplog.text
+    assert misbehaving.is_available
+    assert misbehaving.trouble == ""
+
+
+def test_want_of_memory_is_named(misbehaving: UnloadingTagger) -> None:
+    with pytest.raises(ModelError, match="was killed, perhaps for want of memory"):
+        misbehaving.scores([pixels(KILL)])
 
 
 def test_a_process_that_hangs_is_ended_in_time(

@@ -63,6 +63,10 @@ class ProcessError(Exception):
     """The process is gone, answered nonsense, or did not answer in time; it must be ended."""
 
 
+class NotTakenError(ProcessError):
+    """The process is gone, and was before it had taken what it was sent."""
+
+
 class ModelProcess:
     """A process with a model, until `end`.
 
@@ -126,6 +130,7 @@ class ModelProcess:
 
         Raises:
             ModelError: The model failed on this batch.
+            NotTakenError: The batch is not to blame.
             ProcessError: See there.
         """
         limit = PHOTO_SECONDS * (1 + len(batch))
@@ -157,6 +162,9 @@ class ModelProcess:
                     logger.handle(answer)
         except BlockingIOError as error:
             raise ProcessError(f"did not react for {_SEND_SECONDS} s") from error
+        # So says unix(7) if the other end is closed: on sending, or with something unread there.
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise NotTakenError(self._end_in_words()) from error
         except (EOFError, OSError) as error:
             raise ProcessError(self._end_in_words()) from error
         if isinstance(answer, ModelError):

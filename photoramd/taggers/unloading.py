@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 from photoramd.errors import ModelError, ModelUnavailableError
 from photoramd.taggers import Pixels, Scores, Tagger
-from photoramd.taggers.process import Description, ModelProcess, ProcessError
+from photoramd.taggers.process import Description, ModelProcess, NotTakenError, ProcessError
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -94,10 +94,12 @@ class UnloadingTagger:
             ModelError: The model failed on this batch, or its process did.
             ModelUnavailableError: There is no model now.
         """
-        process = self._running()
         self._idle_since = math.inf  # until `step` tells the time
         try:
-            scores = process.scores(batch)
+            try:
+                scores = self._running().scores(batch)
+            except NotTakenError:  # a process that ends looks alive to its last moment
+                scores = self._running().scores(batch)
         except ProcessError as error:
             self._end()
             self._refuse_if_stopped()
