@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -107,9 +108,10 @@ def photoramd(tmp_path: Path, album: Path, supervisor: Supervisor) -> Iterator[P
 def watched_inodes(process: int) -> set[int]:
     found = set()
     for info in Path(f"/proc/{process}/fdinfo").iterdir():
-        for line in info.read_text().splitlines():
-            if line.startswith("inotify "):
-                found.add(int(line.split()[2].removeprefix("ino:"), 16))
+        with suppress(FileNotFoundError):  # another file, closed meanwhile
+            for line in info.read_text().splitlines():
+                if line.startswith("inotify "):
+                    found.add(int(line.split()[2].removeprefix("ino:"), 16))
     return found
 
 
