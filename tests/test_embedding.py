@@ -174,6 +174,13 @@ def test_what_would_not_be_safe_is_refused_with_the_reason(
         data[:2] + b"\xff\xeb" + (len(claim) + 2).to_bytes(2, "big") + claim + data[2:]
     )
     assert "content credentials" in refused(signed, child)
+    doubled = put("china", "doubled.jpg")
+    exiftool("-q", "-overwrite_original", "-IPTC:Keywords=Oma", doubled)
+    once = doubled.read_bytes()
+    segments = {marker: once[start:end] for marker, start, end in containers._segments(once)}
+    second = segments[containers._APP13].replace(b"Oma", b"Opa")
+    doubled.write_bytes(once[:2] + second + once[2:])
+    assert "two IPTC records" in refused(doubled, child)
     large = put("china", "large.jpg")
     exiftool("-q", "-overwrite_original", f"-XMP-dc:Description={'x' * 66_000}", large)
     assert "XMP" in refused(large, child)

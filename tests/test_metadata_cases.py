@@ -316,6 +316,20 @@ def test_case_13_latin_1_iptc_is_left_alone(
     assert shown(photo) == ["Müller", "dog", "Café"]
 
 
+def test_case_13_iptc_that_only_says_that_it_is_utf_8_is_left_alone(
+    inside: Desk, photo: Path, edit: Edit, shown: Shown, child: ExifTool
+) -> None:
+    edit(photo, "-charset", "iptc=latin1", "-IPTC:Keywords=Müller")
+    # The declaration alone, as programs set it that do not convert what is there.
+    edit(photo, "-CodedCharacterSet=UTF8")
+    before = child.block(photo, "jpg", "IPTC")
+    assert "Müller".encode("latin-1") in before
+    assert b"\x1b%G" in before
+    inside.tag(photo, "dog")
+    assert child.block(photo, "jpg", "IPTC") == before
+    assert shown(photo) == ["Müller", "dog"]
+
+
 def test_case_14_a_tag_that_is_too_long_for_iptc_goes_into_xmp_only(
     inside: Desk, photo: Path, edit: Edit, shown: Shown
 ) -> None:
