@@ -260,6 +260,27 @@ def test_a_photo_that_changed_since_it_was_tagged_is_not_written(child: ExifTool
         plan_photo(photo, [Tag("cat", 1)], Origin("m", "1"), 0, Recorded(), child, known=known)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [{"compression": "tiff_lzw"}, {"compression": "jpeg"}, {"save_all": True}],
+    ids=["pixels first", "strips of JPEG", "two pages"],
+)
+def test_undo_gives_back_a_tiff_of_any_layout(
+    options: dict[str, object], scan: Scan, configure: Configure, album: Path,
+    samples: dict[str, Path], exiftool: Read,
+) -> None:  # fmt: skip
+    with Image.open(samples["china"]) as image:
+        pages = [image.resize((300, 200))] if "save_all" in options else []
+    photo = make(samples, album / "a.tif", **options, append_images=pages)
+    before = photo.read_bytes()
+    config = configure(write="embed")
+    scan(config)
+    scan(changed(config, deny=("animal",)))
+    assert "cat" in subject(exiftool, photo)
+    take_back(config, photo)
+    assert photo.read_bytes() == before
+
+
 @pytest.mark.parametrize("lossless", [False, True])
 @pytest.mark.parametrize("alpha", [False, True])
 def test_webp_is_rewritten_exactly(
@@ -284,7 +305,7 @@ def test_webp_is_rewritten_exactly(
     assert "WEBP" in exiftool("-FileType", photo)
 
 
-@pytest.mark.parametrize("extension", ["heic", "avif"])
+@pytest.mark.parametrize("extension", ["heic", "avif", "tif"])
 def test_an_edit_after_ours_is_kept_where_the_original_was_remembered(
     extension: str, scan: Scan, configure: Configure, album: Path, samples: dict[str, Path],
     exiftool: Read,

@@ -11,6 +11,7 @@ import logging
 import os
 import shutil
 import struct
+import subprocess
 import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -243,6 +244,17 @@ def test_case_09_a_photo_with_iptc_only(desk: Desk, photo: Path, edit: Edit, sho
 def test_case_09_undo_gives_back_photos_with_iptc(inside: Desk, photo: Path, edit: Edit) -> None:
     edit(photo, "-IPTC:Keywords=Oma", "-IPTC:Caption-Abstract=At home", "-IPTC:City=Ulm")
     before = photo.read_bytes()
+    inside.tag(photo, "dog", "Café")
+    inside.undo(photo)
+    assert photo.read_bytes() == before
+
+
+def test_case_09_undo_gives_back_iptc_that_exiv2_wrote(inside: Desk, photo: Path) -> None:
+    # Without the version of the record, which ExifTool adds.
+    command = "add Iptc.Application2.Keywords String Oma"
+    subprocess.run(["exiv2", "-M", command, photo], check=True)
+    before = photo.read_bytes()
+    inside.tag(photo, "dog")
     inside.tag(photo, "dog", "Café")
     inside.undo(photo)
     assert photo.read_bytes() == before
