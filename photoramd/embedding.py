@@ -32,7 +32,7 @@ from photoramd.iptc import IptcPlan
 from photoramd.ledger import PHOTO
 from photoramd.photo import Fingerprint, Tag
 from photoramd.plans import Origin, Plan
-from photoramd.proof import asked, layout_of, verify
+from photoramd.proof import asked, iptc_record, layout_of, verify
 from photoramd.signatures import HEAD_BYTES, describe, recognise
 from photoramd.union import Change, Merged, Recorded, merge
 from photoramd.xmp_keywords import holds_nothing, values
@@ -205,8 +205,8 @@ def _iptc(
     if format_ != "TIFF":
         return None, None
     extension = _EXTENSIONS[format_][0]
-    record = asked(photo, lambda: exiftool.block(photo, extension, "IPTC"))
-    if not record:
+    record = iptc_record(photo, photo, extension, exiftool)
+    if record is None:
         return None, None
     text = asked(photo, lambda: exiftool.block(photo, extension, "Photoshop:IPTCDigest"))
     try:

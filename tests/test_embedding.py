@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pillow_heif
 import pytest
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from photoramd import containers
 from photoramd.config import Config
@@ -190,6 +190,26 @@ def test_what_would_not_be_safe_is_refused_with_the_reason(
         data[:2] + b"\xff\xe1" + (len(packet) + 2).to_bytes(2, "big") + packet + data[2:]
     )
     assert "XMP" in refused(broken, child)
+
+
+def test_a_tiff_has_the_same_iptc_record_twice_or_is_refused(
+    child: ExifTool, album: Path, samples: dict[str, Path]
+) -> None:
+    def photo(name: str, first: bytes, second: bytes) -> Path:
+        keyword = b"\x1c\2\0\0\2\0\4\x1c\2\x19\0\3"
+        tags = TiffImagePlugin.ImageFileDirectory_v2()
+        tags[34377] = b"8BIM\4\4\0\0\0\0\0\x0f" + keyword + second
+        if first:
+            tags[33723] = keyword + first
+        tags.tagtype |= {34377: 1, 33723: 7}
+        return make(samples, album / name, tiffinfo=tags)
+
+    same = plan(photo("same.tif", b"Oma", b"Oma"), child, "cat")
+    assert same.content is not None
+    assert same.change.added["IPTC:Keywords"] == ("cat",)
+    assert "two IPTC records" in refused(photo("other.tif", b"Oma", b"Opa"), child)
+    # ExifTool makes the other one, too.
+    assert "two IPTC records" in refused(photo("one.tif", b"", b"Opa"), child)
 
 
 def test_what_is_refused_gets_a_sidecar_and_one_line_in_the_log(
