@@ -484,6 +484,60 @@ def test_fault_09_unmounted_photos_are_neither_deleted_nor_failed(
     assert log.count("is offline") == 1
 
 
+def test_fault_09_what_is_mounted_inside_a_root_takes_no_photo_away(
+    make: Make, tmp_path: Path
+) -> None:
+    top, store = tmp_path.resolve() / "album", tmp_path.resolve() / "store"
+    for name in ("bind", "one", "two"):
+        (top / name).mkdir()
+    store.mkdir()
+    bind = f"mount --bind {store} {top}/bind"  # of the file system that the root is on
+    mounts = [bind, *(f"mount -t tmpfs tmpfs {top}/{name}" for name in ("one", "two"))]
+    world = make(*private(" && ".join(mounts)))
+    world.daemon.start()
+    look_inside(world)
+    for name in ("bind", "one", "two", "local"):
+        world.put(f"{name}/photo.jpg")
+    world.put("photo.jpg")
+    world.check()
+
+    def devices() -> dict[Path, object]:
+        found = rows(
+            world.daemon.database,
+            "SELECT d.path, p.device FROM photos p JOIN directories d ON d.id = p.directory_id",
+        )
+        return {Path(os.fsdecode(path)): device for path, device in found}  # type: ignore[arg-type]
+
+    # Two disks were found in the other order: each has the number that the other had.
+    true = devices()
+    with closing(sqlite3.connect(world.daemon.database)) as other, other:
+        one, two = true[top / "one"], true[top / "two"]
+        other.execute(
+            "UPDATE photos SET device = iif(device = ?1, ?2, ?1) WHERE device IN (?1, ?2)",
+            (one, two),
+        )
+    for _ in range(2):
+        rescan(world)
+        assert devices() == true
+    # Gone, and hidden: neither is there to be seen, and neither is missing.
+    inside(world, f"umount -l {top}/bind; mount -t tmpfs tmpfs {top}/local")
+    for _ in range(3):
+        rescan(world)
+    assert world.missing() == []
+    assert health(world) == "degraded"
+    inside(world, f"{bind}; umount {top}/local")
+    world.put("local/later.jpg")
+    wait_for(lambda: health(world) == "online", "online")
+    world.check()
+    # All of it hidden, and there again.
+    inside(world, f"mount -t tmpfs tmpfs {top}")
+    wait_for(lambda: health(world) == "offline", "offline")
+    inside(world, f"umount {top}")
+    wait_for(lambda: health(world) == "online", "online")
+    world.put("local/last.jpg")
+    world.check()
+
+
 def test_fault_10_a_root_that_is_renamed_or_made_anew_is_watched_again(make: Make) -> None:
     world = make()
     old = world.put("old.jpg")
