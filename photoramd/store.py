@@ -217,13 +217,16 @@ class Store:
         )
         return int(rows[0][0])
 
-    def clamp_retries(self, now: float) -> None:
-        """No retry lies further ahead than a day: the clock may have been wrong."""
+    def clamp_retries(self, now: float, *, back: float = 0) -> None:
+        """No retry lies further ahead than a day: the clock may have been wrong.
+
+        If it was just set back by so many seconds, retries are moved with it.
+        """
         with self._database.transaction() as db:
             db.execute(
-                f"""UPDATE photos SET next_attempt = ?
-                    WHERE {_QUEUED} AND next_attempt > ?""",  # noqa: S608
-                (now + RETRY_SECONDS[-1], now + RETRY_SECONDS[-1]),
+                f"""UPDATE photos SET next_attempt = min(next_attempt - ?, ?)
+                    WHERE {_QUEUED} AND next_attempt > 0""",  # noqa: S608
+                (back, now + RETRY_SECONDS[-1]),
             )
 
     def retag(self, path: str, *, only_failed: bool) -> int:

@@ -746,6 +746,15 @@ def shifted():
         return real_time()
 time.time = shifted
 
+# The disk is full when the test says so, and left alone for a second instead of a minute.
+writer.REST_SECONDS = 1.0
+real_fsync = os.fsync
+def refuse_if_full(fd):
+    if (control / "full").exists():
+        raise OSError(28, "No space left on device")
+    return real_fsync(fd)
+os.fsync = refuse_if_full
+
 # Another program edits a sidecar between its being read and its replacement.
 prepare_write = writer._prepare
 def edited(plan, photo):
@@ -802,6 +811,13 @@ def test_fault_16_19_22_faults_of_its_own_the_clock_and_other_programs(
         os.utime(photo, (4_000_000_000, 4_000_000_000 + offset))
         world.check()
     assert world.daemon.log.read_text().count("The clock was set") >= 3
+    # What waits for a moment does not wait for a day when the clock is set back.
+    (control / "full").touch()
+    world.put("full.jpg", SMALL[0])
+    wait_for(lambda: counted(world).get("tagged") == 1, "the write that fails")
+    (control / "clock").write_text("-86400")
+    (control / "full").unlink()
+    world.check()
     # 22: an edit in the moment between reading and replacing survives.
     edited = world.top / "edited.jpg"
     sidecar = edited.with_name("edited.jpg.xmp")
