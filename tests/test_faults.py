@@ -506,6 +506,60 @@ def test_fault_09_unmounted_photos_are_neither_deleted_nor_failed(
     assert log.count("is offline") == 1
 
 
+def test_fault_09_what_is_mounted_inside_a_root_takes_no_photo_away(
+    make: Make, tmp_path: Path
+) -> None:
+    top, store = tmp_path.resolve() / "album", tmp_path.resolve() / "store"
+    for name in ("bind", "one", "two"):
+        (top / name).mkdir()
+    store.mkdir()
+    bind = f"mount --bind {store} {top}/bind"  # of the file system that the root is on
+    mounts = [bind, *(f"mount -t tmpfs tmpfs {top}/{name}" for name in ("one", "two"))]
+    world = make(*private(" && ".join(mounts)))
+    world.daemon.start()
+    look_inside(world)
+    for name in ("bind", "one", "two", "local"):
+        world.put(f"{name}/photo.jpg")
+    world.put("photo.jpg")
+    world.check()
+
+    def devices() -> dict[Path, object]:
+        found = rows(
+            world.daemon.database,
+            "SELECT d.path, p.device FROM photos p JOIN directories d ON d.id = p.directory_id",
+        )
+        return {Path(os.fsdecode(path)): device for path, device in found}  # type: ignore[arg-type]
+
+    # Two disks were found in the other order: each has the number that the other had.
+    true = devices()
+    with closing(sqlite3.connect(world.daemon.database)) as other, other:
+        one, two = true[top / "one"], true[top / "two"]
+        other.execute(
+            "UPDATE photos SET device = iif(device = ?1, ?2, ?1) WHERE device IN (?1, ?2)",
+            (one, two),
+        )
+    for _ in range(2):
+        rescan(world)
+        assert devices() == true
+    # Gone, and hidden: neither is there to be seen, and neither is missing.
+    inside(world, f"umount -l {top}/bind; mount -t tmpfs tmpfs {top}/local")
+    for _ in range(3):
+        rescan(world)
+    assert world.missing() == []
+    assert health(world) == "degraded"
+    inside(world, f"{bind}; umount {top}/local")
+    world.put("local/later.jpg")
+    wait_for(lambda: health(world) == "online", "online")
+    world.check()
+    # All of it hidden, and there again.
+    inside(world, f"mount -t tmpfs tmpfs {top}")
+    wait_for(lambda: health(world) == "offline", "offline")
+    inside(world, f"umount {top}")
+    wait_for(lambda: health(world) == "online", "online")
+    world.put("local/last.jpg")
+    world.check()
+
+
 def test_fault_10_a_root_that_is_renamed_or_made_anew_is_watched_again(make: Make) -> None:
     world = make()
     old = world.put("old.jpg")
@@ -714,6 +768,15 @@ def shifted():
         return real_time()
 time.time = shifted
 
+# The disk is full when the test says so, and left alone for a second instead of a minute.
+writer.REST_SECONDS = 1.0
+real_fsync = os.fsync
+def refuse_if_full(fd):
+    if (control / "full").exists():
+        raise OSError(28, "No space left on device")
+    return real_fsync(fd)
+os.fsync = refuse_if_full
+
 # Another program edits a sidecar between its being read and its replacement.
 prepare_write = writer._prepare
 def edited(plan, photo):
@@ -770,6 +833,13 @@ def test_fault_16_19_22_faults_of_its_own_the_clock_and_other_programs(
         os.utime(photo, (4_000_000_000, 4_000_000_000 + offset))
         world.check()
     assert world.daemon.log.read_text().count("The clock was set") >= 3
+    # What waits for a moment does not wait for a day when the clock is set back.
+    (control / "full").touch()
+    world.put("full.jpg", SMALL[0])
+    wait_for(lambda: counted(world).get("tagged") == 1, "the write that fails")
+    (control / "clock").write_text("-86400")
+    (control / "full").unlink()
+    world.check()
     # 22: an edit in the moment between reading and replacing survives.
     edited = world.top / "edited.jpg"
     sidecar = edited.with_name("edited.jpg.xmp")
