@@ -13,14 +13,16 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
-from photoramd import __version__, checkpoint, config, places, query, requirements
-from photoramd.config import Config
+from photoramd import __version__, config, places, query, requirements
+from photoramd.config import Config, Model
 from photoramd.database import holder
 from photoramd.doctor.directories import Checkup, limits
 from photoramd.doctor.finding import ERROR, Finding, Grade, failure, user_name
-from photoramd.errors import ConfigError, PhotoramdError, printable
+from photoramd.doctor.weights import examine_weights
+from photoramd.errors import ConfigError, ModelError, PhotoramdError, printable
 from photoramd.exiftool import ExifTool
 from photoramd.filters import RAW_REMEDY, reads_raw
+from photoramd.pins import known_model
 from photoramd.query import Root
 from photoramd.unit import Unit
 
@@ -63,7 +65,7 @@ def examine(path: Path | None, unit: Unit | None, notice: Notice) -> Iterator[Fi
 
 
 def _configured(settings: Config, notice: Notice) -> Iterator[Finding]:
-    yield from _model(settings.model.name, notice)
+    yield from _model(settings.model, notice)
     yield _exiftool([watch.path for watch in settings.watch if watch.write == "embed"])
     roots = _roots(settings.state.path)
     yield _raw(roots)
@@ -120,15 +122,13 @@ def _versions() -> Iterator[Finding]:
         yield Finding("packages", "ok", f"photoramd {__version__}, {shown}, {len(named)} in all")
 
 
-def _model(name: str, notice: Notice) -> Iterator[Finding]:
+def _model(settings: Model, notice: Notice) -> Iterator[Finding]:
     try:
-        for pin in checkpoint.known_model(name).files:
-            path = checkpoint.locate(pin)
-            notice(f"verifying {printable(path)}")
-            checkpoint.verify(pin)
-            yield Finding("model", "ok", f"{name}: {pin.name} is the pinned file")
-    except PhotoramdError as error:
+        model = known_model(settings.name)
+    except ModelError as error:
         yield failure("model", error)
+    else:
+        yield from examine_weights(model, settings.precision, notice)
 
 
 def _exiftool(embedding: list[Path]) -> Finding:
