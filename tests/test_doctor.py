@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -12,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from photoramd.cli.doctor import _become
+from photoramd.cli import Settings
+from photoramd.cli.doctor import _become, _findings
 from photoramd.doctor import service
 from photoramd.doctor.finding import Finding
 from photoramd.requirements import Package
@@ -177,6 +179,47 @@ def test_scarce_space_is_named(make: Make, album: Path, megabytes: int, grade: s
     (finding,) = of(diagnose(make(), 4 if grade == "error" else 0, *small), "space")
     assert finding.grade == grade
     assert str(album) in finding.text
+
+
+def test_on_a_full_disk_the_remedy_is_room_and_not_rights(make: Make, album: Path) -> None:
+    full = f"mount -t tmpfs -o size=1m none {album} && ! head -c 2M /dev/zero > {album}/full"
+    findings = diagnose(make(), 4, *private(f"{full} 2>/dev/null"))
+    (error,) = of(findings, album, "error")
+    assert "No space left" in error.text
+    assert "free some space" in (error.remedy or "")
+    assert "setfacl" not in (error.remedy or "")
+    # Nothing is written there, so nothing is missed.
+    assert not of(diagnose(make(watch="write = 'none'"), 0, *private(f"{full} 2>/dev/null")), album)
+
+
+def test_a_disk_without_room_for_a_further_file_is_named(make: Make, album: Path) -> None:
+    setup = f"mount -t tmpfs -o size=2g,nr_inodes=2 none {album} && touch {album}/last"
+    (error,) = of(diagnose(make(), 4, *private(setup)), "space")
+    assert "no inode is free" in error.text
+
+
+def test_room_for_a_database_that_is_not_made_yet_is_looked_at(make: Make, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    photoramd = make(state=f"path = '{disk}/not/yet/photoramd.db'")
+    small = private(f"mount -t tmpfs -o size=20m none {disk}")
+    (error,) = of(diagnose(photoramd, 4, *small), "space")
+    assert str(disk) in error.text
+
+
+def test_the_service_is_checked_with_its_configuration_and_not_its_users_own(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photoramd = make(watch="write = 'none'")
+    monkeypatch.setattr("photoramd.places.SYSTEM_CONFIG", photoramd.config)
+    own = tmp_path / "home" / "photoramd" / "config.toml"
+    own.parent.mkdir(parents=True)
+    own.write_text("")
+    monkeypatch.setenv("XDG_CONFIG_HOME", os.fspath(own.parents[1]))
+    user = pwd.getpwuid(os.geteuid()).pw_name
+    findings = list(_findings(Settings(None, False), parse(SHOWN | {"User": user}), lambda _: None))
+    (found,) = of(findings, "configuration", "ok")
+    assert str(photoramd.config) in found.text
 
 
 def test_a_bad_configuration_ends_with_78_and_the_rest_is_still_looked_at(make: Make) -> None:

@@ -78,7 +78,8 @@ def _configured(settings: Config, notice: Notice) -> Iterator[Finding]:
     yield from _database(settings.state.path, daemon)
     if daemon is not None:
         yield from _health(roots)
-    yield from _space([settings.state.path.parent, *(watch.path for watch in settings.watch)])
+    written = [watch.path for watch in settings.watch if watch.write != "none"]
+    yield from _space([_existing(settings.state.path.parent), *written])
 
 
 # Programs and packages
@@ -168,7 +169,7 @@ def _database(path: Path, daemon: int | None) -> Iterator[Finding]:
     where = f"{printable(path)} on {places.filesystem_type(path.parent) or 'unknown type'}"
     held = "" if daemon is None else f", held by process {daemon}"
     if places.kind_of(path) == "missing":
-        above = next(each for each in path.parents if places.kind_of(each) != "missing")
+        above = _existing(path.parent)
         if os.access(above, os.W_OK | os.X_OK):
             yield Finding("database", "ok", f"{where} is made at the first start")
         else:
@@ -210,6 +211,11 @@ def _health(roots: list[Root]) -> Iterator[Finding]:
             )
 
 
+def _existing(path: Path) -> Path:
+    """A path, or the nearest one above it that is there."""
+    return next(each for each in (path, *path.parents) if places.kind_of(each) != "missing")
+
+
 def _space(paths: list[Path]) -> Iterator[Finding]:
     seen: set[int] = set()
     for path in paths:
@@ -230,6 +236,10 @@ def _space(paths: list[Path]) -> Iterator[Finding]:
             yield Finding("space", "warning", text, remedy)
         else:
             yield Finding("space", "ok", text)
+        # Some file systems (btrfs) have no fixed number, and say 0 of 0.
+        if status.f_files and not status.f_favail:
+            text = f"no further file can be made on the disk of {printable(path)}: no inode is free"
+            yield Finding("space", "error", text, "delete files there; df -i counts them", ERROR)
 
 
 # The service
