@@ -19,12 +19,10 @@ from photoramd.doctor import service
 from photoramd.doctor.finding import Finding
 from photoramd.requirements import Package
 from photoramd.unit import parse
-from tests.daemons import Photoramd
+from tests.daemons import Photoramd, unprivileged
 
 Make = Callable[..., Photoramd]
 Put = Callable[[str, str], Path]
-
-NOBODY = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--"]
 
 
 @pytest.fixture
@@ -116,29 +114,27 @@ def test_what_the_running_daemon_sees_differently_is_an_error(
 def test_directories_that_this_user_may_not_write_are_errors_with_the_remedy(
     make: Make, put: Put, tmp_path: Path, album: Path
 ) -> None:
-    assert os.geteuid() == 0, "this test must run as root, to drop its rights"
-    for directory in [tmp_path, *tmp_path.parents]:
-        directory.chmod(directory.stat().st_mode | 0o055)
+    nobody = unprivileged(tmp_path)
     (tmp_path / "state").mkdir()
     (tmp_path / "state").chmod(0o777)
     put("cat", "theirs/cat.png")
     photoramd = make()
-    (error,) = of(diagnose(photoramd, 4, *NOBODY), album)
+    (error,) = of(diagnose(photoramd, 4, *nobody), album)
     assert "Permission denied" in error.text
     assert f'setfacl -R -m u:nobody:rwX -m d:u:nobody:rwX "{album}"' in (error.remedy or "")
     album.chmod(0o777)
-    (error,) = of(diagnose(photoramd, 4, *NOBODY), album)
+    (error,) = of(diagnose(photoramd, 4, *nobody), album)
     assert "1 of its 2 directories" in error.text
     assert str(album / "theirs") in error.text
     (album / "theirs").chmod(0o700)
-    (warning,) = of(diagnose(photoramd, 0, *NOBODY), album)
+    (warning,) = of(diagnose(photoramd, 0, *nobody), album)
     assert warning.grade == "warning"
     assert "cannot be read" in warning.text
     (album / "theirs").chmod(0o755)
     album.chmod(0o755)
     (tmp_path / "state").chmod(0o755)
     photoramd = make(watch="write = 'none'")
-    findings = diagnose(photoramd, 4, *NOBODY)
+    findings = diagnose(photoramd, 4, *nobody)
     assert not of(findings, album)
     (error,) = of(findings, "database")
     assert "cannot be made by user nobody" in error.text
@@ -277,11 +273,10 @@ def test_raw_support_is_told_and_missed_only_where_there_are_raw_files(
 
 
 def test_a_database_that_this_user_may_not_look_at_is_an_error(make: Make, tmp_path: Path) -> None:
-    for directory in [tmp_path, *tmp_path.parents]:
-        directory.chmod(directory.stat().st_mode | 0o055)
+    nobody = unprivileged(tmp_path)
     photoramd = make(watch="write = 'none'")
     photoramd.database.parent.mkdir(mode=0o700)
-    (error,) = of(diagnose(photoramd, 4, *NOBODY), "database")
+    (error,) = of(diagnose(photoramd, 4, *nobody), "database")
     assert "Permission denied" in error.text
     assert "run this as the user of the daemon" in (error.remedy or "")
 

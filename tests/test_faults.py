@@ -26,7 +26,7 @@ import pytest
 
 from photoramd.reader import open_readonly
 from photoramd.xmp_keywords import subjects
-from tests.daemons import Photoramd, wait_for
+from tests.daemons import Photoramd, unprivileged, wait_for
 from tests.invariant import rows, states, violations
 
 SMALL = ["imagenet_129", "imagenet_630", "imagenet_22", "imagenet_317", "imagenet_305"]
@@ -867,13 +867,10 @@ def test_fault_18_a_database_that_is_held_or_damaged(make: Make) -> None:
 def test_fault_23_directories_that_may_not_be_read_are_named_and_looked_at_later(
     make: Make, tmp_path: Path
 ) -> None:
-    assert os.geteuid() == 0, "this test must run as root, to drop its rights"
-    for directory in [tmp_path, *tmp_path.parents]:
-        directory.chmod(directory.stat().st_mode | 0o055)
+    prefix = unprivileged(tmp_path)
     (tmp_path / "state").mkdir()
     (tmp_path / "state").chmod(0o777)
-    drop = ["--reuid", "65534", "--regid", "65534", "--clear-groups", "--"]
-    world = make(program("setpriv"), *drop)
+    world = make(*prefix)
     world.top.chmod(0o777)
     world.put("open/photo.jpg").parent.chmod(0o777)
     locked = world.put("locked/deep/photo.jpg").parent
