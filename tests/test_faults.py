@@ -24,6 +24,7 @@ from typing import Any
 
 import pytest
 
+from photoramd.database import Database
 from photoramd.reader import open_readonly
 from photoramd.xmp_keywords import subjects
 from tests.daemons import Photoramd, unprivileged, wait_for
@@ -328,6 +329,17 @@ def test_fault_02_with_too_few_watches_it_polls_says_so_once_and_recovers(make: 
     wait_for(lambda: health(world) == "online", "online")
     world.put("11/later.jpg")
     world.check()
+
+
+def test_what_goes_while_the_invariant_is_checked_breaks_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A temporary of the daemon, between the listing and the look at it.
+    listing = [(os.fsencode(tmp_path), [], [b".photoramd-0123.tmp"])]
+    database = tmp_path / "photoramd.db"
+    with Database(database):
+        monkeypatch.setattr(os, "walk", lambda _: listing)
+        assert violations(database, tmp_path, {}, {}, {}) == []
 
 
 def test_fault_02_without_any_inotify_instance_it_polls(make: Make) -> None:
