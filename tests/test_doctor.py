@@ -7,6 +7,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from photoramd.cli import Settings
 from photoramd.cli.doctor import _become, _findings
 from photoramd.doctor import service
 from photoramd.doctor.finding import Finding
+from photoramd.pins import MODELS
 from photoramd.requirements import Package
 from photoramd.unit import parse
 from tests.daemons import Photoramd, unprivileged
@@ -355,3 +357,9 @@ def test_every_error_says_what_to_do(make: Make, album: Path) -> None:
     album.write_text("no directory")
     for finding in diagnose(make(model="name = 'ram++'"), 78):
         assert finding.grade == "ok" or finding.remedy, finding
+
+
+def test_packages_are_installed_where_photoramd_is() -> None:
+    (first, _) = service(parse(SHOWN), has_systemd_python=False)
+    assert (first.remedy or "").startswith(f"{sys.executable} -m pip install ")
+    assert MODELS["embedded"].weights.remedy.startswith(f"{sys.executable} -m pip install ")

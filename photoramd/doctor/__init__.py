@@ -18,7 +18,7 @@ from photoramd.config import Config
 from photoramd.database import holder
 from photoramd.doctor.directories import Checkup, limits
 from photoramd.doctor.finding import ERROR, Finding, Grade, failure, user_name
-from photoramd.errors import ConfigError, PhotoramdError, printable
+from photoramd.errors import PIP, ConfigError, PhotoramdError, printable
 from photoramd.exiftool import ExifTool
 from photoramd.filters import RAW_REMEDY, reads_raw
 from photoramd.query import Root
@@ -94,7 +94,7 @@ def _versions() -> Iterator[Finding]:
             "packages",
             "warning",
             f"photoramd {__version__} is not installed; versions cannot be compared",
-            "pip install -c constraints.txt .",
+            f"{PIP} -c constraints.txt .",
         )
         return
     grade: Grade = "ok" if python.is_good else "error"
@@ -257,7 +257,7 @@ def service(unit: Unit | None, *, has_systemd_python: bool) -> Iterator[Finding]
             "service",
             "error",
             "systemd-python is missing, without which systemd cannot tell that it runs",
-            'pip install "photoramd[systemd]"',
+            f"{PIP} systemd-python",
             ERROR,
         )
     if unit.state == "failed":

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from photoramd.checkpoint import EMBEDDED, RAM_PLUS, known_model
-from photoramd.errors import ModelError
+from photoramd.errors import PIP, ModelError
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -121,5 +121,5 @@ def libraries(name: str) -> Iterator[None]:
     except (ImportError, OSError) as error:
         raise ModelError(
             f"the model {name} needs torch and torchvision: {error}",
-            remedy="install them into the same environment: pip install torch torchvision",
+            remedy=f"install them into the same environment: {PIP} torch torchvision",
         ) from error
