@@ -244,6 +244,18 @@ def test_a_model_that_is_missing_ends_with_3_and_the_command_that_brings_it(
     assert "photoramd model fetch ram++" in (error.remedy or "")
 
 
+@pytest.mark.parametrize(("key", "value"), [("device", "cuda"), ("precision", "int8")])
+def test_a_model_that_has_not_the_settings_ends_with_3_and_those_that_it_has(
+    make: Make, key: str, value: str
+) -> None:
+    photoramd = make(model=f"{key} = '{value}'")
+    (error,) = of(diagnose(photoramd, 3), "model")
+    assert error.text == f"the model embedded has no {key} '{value}'"
+    assert f"set model.{key} to one of: auto" in (error.remedy or "")
+    checked = photoramd.run("config", "check")
+    assert error.text in checked.stdout + checked.stderr
+
+
 def test_exiftool_is_needed_only_where_keywords_are_embedded(make: Make, tmp_path: Path) -> None:
     empty = tmp_path / "bin"
     empty.mkdir()

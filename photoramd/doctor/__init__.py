@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from photoramd import __version__, checkpoint, config, places, query, requirements
-from photoramd.config import Config
+from photoramd.config import Config, Model
 from photoramd.database import holder
 from photoramd.doctor.directories import Checkup, limits
 from photoramd.doctor.finding import ERROR, Finding, Grade, failure, user_name
@@ -63,7 +63,7 @@ def examine(path: Path | None, unit: Unit | None, notice: Notice) -> Iterator[Fi
 
 
 def _configured(settings: Config, notice: Notice) -> Iterator[Finding]:
-    yield from _model(settings.model.name, notice)
+    yield from _model(settings.model, notice)
     yield _exiftool([watch.path for watch in settings.watch if watch.write == "embed"])
     roots = _roots(settings.state.path)
     yield _raw(roots)
@@ -121,13 +121,15 @@ def _versions() -> Iterator[Finding]:
         yield Finding("packages", "ok", f"photoramd {__version__}, {shown}, {len(named)} in all")
 
 
-def _model(name: str, notice: Notice) -> Iterator[Finding]:
+def _model(chosen: Model, notice: Notice) -> Iterator[Finding]:
     try:
-        for pin in checkpoint.known_model(name).files:
+        model = checkpoint.known_model(chosen.name)
+        model.require(device=chosen.device, precision=chosen.precision)
+        for pin in model.files:
             path = checkpoint.locate(pin)
             notice(f"verifying {printable(path)}")
             checkpoint.verify(pin)
-            yield Finding("model", "ok", f"{name}: {pin.name} is the pinned file")
+            yield Finding("model", "ok", f"{model.name}: {pin.name} is the pinned file")
     except PhotoramdError as error:
         yield failure("model", error)
 

@@ -85,11 +85,11 @@ def load(
 
     Raises:
         IntegrityError: The weights are not the pinned bytes.
-        ModelError: There is no such model, or its weights or libraries are missing.
+        ModelError: There is no such model, it has not these settings, or its weights or libraries
+            are missing.
     """
     model = known_model(name)
-    if model is not RAM_PLUS and device not in ("auto", "cpu"):
-        raise ModelError(f"the model {name} runs on the CPU only", remedy='model.device = "auto"')
+    model.require(device=device, precision=precision)
     if model is EMBEDDED:
         with libraries(name):
             from photoramd.taggers.imagenet import ImagenetTagger
