@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -33,6 +34,15 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("repeatable")
+
+FOREIGN = re.compile(r"(XDG|HF)_.*|PHOTORAMD_MIRROR|NOTIFY_SOCKET|WATCHDOG_.*|JOURNAL_STREAM")
+"""Variables by which the machine's own settings would reach into tests."""
+
+
+def pytest_configure() -> None:
+    """The environment is that of a machine where nothing is set."""
+    for name in filter(FOREIGN.fullmatch, list(os.environ)):
+        del os.environ[name]
 
 
 @pytest.fixture(scope="session")

@@ -14,11 +14,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-TIMEOUT_SECONDS = 60.0
+TIMEOUT_SECONDS = 120.0
 
 
 def wait_for(condition: Callable[[], object], what: str = "") -> None:
-    """Wait until a condition holds; fails after a minute."""
+    """Wait until a condition holds; fails after two minutes."""
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while not condition():
         assert time.monotonic() < deadline, f"timed out: {what or condition}"

@@ -36,7 +36,8 @@ SMALL = ["imagenet_129", "imagenet_630", "imagenet_22", "imagenet_317", "imagene
 QUICK = "interval_minutes = 60\npoll_seconds = 1\naudit_seconds = 1"
 """Regular scans never come to the rescue here; what is checked regularly is checked often."""
 
-PATIENT_SECONDS = 60.0
+PATIENT_SECONDS = 300.0
+"""Hundreds of photos, on a slow machine."""
 
 
 class World:
