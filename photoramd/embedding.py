@@ -110,7 +110,7 @@ def plan_photo(
         )
     except SidecarError as error:
         raise EmbeddingError(f"its XMP cannot be added to: {error.message}", path=photo) from error
-    ours = _machines(recorded, merged.change)
+    ours = _machines(recorded, merged)
     present = values(merged.content)[SUBJECT.name] if ours and merged.content else ()
     users = [word for word in present if word not in ours]
     record, digest = _iptc(photo, parts, format_, exiftool)
@@ -160,12 +160,12 @@ def _restoration(photo: Path, original: bytes | None, new: bytes, recorded: Reco
     return Change({restoration.FIELD: (text,)}, removed=removed)
 
 
-def _machines(recorded: Recorded, change: Change) -> list[str]:
-    """The machine's keywords in ``dc:subject`` after a change."""
+def _machines(recorded: Recorded, merged: Merged) -> list[str]:
+    """The machine's keywords in ``dc:subject`` afterwards."""
     name = SUBJECT.name
-    gone = change.removed.get(name, ())
+    gone = (*merged.change.removed.get(name, ()), *merged.rejected.get(name, ()))
     kept = [word for word in recorded.added.get(name, ()) if word not in gone]
-    return [*kept, *change.added.get(name, ())]
+    return [*kept, *merged.change.added.get(name, ())]
 
 
 def _joined(first: Change, second: Change) -> Change:
