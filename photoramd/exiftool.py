@@ -43,6 +43,10 @@ MEMORY_BYTES = 2 << 30
 """Address space of the child; 100 MB photos need a third of it."""
 
 _MAX_ANSWER_BYTES = 64 << 20
+_BROKEN = (
+    "see what exiftool -ver says; install it again (apt-get install --reinstall"
+    ' libimage-exiftool-perl), or set write = "sidecar"'
+)
 _EXTENSION = re.compile(r"[a-z0-9]{1,5}\Z")
 
 
@@ -240,12 +244,14 @@ class ExifTool:
             raise ToolError(
                 f"ExifTool took longer than {self._timeout_seconds:g} seconds",
                 path=photo,
-                remedy="look at the photo's metadata, which may be damaged",
+                remedy="look at the photo's metadata, which may be damaged" if photo else _BROKEN,
             ) from error
         except (OSError, EOFError) as error:
             self._kill()
             raise ToolError(
-                "ExifTool ended unexpectedly", path=photo, remedy="nothing; it is started again"
+                "ExifTool ended unexpectedly",
+                path=photo,
+                remedy="nothing; it is started again" if photo else _BROKEN,
             ) from error
         return answer, errors.decode("utf-8", "replace")
 
