@@ -16,7 +16,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from photoramd import containers, embedded, iptc, restoration
+from photoramd import attributes, containers, embedded, iptc, restoration
 from photoramd.containers import Layout
 from photoramd.embedded import UnreadableError
 from photoramd.errors import (
@@ -110,7 +110,7 @@ def plan_photo(
         )
     except SidecarError as error:
         raise EmbeddingError(f"its XMP cannot be added to: {error.message}", path=photo) from error
-    ours = _machines(recorded, merged.change)
+    ours = _machines(recorded, merged)
     present = values(merged.content)[SUBJECT.name] if ours and merged.content else ()
     users = [word for word in present if word not in ours]
     record, digest = _iptc(photo, parts, format_, exiftool)
@@ -160,12 +160,12 @@ def _restoration(photo: Path, original: bytes | None, new: bytes, recorded: Reco
     return Change({restoration.FIELD: (text,)}, removed=removed)
 
 
-def _machines(recorded: Recorded, change: Change) -> list[str]:
-    """The machine's keywords in ``dc:subject`` after a change."""
+def _machines(recorded: Recorded, merged: Merged) -> list[str]:
+    """The machine's keywords in ``dc:subject`` afterwards."""
     name = SUBJECT.name
-    gone = change.removed.get(name, ())
+    gone = (*merged.change.removed.get(name, ()), *merged.rejected.get(name, ()))
     kept = [word for word in recorded.added.get(name, ()) if word not in gone]
-    return [*kept, *change.added.get(name, ())]
+    return [*kept, *merged.change.added.get(name, ())]
 
 
 def _joined(first: Change, second: Change) -> Change:
@@ -245,7 +245,7 @@ def _read(photo: Path) -> tuple[bytes, Fingerprint]:
         raise EmbeddingError(f"it cannot be opened ({error.strerror})", path=photo) from error
     with os.fdopen(fd, "rb") as file:
         before = os.fstat(fd)
-        _require_replaceable(photo, before)
+        _require_replaceable(photo, fd, before)
         try:
             data = file.read(MAX_FILE_BYTES + 1)
         except OSError as error:
@@ -259,7 +259,7 @@ def _read(photo: Path) -> tuple[bytes, Fingerprint]:
     return data, Fingerprint.of(after)
 
 
-def _require_replaceable(photo: Path, status: os.stat_result) -> None:
+def _require_replaceable(photo: Path, fd: int, status: os.stat_result) -> None:
     reason = None
     if not stat.S_ISREG(status.st_mode):
         reason = "it is no regular file"
@@ -269,6 +269,8 @@ def _require_replaceable(photo: Path, status: os.stat_result) -> None:
         reason = "it is read-only"
     elif os.geteuid() not in (0, status.st_uid):
         reason = "it belongs to another user, whom a new file cannot be given to"
+    elif attributes.is_locked(fd):
+        reason = "it is immutable or append-only (lsattr)"
     if reason is not None:
         raise EmbeddingError(reason, path=photo)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import struct
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -190,6 +191,17 @@ def test_what_would_not_be_safe_is_refused_with_the_reason(
         data[:2] + b"\xff\xe1" + (len(packet) + 2).to_bytes(2, "big") + packet + data[2:]
     )
     assert "XMP" in refused(broken, child)
+
+
+@pytest.mark.parametrize("flag", [0x10, 0x20])
+def test_an_immutable_or_append_only_photo_is_refused(
+    flag: int, child: ExifTool, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = put("china", "a.jpg")
+    assert plan(photo, child, "cat").content is not None
+    # A fake: to set the flag takes a right that root in a container may not have.
+    monkeypatch.setattr("fcntl.ioctl", lambda *_: struct.pack("ii", flag, 0))
+    assert "immutable" in refused(photo, child)
 
 
 def test_a_tiff_has_the_same_iptc_record_twice_or_is_refused(

@@ -233,6 +233,23 @@ def test_case_08_a_tag_that_the_user_deleted_is_never_added_again(
     assert desk.ledger.recorded(desk.job(photo).id, desk.place).rejected == {"dc:subject": ("dog",)}
 
 
+@pytest.mark.parametrize("tags", [("dog", "cat"), ()], ids=["again", "undo"])
+def test_case_08_a_tag_that_the_user_deleted_from_xmp_only_leaves_iptc_too(
+    inside: Desk, photo: Path, edit: Edit, shown: Shown, tags: tuple[str, ...]
+) -> None:
+    edit(photo, "-IPTC:Keywords=Oma")
+    inside.tag(photo, "dog", "cat")
+    edit(photo, "-XMP-dc:Subject-=cat")
+    if tags:
+        inside.tag(photo, *tags)
+    else:
+        inside.undo(photo)
+    assert shown(photo, "IPTC:Keywords") == ["Oma", *(tag for tag in tags if tag != "cat")]
+    before = photo.read_bytes()
+    inside.tag(photo, *tags)
+    assert photo.read_bytes() == before
+
+
 def test_case_09_a_photo_with_iptc_only(desk: Desk, photo: Path, edit: Edit, shown: Shown) -> None:
     edit(photo, "-IPTC:Keywords=Oma", "-IPTC:Keywords=Opa")
     desk.tag(photo, "dog")
