@@ -32,7 +32,7 @@ from photoramd.iptc import IptcPlan
 from photoramd.ledger import PHOTO
 from photoramd.photo import Fingerprint, Tag
 from photoramd.plans import Origin, Plan
-from photoramd.proof import asked, layout_of, verify
+from photoramd.proof import asked, iptc_record, layout_of, verify
 from photoramd.signatures import HEAD_BYTES, describe, recognise
 from photoramd.union import Change, Merged, Recorded, merge
 from photoramd.xmp_keywords import holds_nothing, values
@@ -53,6 +53,9 @@ _EXTENSIONS = {
     "AVIF": ("avif", {".avif"}),
 }
 """For each format how ExifTool is told of it, and the suffixes it may have."""
+
+_TRACED = {"TIFF", "HEIF", "AVIF"}
+"""Formats that ExifTool writes anew, so that they are not the same when XMP is taken out."""
 
 
 def plan_photo(
@@ -124,32 +127,37 @@ def plan_photo(
     changes = _changes(photo, merged, planned)
     if changes is None:
         return plan
-    original = _original(data, packet, format_, recorded)
+    is_traced = format_ in _TRACED or planned.keywords is not None
+    original = _original(data, packet, recorded, is_traced=is_traced)
     if original is not None and changes.xmp == b"":
         new = original
     else:
         new = _rewritten(photo, data, format_, changes, exiftool)
     verify(photo, parts, new, format_, _EXTENSIONS[format_][0], packet, changes, exiftool)
-    change = _joined(plan.change, _restoration(original, new, recorded))
+    change = _joined(plan.change, _restoration(photo, original, new, recorded))
     return replace(plan, content=new, change=change)
 
 
-def _original(data: bytes, packet: bytes | None, format_: str, recorded: Recorded) -> bytes | None:
-    """A file as it was before it got XMP, where ExifTool cannot give it back and we can."""
-    if format_ not in ("HEIF", "AVIF"):
-        return None
+def _original(
+    data: bytes, packet: bytes | None, recorded: Recorded, *, is_traced: bool
+) -> bytes | None:
+    """A file as it was before it got XMP, where ExifTool would leave a trace of that."""
     remembered = recorded.added.get(restoration.FIELD)
     if remembered:
         return restoration.restore(remembered[0], data)
-    return data if packet is None else None
+    return data if is_traced and packet is None else None
 
 
-def _restoration(original: bytes | None, new: bytes, recorded: Recorded) -> Change:
+def _restoration(photo: Path, original: bytes | None, new: bytes, recorded: Recorded) -> Change:
     """What the ledger is to remember of the original from now on."""
     old = recorded.added.get(restoration.FIELD, ())
-    text = None if original in (None, new) else restoration.remember(original or b"", new)
     removed = {restoration.FIELD: old} if old else {}
-    return Change({restoration.FIELD: (text,)} if text else {}, {}, removed)
+    if original is None or original == new:
+        return Change(removed=removed)
+    text = restoration.remember(original, new)
+    if text is None:
+        raise EmbeddingError("it could not be given back as it is", path=photo)
+    return Change({restoration.FIELD: (text,)}, removed=removed)
 
 
 def _machines(recorded: Recorded, change: Change) -> list[str]:
@@ -197,8 +205,8 @@ def _iptc(
     if format_ != "TIFF":
         return None, None
     extension = _EXTENSIONS[format_][0]
-    record = asked(photo, lambda: exiftool.block(photo, extension, "IPTC"))
-    if not record:
+    record = iptc_record(photo, photo, extension, exiftool)
+    if record is None:
         return None, None
     text = asked(photo, lambda: exiftool.block(photo, extension, "Photoshop:IPTCDigest"))
     try:

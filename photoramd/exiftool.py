@@ -116,13 +116,14 @@ class ExifTool:
         """
         return self._start()
 
-    def block(self, photo: Path, extension: str, tag: str) -> bytes:
+    def block(self, photo: Path, extension: str, tag: str, *, is_every: bool = False) -> bytes:
         """A block of metadata as it is in a photo, such as ``XMP`` or ``IPTC``.
 
         Args:
             photo: The photo, of any name.
             extension: What its content is, such as ``jpg``.
             tag: A constant of the caller.
+            is_every: All such blocks, one after the other, where there are several.
 
         Returns:
             Its bytes; nothing if there is no such block.
@@ -131,7 +132,8 @@ class ExifTool:
             ToolError: ExifTool is missing, refused, took too long or died.
             DecodeError: It cannot read the photo.
         """
-        answer, errors = self._on(photo, extension, ["-b", f"-{tag}"])
+        every = ["-a"] if is_every else []
+        answer, errors = self._on(photo, extension, [*every, "-b", f"-{tag}"])
         self._require_no_error(photo, errors)
         return answer
 

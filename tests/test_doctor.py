@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from photoramd.cli import Settings
 from photoramd.cli.doctor import _become, _findings
 from photoramd.doctor import service
 from photoramd.doctor.finding import Finding
-from photoramd.pins import MODELS
+from photoramd.doctor.weights import examine_weights
+from photoramd.modelstore import default_store
+from photoramd.pins import MODELS, RAM_PLUS, Model, PinnedFile
 from photoramd.requirements import Package
 from photoramd.unit import parse
 from tests.daemons import Photoramd, unprivileged
@@ -242,6 +245,50 @@ def test_a_model_that_is_missing_ends_with_3_and_the_command_that_brings_it(
     photoramd = make(model="name = 'ram++'")
     (error,) = of(diagnose(photoramd, 3, XDG_DATA_HOME=os.fspath(tmp_path)), "model")
     assert "photoramd model fetch ram++" in (error.remedy or "")
+
+
+@pytest.fixture
+def dropped(checkpoint: PinnedFile) -> Model:
+    """RAM++, in small, whose weights were deleted after a converted copy of them was made."""
+    import torch
+
+    from benchmarks.random_weights import TINY
+    from photoramd.taggers.linear import Arithmetic
+    from photoramd.taggers.ram_plus import load_network
+
+    load_network(checkpoint, TINY, Arithmetic.best(torch.float32))
+    default_store().path("ram++", "tiny.pth").unlink()
+    return replace(RAM_PLUS, weights=checkpoint, companions=())
+
+
+@pytest.mark.parametrize("precision", ["auto", "float32"])
+def test_a_converted_copy_will_do_for_weights_that_were_dropped(
+    dropped: Model, precision: str
+) -> None:
+    (finding,) = examine_weights(dropped, precision, str)
+    assert finding.grade == "ok"
+    assert "tiny.float32-1.safetensors" in finding.text
+
+
+@pytest.mark.parametrize(
+    ("precision", "text", "remedy"),
+    [("bfloat16", "not installed", "make it again"), ("int8", "not calibrated", "calibrate ram++")],
+)
+def test_a_precision_that_no_copy_has_and_nothing_can_be_made_of_is_an_error(
+    dropped: Model, precision: str, text: str, remedy: str
+) -> None:
+    (finding,) = examine_weights(dropped, precision, str)
+    assert (finding.grade, finding.exit_code) == ("error", 3)
+    assert text in finding.text
+    assert remedy in (finding.remedy or "")
+
+
+def test_a_bad_converted_copy_is_an_error_with_its_remedy(dropped: Model) -> None:
+    path = default_store().path("ram++", "tiny.float32-1.safetensors")
+    path.chmod(0o664)
+    (finding,) = examine_weights(dropped, "auto", str)
+    assert (finding.grade, finding.exit_code) == ("error", 3)
+    assert f"chmod go-w {path}" in (finding.remedy or "")
 
 
 @pytest.mark.parametrize(("key", "value"), [("device", "cuda"), ("precision", "int8")])

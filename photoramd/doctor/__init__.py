@@ -13,14 +13,16 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
-from photoramd import __version__, checkpoint, config, places, query, requirements
+from photoramd import __version__, config, places, query, requirements
 from photoramd.config import Config, Model
 from photoramd.database import holder
 from photoramd.doctor.directories import Checkup, limits
 from photoramd.doctor.finding import ERROR, Finding, Grade, failure, user_name
-from photoramd.errors import PIP, ConfigError, PhotoramdError, printable
+from photoramd.doctor.weights import examine_weights
+from photoramd.errors import PIP, ConfigError, ModelError, PhotoramdError, printable
 from photoramd.exiftool import ExifTool
 from photoramd.filters import RAW_REMEDY, reads_raw
+from photoramd.pins import known_model
 from photoramd.query import Root
 from photoramd.unit import Unit
 
@@ -123,15 +125,12 @@ def _versions() -> Iterator[Finding]:
 
 def _model(chosen: Model, notice: Notice) -> Iterator[Finding]:
     try:
-        model = checkpoint.known_model(chosen.name)
+        model = known_model(chosen.name)
         model.require(device=chosen.device, precision=chosen.precision)
-        for pin in model.files:
-            path = checkpoint.locate(pin)
-            notice(f"verifying {printable(path)}")
-            checkpoint.verify(pin)
-            yield Finding("model", "ok", f"{model.name}: {pin.name} is the pinned file")
-    except PhotoramdError as error:
+    except ModelError as error:
         yield failure("model", error)
+    else:
+        yield from examine_weights(model, chosen.precision, notice)
 
 
 def _exiftool(embedding: list[Path]) -> Finding:
