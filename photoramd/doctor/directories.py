@@ -140,8 +140,8 @@ class Checkup:
             yield self._found(
                 "error",
                 "the running daemon sees another directory there, or none",
-                "restart it after a share or disk was mounted; below /home its unit needs a"
-                " drop-in with ProtectHome=tmpfs and BindPaths=",
+                "restart it after a share or disk was mounted; below /home and /tmp its unit needs"
+                " a drop-in with BindPaths=, which contrib/install.sh --photos writes",
             )
         elif is_readonly and self._watch.write != "none":
             yield self._found(
