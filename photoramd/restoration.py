@@ -21,6 +21,9 @@ FIELD = "restoration"
 _MAX_BYTES = 1 << 16
 """Of the bytes that are not in the new file, and of what is remembered in all."""
 
+_MAX_SEARCH_BYTES = 16 << 30
+"""That are looked through for pieces: a second or two, or 50 where all is alike."""
+
 _KEY_BYTES = 64
 _MAX_STEP_BYTES = 4096
 _CHUNK_BYTES = 1 << 16
@@ -65,15 +68,19 @@ def _copies(old: bytes, new: bytes) -> Iterator[tuple[int, int, int]]:
     """What of the old file is in the new one: where in the one, where in the other, how long.
 
     In the order of the old file; the last is at its end, and may be empty. It ends early when
-    too much is not there.
+    too much is not there, or the search takes too long.
     """
-    end = position = expected = 0
+    end = position = expected = searched = 0
     step = _KEY_BYTES
     while position < len(old):
         key = old[position : position + _KEY_BYTES]
         source = new.find(key, expected) if len(key) == _KEY_BYTES else -1
+        searched += (source if source >= 0 else len(new)) - expected
         if source < 0 and len(key) == _KEY_BYTES:
             source = new.find(key)
+            searched += source if source >= 0 else len(new)
+        if searched > _MAX_SEARCH_BYTES:
+            return
         if source < 0:
             # What is there is found though its beginning is stepped over: see below.
             position += step

@@ -44,3 +44,10 @@ def test_pictures_are_not_remembered_but_found() -> None:
 
 def test_what_would_be_too_much_is_refused() -> None:
     assert remember(PICTURES[0], PICTURES[1]) is None
+
+
+def test_a_search_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, after = b"".join(PICTURES), b"".join(reversed(PICTURES))
+    assert remember(before, after) is not None
+    monkeypatch.setattr("photoramd.restoration._MAX_SEARCH_BYTES", len(after) // 2)
+    assert remember(before, after) is None
