@@ -32,6 +32,7 @@ from photoramd.taggers.ram_plus import RamPlusTagger, choose_arithmetic, load_ne
 from photoramd.taggers.ram_plus_calibration import Calibration, is_good, load_exact
 from photoramd.taggers.ram_plus_network import Preparation, RamPlusNetwork
 from tests.test_ram_plus import (
+    BFLOAT16,
     FLOAT32,
     copy_path,
     flip_a_bit,
@@ -343,7 +344,7 @@ def test_another_calibration_is_another_revision(calibrated: PinnedFile) -> None
 def test_the_original_is_needed_neither_to_load_nor_to_calibrate_anew(
     calibrated: PinnedFile,
 ) -> None:
-    load_network(calibrated, TINY, replace(FLOAT32, dtype=torch.bfloat16))
+    load_network(calibrated, TINY, BFLOAT16)
     default_store().path("ram++", "tiny.pth").unlink()
     images = random_images(1)
     before = load_network(calibrated, TINY, INT8).logits(images)

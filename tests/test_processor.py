@@ -25,7 +25,7 @@ def test_bfloat16_is_told_from_the_processors_flags(
 ) -> None:
     cpuinfo = tmp_path / "cpuinfo"
     cpuinfo.write_text(f"processor\t: 0\nmodel name\t: a processor\n{line}\n")
-    assert has_bfloat16(cpuinfo) is expected
+    assert has_bfloat16(cpuinfo, {}) is expected
 
 
 @pytest.mark.parametrize(

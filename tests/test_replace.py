@@ -22,6 +22,7 @@ from photoramd import failures, replace
 from photoramd.errors import ChangedError, SidecarError, WriteError
 from photoramd.photo import Fingerprint
 from photoramd.renames import EXCHANGE
+from tests.conftest import await_tick
 
 OLD = b"old" * 1000
 NEW = b"new and longer" * 1000
@@ -102,6 +103,21 @@ def target(tmp_path: Path) -> Path:
 
 
 # What a replacement is
+
+
+@pytest.mark.parametrize("year", [1905, 2024, 2445])
+def test_a_date_that_is_kept_is_a_millisecond_later_in_any_century(
+    tmp_path: Path, year: int
+) -> None:
+    target = tmp_path / "photo.jpg"
+    target.write_bytes(OLD)
+    seconds = (year - 1970) * 31_556_952
+    os.utime(target, (seconds, seconds))
+    expected = Fingerprint.of(target.lstat())
+    assert -(2**63) <= expected.mtime_ns < 2**63
+    prepared = replace.prepare(target, NEW, expected=expected, keep_date=True)
+    assert replace.commit(prepared) == prepared.after
+    assert target.stat().st_mtime_ns == seconds * 10**9 + 10**6
 
 
 def test_a_new_file_is_whole_and_alone(tmp_path: Path) -> None:
@@ -192,6 +208,7 @@ def test_an_edit_between_read_and_prepare_lives(target: Path) -> None:
 def test_a_same_length_edit_with_the_old_date_lives(target: Path) -> None:
     seen = target.lstat()
     prepared = replace.prepare(target, NEW, expected=Fingerprint.of(seen))
+    await_tick(target)
     target.write_bytes(b"OLD" * 1000)
     os.utime(target, ns=(seen.st_atime_ns, seen.st_mtime_ns))
     with pytest.raises(ChangedError):
@@ -267,6 +284,7 @@ def test_a_hard_link_is_refused_and_stays_one(target: Path) -> None:
 
 def test_a_link_made_after_prepare_is_noticed(target: Path) -> None:
     prepared = replace.prepare(target, NEW, expected=fingerprint(target))
+    await_tick(target)
     target.with_name("second").hardlink_to(target)
     with pytest.raises(ChangedError):
         replace.commit(prepared)

@@ -257,11 +257,7 @@ def choose_arithmetic(precision: str, device: torch.device) -> Arithmetic:
         return arithmetic
     if precision == "auto":
         return Arithmetic.best(fastest_dtype(device), device)
-    if precision not in _DTYPES:
-        raise ModelError(
-            f"the model {RAM_PLUS.name} has no precision {precision!r}",
-            remedy=f"one of: auto, {', '.join(_DTYPES)}, int8",
-        )
+    RAM_PLUS.require(precision=precision)
     return Arithmetic.best(_DTYPES[precision], device)
 
 
