@@ -60,7 +60,9 @@ class Session:
                 plan: Plan | None = self._prepare(resources, first)
             is_first = True
             while plan is not None and not self._interrupts.stopped:
-                before, plan = plan, self._watch(resources, plan, rescan=not is_first)
+                # In two steps, or the old model would stay for as long as the next loop runs.
+                before = plan
+                plan = self._watch(resources, before, rescan=not is_first)
                 if plan is not None and plan.tagger is not before.tagger:
                     before.close_model()
                 is_first = False

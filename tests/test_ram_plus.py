@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -202,6 +204,19 @@ def test_scores_come_in_the_order_of_the_photos(tagger: RamPlusTagger) -> None:
     for row, pixels in zip(together, batch, strict=True):
         assert np.allclose(row, tagger.scores([pixels])[0], atol=1e-6)
     assert len({row.tobytes() for row in together}) == 5
+
+
+def test_a_tagger_that_is_dropped_is_gone_at_once(weights: dict[str, torch.Tensor]) -> None:
+    # A daemon that mostly waits may not collect garbage for hours.
+    tagger = RamPlusTagger(build(weights, FLOAT32), vocabulary([0.65] * 7), DIGEST, threads=2)
+    tagger.scores([np.zeros((384, 384, 3), np.uint8)] * 2)
+    dropped = weakref.ref(tagger)
+    gc.disable()
+    try:
+        del tagger
+        assert dropped() is None
+    finally:
+        gc.enable()
 
 
 def test_an_empty_batch_gives_no_scores(tagger: RamPlusTagger) -> None:

@@ -418,6 +418,44 @@ def test_reloads_amid_work_lose_nothing_and_do_nothing_twice(
         assert text.count(f"/{name}.jpg: ") == 1
 
 
+TELLS_WHEN_A_MODEL_IS_DROPPED = """
+import gc, sys, weakref
+from photoramd import assembly
+from photoramd.cli import main
+
+gc.disable()  # a daemon that mostly waits may not collect garbage for hours
+load = assembly.load_tagger
+
+def watched(config):
+    tagger = load(config)
+    dropped = weakref.finalize(tagger, print, "a model was dropped", file=sys.stderr, flush=True)
+    dropped.atexit = False
+    return tagger
+
+assembly.load_tagger = watched
+main()
+"""
+
+
+def test_a_model_that_a_reload_replaces_leaves_memory(
+    tmp_path: Path, album: Path, supervisor: Supervisor, put: Put
+) -> None:
+    put("cat", "cat.png")
+    program = TELLS_WHEN_A_MODEL_IS_DROPPED
+    instance = Photoramd(tmp_path, album, program=program, model="precision = 'float32'")
+    instance.environment = supervisor.environment
+    try:
+        instance.launch()
+        supervisor.wait_for("^READY=1$")
+        instance.wait_for_states(written=1)
+        instance.configure(model="precision = 'bfloat16'")
+        reload(instance, supervisor)
+        wait_for(lambda: "a model was dropped" in instance.log.read_text(), "the old model")
+        assert instance.stop() == 0
+    finally:
+        instance.close()
+
+
 SLOW_TO_LOAD = """
 import sys, time
 from photoramd import assembly

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -91,7 +92,9 @@ class RamPlusTagger:
         self.crop = Squeeze(side, _DECODE_SIDE)
         self.decode_side = self.crop.decode_side
         on_cpu = network.arithmetic.is_cpu
-        self._runner = CpuRunner(self._logits, threads) if on_cpu else GpuRunner(self._logits)
+        # Not a method of this object: a circle of references would keep a tagger that is dropped.
+        infer = partial(_logits, network)
+        self._runner = CpuRunner(infer, threads) if on_cpu else GpuRunner(infer)
 
     @classmethod
     def load(
@@ -160,8 +163,9 @@ class RamPlusTagger:
         logits: Scores = self._runner.run(batch).numpy()
         return logits
 
-    def _logits(self, pixels: Tensor) -> Tensor:
-        return self._network.logits(normalise(pixels)).cpu()
+
+def _logits(network: RamPlusNetwork, pixels: Tensor) -> Tensor:
+    return network.logits(normalise(pixels)).cpu()
 
 
 def normalise(pixels: Tensor) -> Tensor:
