@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import sqlite3
 import threading
 import time
@@ -82,6 +81,46 @@ def copy(source: Path, target: Path) -> None:
             part.unlink()
 
 
+def require_replaceable(target: Path, database: Path) -> None:
+    """See that a copy may be made there: nothing is, or an empty file, or another copy.
+
+    Raises:
+        StoreError: The database itself is there, or a file that is none of photoramd's.
+    """
+    if _is_same(target, database):
+        raise StoreError("is the database itself", path=target, remedy=_ANOTHER_NAME)
+    if os.path.lexists(target) and not _is_copy(target):
+        raise StoreError(
+            "is there, and is no copy of a photoramd database", path=target, remedy=_ANOTHER_NAME
+        )
+
+
+_ANOTHER_NAME = "give the copy another name"
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
+
+
+def _is_copy(path: Path) -> bool:
+    """Whether a file is a photoramd database, damaged perhaps, or nothing at all.
+
+    Source of the format: https://sqlite.org/fileformat.html#the_database_header.
+    """
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            header = file.read(72)
+    except OSError:
+        return False
+    mark = APPLICATION_ID.to_bytes(4, "big")
+    return not header or (header[:16] == b"SQLite format 3\0" and header[68:] == mark)
+
+
 def copies(database: Path) -> list[Path]:
     """The automatic copies of a database, the newest first."""
     prefix = f"{database.name}.backup-"
@@ -114,14 +153,14 @@ def recover(database: Path, error: DamagedError) -> None:
     source = next((each for each in copies(database) if is_sound(each)), None)
     if source is None and not error.is_ours:
         raise error
-    aside = set_aside(database)
     if source is None:
+        aside = set_aside(database)
         log.error(
             "%s: %s; it is now %s, and a new one begins: there was no copy of it",
             printable(database), error.message, printable(aside),
         )  # fmt: skip
         return
-    _put_back(source, database)
+    aside = _put_back(source, database) or database
     log.error(
         "%s: %s; it is now %s, and the copy %s is in its place",
         printable(database), error.message, printable(aside), printable(source),
@@ -135,6 +174,8 @@ def restore(source: Path, database: Path) -> Path | None:
         LockedError: A photoramd uses the database.
         StoreError: The copy is not sound, or a file cannot be moved.
     """
+    if _is_same(source, database):
+        raise StoreError("is the database itself", path=source, remedy="name a copy of it")
     problems = check(source)
     if problems:
         raise StoreError(
@@ -143,11 +184,9 @@ def restore(source: Path, database: Path) -> Path | None:
     lock = Lock(database)
     lock.acquire()
     try:
-        aside = set_aside(database) if os.path.lexists(database) else None
-        _put_back(source, database)
+        return _put_back(source, database)
     finally:
         lock.release()
-    return aside
 
 
 def set_aside(database: Path) -> Path:
@@ -167,12 +206,19 @@ def set_aside(database: Path) -> Path:
     return aside
 
 
-def _put_back(source: Path, database: Path) -> None:
+def _put_back(source: Path, database: Path) -> Path | None:
+    """Put a copy in place; returns where the database is now, if there was one.
+
+    The copy is whole before anything is moved: a full disk must not leave no database at all.
+    """
     part = database.with_name(database.name + _PART)
     try:
-        shutil.copyfile(source, part)
+        copy(source, part)  # with the log that is beside one that was set aside
         _have_all_looked_at(part)
+        is_any = any(os.path.lexists(f"{database}{companion}") for companion in _COMPANIONS)
+        aside = set_aside(database) if is_any else None
         _settle(part, database)
+        return aside
     except OSError as error:
         raise StoreError(f"cannot be restored: {error.strerror}", path=source) from error
     finally:

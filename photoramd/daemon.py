@@ -306,7 +306,9 @@ class Daemon:
         before, self._clock_offset = self._clock_offset, wall - now
         if before is not None and abs(self._clock_offset - before) > CLOCK_JUMP_SECONDS:
             log.warning("The clock was set; scanning everything")
-            self._store.clamp_retries(wall)
+            # Set ahead, or after the machine slept, what is due earlier is none the worse.
+            self._store.clamp_retries(wall, back=max(0.0, before - self._clock_offset))
+            self._pipeline.retry()
             if self._is_watching:
                 self._scan_all(now)
 

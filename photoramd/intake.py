@@ -52,6 +52,9 @@ class Intake:
         known = self._store.find(path)
         if known is None or known.fingerprint != fingerprint or known.state == "missing":
             self._wait(path, fingerprint, now)
+        elif known.missed_scans:
+            # A scan under way may have passed its place before it came back.
+            self._store.seen([known.id])
 
     def notice_companion(self, path: str, now: float) -> None:
         """An event named a sidecar or a RAW.

@@ -185,6 +185,9 @@ class Patrol:
         if post.mounts is not None and mounts != post.mounts:
             log.info("%s: what is mounted below it has changed", printable(path))
             post.root.is_new = True
+            before, points = post.root.unmounted, {mount.point for mount in mounts}
+            gone = {mount.point for mount in post.mounts if mount.point != path}
+            post.root.unmounted = (before | gone) - points
         post.mounts = mounts
 
     def _arm_if_new(self, post: _Post, now: float, wall: float) -> None:

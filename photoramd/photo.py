@@ -12,8 +12,8 @@ from stat import S_ISREG
 class Fingerprint:
     """What ``stat`` says of a file's content: equal means "unchanged".
 
-    ``ctime_ns`` takes part only in the question whether a file is still being
-    written; a changed mode or owner is no new photo.
+    ``mtime_ns`` is a signed number of 64 bits. ``ctime_ns`` takes part only in the question
+    whether a file is still being written; a changed mode or owner is no new photo.
     """
 
     size: int
@@ -25,7 +25,9 @@ class Fingerprint:
     @classmethod
     def of(cls, stat: os.stat_result) -> Fingerprint:
         """The fingerprint in a ``stat`` result."""
-        return cls(stat.st_size, stat.st_mtime_ns, stat.st_dev, stat.st_ino, stat.st_ctime_ns)
+        # Dates after 2262, of broken clocks, need more than the 63 bits a database has for them.
+        mtime_ns = (stat.st_mtime_ns + 2**63) % 2**64 - 2**63
+        return cls(stat.st_size, mtime_ns, stat.st_dev, stat.st_ino, stat.st_ctime_ns)
 
     @classmethod
     def at(cls, path: str | os.PathLike[str]) -> Fingerprint | None:

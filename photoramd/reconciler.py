@@ -131,7 +131,7 @@ class Reconciler:
             del self._requested[top]
             root = self.root_of(top)
             if root is not None and patrol.may_walk(root, wall):
-                scan = Scan(top, root.filter, self._store)
+                scan = Scan(top, root.filter, self._store, root.unmounted)
                 return _Walk(root, scan, iter(scan))
         return None
 
@@ -143,8 +143,8 @@ class Reconciler:
             return
         root.scan_problem = _complaint(scan)
         root.unreadable = tuple(scan.unreadable)
-        if scan.moved_devices:
-            self._store.move_device(root.path, scan.moved_devices)
+        if scan.moves:
+            self._store.move_devices(root.path, scan.moved_wholly(), scan.moved_partly())
         absent = sum(map(len, scan.absent.values()))
         root.vanished = 0 if scan.present else absent
         if root.vanished:
@@ -182,8 +182,9 @@ def _complaint(scan: Scan) -> PhotoramdError | None:
         )
     if unmounted := scan.unmounted():
         return PhotoramdError(
-            f"a file system with {unmounted} photos below it is not mounted; they keep their state",
+            f"a file system with {unmounted} photos below it is not mounted, or another hides it;"
+            " they keep their state",
             path=scan.top,
-            remedy="mount it again",
+            remedy="mount it again, or take away what hides it",
         )
     return None

@@ -92,8 +92,8 @@ def prepare(
                     attributes.imitate(fd, beside)
                 else:
                     attributes.keep(fd, source, target)
-                if keep_date and expected is not None:
-                    _date(fd, expected.mtime_ns)
+                if keep_date and source is not None:
+                    _date(fd, os.fstat(source).st_mtime_ns)
                 os.fsync(fd)
                 after = Fingerprint.of(os.fstat(fd))
             finally:

@@ -55,6 +55,7 @@ class Root:
         silence: What reports no events by its nature, and is not to be polled.
         scan_problem: What the last scan could not read below it, if anything.
         unreadable: The directories that it could not read.
+        unmounted: Where below it something was mounted that is not now.
         vanished: How many photos it lost at once, if the last scan found none of them.
         is_new: Whether another directory than before is there, which nobody has watched yet.
     """
@@ -67,9 +68,12 @@ class Root:
         self.silence: PhotoramdError | None = None
         self.scan_problem: PhotoramdError | None = None
         self.unreadable: tuple[str, ...] = ()
+        self.unmounted: frozenset[str] = frozenset()
         self.vanished = 0
         self.is_new = True
         self._identity: _Identity | None = None
+        # What was there before something was mounted over it.
+        self._hidden: _Identity | None = None
 
     def contains(self, path: str) -> bool:
         """Whether a path is the root or below it."""
@@ -79,7 +83,8 @@ class Root:
         """Look at the directory itself: why it cannot be walked now, or None.
 
         A directory that was made anew, or a file system that was mounted anew, is accepted
-        and makes the root `is_new`. The bare mount point of an unmounted file system is not.
+        and makes the root `is_new`. The bare mount point of an unmounted file system is not,
+        unless it was accepted before something was mounted over it.
         """
         try:
             status = os.stat(self.path, follow_symlinks=False)
@@ -97,13 +102,16 @@ class Root:
             )
         is_mount = any(mount.point == self.path for mount in read_mounts())
         identity = _Identity(status.st_dev, status.st_ino, is_mount)
-        if self._identity is not None and self._identity.is_mount and not is_mount:
+        before = self._identity
+        if before and before.is_mount and not is_mount and identity != self._hidden:
             return Health(
                 "offline",
                 "its file system is not mounted; its photos keep their state",
                 "mount the share or disk again, or restart photoramd if none belongs there",
             )
-        if identity != self._identity:
+        if identity != before:
+            if before and is_mount and not before.is_mount:
+                self._hidden = before
             self._identity = identity
             self.is_new = True
         return None

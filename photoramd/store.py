@@ -9,6 +9,7 @@ rows. Every method is one transaction. All times are Unix seconds.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -216,13 +217,16 @@ class Store:
         )
         return int(rows[0][0])
 
-    def clamp_retries(self, now: float) -> None:
-        """No retry lies further ahead than a day: the clock may have been wrong."""
+    def clamp_retries(self, now: float, *, back: float = 0) -> None:
+        """No retry lies further ahead than a day: the clock may have been wrong.
+
+        If it was just set back by so many seconds, retries are moved with it.
+        """
         with self._database.transaction() as db:
             db.execute(
-                f"""UPDATE photos SET next_attempt = ?
-                    WHERE {_QUEUED} AND next_attempt > ?""",  # noqa: S608
-                (now + RETRY_SECONDS[-1], now + RETRY_SECONDS[-1]),
+                f"""UPDATE photos SET next_attempt = min(next_attempt - ?, ?)
+                    WHERE {_QUEUED} AND next_attempt > 0""",  # noqa: S608
+                (back, now + RETRY_SECONDS[-1]),
             )
 
     def retag(self, path: str, *, only_failed: bool) -> int:
@@ -362,14 +366,24 @@ class Store:
         with self._database.transaction() as db:
             db.execute("UPDATE photos SET next_attempt = ? WHERE id = ?", (until, job.id))
 
-    def move_device(self, top: str, moves: Mapping[int, int]) -> None:
-        """The file systems at and below a path have new device numbers: old to new."""
+    def move_devices(
+        self, top: str, wholly: Mapping[int, int], partly: Mapping[str, Mapping[int, int]]
+    ) -> None:
+        """The file systems at and below a path have new device numbers: old to new.
+
+        Those in ``partly``, by directory, are another file system's now.
+        """
+        # All numbers of a directory at once: one's new number may be another's old one.
+        update = """UPDATE photos
+            SET device = (SELECT value FROM json_each(?1) WHERE CAST(key AS INTEGER) = device)
+            WHERE device IN (SELECT CAST(key AS INTEGER) FROM json_each(?1))
+            AND directory_id IN (SELECT id FROM directories WHERE path = ?2"""
+        whole = [(f"{update} OR (path >= ?3 AND path < ?4))", wholly, under(top))] if wholly else []
+        parts = [(f"{update})", moves, (os.fsencode(path),)) for path, moves in partly.items()]
         with self._database.transaction() as db:
-            db.executemany(
-                f"""UPDATE photos SET device = ? WHERE device = ?
-                    AND directory_id IN (SELECT id FROM directories WHERE {_UNDER})""",  # noqa: S608
-                [(signed(new), signed(old), *under(top)) for old, new in moves.items()],
-            )
+            for statement, moves, places in [*parts, *whole]:
+                known = {signed(old): signed(new) for old, new in moves.items()}
+                db.execute(statement, (json.dumps(known), *places))
 
     def fail(self, job: Job, reason: str, now: float) -> None:
         """The photo could not be decoded or tagged; try again later, and later still."""

@@ -31,6 +31,7 @@ from watchdog.events import (
 )
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver, ObservedWatch
+from watchdog.observers.inotify import InotifyWatchGroup
 
 from photoramd.errors import PhotoramdError
 
@@ -104,6 +105,27 @@ class Inbox:
             self._directories.clear()
             self._lost = False
         return news
+
+
+def _forget_quietly() -> None:
+    """Have watchdog's book-keeping bear a directory whose path another one took and left.
+
+    Of a directory that was moved out of a root watchdog 7.1 keeps the old path. Where a new one
+    was made with that path and renamed, the KeyError that follows ends watchdog's reading thread
+    when the first is removed, or breaks off whatever stops the watch.
+    """
+    forget = getattr(InotifyWatchGroup, "_remove_watch_internally", None)
+    if forget is None:
+        return
+
+    def forget_if_known(group: InotifyWatchGroup, number: int) -> None:
+        with suppress(KeyError):
+            forget(group, number)
+
+    InotifyWatchGroup._remove_watch_internally = forget_if_known  # type: ignore[assignment, method-assign]
+
+
+_forget_quietly()
 
 
 class _Handler(FileSystemEventHandler):

@@ -181,6 +181,63 @@ def test_the_commands_check_copy_and_restore(photoramd: Photoramd, tmp_path: Pat
         backups.restore(copy, photoramd.database)
 
 
+def test_a_copy_replaces_an_older_one_and_nothing_else(
+    photoramd: Photoramd, tmp_path: Path, put: Put
+) -> None:
+    photoramd.database.parent.mkdir()
+    fill(photoramd.database)
+    for name in ("copy", "empty"):
+        (tmp_path / name).touch()
+        for _ in range(2):
+            done = photoramd.run("db", "backup", tmp_path / name)
+            assert done.returncode == 0, done.stderr
+    assert backups.check(tmp_path / "copy") == []
+    photo = put("china", "a.jpg")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(photoramd.database)
+    others = [photo, tmp_path / "pipe", tmp_path / "link", photoramd.database]
+
+    def looks() -> list[Fingerprint]:
+        return [Fingerprint.of(other.lstat()) for other in others]
+
+    before = looks()
+    for other in others:
+        done = photoramd.run("db", "backup", other)
+        assert done.returncode == 4
+        assert "another name" in done.stderr
+    assert looks() == before
+
+
+def test_a_restore_that_fails_leaves_the_database_where_it_is(path: Path) -> None:
+    copy = path.with_name(f"{path.name}.backup-20260101-000000")
+    backups.copy(path, copy)
+    with pytest.raises(StoreError, match="the database itself"):
+        backups.restore(path, path)
+    # No room for the copy: the name of the part is taken.
+    path.with_name(f"{path.name}.part").mkdir()
+    with pytest.raises(StoreError):
+        backups.restore(copy, path)
+    with pytest.raises(StoreError):
+        backups.recover(path, DamagedError("damaged", is_ours=True, path=path))
+    assert count(path) == 500
+
+
+def test_what_was_set_aside_comes_back_with_its_log(path: Path) -> None:
+    copy = path.with_name("copy")
+    backups.copy(path, copy)
+    # A process that is killed leaves the last changes in the log.
+    files = [path, path.with_name(f"{path.name}-wal")]
+    with Database(path) as database:
+        Store(database).enqueue([Photo(Path("/album/new.jpg"), Fingerprint(1, 1, 1, 1))], 1)
+        contents = [file.read_bytes() for file in files]
+    for file, content in zip(files, contents, strict=True):
+        file.write_bytes(content)
+    aside = backups.restore(copy, path)
+    assert aside is not None
+    backups.restore(aside, path)
+    assert count(path) == 501
+
+
 def test_a_copy_that_is_not_there_is_named(path: Path) -> None:
     with pytest.raises(StoreError, match="no such file"):
         backups.restore(path.with_name("nowhere"), path)

@@ -157,6 +157,15 @@ def test_photos_are_calibrated_with_compared_on_and_the_result_installed(
     assert "ram++, int8 against float32, 8 photos" in compared.stdout
 
 
+def test_a_precision_that_is_not_there_is_said_before_any_photo_is_looked_at(
+    tag_files: PinnedFile, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RamPlusTagger, "scores", None)
+    arguments = ["model", "compare", str(photos), "--model", "ram++", "--precision", "int8"]
+    with pytest.raises(ModelError, match="not calibrated"):
+        CliRunner().invoke(cli, arguments, obj=Settings(None, False), catch_exceptions=False)
+
+
 def test_a_result_with_other_tags_is_not_installed_unasked(
     tag_files: PinnedFile, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from photoramd.xmp_keywords import add_subjects, subjects
-from tests.daemons import Photoramd, wait_for
+from tests.daemons import Photoramd, unprivileged, wait_for
 
 Put = Callable[[str, str], Path]
 
@@ -209,16 +209,6 @@ def test_a_foreign_database_ends_with_4_and_is_left_alone(photoramd: Photoramd) 
     assert done.returncode == 4
     assert "Traceback" not in done.stderr
     assert photoramd.database.read_text() == "my diary"
-
-
-def unprivileged(tmp_path: Path) -> list[str]:
-    """A command prefix that drops root's rights, which no permission holds up."""
-    program = shutil.which("setpriv")
-    assert program, "the tests need setpriv: apt-get install util-linux"
-    assert os.geteuid() == 0, "this test must run as root, to drop its rights"
-    for directory in [tmp_path, *tmp_path.parents]:
-        directory.chmod(directory.stat().st_mode | 0o055)
-    return [program, "--reuid", "65534", "--regid", "65534", "--clear-groups", "--"]
 
 
 def test_directories_that_may_not_be_read_or_written_are_named_and_cost_only_themselves(

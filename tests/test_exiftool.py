@@ -67,6 +67,17 @@ def test_a_missing_program_is_named_with_the_package(tmp_path: Path) -> None:
         assert "libimage-exiftool-perl" in (caught.value.remedy or "")
 
 
+@pytest.mark.parametrize("script", ["echo lib missing >&2; exit 2", "exec sleep 60"])
+def test_a_program_that_never_worked_blames_no_photo(tmp_path: Path, script: str) -> None:
+    program = tmp_path / "exiftool"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    with ExifTool(os.fspath(program), timeout_seconds=0.5) as broken:
+        with pytest.raises(ToolError) as caught:
+            broken.version()
+        assert "libimage-exiftool-perl" in (caught.value.remedy or "")
+
+
 NAMES = [b"-a.jpg", b"@a.jpg", b"$a.jpg", b"a\n-Artist=y\n.jpg", b"\xff\xfe.jpg", b" a.jpg"]
 
 

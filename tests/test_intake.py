@@ -146,3 +146,19 @@ def test_a_scan_does_not_disturb_what_already_waits(intake: Intake, store: Store
     intake.notice(os.fspath(photo), 0)
     intake.offer([photo_at(photo)], 4)
     assert intake.settle(5, 100) == 1
+
+
+def test_a_photo_that_comes_back_while_it_is_missed_is_not_missing(
+    store: Store, intake: Intake, put: Put
+) -> None:
+    photo = put("china", "a.jpg")
+    store.enqueue([photo_at(photo)], 1)
+    row = store.find(os.fspath(photo))
+    assert row is not None
+    store.missed([row.id], 2)
+    # The second scan has passed its place when it is there again.
+    intake.notice(os.fspath(photo), 3)
+    store.missed([row.id], 4)
+    row = store.find(os.fspath(photo))
+    assert row is not None
+    assert row.state == "pending"

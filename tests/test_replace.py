@@ -105,6 +105,21 @@ def target(tmp_path: Path) -> Path:
 # What a replacement is
 
 
+@pytest.mark.parametrize("year", [1905, 2024, 2445])
+def test_a_date_that_is_kept_is_a_millisecond_later_in_any_century(
+    tmp_path: Path, year: int
+) -> None:
+    target = tmp_path / "photo.jpg"
+    target.write_bytes(OLD)
+    seconds = (year - 1970) * 31_556_952
+    os.utime(target, (seconds, seconds))
+    expected = Fingerprint.of(target.lstat())
+    assert -(2**63) <= expected.mtime_ns < 2**63
+    prepared = replace.prepare(target, NEW, expected=expected, keep_date=True)
+    assert replace.commit(prepared) == prepared.after
+    assert target.stat().st_mtime_ns == seconds * 10**9 + 10**6
+
+
 def test_a_new_file_is_whole_and_alone(tmp_path: Path) -> None:
     target = tmp_path / "IMG.JPG.xmp"
     after = write(target, NEW, None)

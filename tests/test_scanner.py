@@ -146,9 +146,10 @@ def test_a_photo_whose_device_number_alone_changed_is_the_same_on_a_disk_mounted
     removed.unlink()
     walk, found = scan(store, album)
     assert found == []
-    assert walk.moved_devices == {424242: stays.stat().st_dev}
+    assert walk.moved_wholly() == {424242: stays.stat().st_dev}
+    assert walk.moved_partly() == {}
     assert len(walk.gone()) == 1
-    store.move_device(os.fspath(album), walk.moved_devices)
+    store.move_devices(os.fspath(album), walk.moved_wholly(), walk.moved_partly())
     row = store.find(os.fspath(stays))
     assert row is not None
     assert row.fingerprint.device == stays.stat().st_dev
@@ -165,3 +166,31 @@ def test_photos_that_vanish_with_their_file_system_are_not_gone(
     walk, _ = scan(store, album)
     assert walk.gone() == []
     assert walk.unmounted() == 1
+
+
+def test_photos_on_another_file_system_than_is_in_their_place_now_are_not_gone(
+    store: Store, database: Database, album: Path, put: Put
+) -> None:
+    # The number that the disk had is that of another one now, elsewhere in the tree.
+    hidden, other = put("china", "mounted/a.jpg"), put("flower", "other/b.jpg")
+    know(store, hidden, other)
+    with database.transaction() as db:
+        db.execute("UPDATE photos SET device = 424242 WHERE name = ?", (b"a.jpg",))
+    hidden.unlink()
+    walk, _ = scan(store, album)
+    walk.devices[424242] = set()
+    assert walk.gone() == []
+    assert walk.unmounted() == 1
+
+
+def test_numbers_that_file_systems_exchange_are_exchanged(
+    store: Store, database: Database, album: Path, put: Put
+) -> None:
+    photos = [put("china", "a/1.jpg"), put("flower", "b/2.jpg"), put("flower", "c/3.jpg")]
+    know(store, *photos)
+    with database.transaction() as db:
+        db.executemany("UPDATE photos SET device = ? WHERE id = ?", [(1, 1), (2, 2), (3, 3)])
+    a, b, _ = (os.fspath(photo.parent) for photo in photos)
+    store.move_devices(os.fspath(album), {3: 4}, {a: {1: 2, 2: 1}, b: {1: 2, 2: 1}})
+    rows = database.rows("SELECT device FROM photos ORDER BY id")
+    assert rows == [(2,), (1,), (4,)]

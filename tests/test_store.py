@@ -99,6 +99,8 @@ def test_retries_far_in_the_future_are_brought_back(store: Store) -> None:
     store.fail(store.due(0, 1)[0], "truncated", year)
     store.clamp_retries(100)
     assert store.next_due() == 100 + RETRY_SECONDS[-1]
+    store.clamp_retries(100, back=1000)
+    assert store.next_due() == 100 + RETRY_SECONDS[-1] - 1000
 
 
 def test_scores_are_found_again_by_digest_model_and_revision(

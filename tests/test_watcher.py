@@ -67,6 +67,29 @@ def test_a_new_directory_is_named_and_watched(mail: Mailbox, album: Path, put: P
     mail.wait_for(lambda m: os.fspath(photo) in m.files)
 
 
+@pytest.mark.parametrize("is_removed", [True, False])
+def test_a_directory_that_took_the_path_of_another_and_left_it_ends_no_thread(
+    album: Path, put: Put, tmp_path: Path, is_removed: bool
+) -> None:
+    mail, first, outside = Mailbox(), album / "first", tmp_path / "outside"
+    with Watcher(mail.inbox) as watching:
+        assert watching.arm(os.fspath(album)) is None
+        for change in (
+            first.mkdir,
+            lambda: first.rename(outside),
+            first.mkdir,
+            lambda: first.rename(album / "second"),
+        ):
+            mail.directories.clear()
+            change()
+            mail.wait_for(lambda m: bool(m.directories))
+        if is_removed:
+            outside.rmdir()
+        photo = put("china", "second/a.jpg")
+        mail.wait_for(lambda m: os.fspath(photo) in m.files)
+        assert watching.is_alive(os.fspath(album))
+
+
 def test_a_directory_that_is_deleted_or_moved_away_is_named(
     mail: Mailbox, album: Path, tmp_path: Path
 ) -> None:

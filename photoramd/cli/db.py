@@ -45,7 +45,9 @@ def check(settings: Settings, file: Path | None, as_json: bool) -> None:
         raise StoreError(
             f"{len(problems)} problems found",
             path=database,
-            remedy="restart the daemon: it puts the last copy in place, or starts anew",
+            remedy="restart the daemon: it puts the last copy in place, or starts anew"
+            if file is None
+            else "use another copy",
         )
 
 
@@ -53,13 +55,17 @@ def check(settings: Settings, file: Path | None, as_json: bool) -> None:
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @click.pass_obj
 def backup(settings: Settings, file: Path | None) -> None:
-    """Copy the database to FILE, or to a file beside it. The daemon may run."""
+    """Copy the database to FILE, or to a file beside it. The daemon may run.
+
+    An older copy is replaced; any other file is left as it is.
+    """
     from photoramd import backups
 
     database = _database(settings)
     target = file or database.with_name(f"{database.name}.copy-{datetime.now():%Y%m%d-%H%M%S}")
     if not database.is_file():
         raise StoreError("there is no database yet", path=database)
+    backups.require_replaceable(target, database)
     backups.copy(database, target)
     click.echo(printable(target))
 
