@@ -37,7 +37,6 @@ def drive(driver: str, sample: Path, directory: Path, *arguments: str) -> list[d
     return points
 
 
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("sidecar", ["none", "existing", "embed"])
 def test_a_scan_killed_at_any_step_is_completed_by_the_next(
     sidecar: str, samples: dict[str, Path], tmp_path: Path
@@ -64,7 +63,6 @@ def test_a_scan_killed_at_any_step_is_completed_by_the_next(
     assert ("Oma" in unharmed["keywords"]) == (sidecar == "existing")
 
 
-@pytest.mark.timeout(900)
 def test_an_undo_killed_at_any_step_is_completed_by_the_next(
     samples: dict[str, Path], tmp_path: Path
 ) -> None:
