@@ -332,7 +332,7 @@ def _distance(
     labels = tuple(map(str, range(one.shape[1])))
     vocabulary = Vocabulary(labels, (0.0,) * len(labels), ((),) * len(labels), 0.0)
     truth, other = ((1 / (1 + np.exp(-x))).astype(np.float32) for x in (one, two))
-    found = compare(vocabulary, truth, other, Rules(top_n=_TOP))
+    found = compare(vocabulary, zip(truth, other, strict=True), Rules(top_n=_TOP))
     return {
         "largest difference of a logit": float(np.abs(one - two).max()),
         "cosine of the logits": found.cosine,

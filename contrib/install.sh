@@ -17,7 +17,8 @@ mend, or with other options. It never touches your photos, nor their owners or p
   --user NAME      whom the service runs as (default: photoramd, which is made). It must be
                    able to write beside your photos: simplest is the user they belong to
   --group NAME     a further group of that user, such as the one that may write your photos
-  --prefix DIR     where the program goes, a directory of its own (default: /opt/photoramd)
+  --prefix DIR     where the program goes, a directory of its own (default: where it is, else
+                   /opt/photoramd)
   --uninstall      stop the service and remove the program; photos, tags, configuration and
                    database stay
   --help           this text
@@ -45,8 +46,13 @@ die() {
   exit 1
 }
 
+# Where an earlier run has put the program.
+installed_prefix() {
+  sed -n 's|^ExecStart=\(.*\)/bin/photoramd .*|\1|p' "$UNITS/photoramd.service" 2>/dev/null || true
+}
+
 parse_options() {
-  prefix=/opt/photoramd user='' group='' uninstall='' photos=()
+  prefix='' user='' group='' uninstall='' photos=()
   while [ $# -gt 0 ]; do
     case $1 in
       --photos)
@@ -67,6 +73,8 @@ parse_options() {
       *) die "unknown option: $1" "contrib/install.sh --help tells the options" ;;
     esac
   done
+  before=$(installed_prefix)
+  prefix=${prefix:-${before:-/opt/photoramd}}
 }
 
 check_machine() {
@@ -78,6 +86,20 @@ check_machine() {
   [ "$user" != root ] || die "--user root: photoramd must not run as root" \
     "name the user whom the photos belong to, or leave the option out"
   [ -z "$group" ] || getent group "$group" >/dev/null || die "there is no group $group"
+}
+
+# What the unit hides: ProtectHome= and PrivateTmp=.
+is_hidden() {
+  case $1 in
+    /home | /root | /tmp | /var/tmp | /home/* | /root/* | /tmp/* | /var/tmp/*) return 0 ;;
+    *) return 1 ;;
+  esac
+}
+
+# What the service has to run.
+check_visible() {
+  ! is_hidden "$2" || die "$1: the service cannot see $2" \
+    "home directories, /tmp and /var/tmp are hidden from it; name another place"
 }
 
 # Root runs what is in it, and --uninstall removes what is in it.
@@ -105,7 +127,7 @@ check_photos() {
     directory=$(realpath -z -- "$directory" | tr '\0\n' '\n\t')
     [[ $directory != *[[:cntrl:]\"\\]* ]] || die "this cannot be named in a unit: $directory" \
       "rename it without quotes, backslashes and control characters"
-    [[ $directory != /home/*:* ]] || die "this cannot be named in a unit: $directory" \
+    [[ $directory != *:* ]] || ! is_hidden "$directory" || die "this cannot be named in a unit: $directory" \
       "rename it without colons"
     [ "$directory" != / ] || die "--photos /: name the directory with the photos"
     photos[index]=$directory
@@ -119,6 +141,7 @@ check_python() {
   "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || die \
     "photoramd needs Python 3.11 or newer; this is $("$python" --version)" \
     "install one, then PYTHON=python3.12 contrib/install.sh ..., say"
+  check_visible PYTHON "$("$python" -c 'import os, sys; print(os.path.realpath(sys.base_prefix))')"
   PYTHON=$python contrib/system-packages.sh service || die "system packages are missing"
   if [ ! -x "$prefix/bin/photoramd" ]; then
     local place=$prefix free
@@ -166,7 +189,11 @@ install_program() {
   [ -n "${PIP_CACHE_DIR:-}" ] || export PIP_NO_CACHE_DIR=${PIP_NO_CACHE_DIR:-1}
   export PIP_DISABLE_PIP_VERSION_CHECK=1
   mark_prefix
-  [ -x "$prefix/bin/python" ] || "$python" -m venv "$prefix"
+  # The Python that it was made with may be gone, as after an upgrade of the system.
+  if ! "$prefix/bin/python" -c 'import pip' 2>/dev/null; then
+    [ ! -e "$prefix/$MARK" ] || remove_environment
+    "$python" -m venv "$prefix"
+  fi
   "$prefix/bin/python" -m pip install -c constraints.txt '.[all]' || die \
     "pip could not install photoramd; its messages are above" \
     "what is installed already stays: run this again when the cause is mended"
@@ -212,13 +239,12 @@ install_unit() {
     echo "# Written by contrib/install.sh, and anew when it is run with --photos."
     echo "[Service]"
     for directory in "${photos[@]}"; do
-      case $directory in
-        /home | /root | /home/* | /root/*)
-          home=yes
-          echo "BindPaths=$(quoted "-$directory")"
-          ;;
-        *) echo "ReadWritePaths=$(quoted "-$directory")" ;;
-      esac
+      if is_hidden "$directory"; then
+        [[ $directory =~ ^(/var)?/tmp(/|$) ]] || home=yes
+        echo "BindPaths=$(quoted "-$directory")"
+      else
+        echo "ReadWritePaths=$(quoted "-$directory")"
+      fi
     done
     [ -z "$home" ] || echo "ProtectHome=tmpfs"
   } >"$DROPINS/photos.conf"
@@ -245,20 +271,30 @@ start_service() {
   }
 }
 
+remove_environment() {
+  rm -rf -- "${prefix:?}"/{bin,include,lib,lib64,share,pyvenv.cfg,.gitignore}
+}
+
 # Only what this script has made, and of that only what is of a virtual environment.
 remove_program() {
   if [ -e "$prefix/$MARK" ]; then
-    rm -rf -- "${prefix:?}"/{bin,include,lib,lib64,share,pyvenv.cfg,.gitignore,"$MARK"}
+    remove_environment
+    rm -- "$prefix/$MARK"
     rmdir -- "$prefix" || note "$prefix has something else in it, which stays"
   elif [ -e "$prefix" ]; then
     note "$prefix was there before, and stays"
   fi
 }
 
+# With another --prefix the program has moved.
+remove_former() {
+  [ -n "$before" ] && [ -e "$before" ] && [ ! "$before" -ef "$prefix" ] || return 0
+  say "Removing the program from $before"
+  (prefix=$before && remove_program)
+}
+
 uninstall() {
-  local own
-  own=$(sed -n 's|^ExecStart=\(.*\)/bin/photoramd .*|\1|p' "$UNITS/photoramd.service" 2>/dev/null || true)
-  prefix=${own:-$prefix}
+  prefix=${before:-$prefix}
   say "Stopping the service"
   systemctl disable --quiet --now photoramd.service 2>/dev/null || true
   say "Removing the program"
@@ -282,6 +318,7 @@ main() {
     exit 0
   fi
   check_prefix
+  check_visible --prefix "$prefix"
   check_photos
   cd "$(dirname "$0")/.."
   say "Checking Python and system packages"
@@ -297,6 +334,7 @@ main() {
   say "The service"
   install_unit
   start_service
+  remove_former
   say "Is all well?"
   "$prefix/bin/photoramd" doctor
 }

@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
+import struct
+import sys
 from pathlib import Path
 
 from photoramd.errors import SidecarError
 
 _ACCESS_ACL = "system.posix_acl_access"
 _NOT_ALLOWED = frozenset({errno.EPERM, errno.EACCES, errno.EINVAL, errno.EOPNOTSUPP})
+
+
+_GET_FLAGS = 0x80006601 | struct.calcsize("l") << 16
+_IMMUTABLE, _APPEND_ONLY = 0x10, 0x20
+"""FS_IOC_GETFLAGS and two of the flags that chattr sets: see ioctl_iflags(2)."""
+
+
+def is_locked(fd: int) -> bool:
+    """Whether a file may not be replaced by anybody, root included: see lsattr(1)."""
+    try:
+        flags = fcntl.ioctl(fd, _GET_FLAGS, bytes(struct.calcsize("l")))
+    except OSError:
+        return False  # a file system without such flags
+    return bool(int.from_bytes(flags[:4], sys.byteorder) & (_IMMUTABLE | _APPEND_ONLY))
 
 
 def keep(fd: int, source: int, target: Path) -> None:

@@ -5,15 +5,18 @@ Imports neither torch nor a model.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from photoramd.errors import NoImagesError
 from photoramd.keywords import Rules, Vocabulary, kept, select
-from photoramd.taggers import Scores
+
+Row = npt.NDArray[np.float32]
+"""Probabilities of one photo, shape (labels,)."""
 
 _LEAST = 1e-7
 """Probabilities nearer to 0 or 1 cannot be told from them in float32."""
@@ -49,32 +52,49 @@ class Comparison:
         return asdict(self)
 
 
-def compare(vocabulary: Vocabulary, truth: Scores, other: Scores, rules: Rules) -> Comparison:
-    """Compare scores of the same photos.
+def compare(vocabulary: Vocabulary, pairs: Iterable[tuple[Row, Row]], rules: Rules) -> Comparison:
+    """Compare scores of the same photos, one photo at a time.
 
     Args:
         vocabulary: The labels of the columns.
-        truth: Probabilities, float32, shape (photos, labels), at least one photo.
-        other: Likewise.
+        pairs: Probabilities of a photo on both sides, float32, shape (labels,); the first ones
+            are taken for the truth.
         rules: How they become keywords; ``top_n`` counts too.
+
+    Raises:
+        NoImagesError: There is no pair.
     """
-    difference = np.abs(truth - other)
-    one, two = _logits(truth), _logits(other)
-    pairs = [
-        (_keywords(vocabulary, a, rules), _keywords(vocabulary, b, rules))
-        for a, b in zip(truth, other, strict=True)
-    ]
-    common = sum(len(a & b) for a, b in pairs)
-    total = sum(len(a) + len(b) for a, b in pairs)
+    figures, common, total = [], 0, 0
+    for truth, other in pairs:
+        difference = np.abs(truth - other)
+        one, two = _logits(truth), _logits(other)
+        expected, found = (_keywords(vocabulary, row, rules) for row in (truth, other))
+        common += len(expected & found)
+        total += len(expected) + len(found)
+        figures.append(
+            (
+                _cosine(one, two),
+                _cosine(one - one.mean(), two - two.mean()),
+                difference.max(),
+                difference.mean(),
+                expected == found,
+                len(expected),
+            )
+        )
+    if not figures:
+        raise NoImagesError(
+            "no photo is left to compare on", remedy="name a directory with other photos"
+        )
+    cosine, correlation, largest, mean, same, keywords = np.array(figures, np.float64).T
     return Comparison(
-        photos=len(truth),
-        cosine=float(_cosines(one, two).mean()),
-        correlation=float(_cosines(_centred(one), _centred(two)).mean()),
-        largest_difference=float(difference.max()),
-        mean_difference=float(difference.mean()),
+        photos=len(figures),
+        cosine=float(cosine.mean()),
+        correlation=float(correlation.mean()),
+        largest_difference=float(largest.max()),
+        mean_difference=float(mean.mean()),
         f1=2 * common / total if total else 1.0,
-        same_keywords=sum(a == b for a, b in pairs) / len(pairs),
-        keywords=sum(len(a) for a, _ in pairs) / len(pairs),
+        same_keywords=float(same.mean()),
+        keywords=float(keywords.mean()),
     )
 
 
@@ -88,19 +108,15 @@ def spread(photos: Sequence[Path], limit: int) -> list[Path]:
 _Values = npt.NDArray[np.float64]
 
 
-def _logits(scores: Scores) -> _Values:
-    clipped = np.clip(scores.astype(np.float64), _LEAST, 1 - _LEAST)
+def _logits(row: Row) -> _Values:
+    clipped = np.clip(row.astype(np.float64), _LEAST, 1 - _LEAST)
     return np.asarray(np.log(clipped / (1 - clipped)))
 
 
-def _centred(values: _Values) -> _Values:
-    return np.asarray(values - values.mean(axis=1, keepdims=True))
+def _cosine(one: _Values, two: _Values) -> float:
+    lengths = float(np.linalg.norm(one) * np.linalg.norm(two))
+    return float(one @ two) / max(lengths, 1e-300)
 
 
-def _cosines(one: _Values, two: _Values) -> _Values:
-    lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(two, axis=1)
-    return np.asarray((one * two).sum(axis=1) / np.maximum(lengths, 1e-300))
-
-
-def _keywords(vocabulary: Vocabulary, row: npt.NDArray[np.float32], rules: Rules) -> frozenset[str]:
+def _keywords(vocabulary: Vocabulary, row: Row, rules: Rules) -> frozenset[str]:
     return frozenset(tag.name for tag in select(vocabulary, kept(vocabulary, row), rules))

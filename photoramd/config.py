@@ -17,7 +17,8 @@ from typing import Any
 import msgspec
 
 from photoramd import places
-from photoramd.errors import ConfigError, printable
+from photoramd.errors import ConfigError, ModelError, printable
+from photoramd.pins import known_model
 from photoramd.settings import (
     Config,
     Debounce,
@@ -150,6 +151,12 @@ def warnings(config: Config) -> tuple[str, ...]:
             found.append(f"{key} is not there now; it is watched as soon as it appears")
         elif kind == "unreachable" or not os.access(watch.path, os.R_OK | os.X_OK):
             found.append(f"{key} is not readable for this user")
+    try:
+        known_model(config.model.name).require(
+            device=config.model.device, precision=config.model.precision
+        )
+    except ModelError as error:
+        found.append(f"{error}; {error.remedy}")
     return tuple(found)
 
 

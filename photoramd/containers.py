@@ -47,7 +47,7 @@ def layout(data: bytes, format_: str) -> Layout:
     """Take a JPEG, PNG or WebP file apart.
 
     Raises:
-        DecodeError: It is not what it says.
+        DecodeError: It is not what it says, or has something twice.
     """
     try:
         return _READERS[format_](data)
@@ -94,6 +94,9 @@ def _jpeg(data: bytes) -> Layout:
     iptc = digest = None
     for number, content in photoshop_resources(blocks):
         if number == _IPTC:
+            if iptc is not None:
+                # ExifTool would put one list of keywords into both.
+                raise DecodeError("it has two IPTC records")
             iptc = content
         elif number == _IPTC_DIGEST:
             digest = content

@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 from photoramd import __version__
 from photoramd.checkpoint import Progress, WrongBytesError
-from photoramd.errors import ModelError
+from photoramd.errors import PIP, ModelError
 from photoramd.modelstore import write_all
 from photoramd.pins import HubFile, PinnedFile
 
@@ -116,7 +116,7 @@ class Downloader:
         except ImportError as error:
             raise ModelError(
                 f"downloads need the package httpx2: {error}",
-                remedy="pip install huggingface-hub",
+                remedy=f"{PIP} httpx2",
             ) from error
         try:
             if pin.hub is not None:

@@ -19,7 +19,6 @@ import struct
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import IO
 
 from lxml import etree
 from PIL import IptcImagePlugin, JpegImagePlugin, TiffImagePlugin
@@ -175,12 +174,23 @@ def _parser(*, recover: bool) -> etree.XMLParser:
 
 
 def _keywords_below(root: etree._Element) -> Iterator[str]:
+    # What is deeper is about other pictures, those a montage was made of, say.
+    nodes = [node for rdf in root.iter(f"{_RDF}RDF") for node in rdf.iterchildren(etree.Element)]
     for name, separator in _XMP_FIELDS:
-        for field in root.iter(name):
-            for item in field.iter(f"{_RDF}li"):
-                # With qualifiers, the text is one level deeper.
-                text = item.findtext(f"{_RDF}value") or item.text or ""
+        for node in nodes:
+            for text in _texts(node, name):
                 yield text.rpartition(separator)[2] if separator else text
+
+
+def _texts(node: etree._Element, name: str) -> Iterator[str]:
+    """The entries of a list, or the one text that some programs make of it."""
+    yield node.get(name, "")
+    for field in node.iterchildren(name):
+        if not len(field):
+            yield field.text or ""
+        for item in field.iter(f"{_RDF}li"):
+            # With qualifiers, the text is one level deeper.
+            yield item.findtext(f"{_RDF}value") or item.text or ""
 
 
 _XMP_EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
@@ -211,20 +221,33 @@ _PNG_XMP = b"XML:com.adobe.xmp\0"
 
 def _xmp_in_png(photo: OpenPhoto) -> Iterator[str]:
     # Many programs put it after the pixels, where Pillow comes only by decoding them.
-    for chunk in _png_chunks(photo.file, b"iTXt", photo.fingerprint.size):
-        if chunk.startswith(_PNG_XMP):
-            yield from _keywords_in_packet(international_text(chunk[len(_PNG_XMP) :]))
+    for content in _png_texts(photo, b"iTXt", _PNG_XMP):
+        yield from _keywords_in_packet(international_text(content))
 
 
-def _png_chunks(file: IO[bytes], wanted: bytes, size: int) -> Iterator[bytes]:
+def _profiles_in_png(photo: OpenPhoto) -> Iterator[str]:
+    """XMP and IPTC as ImageMagick and exiv2 write them: name, length, hexadecimal digits."""
+    for name in (b"xmp", b"iptc"):
+        for kind in (b"tEXt", b"zTXt"):
+            for content in _png_texts(photo, kind, b"Raw profile type " + name + b"\0"):
+                text = content if kind == b"tEXt" else _inflated(content[1:])
+                data = bytes.fromhex(text.split(maxsplit=2)[2].decode("ascii"))
+                if name == b"xmp":
+                    yield from _keywords_in_packet(data)
+                else:
+                    yield from _keywords_in_iptc(_iptc_resource(data) or data)
+
+
+def _png_texts(photo: OpenPhoto, wanted: bytes, name: bytes) -> Iterator[bytes]:
+    """The content of a PNG's chunks of a kind that begin with a name, after that."""
     position = 8
-    while position + 12 <= size:
-        file.seek(position)
-        length, kind = struct.unpack(">I4s", file.read(8))
-        if kind == wanted:
+    while position + 12 <= photo.fingerprint.size:
+        photo.file.seek(position)
+        length, kind = struct.unpack(">I4s", photo.file.read(8))
+        if kind == wanted and photo.file.read(len(name)) == name:
             if length > 2 * MAX_XMP_BYTES:
                 raise UnreadableError(f"a PNG text of {length:,} bytes")
-            yield file.read(length)
+            yield photo.file.read(length - len(name))
         position += 12 + length
 
 
@@ -236,13 +259,18 @@ def international_text(content: bytes) -> bytes:
         return text
     if method != 0:
         raise UnreadableError(f"XMP compressed by the unknown method {method}")
-    # One byte over the limit is enough to be refused for it.
-    return zlib.decompressobj().decompress(text, MAX_XMP_BYTES + 1)
+    return _inflated(text)
+
+
+def _inflated(data: bytes) -> bytes:
+    # A little over the limit, which counts hexadecimal digits in pairs, is enough to be refused.
+    return zlib.decompressobj().decompress(data, 2 * MAX_XMP_BYTES + 1)
 
 
 # --- IPTC ---
 
 _IPTC_RESOURCE = 0x0404
+_PHOTOSHOP_TAG = 34377
 _KEYWORD = (2, 25)
 
 
@@ -266,8 +294,10 @@ def _iptc_in_tiff(photo: OpenPhoto) -> Iterator[str]:
     values = found.get(_KEYWORD, [])
     for value in values if isinstance(values, list) else [values]:
         yield iptc_text(value or b"")
-    blocks = image.get_photoshop_blocks()
-    yield from _keywords_in_iptc(blocks.get(_IPTC_RESOURCE, {}).get("data", b""))
+    blocks = image.tag_v2.get(_PHOTOSHOP_TAG, b"")
+    if isinstance(blocks, tuple):  # a tag of type UNDEFINED
+        (blocks,) = blocks
+    yield from _keywords_in_iptc(_iptc_resource(blocks))
 
 
 def _segments(photo: OpenPhoto, name: str) -> Iterator[bytes]:
@@ -355,5 +385,5 @@ def _keywords_in_jpeg(opened: OpenFile, start: int, length: int) -> Iterator[str
 _SOURCES: dict[str, tuple[Callable[[OpenPhoto], Iterator[str]], ...]] = {
     "JPEG": (_xmp_in_info, _extended_xmp, _iptc_in_jpeg),
     "TIFF": (_xmp_in_info, _iptc_in_tiff),
-    "PNG": (_xmp_in_png,),
+    "PNG": (_xmp_in_png, _profiles_in_png),
 }

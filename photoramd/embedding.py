@@ -16,7 +16,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from photoramd import containers, embedded, iptc, restoration
+from photoramd import attributes, containers, embedded, iptc, restoration
 from photoramd.containers import Layout
 from photoramd.embedded import UnreadableError
 from photoramd.errors import (
@@ -32,7 +32,7 @@ from photoramd.iptc import IptcPlan
 from photoramd.ledger import PHOTO
 from photoramd.photo import Fingerprint, Tag
 from photoramd.plans import Origin, Plan
-from photoramd.proof import asked, layout_of, verify
+from photoramd.proof import asked, iptc_record, layout_of, verify
 from photoramd.signatures import HEAD_BYTES, describe, recognise
 from photoramd.union import Change, Merged, Recorded, merge
 from photoramd.xmp_keywords import holds_nothing, values
@@ -53,6 +53,9 @@ _EXTENSIONS = {
     "AVIF": ("avif", {".avif"}),
 }
 """For each format how ExifTool is told of it, and the suffixes it may have."""
+
+_TRACED = {"TIFF", "HEIF", "AVIF"}
+"""Formats that ExifTool writes anew, so that they are not the same when XMP is taken out."""
 
 
 def plan_photo(
@@ -107,7 +110,7 @@ def plan_photo(
         )
     except SidecarError as error:
         raise EmbeddingError(f"its XMP cannot be added to: {error.message}", path=photo) from error
-    ours = _machines(recorded, merged.change)
+    ours = _machines(recorded, merged)
     present = values(merged.content)[SUBJECT.name] if ours and merged.content else ()
     users = [word for word in present if word not in ours]
     record, digest = _iptc(photo, parts, format_, exiftool)
@@ -124,40 +127,45 @@ def plan_photo(
     changes = _changes(photo, merged, planned)
     if changes is None:
         return plan
-    original = _original(data, packet, format_, recorded)
+    is_traced = format_ in _TRACED or planned.keywords is not None
+    original = _original(data, packet, recorded, is_traced=is_traced)
     if original is not None and changes.xmp == b"":
         new = original
     else:
         new = _rewritten(photo, data, format_, changes, exiftool)
     verify(photo, parts, new, format_, _EXTENSIONS[format_][0], packet, changes, exiftool)
-    change = _joined(plan.change, _restoration(original, new, recorded))
+    change = _joined(plan.change, _restoration(photo, original, new, recorded))
     return replace(plan, content=new, change=change)
 
 
-def _original(data: bytes, packet: bytes | None, format_: str, recorded: Recorded) -> bytes | None:
-    """A file as it was before it got XMP, where ExifTool cannot give it back and we can."""
-    if format_ not in ("HEIF", "AVIF"):
-        return None
+def _original(
+    data: bytes, packet: bytes | None, recorded: Recorded, *, is_traced: bool
+) -> bytes | None:
+    """A file as it was before it got XMP, where ExifTool would leave a trace of that."""
     remembered = recorded.added.get(restoration.FIELD)
     if remembered:
         return restoration.restore(remembered[0], data)
-    return data if packet is None else None
+    return data if is_traced and packet is None else None
 
 
-def _restoration(original: bytes | None, new: bytes, recorded: Recorded) -> Change:
+def _restoration(photo: Path, original: bytes | None, new: bytes, recorded: Recorded) -> Change:
     """What the ledger is to remember of the original from now on."""
     old = recorded.added.get(restoration.FIELD, ())
-    text = None if original in (None, new) else restoration.remember(original or b"", new)
     removed = {restoration.FIELD: old} if old else {}
-    return Change({restoration.FIELD: (text,)} if text else {}, {}, removed)
+    if original is None or original == new:
+        return Change(removed=removed)
+    text = restoration.remember(original, new)
+    if text is None:
+        raise EmbeddingError("it could not be given back as it is", path=photo)
+    return Change({restoration.FIELD: (text,)}, removed=removed)
 
 
-def _machines(recorded: Recorded, change: Change) -> list[str]:
-    """The machine's keywords in ``dc:subject`` after a change."""
+def _machines(recorded: Recorded, merged: Merged) -> list[str]:
+    """The machine's keywords in ``dc:subject`` afterwards."""
     name = SUBJECT.name
-    gone = change.removed.get(name, ())
+    gone = (*merged.change.removed.get(name, ()), *merged.rejected.get(name, ()))
     kept = [word for word in recorded.added.get(name, ()) if word not in gone]
-    return [*kept, *change.added.get(name, ())]
+    return [*kept, *merged.change.added.get(name, ())]
 
 
 def _joined(first: Change, second: Change) -> Change:
@@ -197,8 +205,8 @@ def _iptc(
     if format_ != "TIFF":
         return None, None
     extension = _EXTENSIONS[format_][0]
-    record = asked(photo, lambda: exiftool.block(photo, extension, "IPTC"))
-    if not record:
+    record = iptc_record(photo, photo, extension, exiftool)
+    if record is None:
         return None, None
     text = asked(photo, lambda: exiftool.block(photo, extension, "Photoshop:IPTCDigest"))
     try:
@@ -237,7 +245,7 @@ def _read(photo: Path) -> tuple[bytes, Fingerprint]:
         raise EmbeddingError(f"it cannot be opened ({error.strerror})", path=photo) from error
     with os.fdopen(fd, "rb") as file:
         before = os.fstat(fd)
-        _require_replaceable(photo, before)
+        _require_replaceable(photo, fd, before)
         try:
             data = file.read(MAX_FILE_BYTES + 1)
         except OSError as error:
@@ -251,7 +259,7 @@ def _read(photo: Path) -> tuple[bytes, Fingerprint]:
     return data, Fingerprint.of(after)
 
 
-def _require_replaceable(photo: Path, status: os.stat_result) -> None:
+def _require_replaceable(photo: Path, fd: int, status: os.stat_result) -> None:
     reason = None
     if not stat.S_ISREG(status.st_mode):
         reason = "it is no regular file"
@@ -261,6 +269,8 @@ def _require_replaceable(photo: Path, status: os.stat_result) -> None:
         reason = "it is read-only"
     elif os.geteuid() not in (0, status.st_uid):
         reason = "it belongs to another user, whom a new file cannot be given to"
+    elif attributes.is_locked(fd):
+        reason = "it is immutable or append-only (lsattr)"
     if reason is not None:
         raise EmbeddingError(reason, path=photo)
 

@@ -26,8 +26,13 @@ turns them into text and a process exit.
 from __future__ import annotations
 
 import os
+import shlex
+import sys
 from errno import EDQUOT, EIO, ENOSPC, EROFS
 from typing import ClassVar
+
+PIP = f"{shlex.quote(sys.executable)} -m pip install"
+"""What installs into this environment: `pip` alone may be another one's, or not there."""
 
 _FILE_SYSTEM = frozenset({ENOSPC, EDQUOT, EROFS, EIO})
 

@@ -43,6 +43,10 @@ MEMORY_BYTES = 2 << 30
 """Address space of the child; 100 MB photos need a third of it."""
 
 _MAX_ANSWER_BYTES = 64 << 20
+_BROKEN = (
+    "see what exiftool -ver says; install it again (apt-get install --reinstall"
+    ' libimage-exiftool-perl), or set write = "sidecar"'
+)
 _EXTENSION = re.compile(r"[a-z0-9]{1,5}\Z")
 
 
@@ -112,13 +116,14 @@ class ExifTool:
         """
         return self._start()
 
-    def block(self, photo: Path, extension: str, tag: str) -> bytes:
+    def block(self, photo: Path, extension: str, tag: str, *, is_every: bool = False) -> bytes:
         """A block of metadata as it is in a photo, such as ``XMP`` or ``IPTC``.
 
         Args:
             photo: The photo, of any name.
             extension: What its content is, such as ``jpg``.
             tag: A constant of the caller.
+            is_every: All such blocks, one after the other, where there are several.
 
         Returns:
             Its bytes; nothing if there is no such block.
@@ -127,7 +132,8 @@ class ExifTool:
             ToolError: ExifTool is missing, refused, took too long or died.
             DecodeError: It cannot read the photo.
         """
-        answer, errors = self._on(photo, extension, ["-b", f"-{tag}"])
+        every = ["-a"] if is_every else []
+        answer, errors = self._on(photo, extension, [*every, "-b", f"-{tag}"])
         self._require_no_error(photo, errors)
         return answer
 
@@ -238,12 +244,14 @@ class ExifTool:
             raise ToolError(
                 f"ExifTool took longer than {self._timeout_seconds:g} seconds",
                 path=photo,
-                remedy="look at the photo's metadata, which may be damaged",
+                remedy="look at the photo's metadata, which may be damaged" if photo else _BROKEN,
             ) from error
         except (OSError, EOFError) as error:
             self._kill()
             raise ToolError(
-                "ExifTool ended unexpectedly", path=photo, remedy="nothing; it is started again"
+                "ExifTool ended unexpectedly",
+                path=photo,
+                remedy="nothing; it is started again" if photo else _BROKEN,
             ) from error
         return answer, errors.decode("utf-8", "replace")
 

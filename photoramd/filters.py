@@ -29,7 +29,7 @@ from collections.abc import Callable, Collection, Sequence
 from functools import cache
 from importlib.util import find_spec
 
-from photoramd.errors import ConfigError
+from photoramd.errors import PIP, ConfigError
 
 PHOTO_SUFFIXES = frozenset(
     {
@@ -49,7 +49,7 @@ RAW_SUFFIXES = frozenset(
 """Suffixes, in lower case, of camera RAW files. They are tagged where there is a decoder for
 them. In any case a sidecar ``IMG.xmp`` beside one belongs to it."""
 
-RAW_REMEDY = "pip install 'photoramd[raw]', then start photoramd again"
+RAW_REMEDY = f"{PIP} 'photoramd[raw]', then start photoramd again"
 
 _WITH_RAW = PHOTO_SUFFIXES | RAW_SUFFIXES
 

@@ -56,11 +56,13 @@ class Interrupts:
                     return
 
     @contextmanager
-    def on_signals(self, *, reloads: bool = False) -> Iterator[None]:
+    def on_signals(self, *, reloads: bool = False, is_last: bool = False) -> Iterator[None]:
         """Have SIGINT, SIGTERM and SIGHUP set the flags and end the wait.
 
         Args:
             reloads: Whether SIGHUP asks for the configuration to be read anew, not for an end.
+            is_last: Whether the process ends afterwards, and signals count no more: the default
+                would make a failure of a clean end that somebody asks for twice.
         """
         wanted = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -78,6 +80,7 @@ class Interrupts:
         try:
             yield
         finally:
+            self.is_loading = False
             signal.set_wakeup_fd(descriptor)
             for number, old in before.items():
-                signal.signal(number, old)
+                signal.signal(number, signal.SIG_IGN if is_last else old)

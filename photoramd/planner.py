@@ -8,7 +8,7 @@ from dataclasses import replace as altered
 from pathlib import Path
 
 from photoramd import sidecar
-from photoramd.errors import EmbeddingError, PhotoramdError
+from photoramd.errors import ChangedError, EmbeddingError, PhotoramdError
 from photoramd.exiftool import ExifTool
 from photoramd.fields import SUBJECT
 from photoramd.ledger import PHOTO, SIDECAR, Ledger
@@ -53,6 +53,8 @@ class Planner:
         plan = self._embedding_plan(job, tags, now) if is_embedding else None
         if plan is None:
             plan = self._plan_sidecar(job, tags, now)
+        if plan.outcome == "again":
+            return plan
         other = SIDECAR if plan.place == PHOTO else PHOTO
         is_hidden = plan.place == PHOTO and self._is_hidden(job)
         if not is_hidden and self._ledger.recorded(job.id, other).is_empty:
@@ -146,9 +148,24 @@ class Planner:
             is_undo=is_undo,
         )
 
+    def _inherit(self, job: Job) -> None:
+        """Take over what another photo has in this one's sidecar."""
+        known, photo = self._ledger.sidecar(job.id)[0], job.photo.path
+        target = sidecar.locate(photo, known=known)
+        if not target.exists or target.path.name.startswith(photo.name):
+            return  # nobody else's
+        if not self._ledger.inherit(job, target.path):
+            raise ChangedError(
+                "another photo's keywords are in its sidecar",
+                path=target.path,
+                remedy="nothing; they are taken out, and it is tried again",
+            )
+
     def _plan_sidecar(
         self, job: Job, tags: Sequence[Tag], now: float, *, is_undo: bool = False
     ) -> Plan:
+        if not is_undo:
+            self._inherit(job)
         known, created = self._ledger.sidecar(job.id)
         return plan_sidecar(
             job.photo.path,

@@ -106,9 +106,11 @@ def plan_sidecar(
     """
     recorded = recorded or Recorded()
     target = sidecar.locate(photo, known=known, lightroom_names=lightroom_names)
-    if is_undo and known is not None and os.path.lexists(known):
-        # Ours is there, though another sidecar has come that goes before it.
-        target = sidecar.Target(known, exists=True)
+    is_elsewhere = known is not None and known != target.path and os.path.lexists(known)
+    is_left = is_elsewhere and (is_undo or not recorded.is_empty)
+    if known is not None and is_left:
+        # Ours is there, though another sidecar goes before it now, or it is another photo's.
+        target, tags = sidecar.Target(known, exists=True), ()
     is_another = target.path != known
     content: bytes | None = None
     expected: Fingerprint | None = None
@@ -148,19 +150,13 @@ def plan_sidecar(
         change=merged.change,
         rejected=merged.rejected,
         created=is_ours,
+        outcome="again" if is_left and not is_undo else "written",
     )
     if expected is None or merged.content is None or not _is_spent(merged.content, is_ours, path):
         return plan
     if not merged.is_changed and recorded.is_empty:
         return plan  # it was empty before, whoever made it
-    return Plan(
-        path,
-        None,
-        expected,
-        change=merged.change,
-        rejected=merged.rejected,
-        is_removal=True,
-    )
+    return replace(plan, content=None, created=False, is_removal=True)
 
 
 def _is_spent(content: bytes, is_ours: bool, path: Path | None) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 _CPUINFO = Path("/proc/cpuinfo")
 _OWN_CGROUP = Path("/proc/self/cgroup")
 _CGROUPS = Path("/sys/fs/cgroup")
+_GROUP = re.compile(r"^\d+:([^:\n]*):/(.*)$", re.MULTILINE)  # controllers, path: cgroups(7)
 
 # Linux's names: AVX512-BF16, AMX and Arm's BF16. Without one of them bfloat16 is emulated,
 # several times slower than float32.
@@ -50,23 +51,31 @@ def available_cores(cgroup: Path = _OWN_CGROUP, root: Path = _CGROUPS) -> int:
 
 
 def _quotas(cgroup: Path, root: Path) -> Iterator[float]:
-    """Quotas of version 2's control groups around this process, in processors.
+    """Quotas of the control groups around this process, in processors.
 
-    Format: cgroup-v2.rst of the Linux kernel, "cpu.max": quota and period in microseconds.
+    Format: cgroup-v2.rst of the Linux kernel, "cpu.max": quota and period in microseconds, and
+    for version 1, which older NAS systems have, its sched-bwc.rst: two files. There each
+    controller has a tree of its own, and a line in /proc/self/cgroup.
     """
     try:
-        lines = cgroup.read_text().splitlines()
+        groups = _GROUP.findall(cgroup.read_text())
     except (OSError, ValueError):
         return
-    own = next((line.removeprefix("0::/") for line in lines if line.startswith("0::/")), None)
-    if own is None:
-        return
-    group = root / own
-    while group.is_relative_to(root):
-        try:
-            quota, period = (group / "cpu.max").read_text().split()
-            if quota != "max":
-                yield int(quota) / int(period)
-        except (OSError, ValueError, ZeroDivisionError):
-            pass  # the topmost group has none
-        group = group.parent
+    for controllers, own in groups:
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        top = root / controllers
+        group = top / own
+        while group.is_relative_to(top):
+            try:
+                quota, period = map(int, _limits(group, bool(controllers)))
+                if quota > 0:
+                    yield quota / period
+            except (OSError, ValueError, ZeroDivisionError):
+                pass  # none, as the topmost group of version 2, or "max"
+            group = group.parent
+
+
+def _limits(group: Path, is_first_version: bool) -> list[str]:
+    names = ("cpu.cfs_quota_us", "cpu.cfs_period_us") if is_first_version else ("cpu.max",)
+    return " ".join((group / name).read_text() for name in names).split()

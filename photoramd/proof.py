@@ -46,6 +46,21 @@ def asked(photo: Path, question: Callable[[], T]) -> T:
         raise EmbeddingError(error.message, path=photo) from error
 
 
+def iptc_record(photo: Path, file: Path, extension: str, exiftool: ExifTool) -> bytes | None:
+    """The IPTC record of a TIFF, or of the file that is to take its place; None if there is none.
+
+    Photoshop writes the same record to two places, and ExifTool writes both.
+
+    Raises:
+        EmbeddingError: It has two that differ.
+    """
+    record = asked(photo, lambda: exiftool.block(file, extension, "IPTC"))
+    every = asked(photo, lambda: exiftool.block(file, extension, "IPTC", is_every=True))
+    if every[len(record) :].rstrip(b"\0") not in (b"", record.rstrip(b"\0")):
+        raise EmbeddingError("it has two IPTC records", path=photo)
+    return record or None
+
+
 def verify(
     photo: Path,
     before: Layout | None,
@@ -91,8 +106,8 @@ def verify(
         )
         old_record = record = None
         if format_ == "TIFF":
-            old_record = asked(photo, lambda: exiftool.block(photo, extension, "IPTC")) or None
-            record = asked(photo, lambda: exiftool.block(copy, extension, "IPTC")) or None
+            old_record = iptc_record(photo, photo, extension, exiftool)
+            record = iptc_record(photo, copy, extension, exiftool)
     if has_iptc:
         expected = tuple(changes.lists.get(iptc.FIELD, ()))
         same = same and sorted(iptc.keywords(record)) == sorted(expected)

@@ -104,7 +104,7 @@ def select(
     except sqlite3.Error as error:
         raise StoreError(
             f"cannot read the database: {error}",
-            remedy="try again; if it stays so, photoramd status and the daemon's log tell more",
+            remedy="try again; photoramd db check looks for damage, which a new start mends",
         ) from error
 
 

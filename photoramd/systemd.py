@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from photoramd.errors import ConfigError
+from photoramd.errors import PIP, ConfigError
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ FIELDS = ("PHOTO", "TAGS", "ROOT", "DURATION")
 """What a log record may carry (``extra``) for the journal besides its message."""
 
 _REMEDY = (
-    "install it into the same environment: pip install systemd-python, which is compiled and needs"
+    f"install it into the same environment: {PIP} systemd-python, which is compiled and needs"
     " apt-get install libsystemd-dev pkg-config gcc python3-dev"
 )
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from benchmarks.samples import sample_photos
@@ -21,6 +25,24 @@ from photoramd.photo import Fingerprint, Photo
 from photoramd.pins import RAM_PLUS, PinnedFile
 from photoramd.pipeline import Outcome
 from photoramd.taggers import Pixels, Scores, Tagger
+
+# A slow or busy machine is no fault of what is tested, and the next run is to try the same.
+settings.register_profile(
+    "repeatable",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("repeatable")
+
+FOREIGN = re.compile(r"(XDG|HF)_.*|PHOTORAMD_MIRROR|NOTIFY_SOCKET|WATCHDOG_.*|JOURNAL_STREAM")
+"""Variables by which the machine's own settings would reach into tests."""
+
+
+def pytest_configure() -> None:
+    """The environment is that of a machine where nothing is set."""
+    for name in filter(FOREIGN.fullmatch, list(os.environ)):
+        del os.environ[name]
 
 
 @pytest.fixture(scope="session")
@@ -60,6 +82,16 @@ def database(tmp_path: Path) -> Iterator[Database]:
 def photo_at(path: Path) -> Photo:
     """A photo as a scan would find it."""
     return Photo(path, Fingerprint.of(path.lstat()))
+
+
+def await_tick(path: Path) -> None:
+    """Wait until a change of this file will have a later time than its last one.
+
+    File systems note times in steps of up to 10 ms, before Linux 6.13 at least.
+    """
+    with tempfile.TemporaryFile(dir=path.parent) as probe:
+        while os.fstat(probe.fileno()).st_ctime_ns <= path.lstat().st_ctime_ns:
+            os.utime(probe.fileno())
 
 
 class CountingTagger:

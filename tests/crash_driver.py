@@ -4,9 +4,10 @@ Run by test_crashes.py in a process of its own, because it forks: the model is l
 once, and every run of a scan is a child. A step is a call of one of STEPS made by
 photoramd's own code; the child with number n ends by SIGKILL just before its n-th step.
 
-    python -m tests.crash_driver SAMPLE_PHOTO DIRECTORY none|existing|embed
+    python -m tests.crash_driver SAMPLE_PHOTO DIRECTORY STRAND STRANDS none|existing|embed
 
-Prints one JSON object a kill point.
+Of STRANDS that run beside each other, each takes every STRANDS-th point, and the one with
+the number STRAND starts with that one. Prints one JSON object a kill point.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import shutil
 import signal
 import sqlite3
 import sys
+from itertools import count
 from pathlib import Path
 from types import FrameType
 
@@ -124,13 +126,13 @@ SIDECAR = """<x:xmpmeta xmlns:x="adobe:ns:meta/">
 
 def main() -> None:
     sample, directory = Path(sys.argv[1]), Path(sys.argv[2])
-    with_sidecar, is_embedding = sys.argv[3] == "existing", sys.argv[3] == "embed"
+    strand, strands, kind = int(sys.argv[3]), int(sys.argv[4]), sys.argv[5]
+    with_sidecar, is_embedding = kind == "existing", kind == "embed"
     tagger = taggers.load("embedded", threads=1)
     assembly.load_tagger = lambda _: tagger
     # All points once; where the way is the same as without a sidecar, every third is enough.
-    point, stride = (0, 1) if sys.argv[3] == "none" else (-1, 3)
-    while True:
-        point += stride
+    first, stride = (1, 1) if kind == "none" else (2, 3)
+    for point in count(first + strand * stride, strands * stride):
         album = directory / f"album{point}"
         album.mkdir()
         shutil.copyfile(sample, album / "a.jpg")
@@ -142,7 +144,7 @@ def main() -> None:
             tags=Tags(overrides=None),
             state=State(path=directory / f"{point}.db"),
         )
-        if sys.argv[3] != "none":
+        if kind != "none":
             # Killed while the database is made it was in the case of "none".
             Database(config.state.path).close()
         killed = os.WIFSIGNALED(scan(config, point))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,15 +14,35 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-TIMEOUT_SECONDS = 60.0
+TIMEOUT_SECONDS = 120.0
 
 
 def wait_for(condition: Callable[[], object], what: str = "") -> None:
-    """Wait until a condition holds; fails after a minute."""
+    """Wait until a condition holds; fails after two minutes."""
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while not condition():
         assert time.monotonic() < deadline, f"timed out: {what or condition}"
         time.sleep(0.02)
+
+
+def unprivileged(directory: Path) -> list[str]:
+    """A command prefix that drops root's rights, which no permission holds up.
+
+    Everybody may then look into the directory, where the photos and the database are to be.
+    """
+    program = shutil.which("setpriv")
+    assert program, "the tests need setpriv: apt-get install util-linux"
+    assert os.geteuid() == 0, "this test must run as root, to drop its rights"
+    for each in [directory, *directory.parents]:
+        each.chmod(each.stat().st_mode | 0o055)
+    prefix = [program, "--reuid", "65534", "--regid", "65534", "--clear-groups", "--"]
+    command = [*prefix, sys.executable, "-c", "import photoramd"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, (
+        f"other users must be able to read {Path(__file__).parents[1]} and the Python that runs"
+        f" this: chmod o+x the directories above them ({done.stderr.strip()[-200:]})"
+    )
+    return prefix
 
 
 class Photoramd:

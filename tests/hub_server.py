@@ -7,6 +7,7 @@ two servers, on two ports. Requests are noted, and the next ones can be made to 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import threading
 from collections import deque
@@ -15,6 +16,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+import pytest
 
 REPOSITORY = "someone/some-model"
 REVISION = "0123456789abcdef0123456789abcdef01234567"
@@ -185,9 +188,12 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serve() -> Iterator[HubServer]:
-    """Run both servers."""
+    """Run both servers; the machine's own proxies are not asked for them."""
     server = HubServer()
     try:
-        yield server
+        with pytest.MonkeyPatch.context() as patch:
+            for name in [each for each in os.environ if each.lower().endswith("_proxy")]:
+                patch.delenv(name)
+            yield server
     finally:
         server.stop()

@@ -96,10 +96,18 @@ def violations(
         for name in names:
             path = Path("/") / Path(os.fsdecode(os.path.join(directory, name))).relative_to(view)
             is_left = path.name.startswith(TEMPORARY) and temporaries
-            if path not in expected and not is_left and stat.S_ISREG(there(path).lstat().st_mode):
+            if path not in expected and not is_left and _is_regular(there(path)):
                 found.append(f"{path!r} should not be there")
     found += [f"the database: {row[0]}" for row in _damage(database)]
     return found
+
+
+def _is_regular(path: Path) -> bool:
+    """Whether there is a file, and no link; a temporary may have gone since it was listed."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except FileNotFoundError:
+        return False
 
 
 def _damage(database: Path) -> list[tuple[object, ...]]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
-TIMEOUT_SECONDS = 60.0
+TIMEOUT_SECONDS = 120.0
 
 
 class Supervisor:
@@ -20,15 +20,21 @@ class Supervisor:
         messages: Everything received, with the moment (monotonic seconds).
     """
 
-    def __init__(self, directory: Path, *, watchdog_seconds: float = 2.0) -> None:
+    def __init__(self, directory: Path) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         path = directory / "notify"
         self._socket.bind(os.fspath(path))
         self.messages: list[tuple[float, str]] = []
-        self.environment = {
-            "NOTIFY_SOCKET": os.fspath(path),
-            "WATCHDOG_USEC": str(round(watchdog_seconds * 1e6)),
-        }
+        self._path = os.fspath(path)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables of a daemon that is to tell this one."""
+        return self.waiting(2.0)
+
+    def waiting(self, seconds: float) -> dict[str, str]:
+        """The same, but its pings may be so far apart."""
+        return {"NOTIFY_SOCKET": self._path, "WATCHDOG_USEC": str(round(seconds * 1e6))}
 
     def __enter__(self) -> Supervisor:
         return self

@@ -32,6 +32,7 @@ from photoramd.taggers.ram_plus import RamPlusTagger, choose_arithmetic, load_ne
 from photoramd.taggers.ram_plus_calibration import Calibration, is_good, load_exact
 from photoramd.taggers.ram_plus_network import Preparation, RamPlusNetwork
 from tests.test_ram_plus import (
+    BFLOAT16,
     FLOAT32,
     copy_path,
     flip_a_bit,
@@ -154,6 +155,15 @@ def test_photos_are_calibrated_with_compared_on_and_the_result_installed(
         catch_exceptions=False,
     )
     assert "ram++, int8 against float32, 8 photos" in compared.stdout
+
+
+def test_a_precision_that_is_not_there_is_said_before_any_photo_is_looked_at(
+    tag_files: PinnedFile, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RamPlusTagger, "scores", None)
+    arguments = ["model", "compare", str(photos), "--model", "ram++", "--precision", "int8"]
+    with pytest.raises(ModelError, match="not calibrated"):
+        CliRunner().invoke(cli, arguments, obj=Settings(None, False), catch_exceptions=False)
 
 
 def test_a_result_with_other_tags_is_not_installed_unasked(
@@ -334,7 +344,7 @@ def test_another_calibration_is_another_revision(calibrated: PinnedFile) -> None
 def test_the_original_is_needed_neither_to_load_nor_to_calibrate_anew(
     calibrated: PinnedFile,
 ) -> None:
-    load_network(calibrated, TINY, replace(FLOAT32, dtype=torch.bfloat16))
+    load_network(calibrated, TINY, BFLOAT16)
     default_store().path("ram++", "tiny.pth").unlink()
     images = random_images(1)
     before = load_network(calibrated, TINY, INT8).logits(images)

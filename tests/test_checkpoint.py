@@ -32,6 +32,7 @@ from photoramd.checkpoint import (
 from photoramd.errors import IntegrityError, ModelError
 from photoramd.modelstore import ModelStore, write_all
 from photoramd.taggers.imagenet import ImagenetTagger
+from tests.conftest import await_tick
 
 PIN = EMBEDDED.weights
 
@@ -310,11 +311,7 @@ def test_a_large_file_written_to_after_the_check_is_refused(
 ) -> None:
     path, pin = large
     times = path.stat()
-    probe = path.with_name("probe")
-    while True:  # file systems note times in steps of milliseconds
-        probe.write_bytes(b"")
-        if probe.stat().st_ctime_ns > times.st_ctime_ns:
-            break
+    await_tick(path)
 
     def load() -> None:
         with open_verified(path, pin) as file:

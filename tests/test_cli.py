@@ -199,3 +199,14 @@ def test_a_closed_pipe_is_no_error(photoramd: Photoramd) -> None:
         assert process.stderr is not None
         assert process.stderr.read() == b""
         assert process.wait(30) == 0
+
+
+def test_output_that_finds_no_room_is_no_fault_of_ours(tmp_path: Path, album: Path) -> None:
+    instance = Photoramd(tmp_path, album)
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            instance.command("config", "show"),
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    message = "photoramd: the output cannot be written (No space left on device)\n"
+    assert (done.returncode, done.stderr) == (4, message)

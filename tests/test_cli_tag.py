@@ -6,9 +6,11 @@ import csv
 import io
 import json
 import os
+import pty
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,25 @@ def test_json_is_a_list_even_for_one_photo(tag: Tag, put: Put) -> None:
     assert entry.keys() == {"file", "tags"}
     assert entry["file"] == str(photo)
     assert "cat" in entry["tags"]
+
+
+@pytest.mark.parametrize(("options", "is_said"), [([], True), (["--quiet"], False)])
+def test_a_terminal_is_told_that_the_model_is_being_loaded(
+    options: list[str], is_said: bool, put: Put
+) -> None:
+    command = [sys.executable, "-m", "photoramd", "tag", *options, str(put("cat", "cat.png"))]
+    master, slave = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm"}
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=slave, env=environment, check=True, timeout=60
+    )
+    os.close(slave)
+    shown = b""
+    with suppress(OSError):  # nothing was written
+        shown = os.read(master, 1 << 20)
+    os.close(master)
+    assert (b"Loading the model" in shown) is is_said
+    assert json.loads(done.stdout)
 
 
 @pytest.mark.parametrize(("option", "expected"), [((), "cuda"), (("--device", "cpu"), "cpu")])

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+import weakref
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from photoramd import taggers
 from photoramd.cli import Settings, cli
 from photoramd.comparison import compare, spread
 from photoramd.errors import NoImagesError
 from photoramd.keywords import Rules, Vocabulary
-from photoramd.taggers import Tagger
+from photoramd.taggers import Pixels, Scores, Tagger
+from photoramd.taggers.imagenet import ImagenetTagger
 
 VOCABULARY = Vocabulary(("cat", "dog", "sky"), (0.5, 0.5, 0.5), ((), (), ()), 0.1)
 
@@ -25,7 +29,7 @@ def scores(*rows: list[float]) -> np.ndarray:
 
 def test_equal_scores_differ_in_nothing() -> None:
     same = scores([0.9, 0.2, 0.6], [0.1, 0.7, 0.3])
-    found = compare(VOCABULARY, same, same.copy(), Rules())
+    found = compare(VOCABULARY, zip(same, same.copy(), strict=True), Rules())
     assert found.cosine == pytest.approx(1)
     assert found.correlation == pytest.approx(1)
     assert found.largest_difference == found.mean_difference == 0
@@ -36,7 +40,7 @@ def test_equal_scores_differ_in_nothing() -> None:
 def test_the_figures_are_those_of_a_calculation_by_hand() -> None:
     truth = scores([0.9, 0.6, 0.2], [0.7, 0.1, 0.1])
     other = scores([0.9, 0.4, 0.2], [0.7, 0.1, 0.8])
-    found = compare(VOCABULARY, truth, other, Rules())
+    found = compare(VOCABULARY, zip(truth, other, strict=True), Rules())
     # Common: cat, cat. Three on the one side, three on the other.
     assert found.f1 == pytest.approx(2 * 2 / 6)
     assert found.same_keywords == 0
@@ -51,11 +55,11 @@ def test_the_figures_are_those_of_a_calculation_by_hand() -> None:
 
 def test_without_any_keyword_nothing_is_lost() -> None:
     nothing = scores([0.2, 0.2, 0.2])
-    assert compare(VOCABULARY, nothing, nothing, Rules()).f1 == 1
+    assert compare(VOCABULARY, [(nothing[0], nothing[0])], Rules()).f1 == 1
 
 
 def test_scores_of_zero_and_one_have_logits_too() -> None:
-    found = compare(VOCABULARY, scores([0, 1, 0.5]), scores([0, 1, 0.4]), Rules())
+    found = compare(VOCABULARY, zip(scores([0, 1, 0.5]), scores([0, 1, 0.4]), strict=True), Rules())
     assert np.isfinite(found.cosine)
 
 
@@ -97,7 +101,44 @@ def test_the_models_are_loaded_on_the_configured_device(
     path.write_text('[model]\ndevice = "cpu"\n')
     arguments = ["--config", str(path), "model", "compare", str(album), "--precision", "bfloat16"]
     CliRunner().invoke(cli, arguments, catch_exceptions=False)
-    assert devices == ["cpu", "cpu"]
+    assert set(devices) == {"cpu"}
+
+
+def test_memory_does_not_grow_with_the_number_of_photos(
+    album: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(60):
+        Image.new("RGB", (64, 64), (4 * number, 0, 0)).save(album / f"{number}.png")
+    made: list[weakref.ref[np.ndarray]] = []
+    alive: list[int] = []
+
+    class Watched(ImagenetTagger):
+        def pixels(self, image: Image.Image) -> Pixels:
+            pixels = super().pixels(image)
+            made.append(weakref.ref(pixels))
+            return pixels
+
+        def scores(self, batch: Sequence[Pixels]) -> Scores:
+            alive.append(sum(pixels() is not None for pixels in made))
+            return super().scores(batch)
+
+    def load(*_: object, threads: int, precision: str, device: str) -> Tagger:
+        return Watched.load(threads=threads, precision=precision)
+
+    monkeypatch.setattr(taggers, "load", load)
+    arguments = ["model", "compare", str(album), "--precision", "bfloat16", "--json"]
+    done = CliRunner().invoke(cli, arguments, obj=Settings(None, False), catch_exceptions=False)
+    assert json.loads(done.stdout)["photos"] == 60
+    # Two batches decoded ahead, the one at hand, and the last of the model.
+    assert max(alive) <= 4 * 8
+
+
+def test_equal_pictures_count_once(album: Path, put: Callable[[str, str], Path]) -> None:
+    for name in ("one.jpg", "two.jpg"):
+        put("cat", name)
+    arguments = ["model", "compare", str(album), "--precision", "bfloat16", "--json"]
+    done = CliRunner().invoke(cli, arguments, obj=Settings(None, False), catch_exceptions=False)
+    assert json.loads(done.stdout)["photos"] == 1
 
 
 def test_without_photos_the_command_says_so(album: Path) -> None:

@@ -7,10 +7,34 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from subprocess import PIPE
+from typing import Any
 
 import pytest
 
 from photoramd import containers
+
+STRANDS = 2
+"""A driver waits for the disk half of the time, so two run beside each other."""
+
+
+def drive(driver: str, sample: Path, directory: Path, *arguments: str) -> list[dict[str, Any]]:
+    """What a driver says of each point; of those that were not killed, there is one a strand."""
+    strands = []
+    for number in range(STRANDS):
+        place = directory / str(number)
+        place.mkdir()
+        command = [sys.executable, "-m", driver, sample, place, str(number), str(STRANDS)]
+        strands.append(subprocess.Popen([*command, *arguments], stdout=PIPE, stderr=PIPE))
+    points = []
+    for strand in strands:
+        said, complaints = strand.communicate()
+        assert strand.returncode == 0, complaints.decode()
+        found = [json.loads(line) for line in said.splitlines()]
+        # The last run reached its end alive; all before were killed.
+        assert [point["killed"] for point in found] == [True] * (len(found) - 1) + [False]
+        points += found
+    return points
 
 
 @pytest.mark.timeout(900)
@@ -18,16 +42,7 @@ from photoramd import containers
 def test_a_scan_killed_at_any_step_is_completed_by_the_next(
     sidecar: str, samples: dict[str, Path], tmp_path: Path
 ) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.crash_driver", samples["china"], tmp_path, sidecar],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    points = [json.loads(line) for line in done.stdout.splitlines()]
-    # The last run reached its end alive; all before were killed.
-    assert [point["killed"] for point in points] == [True] * (len(points) - 1) + [False]
+    points = drive("tests.crash_driver", samples["china"], tmp_path, sidecar)
     assert len(points) > (40 if sidecar == "none" else 25)
     unharmed = {key: points[-1][key] for key in points[-1].keys() - {"point", "killed", "files"}}
     added = {"building"}
@@ -53,15 +68,7 @@ def test_a_scan_killed_at_any_step_is_completed_by_the_next(
 def test_an_undo_killed_at_any_step_is_completed_by_the_next(
     samples: dict[str, Path], tmp_path: Path
 ) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.undo_driver", samples["china"], tmp_path],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    points = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [point["killed"] for point in points] == [True] * (len(points) - 1) + [False]
+    points = drive("tests.undo_driver", samples["china"], tmp_path)
     assert len(points) > 20
     for point in points:
         assert point["errors"] == [], point

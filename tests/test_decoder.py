@@ -25,6 +25,7 @@ from photoramd.decoder import Decoded, LookAhead, decode
 from photoramd.errors import ChangedError, DecodeError
 from photoramd.imagefile import open_photo
 from photoramd.photo import Fingerprint
+from tests.conftest import await_tick
 from tests.orientation import STORED, as_stored
 
 MAX_PIXELS = 1_000_000
@@ -673,6 +674,7 @@ def test_a_file_that_changes_meanwhile_is_told_apart_from_a_bad_one(
     # Nor does it have to have another size or time.
     path.write_bytes(encoded(photo, "JPEG"))
     status = path.stat()
+    await_tick(path)
     with pytest.raises(ChangedError):
         load_while(path, lambda: os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns)))
     load_while(path, lambda: None)

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from photoramd.cli.doctor import _become
+from photoramd.cli import Settings
+from photoramd.cli.doctor import _become, _findings
 from photoramd.doctor import service
 from photoramd.doctor.finding import Finding
+from photoramd.doctor.weights import examine_weights
+from photoramd.modelstore import default_store
+from photoramd.pins import MODELS, RAM_PLUS, Model, PinnedFile
 from photoramd.requirements import Package
 from photoramd.unit import parse
-from tests.daemons import Photoramd
+from tests.daemons import Photoramd, unprivileged
 
 Make = Callable[..., Photoramd]
 Put = Callable[[str, str], Path]
-
-NOBODY = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--"]
 
 
 @pytest.fixture
@@ -114,29 +119,27 @@ def test_what_the_running_daemon_sees_differently_is_an_error(
 def test_directories_that_this_user_may_not_write_are_errors_with_the_remedy(
     make: Make, put: Put, tmp_path: Path, album: Path
 ) -> None:
-    assert os.geteuid() == 0, "this test must run as root, to drop its rights"
-    for directory in [tmp_path, *tmp_path.parents]:
-        directory.chmod(directory.stat().st_mode | 0o055)
+    nobody = unprivileged(tmp_path)
     (tmp_path / "state").mkdir()
     (tmp_path / "state").chmod(0o777)
     put("cat", "theirs/cat.png")
     photoramd = make()
-    (error,) = of(diagnose(photoramd, 4, *NOBODY), album)
+    (error,) = of(diagnose(photoramd, 4, *nobody), album)
     assert "Permission denied" in error.text
     assert f'setfacl -R -m u:nobody:rwX -m d:u:nobody:rwX "{album}"' in (error.remedy or "")
     album.chmod(0o777)
-    (error,) = of(diagnose(photoramd, 4, *NOBODY), album)
+    (error,) = of(diagnose(photoramd, 4, *nobody), album)
     assert "1 of its 2 directories" in error.text
     assert str(album / "theirs") in error.text
     (album / "theirs").chmod(0o700)
-    (warning,) = of(diagnose(photoramd, 0, *NOBODY), album)
+    (warning,) = of(diagnose(photoramd, 0, *nobody), album)
     assert warning.grade == "warning"
     assert "cannot be read" in warning.text
     (album / "theirs").chmod(0o755)
     album.chmod(0o755)
     (tmp_path / "state").chmod(0o755)
     photoramd = make(watch="write = 'none'")
-    findings = diagnose(photoramd, 4, *NOBODY)
+    findings = diagnose(photoramd, 4, *nobody)
     assert not of(findings, album)
     (error,) = of(findings, "database")
     assert "cannot be made by user nobody" in error.text
@@ -179,6 +182,47 @@ def test_scarce_space_is_named(make: Make, album: Path, megabytes: int, grade: s
     assert str(album) in finding.text
 
 
+def test_on_a_full_disk_the_remedy_is_room_and_not_rights(make: Make, album: Path) -> None:
+    full = f"mount -t tmpfs -o size=1m none {album} && ! head -c 2M /dev/zero > {album}/full"
+    findings = diagnose(make(), 4, *private(f"{full} 2>/dev/null"))
+    (error,) = of(findings, album, "error")
+    assert "No space left" in error.text
+    assert "free some space" in (error.remedy or "")
+    assert "setfacl" not in (error.remedy or "")
+    # Nothing is written there, so nothing is missed.
+    assert not of(diagnose(make(watch="write = 'none'"), 0, *private(f"{full} 2>/dev/null")), album)
+
+
+def test_a_disk_without_room_for_a_further_file_is_named(make: Make, album: Path) -> None:
+    setup = f"mount -t tmpfs -o size=2g,nr_inodes=2 none {album} && touch {album}/last"
+    (error,) = of(diagnose(make(), 4, *private(setup)), "space")
+    assert "no inode is free" in error.text
+
+
+def test_room_for_a_database_that_is_not_made_yet_is_looked_at(make: Make, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    photoramd = make(state=f"path = '{disk}/not/yet/photoramd.db'")
+    small = private(f"mount -t tmpfs -o size=20m none {disk}")
+    (error,) = of(diagnose(photoramd, 4, *small), "space")
+    assert str(disk) in error.text
+
+
+def test_the_service_is_checked_with_its_configuration_and_not_its_users_own(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photoramd = make(watch="write = 'none'")
+    monkeypatch.setattr("photoramd.places.SYSTEM_CONFIG", photoramd.config)
+    own = tmp_path / "home" / "photoramd" / "config.toml"
+    own.parent.mkdir(parents=True)
+    own.write_text("")
+    monkeypatch.setenv("XDG_CONFIG_HOME", os.fspath(own.parents[1]))
+    user = pwd.getpwuid(os.geteuid()).pw_name
+    findings = list(_findings(Settings(None, False), parse(SHOWN | {"User": user}), lambda _: None))
+    (found,) = of(findings, "configuration", "ok")
+    assert str(photoramd.config) in found.text
+
+
 def test_a_bad_configuration_ends_with_78_and_the_rest_is_still_looked_at(make: Make) -> None:
     photoramd = make(debounce="quiet_seconds = 'soon'", schedule="hours = ['noon']")
     findings = diagnose(photoramd, 78)
@@ -201,6 +245,62 @@ def test_a_model_that_is_missing_ends_with_3_and_the_command_that_brings_it(
     photoramd = make(model="name = 'ram++'")
     (error,) = of(diagnose(photoramd, 3, XDG_DATA_HOME=os.fspath(tmp_path)), "model")
     assert "photoramd model fetch ram++" in (error.remedy or "")
+
+
+@pytest.fixture
+def dropped(checkpoint: PinnedFile) -> Model:
+    """RAM++, in small, whose weights were deleted after a converted copy of them was made."""
+    import torch
+
+    from benchmarks.random_weights import TINY
+    from photoramd.taggers.linear import Arithmetic
+    from photoramd.taggers.ram_plus import load_network
+
+    load_network(checkpoint, TINY, Arithmetic.best(torch.float32))
+    default_store().path("ram++", "tiny.pth").unlink()
+    return replace(RAM_PLUS, weights=checkpoint, companions=())
+
+
+@pytest.mark.parametrize("precision", ["auto", "float32"])
+def test_a_converted_copy_will_do_for_weights_that_were_dropped(
+    dropped: Model, precision: str
+) -> None:
+    (finding,) = examine_weights(dropped, precision, str)
+    assert finding.grade == "ok"
+    assert "tiny.float32-1.safetensors" in finding.text
+
+
+@pytest.mark.parametrize(
+    ("precision", "text", "remedy"),
+    [("bfloat16", "not installed", "make it again"), ("int8", "not calibrated", "calibrate ram++")],
+)
+def test_a_precision_that_no_copy_has_and_nothing_can_be_made_of_is_an_error(
+    dropped: Model, precision: str, text: str, remedy: str
+) -> None:
+    (finding,) = examine_weights(dropped, precision, str)
+    assert (finding.grade, finding.exit_code) == ("error", 3)
+    assert text in finding.text
+    assert remedy in (finding.remedy or "")
+
+
+def test_a_bad_converted_copy_is_an_error_with_its_remedy(dropped: Model) -> None:
+    path = default_store().path("ram++", "tiny.float32-1.safetensors")
+    path.chmod(0o664)
+    (finding,) = examine_weights(dropped, "auto", str)
+    assert (finding.grade, finding.exit_code) == ("error", 3)
+    assert f"chmod go-w {path}" in (finding.remedy or "")
+
+
+@pytest.mark.parametrize(("key", "value"), [("device", "cuda"), ("precision", "int8")])
+def test_a_model_that_has_not_the_settings_ends_with_3_and_those_that_it_has(
+    make: Make, key: str, value: str
+) -> None:
+    photoramd = make(model=f"{key} = '{value}'")
+    (error,) = of(diagnose(photoramd, 3), "model")
+    assert error.text == f"the model embedded has no {key} '{value}'"
+    assert f"set model.{key} to one of: auto" in (error.remedy or "")
+    checked = photoramd.run("config", "check")
+    assert error.text in checked.stdout + checked.stderr
 
 
 def test_exiftool_is_needed_only_where_keywords_are_embedded(make: Make, tmp_path: Path) -> None:
@@ -234,11 +334,10 @@ def test_raw_support_is_told_and_missed_only_where_there_are_raw_files(
 
 
 def test_a_database_that_this_user_may_not_look_at_is_an_error(make: Make, tmp_path: Path) -> None:
-    for directory in [tmp_path, *tmp_path.parents]:
-        directory.chmod(directory.stat().st_mode | 0o055)
+    nobody = unprivileged(tmp_path)
     photoramd = make(watch="write = 'none'")
     photoramd.database.parent.mkdir(mode=0o700)
-    (error,) = of(diagnose(photoramd, 4, *NOBODY), "database")
+    (error,) = of(diagnose(photoramd, 4, *nobody), "database")
     assert "Permission denied" in error.text
     assert "run this as the user of the daemon" in (error.remedy or "")
 
@@ -317,3 +416,9 @@ def test_every_error_says_what_to_do(make: Make, album: Path) -> None:
     album.write_text("no directory")
     for finding in diagnose(make(model="name = 'ram++'"), 78):
         assert finding.grade == "ok" or finding.remedy, finding
+
+
+def test_packages_are_installed_where_photoramd_is() -> None:
+    (first, _) = service(parse(SHOWN), has_systemd_python=False)
+    assert (first.remedy or "").startswith(f"{sys.executable} -m pip install ")
+    assert MODELS["embedded"].weights.remedy.startswith(f"{sys.executable} -m pip install ")

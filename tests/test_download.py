@@ -40,10 +40,7 @@ both = pytest.mark.parametrize("pin", [ON_HUB, ON_WEB], ids=["hub", "web"])
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
-    for name in ("HF_TOKEN", "HF_ENDPOINT", "HF_HUB_OFFLINE", MIRROR_VARIABLE, "HTTP_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+def server() -> Iterator[HubServer]:
     with serve() as running:
         running.files[ON_HUB.name] = DATA
         running.mirrored["raw.githubusercontent.com/a/b/list.txt"] = DATA
@@ -294,6 +291,7 @@ def test_proxies_are_used(
     server: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", server.endpoint)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     downloader = Downloader(hub_endpoint=PROXIED, mirror=f"{PROXIED}/mirror")
     for pin in (ON_HUB, ON_WEB):
         path = tmp_path / pin.name
@@ -311,7 +309,7 @@ def test_offline_mode_of_the_client_is_respected(
     assert download.server.requests == []
 
 
-def test_no_network_ends_in_a_remedy(tmp_path: Path) -> None:
+def test_no_network_ends_in_a_remedy(server: HubServer, tmp_path: Path) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))  # bound but not listening: refuses connections
         address = f"http://127.0.0.1:{unused.getsockname()[1]}"
@@ -361,7 +359,7 @@ def test_a_disk_that_becomes_full_keeps_what_was_fetched(server: HubServer) -> N
 
 
 def test_a_redirect_from_an_encrypted_address_to_another_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The library's own transport for tests: a certificate that it trusts cannot be had here."""
 

@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import random
+import re
 import struct
 import subprocess
 import zlib
@@ -12,7 +13,7 @@ from typing import Any
 
 import pillow_heif
 import pytest
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from benchmarks.samples import sample_photos
 from photoramd.embedded import MAX_XMP_BYTES, Embedded, read, read_keywords
@@ -185,6 +186,14 @@ XMP = (
 )
 
 
+PANTRY = (
+    '<xmpMM:Pantry xmlns:xmpMM="http://ns.adobe.com/xap/1.0/mm/"><rdf:Bag><rdf:li>'
+    "<rdf:Description><dc:subject><rdf:Bag><rdf:li>of another picture</rdf:li></rdf:Bag>"
+    "</dc:subject></rdf:Description></rdf:li></rdf:Bag></xmpMM:Pantry></rdf:Description>"
+)
+"""What Photoshop writes of the pictures that a montage was made of."""
+
+
 def with_xmp(path: Path, photo: Image.Image, packet: bytes | str) -> Path:
     photo.info = {}
     photo.save(path, xmp=packet.encode() if isinstance(packet, str) else packet)
@@ -208,6 +217,9 @@ def test_unusual_but_right_packets_are_read(photo: Image.Image, tmp_path: Path) 
         (XMP.format(one).replace("rdf:Bag", "rdf:Seq"), ("cat",)),
         (XMP.format("<rdf:li> </rdf:li><rdf:li/><rdf:li> cat\n</rdf:li>"), ("cat",)),
         (XMP.format("<rdf:li>a&amp;b&#x26;c<!-- no --></rdf:li>"), ("a&b&c",)),
+        (XMP.format(one).replace("rdf:about", 'dc:subject="dog" rdf:about'), ("dog", "cat")),
+        (re.sub("<rdf:Bag>.*</rdf:Bag>", "dog", XMP.format("")), ("dog",)),
+        (XMP.format(one).replace("</rdf:Description>", PANTRY), ("cat",)),
         (XMP.format(""), ()),
         ("", ()),
         ("\0\0", ()),
@@ -290,8 +302,8 @@ def test_extended_xmp_with_a_part_missing_is_a_problem(
     assert any("XMP" in problem for problem in embedded.problems)
 
 
-def png_with(content: bytes, plain: bytes) -> bytes:
-    chunk = b"iTXt" + content
+def png_with(content: bytes, plain: bytes, kind: bytes = b"iTXt") -> bytes:
+    chunk = kind + content
     data = struct.pack(">I", len(content)) + chunk + struct.pack(">I", zlib.crc32(chunk))
     return plain[:-12] + data + plain[-12:]  # before the end, after the pixels
 
@@ -306,6 +318,36 @@ def test_compressed_xmp_after_the_pixels_of_a_png_is_read(
     assert read(path) == Embedded(("cat",))
     path.write_bytes(png_with(head + b"\0\0en\0XMP\0" + packet, plain["png"]))
     assert read(path) == Embedded(("cat",))
+
+
+def test_profiles_of_imagemagick_and_exiv2_in_a_png_are_read(
+    plain: dict[str, bytes], tmp_path: Path
+) -> None:
+    path = tmp_path / "photo.png"
+    path.write_bytes(plain["png"])
+    command = "add Iptc.Application2.Keywords String Oma"
+    subprocess.run(["exiv2", "-M", command, path], check=True)
+    assert b"Raw profile type iptc" in path.read_bytes()
+    assert read(path) == Embedded(("Oma",))
+    packet = XMP.format("<rdf:li>cat</rdf:li>").encode()
+    profile = b"\nxmp\n%8d\n%s\n" % (len(packet), packet.hex().encode())
+    name = b"Raw profile type xmp\0"
+    for kind, content in ((b"tEXt", profile), (b"zTXt", b"\0" + zlib.compress(profile))):
+        path.write_bytes(png_with(name + content, plain["png"], kind))
+        assert read(path) == Embedded(("cat",))
+
+
+def test_photoshops_resources_of_any_type_in_a_tiff_are_read(
+    photo: Image.Image, tmp_path: Path
+) -> None:
+    record = b"\x1c\2\x19\0\3Oma"
+    for kind in (1, 7):  # BYTE and UNDEFINED
+        tags = TiffImagePlugin.ImageFileDirectory_v2()
+        tags[34377] = b"8BIM\4\4\0\0" + struct.pack(">I", len(record)) + record
+        tags.tagtype[34377] = kind
+        photo.info = {}
+        photo.save(tmp_path / "photo.tif", tiffinfo=tags)
+        assert read(tmp_path / "photo.tif") == Embedded(("Oma",))
 
 
 def test_a_bomb_in_a_png_is_refused(plain: dict[str, bytes], tmp_path: Path) -> None:

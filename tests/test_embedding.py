@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import struct
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pillow_heif
 import pytest
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from photoramd import containers
 from photoramd.config import Config
@@ -174,6 +175,13 @@ def test_what_would_not_be_safe_is_refused_with_the_reason(
         data[:2] + b"\xff\xeb" + (len(claim) + 2).to_bytes(2, "big") + claim + data[2:]
     )
     assert "content credentials" in refused(signed, child)
+    doubled = put("china", "doubled.jpg")
+    exiftool("-q", "-overwrite_original", "-IPTC:Keywords=Oma", doubled)
+    once = doubled.read_bytes()
+    segments = {marker: once[start:end] for marker, start, end in containers._segments(once)}
+    second = segments[containers._APP13].replace(b"Oma", b"Opa")
+    doubled.write_bytes(once[:2] + second + once[2:])
+    assert "two IPTC records" in refused(doubled, child)
     large = put("china", "large.jpg")
     exiftool("-q", "-overwrite_original", f"-XMP-dc:Description={'x' * 66_000}", large)
     assert "XMP" in refused(large, child)
@@ -183,6 +191,37 @@ def test_what_would_not_be_safe_is_refused_with_the_reason(
         data[:2] + b"\xff\xe1" + (len(packet) + 2).to_bytes(2, "big") + packet + data[2:]
     )
     assert "XMP" in refused(broken, child)
+
+
+@pytest.mark.parametrize("flag", [0x10, 0x20])
+def test_an_immutable_or_append_only_photo_is_refused(
+    flag: int, child: ExifTool, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = put("china", "a.jpg")
+    assert plan(photo, child, "cat").content is not None
+    # A fake: to set the flag takes a right that root in a container may not have.
+    monkeypatch.setattr("fcntl.ioctl", lambda *_: struct.pack("ii", flag, 0))
+    assert "immutable" in refused(photo, child)
+
+
+def test_a_tiff_has_the_same_iptc_record_twice_or_is_refused(
+    child: ExifTool, album: Path, samples: dict[str, Path]
+) -> None:
+    def photo(name: str, first: bytes, second: bytes) -> Path:
+        keyword = b"\x1c\2\0\0\2\0\4\x1c\2\x19\0\3"
+        tags = TiffImagePlugin.ImageFileDirectory_v2()
+        tags[34377] = b"8BIM\4\4\0\0\0\0\0\x0f" + keyword + second
+        if first:
+            tags[33723] = keyword + first
+        tags.tagtype |= {34377: 1, 33723: 7}
+        return make(samples, album / name, tiffinfo=tags)
+
+    same = plan(photo("same.tif", b"Oma", b"Oma"), child, "cat")
+    assert same.content is not None
+    assert same.change.added["IPTC:Keywords"] == ("cat",)
+    assert "two IPTC records" in refused(photo("other.tif", b"Oma", b"Opa"), child)
+    # ExifTool makes the other one, too.
+    assert "two IPTC records" in refused(photo("one.tif", b"", b"Opa"), child)
 
 
 def test_what_is_refused_gets_a_sidecar_and_one_line_in_the_log(
@@ -248,9 +287,30 @@ def test_settings_reach_embedded_keywords_too(
 def test_a_photo_that_changed_since_it_was_tagged_is_not_written(child: ExifTool, put: Put) -> None:
     photo = put("china", "a.jpg")
     known = Fingerprint.of(photo.lstat())
-    os.utime(photo)
+    os.utime(photo, ns=(1, 1))
     with pytest.raises(ChangedError):
         plan_photo(photo, [Tag("cat", 1)], Origin("m", "1"), 0, Recorded(), child, known=known)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"compression": "tiff_lzw"}, {"compression": "jpeg"}, {"save_all": True}],
+    ids=["pixels first", "strips of JPEG", "two pages"],
+)
+def test_undo_gives_back_a_tiff_of_any_layout(
+    options: dict[str, object], scan: Scan, configure: Configure, album: Path,
+    samples: dict[str, Path], exiftool: Read,
+) -> None:  # fmt: skip
+    with Image.open(samples["china"]) as image:
+        pages = [image.resize((300, 200))] if "save_all" in options else []
+    photo = make(samples, album / "a.tif", **options, append_images=pages)
+    before = photo.read_bytes()
+    config = configure(write="embed")
+    scan(config)
+    scan(changed(config, deny=("animal",)))
+    assert "cat" in subject(exiftool, photo)
+    take_back(config, photo)
+    assert photo.read_bytes() == before
 
 
 @pytest.mark.parametrize("lossless", [False, True])
@@ -277,7 +337,7 @@ def test_webp_is_rewritten_exactly(
     assert "WEBP" in exiftool("-FileType", photo)
 
 
-@pytest.mark.parametrize("extension", ["heic", "avif"])
+@pytest.mark.parametrize("extension", ["heic", "avif", "tif"])
 def test_an_edit_after_ours_is_kept_where_the_original_was_remembered(
     extension: str, scan: Scan, configure: Configure, album: Path, samples: dict[str, Path],
     exiftool: Read,

@@ -67,6 +67,17 @@ def test_a_missing_program_is_named_with_the_package(tmp_path: Path) -> None:
         assert "libimage-exiftool-perl" in (caught.value.remedy or "")
 
 
+@pytest.mark.parametrize("script", ["echo lib missing >&2; exit 2", "exec sleep 60"])
+def test_a_program_that_never_worked_blames_no_photo(tmp_path: Path, script: str) -> None:
+    program = tmp_path / "exiftool"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    with ExifTool(os.fspath(program), timeout_seconds=0.5) as broken:
+        with pytest.raises(ToolError) as caught:
+            broken.version()
+        assert "libimage-exiftool-perl" in (caught.value.remedy or "")
+
+
 NAMES = [b"-a.jpg", b"@a.jpg", b"$a.jpg", b"a\n-Artist=y\n.jpg", b"\xff\xfe.jpg", b" a.jpg"]
 
 
@@ -134,31 +145,40 @@ def test_added_and_removed_again_a_jpeg_is_the_same(child: ExifTool, put: Put) -
     assert child.rewrite(photo, "jpg", Changes(xmp=b"")) == before
 
 
-def test_a_command_that_hangs_is_ended_and_the_queue_goes_on(put: Put) -> None:
+def test_a_command_that_hangs_is_ended_and_the_queue_goes_on(
+    put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
     photo = put("china", "good.jpg")
-    with ExifTool(timeout_seconds=1) as child:
+    with ExifTool() as child:
         child.version()
         first = child.process
         assert first is not None
         os.kill(first, signal.SIGSTOP)
+        monkeypatch.setattr(child, "_timeout_seconds", 1)
         with pytest.raises(ToolError, match="longer than 1 second"):
             child.rewrite(photo, "jpg", Changes(xmp=b""))
+        monkeypatch.undo()
         assert child.process is None
         assert not Path(f"/proc/{first}").exists()
         assert child.rewrite(photo, "jpg", Changes(xmp=b"")) == photo.read_bytes()
 
 
-def test_xmp_of_a_depth_that_breaks_it_costs_one_photo(put: Put, album: Path) -> None:
+def test_xmp_of_a_depth_that_breaks_it_costs_one_photo(
+    put: Put, album: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     good, deep = put("china", "good.jpg"), album / "deep.xmp"
     deep.write_text(
         '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF'
         ' xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description xmlns="a/">'
         f"{'<x>' * 20_000}{'</x>' * 20_000}</rdf:Description></rdf:RDF></x:xmpmeta>"
     )
-    with ExifTool(timeout_seconds=2, memory_bytes=1 << 30) as child:
+    with ExifTool(memory_bytes=1 << 30) as child:
+        child.version()
+        monkeypatch.setattr(child, "_timeout_seconds", 2)
         # Too slow or too large, whichever comes first on the machine.
         with pytest.raises(ToolError, match=r"longer|unexpectedly"):
             child.describe(deep, "xmp", ["-all"])
+        monkeypatch.undo()
         assert child.rewrite(good, "jpg", Changes(xmp=b"")) == good.read_bytes()
 
 

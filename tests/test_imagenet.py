@@ -346,7 +346,7 @@ def test_an_unknown_model_or_precision_is_refused_with_the_known_ones() -> None:
     assert (caught.value.remedy or "").startswith("known models: embedded")
     with pytest.raises(ModelError, match="'int4'") as caught:
         taggers.load("embedded", precision="int4")
-    assert caught.value.remedy == "one of: auto, float32, bfloat16"
+    assert caught.value.remedy == "set model.precision to one of: auto, float32, bfloat16"
 
 
 def test_taggers_can_be_named_without_importing_torch() -> None:

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -119,15 +120,50 @@ def test_names_that_a_unit_cannot_hold_are_refused_even_behind_a_link(
 def test_photos_with_spaces_and_percent_signs_are_named_as_systemd_reads_them(
     tmp_path: Path,
 ) -> None:
-    script = 'UNITS=$1 DROPINS=$1/d; parse_options --photos "/srv/My 100%" "/home/anna/a b"'
-    done = call(f"{script}; install_unit", tmp_path)
+    script = 'UNITS=$1 DROPINS=$1/d; parse_options --photos "/srv/My 100%" "${@:2}"; install_unit'
+    done = call(script, tmp_path, "/home/anna/a tmp", "/tmp/photos")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "d" / "photos.conf").read_text().splitlines()[1:] == [
         "[Service]",
         'ReadWritePaths="-/srv/My 100%%"',
-        'BindPaths="-/home/anna/a b"',
+        'BindPaths="-/home/anna/a tmp"',
+        'BindPaths="-/tmp/photos"',
         "ProtectHome=tmpfs",
     ]
+    assert call(script, tmp_path, "/tmp/photos").returncode == 0
+    assert "ProtectHome" not in (tmp_path / "d" / "photos.conf").read_text()
+
+
+@pytest.mark.parametrize("place", ["/home/anna/photoramd", "/root/p", "/tmp/p", "/var/tmp/p"])
+def test_what_the_service_has_to_run_must_not_be_hidden_from_it(place: str) -> None:
+    done = call('check_visible --prefix "$1"', place)
+    assert done.returncode == 1
+    assert f"the service cannot see {place}" in done.stderr
+    for seen in ("/opt/photoramd", "/srv/home/photoramd", "/rooted"):
+        assert call('check_visible --prefix "$1"', seen).returncode == 0
+
+
+def test_a_colon_is_refused_where_a_directory_has_to_be_bound() -> None:
+    with TemporaryDirectory(dir="/tmp", prefix="a:") as directory:
+        done = call('parse_options --photos "$1"; check_photos', directory)
+    assert done.returncode == 1
+    assert "rename it without colons" in done.stderr
+
+
+def test_an_environment_whose_python_is_gone_is_made_anew(tmp_path: Path) -> None:
+    prefix = tmp_path / "prefix"
+    for name in ("lib/python3.9/site-packages/old", "bin/python"):
+        (prefix / name).parent.mkdir(parents=True)
+        (prefix / name).write_text("#!/bin/sh\nexit 1\n")
+    (prefix / "bin" / "python").chmod(0o755)
+    (prefix / "made-by-photoramds-install.sh").touch()
+    (prefix / "pyvenv.cfg").touch()
+    venv = tmp_path / "python3"
+    venv.write_text('#!/bin/sh\nmkdir -p "$3/bin"; ln -s /bin/true "$3/bin/python"\n')
+    venv.chmod(0o755)
+    done = call("LINK=$2/link prefix=$1 python=$2/python3; install_program", prefix, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in prefix.iterdir()} == {"bin", "made-by-photoramds-install.sh"}
 
 
 def test_a_later_run_keeps_the_user_unless_another_is_named(tmp_path: Path) -> None:
@@ -160,6 +196,7 @@ def test_a_configuration_that_cannot_be_read_is_the_doctors_business(tmp_path: P
 FAKES = """
 systemctl() { echo "systemctl $*"; }
 check_machine() { :; }
+check_visible() { :; }
 install_limits() { :; }
 cd "$1"; top=$1
 CONFIG=$top/config.toml UNITS=$top/units DROPINS=$top/units/d LINK=$top/link
@@ -174,6 +211,25 @@ chmod +x "$3/bin/python" "$3/bin/photoramd"
 END_OF_VENV
 chmod +x venv; mkdir -p units; set -- "${@:2}"; cd "$OLDPWD/contrib"
 """
+
+
+def test_a_later_run_keeps_the_prefix_or_moves_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    options = ["--photos", tmp_path / "photos", "--user", "nobody"]
+    unit = tmp_path / "units" / "photoramd.service"
+    first, second = tmp_path / "first", tmp_path / "second"
+    for arguments, place in (
+        ([*options, "--prefix", first], first),
+        (options, first),
+        (["--prefix", f"{first}/"], first),
+        (["--prefix", second], second),
+        ([], second),
+    ):
+        done = call(f'{FAKES}main "$@"', tmp_path, *arguments)
+        assert (done.returncode, done.stderr) == (0, ""), arguments
+        assert f"ExecStart={place}" in unit.read_text()
+        assert [each for each in (first, second) if each.exists()] == [place], arguments
+        assert (tmp_path / "link").resolve() == place / "bin" / "photoramd"
 
 
 def test_installed_twice_and_uninstalled_nothing_is_left_but_what_is_said(tmp_path: Path) -> None:

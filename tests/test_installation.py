@@ -63,9 +63,7 @@ MODELS = (EMBEDDED, MODEL, ZOO_MODEL)
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
-    for name in ("HF_TOKEN", "HF_ENDPOINT", "HTTP_PROXY"):
-        monkeypatch.delenv(name, raising=False)
+def server() -> Iterator[HubServer]:
     with serve() as running:
         running.files["weights.pth"] = WEIGHTS
         running.mirrored[f"{HOST}/tags.txt"] = TAGS

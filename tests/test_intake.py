@@ -13,7 +13,7 @@ from photoramd.intake import Intake
 from photoramd.photo import Tag
 from photoramd.results import Results, Tagged
 from photoramd.store import Store
-from tests.conftest import photo_at
+from tests.conftest import await_tick, photo_at
 
 Put = Callable[[str, str], Path]
 
@@ -64,6 +64,7 @@ def test_a_change_that_restores_size_and_time_is_still_a_change(
     photo = put("china", "a.jpg")
     before = photo.stat()
     intake.notice(os.fspath(photo), 0)
+    await_tick(photo)
     with photo.open("r+b") as file:
         file.write(b"x")
     os.utime(photo, ns=(before.st_atime_ns, before.st_mtime_ns))

@@ -11,6 +11,7 @@ import logging
 import os
 import shutil
 import struct
+import subprocess
 import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -232,6 +233,23 @@ def test_case_08_a_tag_that_the_user_deleted_is_never_added_again(
     assert desk.ledger.recorded(desk.job(photo).id, desk.place).rejected == {"dc:subject": ("dog",)}
 
 
+@pytest.mark.parametrize("tags", [("dog", "cat"), ()], ids=["again", "undo"])
+def test_case_08_a_tag_that_the_user_deleted_from_xmp_only_leaves_iptc_too(
+    inside: Desk, photo: Path, edit: Edit, shown: Shown, tags: tuple[str, ...]
+) -> None:
+    edit(photo, "-IPTC:Keywords=Oma")
+    inside.tag(photo, "dog", "cat")
+    edit(photo, "-XMP-dc:Subject-=cat")
+    if tags:
+        inside.tag(photo, *tags)
+    else:
+        inside.undo(photo)
+    assert shown(photo, "IPTC:Keywords") == ["Oma", *(tag for tag in tags if tag != "cat")]
+    before = photo.read_bytes()
+    inside.tag(photo, *tags)
+    assert photo.read_bytes() == before
+
+
 def test_case_09_a_photo_with_iptc_only(desk: Desk, photo: Path, edit: Edit, shown: Shown) -> None:
     edit(photo, "-IPTC:Keywords=Oma", "-IPTC:Keywords=Opa")
     desk.tag(photo, "dog")
@@ -243,6 +261,17 @@ def test_case_09_a_photo_with_iptc_only(desk: Desk, photo: Path, edit: Edit, sho
 def test_case_09_undo_gives_back_photos_with_iptc(inside: Desk, photo: Path, edit: Edit) -> None:
     edit(photo, "-IPTC:Keywords=Oma", "-IPTC:Caption-Abstract=At home", "-IPTC:City=Ulm")
     before = photo.read_bytes()
+    inside.tag(photo, "dog", "Café")
+    inside.undo(photo)
+    assert photo.read_bytes() == before
+
+
+def test_case_09_undo_gives_back_iptc_that_exiv2_wrote(inside: Desk, photo: Path) -> None:
+    # Without the version of the record, which ExifTool adds.
+    command = "add Iptc.Application2.Keywords String Oma"
+    subprocess.run(["exiv2", "-M", command, photo], check=True)
+    before = photo.read_bytes()
+    inside.tag(photo, "dog")
     inside.tag(photo, "dog", "Café")
     inside.undo(photo)
     assert photo.read_bytes() == before
@@ -314,6 +343,20 @@ def test_case_13_latin_1_iptc_is_left_alone(
     inside.tag(photo, "dog", "Café")
     assert child.block(photo, "jpg", "IPTC") == before
     assert shown(photo) == ["Müller", "dog", "Café"]
+
+
+def test_case_13_iptc_that_only_says_that_it_is_utf_8_is_left_alone(
+    inside: Desk, photo: Path, edit: Edit, shown: Shown, child: ExifTool
+) -> None:
+    edit(photo, "-charset", "iptc=latin1", "-IPTC:Keywords=Müller")
+    # The declaration alone, as programs set it that do not convert what is there.
+    edit(photo, "-CodedCharacterSet=UTF8")
+    before = child.block(photo, "jpg", "IPTC")
+    assert "Müller".encode("latin-1") in before
+    assert b"\x1b%G" in before
+    inside.tag(photo, "dog")
+    assert child.block(photo, "jpg", "IPTC") == before
+    assert shown(photo) == ["Müller", "dog"]
 
 
 def test_case_14_a_tag_that_is_too_long_for_iptc_goes_into_xmp_only(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
-import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -16,6 +16,7 @@ from photoramd import assembly, query
 from photoramd.config import Config, Watch
 from photoramd.database import Database
 from photoramd.errors import ModelError
+from photoramd.photo import Fingerprint
 from photoramd.store import Store
 from photoramd.taggers import Pixels, Scores
 from photoramd.xmp_keywords import subjects
@@ -328,23 +329,24 @@ def test_a_directory_above_a_watched_one_leaves_that_ones_settings_alone(
 
 
 def test_a_scan_ends_beside_a_file_that_keeps_changing(
-    tagger: CountingTagger, configure: Configure, put: Put, album: Path
+    tagger: CountingTagger,
+    configure: Configure,
+    put: Put,
+    album: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     photo, webcam = put("cat", "a.png"), put("china", "webcam.jpg")
-    stop = threading.Event()
+    look, times = Fingerprint.at, itertools.count(1)
 
-    def rewrite() -> None:
-        while not stop.wait(0.05):
-            os.utime(webcam)
+    # A thread that changes it might not get its turn between two looks.
+    def change_and_look(path: str) -> Fingerprint | None:
+        if path == str(webcam):
+            os.utime(webcam, ns=(0, next(times)))
+        return look(path)
 
-    thread = threading.Thread(target=rewrite)
-    thread.start()
-    try:
-        with assembly.assemble(configure()) as daemon:
-            assert daemon.scan_once([str(album)], lambda _: None, handle_signals=False)
-    finally:
-        stop.set()
-        thread.join()
+    monkeypatch.setattr(Fingerprint, "at", change_and_look)
+    with assembly.assemble(configure()) as daemon:
+        assert daemon.scan_once([str(album)], lambda _: None, handle_signals=False)
     assert "cat" in keywords(photo)
     assert not webcam.with_name("webcam.jpg.xmp").exists()
 

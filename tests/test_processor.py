@@ -25,7 +25,7 @@ def test_bfloat16_is_told_from_the_processors_flags(
 ) -> None:
     cpuinfo = tmp_path / "cpuinfo"
     cpuinfo.write_text(f"processor\t: 0\nmodel name\t: a processor\n{line}\n")
-    assert has_bfloat16(cpuinfo) is expected
+    assert has_bfloat16(cpuinfo, {}) is expected
 
 
 @pytest.mark.parametrize(
@@ -97,6 +97,29 @@ def test_a_quota_of_a_control_group_limits_the_cores(
 ) -> None:
     expected = len(os.sched_getaffinity(0)) if cores is None else cores
     assert available_cores(*cgroup(tmp_path, limits)) == expected
+
+
+@pytest.mark.parametrize(
+    ("group", "quota", "cores"),
+    [
+        ("cpu,cpuacct/docker/abc", "100000", 1),
+        ("cpu,cpuacct", "100000", 1),  # as it looks from within a container
+        ("cpu,cpuacct/docker/abc", "-1", None),
+        ("cpu,cpuacct/docker/abc", "100000000", None),
+        ("cpuset/docker/abc", "100000", None),
+        ("cpu,cpuacct/other", "100000", None),
+    ],
+)
+def test_so_does_a_quota_of_the_first_version(
+    tmp_path: Path, group: str, quota: str, cores: int | None
+) -> None:
+    own = tmp_path / "own"
+    own.write_text("3:cpuset:/docker/abc\n2:cpu,cpuacct:/docker/abc\n0::/\n")
+    (tmp_path / group).mkdir(parents=True)
+    (tmp_path / group / "cpu.cfs_quota_us").write_text(f"{quota}\n")
+    (tmp_path / group / "cpu.cfs_period_us").write_text("100000\n")
+    expected = len(os.sched_getaffinity(0)) if cores is None else cores
+    assert available_cores(own, tmp_path) == expected
 
 
 def test_without_control_groups_all_allowed_cores_count(tmp_path: Path) -> None:

@@ -468,9 +468,10 @@ def test_a_damaged_database_is_our_error(database: Path) -> None:
         file.write(b"\xff" * page_bytes)
     with (
         closing(query.open_readonly(database)) as connection,
-        pytest.raises(StoreError, match="malformed"),
+        pytest.raises(StoreError, match="malformed") as caught,
     ):
         query.find(connection, parse("dog"))
+    assert "photoramd db check" in (caught.value.remedy or "")
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from photoramd import failures, replace
 from photoramd.errors import ChangedError, SidecarError, WriteError
 from photoramd.photo import Fingerprint
 from photoramd.renames import EXCHANGE
+from tests.conftest import await_tick
 
 OLD = b"old" * 1000
 NEW = b"new and longer" * 1000
@@ -207,6 +208,7 @@ def test_an_edit_between_read_and_prepare_lives(target: Path) -> None:
 def test_a_same_length_edit_with_the_old_date_lives(target: Path) -> None:
     seen = target.lstat()
     prepared = replace.prepare(target, NEW, expected=Fingerprint.of(seen))
+    await_tick(target)
     target.write_bytes(b"OLD" * 1000)
     os.utime(target, ns=(seen.st_atime_ns, seen.st_mtime_ns))
     with pytest.raises(ChangedError):
@@ -282,6 +284,7 @@ def test_a_hard_link_is_refused_and_stays_one(target: Path) -> None:
 
 def test_a_link_made_after_prepare_is_noticed(target: Path) -> None:
     prepared = replace.prepare(target, NEW, expected=fingerprint(target))
+    await_tick(target)
     target.with_name("second").hardlink_to(target)
     with pytest.raises(ChangedError):
         replace.commit(prepared)

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -107,9 +108,10 @@ def photoramd(tmp_path: Path, album: Path, supervisor: Supervisor) -> Iterator[P
 def watched_inodes(process: int) -> set[int]:
     found = set()
     for info in Path(f"/proc/{process}/fdinfo").iterdir():
-        for line in info.read_text().splitlines():
-            if line.startswith("inotify "):
-                found.add(int(line.split()[2].removeprefix("ino:"), 16))
+        with suppress(FileNotFoundError):  # another file, closed meanwhile
+            for line in info.read_text().splitlines():
+                if line.startswith("inotify "):
+                    found.add(int(line.split()[2].removeprefix("ino:"), 16))
     return found
 
 
@@ -118,6 +120,9 @@ def test_fault_20_ready_pings_status_and_stopping(
 ) -> None:
     put("cat", "below/cat.png")
     photoramd.configure(debounce="quiet_seconds = 3")
+    # Long enough for a machine that is busy with other things.
+    patience = 4
+    photoramd.environment = supervisor.waiting(patience)
     photoramd.launch()
     assert photoramd.process is not None
     supervisor.wait_for("^READY=1$")
@@ -130,8 +135,8 @@ def test_fault_20_ready_pings_status_and_stopping(
     supervisor.wait_for("^WATCHDOG=1$")
     supervisor.wait_for("^STATUS=Watching 1 directory; no photo waiting$")
     since = time.monotonic()
-    supervisor.drain(3)
-    assert supervisor.longest_pause(since) < 2
+    supervisor.drain(patience + 0.5)
+    assert supervisor.longest_pause(since) < patience
     photoramd.send(signal.SIGTERM)
     supervisor.wait_for("^STOPPING=1$")
     assert photoramd.stop() == 0
@@ -153,6 +158,7 @@ class Slow:
 
     def scores(self, batch):
         while Path({block!r}).exists():
+            Path({block!r} + "ed").touch()
             time.sleep(0.05)
         time.sleep({seconds} * len(batch))
         return self.tagger.scores(batch)
@@ -167,7 +173,10 @@ main()
 def blockable(
     tmp_path: Path, album: Path, *, seconds: float = 0, longest: float = 0.25, **sections: str
 ) -> tuple[Photoramd, Path]:
-    """A daemon whose model waits while a file exists, and takes so long for a photo."""
+    """A daemon whose model waits while a file exists, and takes so long for a photo.
+
+    That it waits another file tells, with "ed" at the end of its name.
+    """
     block = tmp_path / "block"
     program = BLOCKABLE.format(block=os.fspath(block), seconds=seconds, longest=longest)
     return Photoramd(tmp_path, album, program=program, **sections), block
@@ -183,10 +192,10 @@ def test_fault_20_when_the_worker_is_blocked_the_pings_stop(
         instance.launch()
         supervisor.wait_for("^READY=1$")
         put("cat", "cat.png")
-        # What had been sent before the photo's turn may still come, and then nothing.
-        wait_for(lambda: instance.states() == {"pending": 1})
-        supervisor.drain(1)
+        wait_for(block.with_name("blocked").exists, "the photo's turn")
+        supervisor.drain(0.1)  # what had been sent before
         assert supervisor.drain(3) == []
+        assert instance.states() == {"pending": 1}
         # Started again it does not claim to load the model while it works on the same photo.
         instance.stop(signal.SIGKILL)
         instance.launch()
@@ -203,12 +212,12 @@ def test_a_slow_model_that_gets_on_keeps_the_pings_and_stops_between_photos(
     tmp_path: Path, album: Path, supervisor: Supervisor, samples: dict[str, Path]
 ) -> None:
     # As a large model on a small processor, thirty times as fast: a batch takes 20 s, systemd
-    # waits for 2 s, the model is not kept busy for more than 0.5 s.
+    # waits for 4 s, the model is not kept busy for more than 0.5 s.
     instance, _ = blockable(
         tmp_path, album, seconds=0.1, longest=0.5,
         debounce="quiet_seconds = 0.3\nbatch_size = 200",
     )  # fmt: skip
-    instance.environment = supervisor.environment
+    instance.environment = supervisor.waiting(4)
     with Image.open(samples["china"]) as china:
         for index in range(200):
             # Different pictures: the model sees each.
@@ -220,7 +229,7 @@ def test_a_slow_model_that_gets_on_keeps_the_pings_and_stops_between_photos(
         supervisor.drain(0.1)
         since = time.monotonic()
         supervisor.drain(5)
-        assert supervisor.longest_pause(since) < 2
+        assert supervisor.longest_pause(since) < 4
         assert not list(album.glob("*.xmp"))  # the first batch is not over
         began = time.monotonic()
         assert instance.stop() == 0
@@ -457,16 +466,20 @@ def test_a_stop_does_not_wait_for_a_model_that_loads(
 
 def test_the_first_sign_of_life_of_a_long_start_asks_for_more_time() -> None:
     sent: list[str] = []
-    with Notifier(sent.append, watchdog_seconds=0.02, look_seconds=0.01) as notifier:
-        with notifier.busy():
-            deadline = time.monotonic() + 10
-            while not sent:  # at work: this takes processor time
-                assert time.monotonic() < deadline
-            assert sent[0] == "EXTEND_TIMEOUT_USEC=120000000"
-            time.sleep(0.5)  # what was under way ends
-            sent.clear()
-            time.sleep(0.2)  # blocked: nothing is sent
-        assert sent == []
+
+    def heard(seconds: float) -> list[str]:
+        sent.clear()
+        time.sleep(seconds)
+        return sent
+
+    notifier = Notifier(sent.append, watchdog_seconds=0.02, look_seconds=0.01)
+    with notifier, notifier.busy():
+        deadline = time.monotonic() + 60
+        while not sent:  # at work: this takes processor time
+            assert time.monotonic() < deadline
+        assert sent[0] == "EXTEND_TIMEOUT_USEC=120000000"
+        # Blocked it sends nothing, once what was under way has ended.
+        wait_for(lambda: not heard(0.3))
 
 
 def test_a_ping_needs_everything_to_be_well() -> None:

@@ -217,7 +217,7 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.dictionaries(st.sampled_from(FIELDS), st.lists(paths, max_size=3), max_size=3),
     steps,

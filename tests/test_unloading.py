@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 
 import msgspec
@@ -57,20 +58,25 @@ def misbehaving(weights: Path) -> Iterator[UnloadingTagger]:
 
 
 def children(of: int | None = None) -> list[int]:
-    """Processes with a model that a process has started."""
+    """Processes with a model that a process has started and that have not ended."""
     tasks = Path(f"/proc/{of or os.getpid()}/task").iterdir()
-    pids = [pid for task in tasks for pid in (task / "children").read_text().split()]
-    name = b"photoramd.taggers.child"
-    return [int(pid) for pid in pids if name in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    pids = [pid for task in tasks for pid in told(task / "children").split()]
+    name = "photoramd.taggers.child"
+    return [int(pid) for pid in pids if name in told(Path(f"/proc/{pid}/cmdline"))]
+
+
+def told(path: Path) -> str:
+    """What /proc says of a process or a thread: nothing if that has just ended."""
+    try:
+        return path.read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def is_gone(pid: int) -> bool:
     """Whether a process has ended, be it that nobody has asked for its status yet."""
-    try:
-        status = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-    return status.rpartition(")")[2].split()[0] in ("Z", "X")
+    status = told(Path(f"/proc/{pid}/stat"))
+    return not status or status.rpartition(")")[2].split()[0] in ("Z", "X")
 
 
 # With the real model
@@ -227,16 +233,19 @@ def test_a_stop_waits_a_moment_for_a_batch_and_no_longer(
 ) -> None:
     monkeypatch.setattr(process, "STOP_SECONDS", 0.5)
     load = partial(misbehaving_tagger.load, weights)
-    began = math.inf
+    is_loaded = False
+    asked = count()
 
     def is_stopped() -> bool:
-        return time.monotonic() > began + 0.2
+        # The first to ask is the batch, before it begins.
+        return is_loaded and next(asked) > 0
 
     tagger = UnloadingTagger(load, idle_seconds=IDLE_SECONDS, is_stopped=is_stopped)
+    is_loaded = True
     began = time.monotonic()
     with pytest.raises(ModelUnavailableError, match="stopped"):
         tagger.scores([pixels(HANG)])
-    assert 0.7 < time.monotonic() - began < 10
+    assert 0.5 < time.monotonic() - began < process.PHOTO_SECONDS
     assert children() == []
     with pytest.raises(ModelUnavailableError, match="stopped"):
         tagger.scores([pixels(FINE)])
@@ -404,10 +413,7 @@ def resident_bytes(pid: int) -> int:
 
 
 def has_torch(pid: int) -> bool:
-    try:
-        return "libtorch" in Path(f"/proc/{pid}/maps").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False  # it has just ended
+    return "libtorch" in told(Path(f"/proc/{pid}/maps"))
 
 
 def test_the_daemon_gives_the_memory_back_and_never_loads_torch_itself(

@@ -26,7 +26,7 @@ class Mailbox:
         self.directories: set[str] = set()
         self.lost = False
 
-    def wait_for(self, condition: Callable[[Mailbox], bool], seconds: float = 10) -> None:
+    def wait_for(self, condition: Callable[[Mailbox], bool], seconds: float = 60) -> None:
         deadline = time.monotonic() + seconds
         while not condition(self):
             assert self.event.wait(deadline - time.monotonic()), (self.files, self.directories)

@@ -151,11 +151,62 @@ def test_what_is_in_another_sidecar_than_ours_is_the_users(desk: Desk, put: Put)
     # Of another program, which found out for itself that this is a cat.
     sidecar_of(photo).write_bytes(add_subjects(None, ["cat"]) or b"")
     desk.tagged(photo, [*TAGS, Tag("pet", 0.7)])
-    desk.write(20)
+    assert desk.write(20) == []
+    assert subjects(ours.read_bytes()) == ("Oma",)
+    assert desk.write(30) == [("a.png", None)]
     assert subjects(sidecar_of(photo).read_bytes()) == ("cat", "animal", "pet")
     assert added(desk, job) == ("animal", "pet")
     desk.writer.undo(job, 30)
     assert subjects(sidecar_of(photo).read_bytes()) == ("cat",)
+
+
+@pytest.mark.parametrize("first", ["jpg", "cr2"])
+def test_a_raw_that_comes_later_gets_its_sidecar_without_the_jpegs_keywords(
+    desk: Desk, put: Put, first: str
+) -> None:
+    jpeg, raw = put("china", "a.jpg"), put("china", "a.cr2")
+    raw.rename(raw.with_suffix(".later"))
+    shared = jpeg.with_suffix(".xmp")
+    users = add_subjects(None, ["Oma", "lake"]) or b""
+    shared.write_bytes(users)
+    jpegs = desk.tagged(jpeg, [Tag("animal", 0.9), Tag("cat", 0.8), Tag("lake", 0.7)])
+    desk.write()
+    assert subjects(shared.read_bytes()) == ("Oma", "lake", "animal", "cat")
+    raw.with_suffix(".later").rename(raw)
+    raws = desk.tagged(raw, [Tag("cat", 0.9), Tag("pet", 0.8)])
+    if first == "jpg":  # which is written anew for a reason of its own
+        desk.tagged(jpeg)
+    for now in range(20, 100, 10):
+        desk.write(now)
+    assert subjects(shared.read_bytes()) == ("Oma", "lake", "cat", "pet")
+    assert subjects(sidecar_of(jpeg).read_bytes())[:2] == ("animal", "cat")
+    for job in (jpegs, raws):
+        assert not desk.ledger.recorded(job.id, SIDECAR).rejected
+        desk.writer.undo(job, 200)
+    assert shared.read_bytes() == users
+    assert not sidecar_of(jpeg).exists()
+
+
+def test_a_raw_takes_over_the_sidecar_of_one_that_is_gone(desk: Desk, put: Put) -> None:
+    old = put("china", "a.cr2")
+    desk.lightroom_names = True
+    olds = desk.tagged(old, [*TAGS, Tag("pet", 0.7)])
+    desk.write()
+    shared = old.with_suffix(".xmp")
+    # The user takes one out, and has the RAW made into a DNG.
+    shared.write_bytes(remove_subjects(shared.read_bytes(), ["animal"]))
+    desk.tagged(old, [*TAGS, Tag("pet", 0.7)])
+    desk.write(20)
+    new = old.rename(old.with_suffix(".dng"))
+    os.utime(new)
+    desk.store.missed([olds.id], 30)
+    desk.store.missed([olds.id], 40)
+    news = desk.tagged(new)
+    desk.write(50)
+    assert subjects(shared.read_bytes()) == ("cat",)
+    assert added(desk, news) == ("cat",)
+    desk.writer.undo(news, 60)
+    assert not shared.exists()
 
 
 def test_copies_of_the_users_keywords_are_the_users_in_another_sidecar(

@@ -288,7 +288,7 @@ def test_weights_that_torchvision_does_not_describe_are_refused(
 def test_precisions_that_it_does_not_have_are_refused(model: Model) -> None:
     with pytest.raises(ModelError, match="no precision 'int8'") as caught:
         ZooTagger.load(model, precision="int8")
-    assert caught.value.remedy == "one of: auto, float32"
+    assert caught.value.remedy == "set model.precision to one of: auto, float32"
 
 
 # Around it

@@ -2,7 +2,7 @@
 
 Run by test_crashes.py in a process of its own, because it forks; see crash_driver.py.
 
-    python -m tests.undo_driver SAMPLE_PHOTO DIRECTORY
+    python -m tests.undo_driver SAMPLE_PHOTO DIRECTORY STRAND STRANDS
 
 Prints one JSON object a kill point.
 """
@@ -14,6 +14,7 @@ import os
 import shutil
 import sys
 import time
+from itertools import count
 from pathlib import Path
 
 from photoramd import assembly, undo
@@ -77,10 +78,8 @@ def take_back_until_killed(config: Config, album: Path, point: int) -> bool:
 
 def main() -> None:
     sample, directory = Path(sys.argv[1]), Path(sys.argv[2])
-    point = 0
-    killed = True
-    while killed:
-        point += 1
+    strand, strands = int(sys.argv[3]), int(sys.argv[4])
+    for point in count(1 + strand, strands):
         album = directory / f"album{point}"
         config = Config(watch=(Watch(path=album),), state=State(path=directory / f"{point}.db"))
         before = prepare(sample, album, config)
@@ -106,6 +105,8 @@ def main() -> None:
                 }
             )
         )
+        if not killed:
+            return
         shutil.rmtree(album)
 
 

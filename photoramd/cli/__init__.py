@@ -10,6 +10,7 @@ import os
 import sys
 import traceback
 from dataclasses import dataclass
+from errno import ENOSPC
 from pathlib import Path
 from typing import Any
 
@@ -116,12 +117,21 @@ def main() -> None:
     except (KeyboardInterrupt, click.Abort):
         code = 130
     except (_ReaderGoneError, BrokenPipeError):
-        # Python would complain about the closed pipe when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         code = 0
-    except Exception:
-        # A bug: what there is to know goes to whoever can mend it, with the right code.
-        traceback.print_exc()
-        click.echo("photoramd: this is a fault in photoramd; please report the above", err=True)
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno == ENOSPC and error.filename is None:
+            # Files have names; this is where the output is redirected to.
+            click.echo(f"photoramd: the output cannot be written ({error.strerror})", err=True)
+            _drop_output()
+        else:
+            # A bug: what there is to know goes to whoever can mend it, with the right code.
+            traceback.print_exc()
+            click.echo("photoramd: this is a fault in photoramd; please report the above", err=True)
         code = PhotoramdError.exit_code
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _drop_output() -> None:
+    """Python would complain that it cannot be written when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 def command(context: click.Context, as_json: bool) -> None:
     """Check everything that the daemon needs, while it runs or before.
 
-    Run it as the daemon's user. For root it turns into the user of the installed service, so
+    Run it as the daemon's user. Where the service is installed it checks that one, unless
+    --config names another configuration; for root it turns into the user of the service, so
     that it sees what the service may do.
 
     Exits with 0 if there are no errors, though perhaps warnings; else with the code of the
@@ -53,11 +54,15 @@ def command(context: click.Context, as_json: bool) -> None:
 
 
 def _findings(settings: Settings, service: Unit | None, notice: Notice) -> Iterator[Finding]:
+    path = settings.config_path
     # Another configuration is not the service's, and neither is its user.
-    is_own = settings.config_path in (None, places.SYSTEM_CONFIG)
-    if service is not None and is_own:
+    if path not in (None, places.SYSTEM_CONFIG):
+        service = None
+    if service is not None:
         yield _become(service)
-    yield from doctor.examine(settings.config_path, service if is_own else None, notice)
+        # Its user may have a configuration of their own, which the service does not read.
+        path = places.SYSTEM_CONFIG
+    yield from doctor.examine(path, service, notice)
 
 
 def _become(service: Unit) -> Finding:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from photoramd import config, pins
-from photoramd.cli.model_compare import decode, echo_figures, look_at
-from photoramd.cli.output import print_json
+from photoramd.cli.model_compare import against_truth, batches, decode, echo_figures, scored
+from photoramd.cli.output import print_json, waiting
 from photoramd.cli.tag import collect
 from photoramd.errors import ModelError, NoImagesError, UsageError, printable
 
@@ -68,20 +69,21 @@ def calibrate(
         raise NoImagesError(
             f"{len(photos)} photos are too few", remedy="name a directory with a hundred or more"
         )
-    with libraries(name):
-        from photoramd.taggers.ram_plus_calibration import Calibration, is_good
-
     threads = configuration.model.threads or available_cores()
-    with Calibration.begin(threads, anew=anew) as calibration:
+    with ExitStack() as stack:
+        with waiting(f"Loading {name}, float32"):
+            with libraries(name):
+                from photoramd.taggers.ram_plus_calibration import Calibration, is_good
+            calibration = stack.enter_context(Calibration.begin(threads, anew=anew))
         try:
-            compared, found = _calibrate(calibration, photos, configuration)
+            found = _calibrate(calibration, photos, configuration)
         except KeyboardInterrupt:
             click.echo("Interrupted; run the command again to go on.", err=True)
             raise
         if not as_json:
             click.echo(
                 f"ram++, int8 against float32: calibrated with {len(calibration.seen)} photos, "
-                f"compared on {compared} others"
+                f"compared on {found.photos} others"
             )
             echo_figures(found)
         good = is_good(found)
@@ -103,42 +105,32 @@ def calibrate(
 
 def _calibrate(
     calibration: Calibration, photos: Sequence[Path], configuration: Config
-) -> tuple[int, Comparison]:
-    """Look at most photos, and compare on the others; also returns how many these are."""
+) -> Comparison:
+    """Look at most photos, and compare on the others."""
     from photoramd.assembly import rules
-    from photoramd.comparison import compare
 
     max_pixels = configuration.decode.max_pixels
     held_out = photos[_HELD_OUT - 1 :: _HELD_OUT]
     others = [photo for number, photo in enumerate(photos, 1) if number % _HELD_OUT]
-
-    def look(batch: Sequence[Any]) -> None:
-        unseen = {each.digest.hex(): each.pixels for each in batch}
+    decoded = decode(calibration.truth, others, max_pixels)
+    for batch in batches(decoded, "Calibrating", len(others)):
+        unseen = {each.digest.hex(): each.pixels for _, each in batch}
         unseen = {key: unseen[key] for key in unseen.keys() - calibration.seen}
         if unseen:
             calibration.look(unseen)
-
-    look_at(decode(calibration.truth, others, max_pixels), look, "Calibrating", len(others))
-    rest: list[Any] = []
-    look_at(decode(calibration.truth, held_out, max_pixels), rest.extend, "Decoding", len(held_out))
     # Copies of photos that were calibrated with would prove less.
-    fresh = {each.digest.hex(): each.pixels for each in rest}
-    fresh = {key: fresh[key] for key in fresh if key not in calibration.seen}
-    if not fresh:
+    seen = {bytes.fromhex(digest) for digest in calibration.seen}
+    fresh = scored(calibration.truth, held_out, max_pixels, "float32", seen)
+    truth = {each.digest: each for each in fresh}
+    if not truth:
         raise NoImagesError(
             "no photo is left to compare on", remedy="name a directory with other photos"
         )
-    import numpy as np
-
-    pixels = list(fresh.values())
-    truth, found = [], []
-    look_at(
-        pixels, lambda b: truth.append(calibration.truth.scores(b)), "Tagging, float32", len(pixels)
-    )
-    tagger = calibration.quantise()
-    look_at(pixels, lambda b: found.append(tagger.scores(b)), "Tagging, int8", len(pixels))
-    scores = np.concatenate(truth), np.concatenate(found)
-    return len(pixels), compare(tagger.vocabulary, *scores, rules(configuration))
+    with waiting("Quantising"):
+        tagger = calibration.quantise()
+    again = scored(tagger, [each.path for each in truth.values()], max_pixels, "int8")
+    found, _ = against_truth(tagger, truth, again, rules(configuration))
+    return found
 
 
 def _doubt(found: Comparison) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -11,16 +12,17 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from photoramd import config, filters
-from photoramd.cli.output import console, print_json
+from photoramd.cli.output import console, print_json, waiting
 from photoramd.cli.tag import collect
 from photoramd.errors import NoImagesError, PhotoramdError, printable
 
 if TYPE_CHECKING:
     from photoramd.cli import Settings
-    from photoramd.comparison import Comparison
+    from photoramd.comparison import Comparison, Row
     from photoramd.config import Model
     from photoramd.inference import Decoded
-    from photoramd.taggers import Pixels, Scores, Tagger
+    from photoramd.keywords import Rules
+    from photoramd.taggers import Tagger
 
 _PRECISIONS = click.Choice(["float32", "bfloat16", "int8"])
 _BATCH = 8
@@ -41,7 +43,7 @@ T = TypeVar("T")
 )
 @click.option(
     "--limit",
-    type=click.IntRange(min=1),
+    type=click.IntRange(min=1, max=10_000),
     default=100,
     show_default=True,
     help="At most so many photos, evenly spread.",
@@ -60,7 +62,7 @@ def compare(
     """Tag photos in two precisions, and tell how the tags differ.
 
     PATHS are photos or directories; they are only read. The models are loaded one after the
-    other, so there need not be memory for both.
+    other, so there need not be memory for both, and decode the photos once each.
     """
     configuration = config.load(settings.config_path, need_file=False)
     photos = list(dict.fromkeys(collect(paths, recursive=True)))
@@ -73,27 +75,23 @@ def compare(
     from photoramd.assembly import rules
 
     model = name or configuration.model.name
+    max_pixels = configuration.decode.max_pixels
     chosen = comparison.spread(photos, limit)
-    runs = []
-    pixels: list[Pixels] = []
-    for kind in (against, precision):
-        tagger = _load(model, kind, configuration.model)
-        if not pixels:
-            decoded = decode(tagger, chosen, configuration.decode.max_pixels)
-            look_at(decoded, lambda b: pixels.extend(e.pixels for e in b), "Decoding", len(chosen))
-        started = time.perf_counter()
-        scores = _infer(tagger, pixels)
-        runs.append((scores, (time.perf_counter() - started) / len(pixels)))
-        vocabulary = tagger.vocabulary
-        del tagger
-    (truth, slow), (other, fast) = runs
-    found = comparison.compare(vocabulary, truth, other, rules(configuration))
+    # What is missing is said now, not after minutes with the other one.
+    _load(model, precision, configuration.model)
+    tagger = _load(model, against, configuration.model)
+    truth = {each.digest: each for each in scored(tagger, chosen, max_pixels, against)}
+    slow = sum(each.seconds for each in truth.values()) / len(truth)
+    del tagger
+    tagger = _load(model, precision, configuration.model)
+    again = scored(tagger, [each.path for each in truth.values()], max_pixels, precision)
+    found, fast = against_truth(tagger, truth, again, rules(configuration))
     figures = found.as_dict()
     if as_json:
         seconds = {f"seconds_{against}": slow, f"seconds_{precision}": fast}
         print_json({"model": model, "precision": precision, "against": against} | figures | seconds)
         return
-    click.echo(f"{model}, {precision} against {against}, {len(pixels)} photos")
+    click.echo(f"{model}, {precision} against {against}, {found.photos} photos")
     echo_figures(found)
     click.echo(f"  {'seconds a photo, ' + against:44} {slow:.3f}")
     click.echo(f"  {'seconds a photo, ' + precision:44} {fast:.3f}")
@@ -122,11 +120,96 @@ def _load(name: str, precision: str, configured: Model) -> Tagger:
     from photoramd.processor import available_cores
 
     threads = configured.threads or available_cores()
-    return taggers.load(name, threads=threads, precision=precision, device=configured.device)
+    with waiting(f"Loading {name}, {precision}"):
+        return taggers.load(name, threads=threads, precision=precision, device=configured.device)
 
 
-def decode(tagger: Tagger, photos: Sequence[Path], max_pixels: int) -> Iterator[Decoded]:
-    """What the model sees of photos; those that cannot be decoded are named and left out."""
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What a model says of a photo.
+
+    Attributes:
+        path: Where it is.
+        digest: Of the pixels that the model saw.
+        row: Probabilities, float32, shape (labels,).
+        seconds: That the model took.
+    """
+
+    path: Path
+    digest: bytes
+    row: Row
+    seconds: float
+
+
+def scored(
+    tagger: Tagger,
+    photos: Sequence[Path],
+    max_pixels: int,
+    what: str,
+    leave_out: Collection[bytes] = (),
+) -> Iterator[Scored]:
+    """Tag photos, a batch at a time, and show progress; equal pictures only once.
+
+    Args:
+        tagger: The model.
+        photos: At least one of which can be decoded; the others are named and left out.
+        max_pixels: Larger photos are refused.
+        what: What is done, in a word.
+        leave_out: Digests of pixels not to be looked at.
+    """
+    known = set(leave_out)
+    for batch in batches(decode(tagger, photos, max_pixels), f"Tagging, {what}", len(photos)):
+        fresh = {each.digest: (path, each.pixels) for path, each in batch}
+        fresh = {digest: fresh[digest] for digest in fresh if digest not in known}
+        if not fresh:
+            continue
+        known |= fresh.keys()
+        started = time.perf_counter()
+        rows = tagger.scores([pixels for _, pixels in fresh.values()])
+        seconds = (time.perf_counter() - started) / len(fresh)
+        for (digest, (path, _)), row in zip(fresh.items(), rows, strict=True):
+            yield Scored(path, digest, row, seconds)
+
+
+def against_truth(
+    tagger: Tagger, truth: Mapping[bytes, Scored], others: Iterable[Scored], rules: Rules
+) -> tuple[Comparison, float]:
+    """Compare, and tell the seconds that the model took for a photo.
+
+    Only scores are kept meanwhile, 18 KB a photo for RAM++, never the photos themselves.
+
+    Args:
+        tagger: Whose scores they are.
+        truth: The other side, by digest.
+        others: The same photos; what is not in the truth is left out.
+        rules: How scores become keywords.
+
+    Raises:
+        NoImagesError: No photo is on both sides.
+    """
+    from photoramd.comparison import compare
+
+    seconds = 0.0
+
+    def pairs() -> Iterator[tuple[Row, Row]]:
+        nonlocal seconds
+        for each in others:
+            if each.digest in truth:
+                seconds += each.seconds
+                yield truth[each.digest].row, each.row
+
+    found = compare(tagger.vocabulary, pairs(), rules)
+    return found, seconds / found.photos
+
+
+def decode(
+    tagger: Tagger, photos: Sequence[Path], max_pixels: int
+) -> Iterator[tuple[Path, Decoded]]:
+    """What the model sees of photos; those that cannot be decoded are named and left out.
+
+    Raises:
+        NoImagesError: None can be decoded.
+    """
     from photoramd.decoder import LookAhead
     from photoramd.inference import prepare
     from photoramd.processor import available_cores
@@ -147,21 +230,13 @@ def decode(tagger: Tagger, photos: Sequence[Path], max_pixels: int) -> Iterator[
                 click.echo(f"{printable(path)}: {decoded.message}", err=True)
             else:
                 good += 1
-                yield decoded
+                yield path, decoded
     if not good:
         raise NoImagesError("none of the photos can be decoded")
 
 
-def _infer(tagger: Tagger, pixels: Sequence[Pixels]) -> Scores:
-    import numpy as np
-
-    parts: list[Scores] = []
-    look_at(pixels, lambda batch: parts.append(tagger.scores(batch)), "Tagging", len(pixels))
-    return np.concatenate(parts)
-
-
-def look_at(things: Iterable[T], look: Callable[[list[T]], object], what: str, total: int) -> None:
-    """Do something with batches of photos, and show progress on a terminal."""
+def batches(things: Iterable[T], what: str, total: int) -> Iterator[list[T]]:
+    """Batches of photos; shows progress on a terminal."""
     from rich.progress import Progress
 
     bar_console = console(stderr=True)
@@ -169,5 +244,5 @@ def look_at(things: Iterable[T], look: Callable[[list[T]], object], what: str, t
     with Progress(console=bar_console, disable=not bar_console.is_terminal, transient=True) as bar:
         task = bar.add_task(what, total=total)
         while batch := list(islice(rest, _BATCH)):
-            look(batch)
+            yield batch
             bar.advance(task, len(batch))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -27,6 +28,11 @@ def print_json(value: Any) -> None:
     except UnicodeEncodeError:
         text = json.dumps(value, indent=2)
     click.echo(text)
+
+
+def waiting(what: str) -> AbstractContextManager[object]:
+    """Show on a terminal that something takes its time, until it is done."""
+    return console(stderr=True).status(what)
 
 
 def console(*, stderr: bool = False) -> Console:

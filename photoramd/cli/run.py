@@ -38,7 +38,7 @@ def command(settings: Settings) -> None:
     with (
         systemd.connect() as notifier,
         Interrupts() as interrupts,
-        interrupts.on_signals(reloads=True),
+        interrupts.on_signals(reloads=True, is_last=True),
     ):
         interrupts.is_loading = True
         configuration = load()

@@ -12,7 +12,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ import click
 from msgspec import structs
 
 from photoramd import config, filters
-from photoramd.cli.output import console
+from photoramd.cli.output import console, waiting
 from photoramd.errors import NoImagesError, PhotoramdError, UsageError, printable
 from photoramd.photo import Tag
 from photoramd.signatures import recognise
@@ -143,7 +143,8 @@ def command(
     from photoramd.assembly import load_tagger, rules
 
     keyword_rules = _rules(rules(configuration), threshold, top_n, overrides)
-    tagger = load_tagger(_on(configuration, device))
+    with nullcontext() if quiet else waiting("Loading the model"):
+        tagger = load_tagger(_on(configuration, device))
     loaded = time.perf_counter()
     results = []
     with _progress(len(photos), quiet) as advance:

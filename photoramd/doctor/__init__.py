@@ -13,14 +13,16 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
-from photoramd import __version__, checkpoint, config, places, query, requirements
-from photoramd.config import Config
+from photoramd import __version__, config, places, query, requirements
+from photoramd.config import Config, Model
 from photoramd.database import holder
 from photoramd.doctor.directories import Checkup, limits
 from photoramd.doctor.finding import ERROR, Finding, Grade, failure, user_name
-from photoramd.errors import ConfigError, PhotoramdError, printable
+from photoramd.doctor.weights import examine_weights
+from photoramd.errors import PIP, ConfigError, ModelError, PhotoramdError, printable
 from photoramd.exiftool import ExifTool
 from photoramd.filters import RAW_REMEDY, reads_raw
+from photoramd.pins import known_model
 from photoramd.query import Root
 from photoramd.unit import Unit
 
@@ -63,7 +65,7 @@ def examine(path: Path | None, unit: Unit | None, notice: Notice) -> Iterator[Fi
 
 
 def _configured(settings: Config, notice: Notice) -> Iterator[Finding]:
-    yield from _model(settings.model.name, notice)
+    yield from _model(settings.model, notice)
     yield _exiftool([watch.path for watch in settings.watch if watch.write == "embed"])
     roots = _roots(settings.state.path)
     yield _raw(roots)
@@ -78,7 +80,8 @@ def _configured(settings: Config, notice: Notice) -> Iterator[Finding]:
     yield from _database(settings.state.path, daemon)
     if daemon is not None:
         yield from _health(roots)
-    yield from _space([settings.state.path.parent, *(watch.path for watch in settings.watch)])
+    written = [watch.path for watch in settings.watch if watch.write != "none"]
+    yield from _space([_existing(settings.state.path.parent), *written])
 
 
 # Programs and packages
@@ -93,7 +96,7 @@ def _versions() -> Iterator[Finding]:
             "packages",
             "warning",
             f"photoramd {__version__} is not installed; versions cannot be compared",
-            "pip install -c constraints.txt .",
+            f"{PIP} -c constraints.txt .",
         )
         return
     grade: Grade = "ok" if python.is_good else "error"
@@ -120,15 +123,14 @@ def _versions() -> Iterator[Finding]:
         yield Finding("packages", "ok", f"photoramd {__version__}, {shown}, {len(named)} in all")
 
 
-def _model(name: str, notice: Notice) -> Iterator[Finding]:
+def _model(chosen: Model, notice: Notice) -> Iterator[Finding]:
     try:
-        for pin in checkpoint.known_model(name).files:
-            path = checkpoint.locate(pin)
-            notice(f"verifying {printable(path)}")
-            checkpoint.verify(pin)
-            yield Finding("model", "ok", f"{name}: {pin.name} is the pinned file")
-    except PhotoramdError as error:
+        model = known_model(chosen.name)
+        model.require(device=chosen.device, precision=chosen.precision)
+    except ModelError as error:
         yield failure("model", error)
+    else:
+        yield from examine_weights(model, chosen.precision, notice)
 
 
 def _exiftool(embedding: list[Path]) -> Finding:
@@ -168,7 +170,7 @@ def _database(path: Path, daemon: int | None) -> Iterator[Finding]:
     where = f"{printable(path)} on {places.filesystem_type(path.parent) or 'unknown type'}"
     held = "" if daemon is None else f", held by process {daemon}"
     if places.kind_of(path) == "missing":
-        above = next(each for each in path.parents if places.kind_of(each) != "missing")
+        above = _existing(path.parent)
         if os.access(above, os.W_OK | os.X_OK):
             yield Finding("database", "ok", f"{where} is made at the first start")
         else:
@@ -210,6 +212,11 @@ def _health(roots: list[Root]) -> Iterator[Finding]:
             )
 
 
+def _existing(path: Path) -> Path:
+    """A path, or the nearest one above it that is there."""
+    return next(each for each in (path, *path.parents) if places.kind_of(each) != "missing")
+
+
 def _space(paths: list[Path]) -> Iterator[Finding]:
     seen: set[int] = set()
     for path in paths:
@@ -230,6 +237,10 @@ def _space(paths: list[Path]) -> Iterator[Finding]:
             yield Finding("space", "warning", text, remedy)
         else:
             yield Finding("space", "ok", text)
+        # Some file systems (btrfs) have no fixed number, and say 0 of 0.
+        if status.f_files and not status.f_favail:
+            text = f"no further file can be made on the disk of {printable(path)}: no inode is free"
+            yield Finding("space", "error", text, "delete files there; df -i counts them", ERROR)
 
 
 # The service
@@ -247,7 +258,7 @@ def service(unit: Unit | None, *, has_systemd_python: bool) -> Iterator[Finding]
             "service",
             "error",
             "systemd-python is missing, without which systemd cannot tell that it runs",
-            'pip install "photoramd[systemd]"',
+            f"{PIP} systemd-python",
             ERROR,
         )
     if unit.state == "failed":

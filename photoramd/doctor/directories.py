@@ -9,7 +9,7 @@ from pathlib import Path
 from photoramd import places, replace
 from photoramd.config import Watch
 from photoramd.doctor.finding import ERROR, Finding, Grade, user_name
-from photoramd.errors import PhotoramdError, printable
+from photoramd.errors import PhotoramdError, WriteError, printable
 from photoramd.filters import TEMPORARY_PREFIX, Filter
 from photoramd.mounts import read_mounts, silent_parts
 
@@ -99,7 +99,10 @@ class Checkup:
             replace.discard(replace.prepare(name, b"photoramd doctor", expected=None))
         except PhotoramdError as error:
             text = f"no sidecar can be written: {error.message}"
-            yield self._found("error", text, self._permit("rwX", os.fspath(self._watch.path)))
+            # Rights do not help where the disk is full, broken or mounted read-only.
+            is_disk = isinstance(error, WriteError) and error.concerns_file_system
+            permit = self._permit("rwX", os.fspath(self._watch.path))
+            yield self._found("error", text, error.remedy if is_disk else permit)
             return
         if closed:
             yield self._found(
@@ -137,8 +140,8 @@ class Checkup:
             yield self._found(
                 "error",
                 "the running daemon sees another directory there, or none",
-                "restart it after a share or disk was mounted; below /home its unit needs a"
-                " drop-in with ProtectHome=tmpfs and BindPaths=",
+                "restart it after a share or disk was mounted; below /home and /tmp its unit needs"
+                " a drop-in with BindPaths=, which contrib/install.sh --photos writes",
             )
         elif is_readonly and self._watch.write != "none":
             yield self._found(

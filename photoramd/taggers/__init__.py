@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from photoramd.checkpoint import EMBEDDED, RAM_PLUS, known_model
-from photoramd.errors import ModelError
+from photoramd.errors import PIP, ModelError
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -85,11 +85,11 @@ def load(
 
     Raises:
         IntegrityError: The weights are not the pinned bytes.
-        ModelError: There is no such model, or its weights or libraries are missing.
+        ModelError: There is no such model, it has not these settings, or its weights or libraries
+            are missing.
     """
     model = known_model(name)
-    if model is not RAM_PLUS and device not in ("auto", "cpu"):
-        raise ModelError(f"the model {name} runs on the CPU only", remedy='model.device = "auto"')
+    model.require(device=device, precision=precision)
     if model is EMBEDDED:
         with libraries(name):
             from photoramd.taggers.imagenet import ImagenetTagger
@@ -121,5 +121,5 @@ def libraries(name: str) -> Iterator[None]:
     except (ImportError, OSError) as error:
         raise ModelError(
             f"the model {name} needs torch and torchvision: {error}",
-            remedy="install them into the same environment: pip install torch torchvision",
+            remedy=f"install them into the same environment: {PIP} torch torchvision",
         ) from error

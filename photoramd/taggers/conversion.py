@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from torch import Tensor
@@ -59,11 +60,12 @@ def write_copy(
     if store.free_bytes() < needed + _SPARE_BYTES:
         raise ModelError(f"there is no room for {needed:,} bytes", path=store.root)
     digest = hashlib.sha256()
-    with store.partial(copy.file) as file:
+    with store.partial(copy.file) as file, ThreadPoolExecutor(1, "hash") as hasher:
 
         def write(data: memoryview) -> None:
-            digest.update(data)
+            hashing = hasher.submit(digest.update, data)
             write_all(file, data)
+            hashing.result()
 
         try:
             file.truncate(0)

@@ -113,11 +113,7 @@ class ImagenetTagger:
         """
         if precision == "auto":
             precision = "bfloat16" if has_bfloat16() else "float32"
-        if precision not in _DTYPES:
-            raise ModelError(
-                f"the model {cls.name} has no precision {precision!r}",
-                remedy=f"one of: auto, {', '.join(_DTYPES)}",
-            )
+        EMBEDDED.require(precision=precision)
         if threads is not None:
             torch.set_num_threads(threads)
         data = read_verified(locate(EMBEDDED.weights), EMBEDDED.weights)

@@ -253,11 +253,7 @@ def choose_arithmetic(precision: str, device: torch.device) -> Arithmetic:
         return arithmetic
     if precision == "auto":
         return Arithmetic.best(fastest_dtype(device), device)
-    if precision not in _DTYPES:
-        raise ModelError(
-            f"the model {RAM_PLUS.name} has no precision {precision!r}",
-            remedy=f"one of: auto, {', '.join(_DTYPES)}, int8",
-        )
+    RAM_PLUS.require(precision=precision)
     return Arithmetic.best(_DTYPES[precision], device)
 
 
@@ -325,7 +321,12 @@ def _convert(copy: CopyName, preparation: Preparation) -> MappedTensors | None:
     except IntegrityError:
         raise
     except ModelError as error:
-        log.info("No converted copy, so each start takes longer: %s", error)
+        log.warning(
+            "No converted copy of the weights, so each start takes longer and more memory: %s. "
+            "Any command that loads the model and may write there makes it, "
+            "such as: sudo photoramd tag PHOTO",
+            str(error),  # who keeps the error itself keeps the weights
+        )
         return None
     return load_copy(copy)
 

@@ -107,8 +107,14 @@ class Preparation:
         return tensor.to(self.dtype(name))
 
     def take_all(self) -> dict[str, Tensor]:
-        """Take out and prepare all."""
-        return {name: self.take(name) for name in self.shapes}
+        """Take out and prepare all; small ones share no memory with the official ones.
+
+        One small tensor would keep the whole of a mapped file.
+        """
+        return {
+            name: tensor if is_large(name, self.shapes[name]) else tensor.clone()
+            for name, tensor in zip(self.shapes, map(self.take, self.shapes), strict=True)
+        }
 
 
 def is_large(name: str, shape: tuple[int, ...]) -> bool:

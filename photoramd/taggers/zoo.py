@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 _INFERENCE_VERSION = 1
 """To be raised with any change of what this module makes of pixels."""
 
-_PRECISIONS = ("auto", "float32")
 _BATCH = 4
 """Larger batches bring nothing on a CPU but cost memory."""
 
@@ -85,11 +84,7 @@ class ZooTagger:
             IntegrityError: The weights are not the pinned bytes, or others could change them.
             ModelError: They are missing, or do not fit the network.
         """
-        if precision not in _PRECISIONS:
-            raise ModelError(
-                f"the model {model.name} has no precision {precision!r}",
-                remedy=f"one of: {', '.join(_PRECISIONS)}",
-            )
+        model.require(precision=precision)
         if threads is not None:
             torch.set_num_threads(threads)
         pin = checkpoint.demanded(model.weights)

@@ -1,0 +1,67 @@
+"""Whether the configured model's weights are there, and right: what a start would find."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from photoramd import checkpoint, copies
+from photoramd.checkpoint import Model, PinnedFile
+from photoramd.copies import CopyName
+from photoramd.doctor.finding import Finding, failure
+from photoramd.errors import ModelError, PhotoramdError, printable
+
+_ANY = "auto"
+_CALIBRATED = "int8"
+
+
+def examine_weights(
+    model: Model, precision: str, notice: Callable[[str], object]
+) -> Iterator[Finding]:
+    """Check every byte of a model's files, and of the converted copies that are loaded instead.
+
+    Args:
+        model: The configured one.
+        precision: The configured one.
+        notice: Told of each file, since reading it can take seconds.
+    """
+    serving = [
+        (copy, path)
+        for copy, path in copies.installed_copies(model.weights)
+        if precision in (_ANY, copy.precision)
+    ]
+    try:
+        if model.name == checkpoint.RAM_PLUS.name and precision == _CALIBRATED and not serving:
+            raise ModelError(
+                f"{model.name} was not calibrated for {precision}",
+                remedy=f"photoramd model calibrate {model.name} DIR, or another model.precision",
+            )
+        for pin in model.files:
+            # Who keeps a copy may have dropped the original.
+            if pin == model.weights and serving and not _is_installed(pin):
+                continue
+            path = checkpoint.locate(pin)
+            notice(f"verifying {printable(path)}")
+            checkpoint.verify(pin)
+            yield Finding("model", "ok", f"{model.name}: {pin.name} is the pinned file")
+        for copy, path in serving:
+            notice(f"verifying {printable(path)}")
+            yield _copy(model, copy, path)
+    except PhotoramdError as error:
+        yield failure("model", error)
+
+
+def _copy(model: Model, copy: CopyName, path: Path) -> Finding:
+    verified = copies.open_copy(copy)
+    if verified is None:
+        raise ModelError("was deleted meanwhile", path=path)
+    with verified:
+        return Finding("model", "ok", f"{model.name}: {copy.file} is what was converted")
+
+
+def _is_installed(pin: PinnedFile) -> bool:
+    try:
+        checkpoint.locate(pin)
+    except ModelError:
+        return False
+    return True
