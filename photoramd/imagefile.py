@@ -83,8 +83,10 @@ _READERS: dict[str, Callable[[IO[bytes]], ImageFile.ImageFile]] = {
     "HEIF": HeifImageFile,
 }
 
-_WHOLE_FILE_FORMATS = frozenset({"WEBP", "TIFF", "AVIF", "HEIF"})
-_MAX_WHOLE_FILE_BYTES = 1 << 30
+# The first four are read as a whole. Of the others Pillow takes zeros byte by byte: a sparse
+# file of terabytes would hold up all photos after it for days.
+_MAX_BYTES = dict.fromkeys(("WEBP", "TIFF", "AVIF", "HEIF"), 1 << 30)
+_MAX_BYTES |= dict.fromkeys(("JPEG", "GIF"), 1 << 28)
 _ZERO_TAIL_BYTES = 4096
 _SEARCH_BYTES = 1 << 16
 
@@ -263,7 +265,7 @@ def open_image(opened: OpenFile, *, max_pixels: int | None = None) -> Iterator[O
     format_ = recognise(head)
     if format_ is None:
         raise DecodeError(f"photoramd cannot read it: {describe(head)}", path=path)
-    if format_ in _WHOLE_FILE_FORMATS and fingerprint.size > _MAX_WHOLE_FILE_BYTES:
+    if fingerprint.size > _MAX_BYTES.get(format_, fingerprint.size):
         size = f"{fingerprint.size / 1e9:.1f} GB"
         raise DecodeError(f"at {size} it is too large for a {format_} photo", path=path)
     if format_ in ("WEBP", "AVIF", "HEIF") and ends_in_zeros(file, _content_end(file, head)):

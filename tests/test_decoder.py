@@ -154,6 +154,16 @@ def test_a_name_that_is_not_utf8_is_decoded(photo: Image.Image, tmp_path: Path) 
     assert decoded(tmp_path / name, encoded(photo, "JPEG")).format == "JPEG"
 
 
+@pytest.mark.parametrize("format_", SAVED_AS)
+def test_a_sparse_file_of_a_terabyte_is_refused_at_once(
+    format_: str, photo: Image.Image, tmp_path: Path
+) -> None:
+    path = written(tmp_path / "photo", encoded(photo, format_)[:16])
+    os.truncate(path, 1 << 40)
+    with pytest.raises(DecodeError):
+        decode(path, side=300, max_pixels=MAX_PIXELS)
+
+
 def test_of_an_animation_the_first_frame_counts(photo: Image.Image, tmp_path: Path) -> None:
     turned = photo.rotate(180)
     for format_ in ("GIF", "PNG", "WEBP", "TIFF", "AVIF"):
