@@ -399,4 +399,8 @@ def _tether() -> list[str]:
     setpriv is part of util-linux; without it only a SIGKILL leaves a child behind.
     """
     setpriv = shutil.which("setpriv")
-    return [] if setpriv is None else [setpriv, "--pdeathsig", "KILL", "--"]
+    if setpriv is None:
+        return []
+    # Killed before setpriv took effect, photoramd is the parent no more: see prctl(2).
+    is_tied = 'test "$PPID" = "$0" && exec "$@"'
+    return [setpriv, "--pdeathsig", "KILL", "--", "sh", "-c", is_tied, str(os.getpid())]

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from photoramd.errors import DecodeError, ToolError
-from photoramd.exiftool import Changes, ExifTool, require_version
+from photoramd.exiftool import Changes, ExifTool, _tether, require_version
 from photoramd.xmp_keywords import add_subjects, subjects
 from tests.daemons import wait_for
 
@@ -245,6 +245,15 @@ def test_the_child_ends_with_a_photoramd_that_is_killed() -> None:
         assert Path(f"/proc/{child}").exists()
         process.kill()
     wait_for(lambda: not _runs(child), "the child to end")
+
+
+def test_a_child_whose_photoramd_was_killed_before_it_was_tied_to_it_does_not_start() -> None:
+    tied = [*_tether(), "echo", "started"]
+    done = subprocess.run(tied, capture_output=True, text=True, check=True)
+    assert done.stdout == "started\n"
+    # The parent is another than the one that it is tied to: a shell.
+    orphan = ["sh", "-c", '"$@"; true', "sh", *tied]
+    assert subprocess.run(orphan, capture_output=True, text=True, check=True).stdout == ""
 
 
 def _runs(process: int) -> bool:
