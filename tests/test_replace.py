@@ -113,6 +113,9 @@ def test_a_date_that_is_kept_is_a_millisecond_later_in_any_century(
     target.write_bytes(OLD)
     seconds = (year - 1970) * 31_556_952
     os.utime(target, (seconds, seconds))
+    # Older XFS and others know no later second than one in 2038, and take that instead.
+    seconds = int(target.stat().st_mtime) - 1
+    os.utime(target, (seconds, seconds))
     expected = Fingerprint.of(target.lstat())
     assert -(2**63) <= expected.mtime_ns < 2**63
     prepared = replace.prepare(target, NEW, expected=expected, keep_date=True)
