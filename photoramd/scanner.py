@@ -63,6 +63,9 @@ class Scan:
             known = self.store.listing(directory)
             try:
                 status = os.stat(directory, follow_symlinks=False)
+                if not stat.S_ISDIR(status.st_mode):
+                    # An event may name a link to a directory, which scandir would follow.
+                    raise NotADirectoryError
                 found, below = self._read(directory, known)
             except (FileNotFoundError, NotADirectoryError):
                 # Renamed or removed under our feet: the next scan knows more.

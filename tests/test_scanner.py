@@ -194,3 +194,13 @@ def test_numbers_that_file_systems_exchange_are_exchanged(
     store.move_devices(os.fspath(album), {3: 4}, {a: {1: 2, 2: 1}, b: {1: 2, 2: 1}})
     rows = database.rows("SELECT device FROM photos ORDER BY id")
     assert rows == [(2,), (1,), (4,)]
+
+
+def test_a_link_to_a_directory_is_not_followed_though_it_is_asked_for(
+    store: Store, album: Path, put: Put
+) -> None:
+    put("china", "../outside/a.jpg")
+    (album / "link").symlink_to(album.parent / "outside")
+    walk, found = scan(store, album, album / "link")
+    assert found == []
+    assert walk.directories == {}
