@@ -62,7 +62,18 @@ TEMPORARY_PREFIX = ".photoramd-"
 # `.Trash*` and TEMPORARY_PREFIX.
 _IGNORED_PREFIXES = (".", "~syncthing~")
 _IGNORED_SUFFIXES = (".part", ".tmp", "_exiftool_tmp")
-_IGNORED_DIRECTORIES = frozenset({"@eaDir", "#recycle", "#snapshot", "lost+found"})
+# Thumbnails, deleted files and snapshots, as Synology, QNAP, Windows and Linux name them.
+_IGNORED_DIRECTORIES = frozenset(
+    {
+        "@eaDir",
+        "#recycle",
+        "#snapshot",
+        "@Recycle",
+        "@Recently-Snapshot",
+        "$RECYCLE.BIN",
+        "lost+found",
+    }
+)
 _IGNORED_DIRECTORY_SUFFIXES = (".lrdata", *_IGNORED_SUFFIXES)
 
 

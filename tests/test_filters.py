@@ -91,6 +91,9 @@ def test_what_other_programs_leave_behind_is_no_photo(name: str) -> None:
     [
         "@eaDir",
         "#recycle",
+        "@Recycle",
+        "@Recently-Snapshot",
+        "$RECYCLE.BIN",
         "#snapshot",
         ".stfolder",
         ".stversions",
