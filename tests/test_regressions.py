@@ -160,8 +160,6 @@ def test_a_slowdown_of_decoding_fails_the_check_and_nothing_else_does(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     photos = tmp_path / "photos"
-    # A process that has made them decodes a fifth quicker, for the memory that it has by then.
-    fixtures.photos(photos, 2, 8)
     measured = decode(tmp_path / "baselines" / "cpu.json", photos)
     assert measured.fixtures["8 photos of 2 MP, seed 1"].startswith("pixels")
     arguments = ["--baselines", str(tmp_path / "baselines"), "--measured"]
