@@ -135,8 +135,7 @@ class Ledger:
                     OR EXISTS (SELECT 1 FROM writes WHERE photo_id = p.id)
                 FROM photos p JOIN directories d ON d.id = p.directory_id
                 WHERE d.path = ? AND p.name > ? AND p.name < ? AND p.id <> ? AND p.sidecar = ?
-                AND EXISTS (SELECT 1 FROM ledger WHERE photo_id = p.id AND {_BESIDE}
-                            AND rejected_at IS NULL)""",  # noqa: S608
+                AND EXISTS (SELECT 1 FROM ledger WHERE photo_id = p.id AND {_BESIDE})""",  # noqa: S608
             (
                 now,
                 os.fsencode(job.photo.path.parent),

@@ -215,6 +215,23 @@ def test_a_jpeg_that_failed_waits_on_when_a_raw_takes_its_sidecar(desk: Desk, pu
     assert desk.store.next_due(("failed",)) == due
 
 
+def test_all_that_the_user_took_out_of_a_sidecar_stays_out_when_a_raw_takes_it(
+    desk: Desk, put: Put
+) -> None:
+    jpeg = put("china", "a.jpg")
+    shared = jpeg.with_suffix(".xmp")
+    users = add_subjects(None, ["Oma"]) or b""
+    shared.write_bytes(users)
+    desk.tagged(jpeg)
+    desk.write()
+    shared.write_bytes(users)
+    desk.tagged(jpeg)
+    desk.write(20)
+    desk.tagged(put("china", "a.cr2"), [*TAGS, Tag("pet", 0.7)])
+    desk.write(30)
+    assert subjects(shared.read_bytes()) == ("Oma", "pet")
+
+
 def test_a_raw_takes_over_the_sidecar_of_one_that_is_gone(desk: Desk, put: Put) -> None:
     old = put("china", "a.cr2")
     desk.lightroom_names = True
