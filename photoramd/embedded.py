@@ -244,7 +244,7 @@ def _png_texts(photo: OpenPhoto, wanted: bytes, name: bytes) -> Iterator[bytes]:
     while position + 12 <= photo.fingerprint.size:
         photo.file.seek(position)
         length, kind = struct.unpack(">I4s", photo.file.read(8))
-        if kind == wanted and photo.file.read(len(name)) == name:
+        if kind == wanted and length >= len(name) and photo.file.read(len(name)) == name:
             if length > 2 * MAX_XMP_BYTES:
                 raise UnreadableError(f"a PNG text of {length:,} bytes")
             yield photo.file.read(length - len(name))

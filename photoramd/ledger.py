@@ -120,22 +120,24 @@ class Ledger:
                 [(photo_id, *pair, now, now) for pair in _pairs(place, rejected)],
             )
 
-    def inherit(self, job: Job, sidecar: Path) -> bool:
+    def inherit(self, job: Job, sidecar: Path, now: float) -> bool:
         """Take over from another photo what it has in a sidecar that is this one's now.
 
         ``IMG.xmp`` was the JPEG's until the RAW came, or that of a RAW which is gone. The
         other photo is written anew.
 
         Returns:
-            Whether that could be done; not while the other photo waits to be written.
+            Whether that could be done; not while the other photo is being written.
         """
         stem = os.fsencode(job.photo.path.stem)
         rows = self._database.rows(
-            f"""SELECT p.id, p.state FROM photos p JOIN directories d ON d.id = p.directory_id
+            f"""SELECT p.id, p.state = 'tagged' AND p.next_attempt <= ?
+                    OR EXISTS (SELECT 1 FROM writes WHERE photo_id = p.id)
+                FROM photos p JOIN directories d ON d.id = p.directory_id
                 WHERE d.path = ? AND p.name > ? AND p.name < ? AND p.id <> ? AND p.sidecar = ?
-                AND EXISTS (SELECT 1 FROM ledger WHERE photo_id = p.id AND {_BESIDE}
-                            AND rejected_at IS NULL)""",  # noqa: S608
+                AND EXISTS (SELECT 1 FROM ledger WHERE photo_id = p.id AND {_BESIDE})""",  # noqa: S608
             (
+                now,
                 os.fsencode(job.photo.path.parent),
                 stem + b".",
                 stem + b"/",  # the next character
@@ -143,7 +145,7 @@ class Ledger:
                 os.fsencode(sidecar),
             ),
         )
-        if any(state == "tagged" for _, state in rows):
+        if any(is_written_now for _, is_written_now in rows):
             return False
         for other, _ in rows:
             with self._database.transaction() as db:
@@ -165,7 +167,8 @@ class Ledger:
                     (other, job.id),
                 )
                 db.execute(
-                    """UPDATE photos SET sidecar = NULL, created = 0, next_attempt = 0,
+                    """UPDATE photos SET sidecar = NULL, created = 0,
+                           next_attempt = iif(state IN ('tagged', 'written'), 0, next_attempt),
                            state = iif(state = 'written', 'tagged', state) WHERE id = ?""",
                     (other,),
                 )

@@ -148,13 +148,13 @@ class Planner:
             is_undo=is_undo,
         )
 
-    def _inherit(self, job: Job) -> None:
+    def _inherit(self, job: Job, now: float) -> None:
         """Take over what another photo has in this one's sidecar."""
         known, photo = self._ledger.sidecar(job.id)[0], job.photo.path
         target = sidecar.locate(photo, known=known)
         if not target.exists or target.path.name.startswith(photo.name):
             return  # nobody else's
-        if not self._ledger.inherit(job, target.path):
+        if not self._ledger.inherit(job, target.path, now):
             raise ChangedError(
                 "another photo's keywords are in its sidecar",
                 path=target.path,
@@ -165,7 +165,7 @@ class Planner:
         self, job: Job, tags: Sequence[Tag], now: float, *, is_undo: bool = False
     ) -> Plan:
         if not is_undo:
-            self._inherit(job)
+            self._inherit(job, now)
         known, created = self._ledger.sidecar(job.id)
         return plan_sidecar(
             job.photo.path,

@@ -55,7 +55,8 @@ def _quotas(cgroup: Path, root: Path) -> Iterator[float]:
 
     Format: cgroup-v2.rst of the Linux kernel, "cpu.max": quota and period in microseconds, and
     for version 1, which older NAS systems have, its sched-bwc.rst: two files. There each
-    controller has a tree of its own, and a line in /proc/self/cgroup.
+    controller has a tree of its own, or a link to one that it shares, and a line in
+    /proc/self/cgroup.
     """
     try:
         groups = _GROUP.findall(cgroup.read_text())
@@ -64,7 +65,7 @@ def _quotas(cgroup: Path, root: Path) -> Iterator[float]:
     for controllers, own in groups:
         if controllers and "cpu" not in controllers.split(","):
             continue
-        top = root / controllers
+        top = root / "cpu" if controllers else root
         group = top / own
         while group.is_relative_to(top):
             try:

@@ -283,6 +283,14 @@ def test_a_precision_that_no_copy_has_and_nothing_can_be_made_of_is_an_error(
     assert remedy in (finding.remedy or "")
 
 
+def test_weights_for_int8_are_not_what_a_start_takes_by_itself(dropped: Model) -> None:
+    path = default_store().path("ram++", "tiny.float32-1.safetensors")
+    path.rename(path.with_name("tiny.int8-1.safetensors"))
+    (finding,) = examine_weights(dropped, "auto", str)
+    assert finding.grade == "error"
+    assert "not installed" in finding.text
+
+
 def test_a_bad_converted_copy_is_an_error_with_its_remedy(dropped: Model) -> None:
     path = default_store().path("ram++", "tiny.float32-1.safetensors")
     path.chmod(0o664)

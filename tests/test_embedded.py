@@ -337,6 +337,15 @@ def test_profiles_of_imagemagick_and_exiv2_in_a_png_are_read(
         assert read(path) == Embedded(("cat",))
 
 
+def test_a_png_text_without_room_for_its_name_is_none(
+    plain: dict[str, bytes], tmp_path: Path
+) -> None:
+    # The checksum would end the name, and the rest of the file be the text.
+    chunk = struct.pack(">I", 17) + b"iTXtXML:com.adobe.xmp" + bytes(4)
+    (tmp_path / "photo.png").write_bytes(plain["png"][:-12] + chunk + plain["png"][-12:])
+    assert read(tmp_path / "photo.png") == Embedded(())
+
+
 def test_photoshops_resources_of_any_type_in_a_tiff_are_read(
     photo: Image.Image, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 
 import pytest
 from hypothesis import given, settings
@@ -44,6 +45,11 @@ def test_pictures_are_not_remembered_but_found() -> None:
 
 def test_what_would_be_too_much_is_refused() -> None:
     assert remember(PICTURES[0], PICTURES[1]) is None
+
+
+def test_what_an_older_version_remembered_gives_nothing_back() -> None:
+    digest = hashlib.blake2b(b"photo", digest_size=16).hexdigest()
+    assert restore(json.dumps([digest, digest, 0, 5, ""]), b"photo") is None
 
 
 def test_a_search_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

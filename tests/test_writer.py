@@ -187,6 +187,51 @@ def test_a_raw_that_comes_later_gets_its_sidecar_without_the_jpegs_keywords(
     assert not sidecar_of(jpeg).exists()
 
 
+def test_a_raw_waits_for_no_jpeg_that_cannot_be_written(desk: Desk, put: Put) -> None:
+    jpeg = put("china", "a.jpg")
+    shared = jpeg.with_suffix(".xmp")
+    shared.write_bytes(add_subjects(None, ["Oma"]) or b"")
+    desk.tagged(jpeg)
+    desk.write()
+    raw = put("china", "a.cr2")
+    jpegs, raws = desk.tagged(jpeg), desk.tagged(raw, [Tag("cat", 0.9)])
+    jpeg.unlink()
+    desk.store.postpone(jpegs, 1000)
+    assert desk.write(20) == [("a.cr2", None)]
+    assert subjects(shared.read_bytes()) == ("Oma", "cat")
+    assert added(desk, raws) == ("cat",)
+
+
+def test_a_jpeg_that_failed_waits_on_when_a_raw_takes_its_sidecar(desk: Desk, put: Put) -> None:
+    jpeg = put("china", "a.jpg")
+    jpeg.with_suffix(".xmp").write_bytes(add_subjects(None, ["Oma"]) or b"")
+    jpegs = desk.tagged(jpeg)
+    desk.write()
+    desk.store.fail(jpegs, "truncated", 20)
+    due = desk.store.next_due(("failed",))
+    desk.tagged(put("china", "a.cr2"))
+    assert desk.write(20) == [("a.cr2", None)]
+    assert not added(desk, jpegs)
+    assert desk.store.next_due(("failed",)) == due
+
+
+def test_all_that_the_user_took_out_of_a_sidecar_stays_out_when_a_raw_takes_it(
+    desk: Desk, put: Put
+) -> None:
+    jpeg = put("china", "a.jpg")
+    shared = jpeg.with_suffix(".xmp")
+    users = add_subjects(None, ["Oma"]) or b""
+    shared.write_bytes(users)
+    desk.tagged(jpeg)
+    desk.write()
+    shared.write_bytes(users)
+    desk.tagged(jpeg)
+    desk.write(20)
+    desk.tagged(put("china", "a.cr2"), [*TAGS, Tag("pet", 0.7)])
+    desk.write(30)
+    assert subjects(shared.read_bytes()) == ("Oma", "pet")
+
+
 def test_a_raw_takes_over_the_sidecar_of_one_that_is_gone(desk: Desk, put: Put) -> None:
     old = put("china", "a.cr2")
     desk.lightroom_names = True

@@ -28,7 +28,7 @@ def examine_weights(
     serving = [
         (copy, path)
         for copy, path in copies.installed_copies(model.weights)
-        if precision in (_ANY, copy.precision)
+        if precision == copy.precision or (precision == _ANY and copy.precision != _CALIBRATED)
     ]
     try:
         if model.name == checkpoint.RAM_PLUS.name and precision == _CALIBRATED and not serving:
