@@ -84,6 +84,11 @@ def photo_at(path: Path) -> Photo:
     return Photo(path, Fingerprint.of(path.lstat()))
 
 
+def sidecar_of(photo: Path) -> Path:
+    """The name of a new sidecar of a photo."""
+    return photo.with_name(photo.name + ".xmp")
+
+
 def await_tick(path: Path) -> None:
     """Wait until a change of this file will have a later time than its last one.
 

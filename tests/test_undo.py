@@ -19,7 +19,7 @@ from photoramd.database import Database
 from photoramd.requests import Request, submit
 from photoramd.store import Store
 from photoramd.xmp_keywords import marks, subjects, values
-from tests.conftest import CountingTagger, Scan
+from tests.conftest import CountingTagger, Scan, sidecar_of
 from tests.test_pipeline import keywords, snapshot, states, written
 
 Put = Callable[[str, str], Path]
@@ -36,10 +36,6 @@ USERS = """<x:xmpmeta xmlns:x="adobe:ns:meta/">
  </rdf:RDF>
 </x:xmpmeta>
 """
-
-
-def sidecar_of(photo: Path) -> Path:
-    return photo.with_name(photo.name + ".xmp")
 
 
 def take_back(config: Config, *paths: Path, dry_run: bool = False) -> list[undo.Undone]:

@@ -19,7 +19,7 @@ from photoramd.store import Job, Store
 from photoramd.writer import REST_SECONDS, Origin, Writer, plan_sidecar, write_once
 from photoramd.xmp import EMPTY_PACKET
 from photoramd.xmp_keywords import add_subjects, marks, remove_subjects, subjects
-from tests.conftest import photo_at
+from tests.conftest import photo_at, sidecar_of
 
 Put = Callable[[str, str], Path]
 ORIGIN = Origin("embedded", "1")
@@ -59,10 +59,6 @@ def desk(database: Database) -> Desk:
 def added(desk: Desk, job: Job) -> tuple[str, ...]:
     """What the ledger says was added to dc:subject."""
     return tuple(desk.ledger.recorded(job.id, SIDECAR).added.get(SUBJECT.name, ()))
-
-
-def sidecar_of(photo: Path) -> Path:
-    return photo.with_name(photo.name + ".xmp")
 
 
 def test_the_ledger_holds_what_was_added_and_not_what_was_there(desk: Desk, put: Put) -> None:
