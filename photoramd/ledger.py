@@ -23,7 +23,7 @@ SIDECAR, PHOTO = "sidecar", "photo"
 """The places that keywords are written to."""
 
 _PREFIXES = {SIDECAR: "", PHOTO: "photo:"}
-_BESIDE = "field NOT LIKE 'photo:%'"
+_BESIDE = f"field NOT LIKE '{_PREFIXES[PHOTO]}%'"
 
 
 @dataclass(frozen=True, slots=True)
