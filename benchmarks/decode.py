@@ -18,8 +18,9 @@ from pathlib import Path
 from benchmarks import calibration, fixtures, report
 from benchmarks.figures import Result
 from benchmarks.measure import Case, measure, ready
-from photoramd.decoder import LookAhead, decode
+from photoramd.decoder import decode
 from photoramd.errors import PhotoramdError
+from photoramd.lookahead import LookAhead
 from photoramd.processor import available_cores
 
 MAX_PIXELS = 120_000_000

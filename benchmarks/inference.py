@@ -31,7 +31,9 @@ from benchmarks.samples import sample_photos
 from photoramd.errors import ModelError
 from photoramd.pins import RAM_PLUS
 from photoramd.processor import available_cores, has_bfloat16
-from photoramd.taggers import Pixels, Tagger, load
+from photoramd.taggers.crops import Pixels
+from photoramd.taggers.registry import load
+from photoramd.taggers.tagger import Tagger
 
 DEVICES = ("cpu", "cuda", "mps")
 PRECISIONS = ("float32", "bfloat16", "int8")

@@ -27,14 +27,15 @@ from unittest.mock import patch
 from benchmarks import calibration, fixtures, report
 from benchmarks.figures import Result
 from benchmarks.measure import Case, Work, measure, ready
-from photoramd import assembly, taggers
+from photoramd import assembly
 from photoramd.config import Config, Debounce, State, Tags, Watch
-from photoramd.decoder import LookAhead
 from photoramd.errors import PhotoramdError
 from photoramd.inference import Decoded, prepare
+from photoramd.lookahead import LookAhead
 from photoramd.pipeline import Outcome
 from photoramd.processor import available_cores
-from photoramd.taggers import Tagger
+from photoramd.taggers import registry
+from photoramd.taggers.tagger import Tagger
 
 BATCH = 8
 MAX_PIXELS = 120_000_000
@@ -126,7 +127,7 @@ def cases(parts: Parts, megapixels: float, ways: Sequence[str]) -> Iterator[Case
 
 def add(options: argparse.Namespace, result: Result) -> None:
     """Measure."""
-    tagger = taggers.load("embedded", threads=1, precision=options.precision)
+    tagger = registry.load("embedded", threads=1, precision=options.precision)
     sizes: tuple[tuple[float, int, list[str]], ...] = (
         (12.0, 24, ["sidecar", "none", "embed"]),
         (24.0, 12, ["sidecar"]),

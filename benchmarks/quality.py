@@ -38,9 +38,11 @@ from PIL import Image
 
 from benchmarks.photos import camera_photos
 from photoramd.decoder import decode
-from photoramd.keywords import Rules, kept, select
-from photoramd.taggers import Scores, Tagger, load
-from photoramd.taggers.imagenet import read_table
+from photoramd.imagenetlabels import read_table
+from photoramd.rules import Rules, select
+from photoramd.taggers.registry import load
+from photoramd.taggers.tagger import Scores, Tagger
+from photoramd.vocabulary import kept
 
 MAX_PIXELS = 120_000_000
 FULL_SIDE = 1 << 20

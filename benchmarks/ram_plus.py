@@ -138,9 +138,9 @@ class _Tagger:
 
         from benchmarks.random_weights import stored_pin
         from photoramd.inference import prepare
-        from photoramd.keywords import Vocabulary
         from photoramd.taggers.ram_plus import RamPlusTagger, choose_arithmetic, load_network
         from photoramd.taggers.ram_plus_network import RAM_PLUS_SHAPE
+        from photoramd.vocabulary import Vocabulary
 
         pin = stored_pin(checkpoint)
         arithmetic = choose_arithmetic(precision, torch.device("cpu"))
@@ -157,9 +157,9 @@ class _Tagger:
 
     def run(self, photos: Sequence[Path]) -> tuple[float, int]:
         """Seconds spent in the model, and for how many photos."""
-        from photoramd.decoder import LookAhead
         from photoramd.errors import PhotoramdError
         from photoramd.inference import Decoded, prepare
+        from photoramd.lookahead import LookAhead
 
         def decode(path: Path) -> Decoded:
             return prepare(self._tagger, path, _MAX_PIXELS)
@@ -325,7 +325,8 @@ def _distance(
     import numpy as np
 
     from photoramd.comparison import compare
-    from photoramd.keywords import Rules, Vocabulary
+    from photoramd.rules import Rules
+    from photoramd.vocabulary import Vocabulary
 
     one, two = np.array(reference, np.float64), np.array(logits, np.float64)
     # With random weights the calibrated thresholds mean nothing: the surest tags are compared.

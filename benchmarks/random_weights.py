@@ -25,7 +25,6 @@ from torch import Tensor
 from benchmarks.samples import sample_photos
 from photoramd import modelstore
 from photoramd.copies import find_copy
-from photoramd.keywords import Vocabulary
 from photoramd.pins import PinnedFile
 from photoramd.taggers.calibration import QuantisedPreparation, Ranges, entries_of
 from photoramd.taggers.conversion import write_copy
@@ -43,6 +42,7 @@ from photoramd.taggers.ram_plus import (
 from photoramd.taggers.ram_plus_calibration import load_exact
 from photoramd.taggers.ram_plus_network import RAM_PLUS_SHAPE, RamPlusNetwork, RamPlusShape
 from photoramd.taggers.swin import SwinShape
+from photoramd.vocabulary import Vocabulary
 
 SEED = 20261122
 

@@ -26,11 +26,12 @@ from benchmarks.samples import sample_photos
 from photoramd.database import Database
 from photoramd.debouncer import Debouncer
 from photoramd.filters import Filter
+from photoramd.health import HealthBook
 from photoramd.intake import Intake
 from photoramd.patrol import Patrol
 from photoramd.photo import Fingerprint, Photo
 from photoramd.reconciler import Reconciler
-from photoramd.roots import HealthBook, Root
+from photoramd.roots import Root
 from photoramd.store import Store
 from photoramd.watcher import Inbox, Watcher
 

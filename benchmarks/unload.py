@@ -34,12 +34,12 @@ from PIL import Image
 from benchmarks.daemon import configure, cpu_seconds
 from benchmarks.photos import camera_photos
 from benchmarks.ram_plus import materials
-from photoramd import taggers
-from photoramd.keywords import Vocabulary
 from photoramd.processor import available_cores
-from photoramd.taggers import Pixels, Scores, Tagger
-from photoramd.taggers.crops import Squeeze
+from photoramd.taggers import registry
+from photoramd.taggers.crops import Pixels, Squeeze
+from photoramd.taggers.tagger import Scores, Tagger
 from photoramd.taggers.unloading import UnloadingTagger
+from photoramd.vocabulary import Vocabulary
 
 _IDLE_SECONDS = 6.0
 _BATCH = 8
@@ -101,7 +101,7 @@ def loader(model: str, checkpoint: Path) -> Callable[[], Tagger]:
 
 
 def _load_embedded(_: Path) -> Tagger:
-    return taggers.load("embedded", threads=1)
+    return registry.load("embedded", threads=1)
 
 
 def _load_ram_plus(checkpoint: Path) -> Tagger:

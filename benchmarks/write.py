@@ -29,11 +29,12 @@ from benchmarks.figures import Figure, Judged, Result
 from benchmarks.measure import Case, Work, measure
 from benchmarks.samples import sample_photos
 from photoramd import replace
+from photoramd.changes import Recorded
 from photoramd.embedding import plan_photo
 from photoramd.exiftool import ExifTool
 from photoramd.photo import Tag
-from photoramd.plans import Origin, Plan, plan_sidecar
-from photoramd.union import Recorded
+from photoramd.plan import Origin, Plan
+from photoramd.plans import plan_sidecar
 
 TAGS = [Tag(f"keyword {number}", 0.9, ("Auto",)) for number in range(8)]
 MORE = [*TAGS, Tag("another", 0.5)]

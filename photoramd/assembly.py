@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from photoramd import backups, taggers
+from photoramd import backups, dailybackup
 from photoramd.bulletin import Bulletin
 from photoramd.config import Config, Watch
 from photoramd.daemon import Daemon
@@ -23,10 +23,11 @@ from photoramd.database import Database
 from photoramd.debouncer import Debouncer
 from photoramd.exiftool import ExifTool
 from photoramd.filters import Filter
+from photoramd.health import HealthBook
 from photoramd.intake import Intake
 from photoramd.interrupts import Interrupts
-from photoramd.keywords import Rules, load_overrides
 from photoramd.ledger import Ledger
+from photoramd.overrides import load_overrides
 from photoramd.patrol import Patrol
 from photoramd.pins import RAM_PLUS
 from photoramd.pipeline import Pipeline
@@ -34,11 +35,13 @@ from photoramd.processor import available_cores
 from photoramd.reconciler import Reconciler
 from photoramd.requests import Requests
 from photoramd.results import Results
-from photoramd.roots import HealthBook, Root
+from photoramd.roots import Root
+from photoramd.rules import Rules
 from photoramd.schedule import Schedule
 from photoramd.store import Store
 from photoramd.systemd import Notifier
-from photoramd.taggers import Tagger
+from photoramd.taggers import registry
+from photoramd.taggers.tagger import Tagger
 from photoramd.taggers.unloading import UnloadingTagger
 from photoramd.writer import Origin, Writer
 
@@ -258,7 +261,7 @@ def build(
             reconciler,
             patrol,
             Requests(database),
-            backups.DailyBackup(config.state.path, config.state.backups),
+            dailybackup.DailyBackup(config.state.path, config.state.backups),
             interrupts,
             scan_interval_seconds=config.scan.interval_minutes * 60,
             schedule=Schedule.parse(config.schedule.hours),
@@ -314,7 +317,7 @@ def loader(config: Config) -> Callable[[], Tagger]:
     is_large = config.model.name == RAM_PLUS.name
     wants = rules(config).wants
     return partial(
-        taggers.load,
+        registry.load,
         config.model.name,
         threads=(config.model.threads or available_cores()) if is_large else 1,
         precision=config.model.precision,

@@ -8,21 +8,18 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
-import threading
-import time
 from contextlib import closing, suppress
 from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote
 
-from photoramd.database import APPLICATION_ID, Lock, converted
+from photoramd.database import APPLICATION_ID
+from photoramd.dberrors import converted
 from photoramd.errors import DamagedError, StoreError, printable
+from photoramd.lock import Lock
 
 log = logging.getLogger(__name__)
 
-DAY_SECONDS = 86_400.0
-FIRST_SECONDS = 60.0
-"""A database without any copy gets its first one this soon after the start."""
 
 _PART = ".part"
 _COMPANIONS = ("", "-wal", "-shm")
@@ -258,6 +255,11 @@ def _open(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(uri, uri=True, timeout=30, check_same_thread=False)
 
 
+def new_name(database: Path) -> Path:
+    """Return the name of an automatic copy made now; `copies` finds it."""
+    return database.with_name(f"{database.name}.backup-{_stamp()}")
+
+
 def _stamp() -> str:
     return datetime.now().strftime("%Y%m%d-%H%M%S")
 
@@ -268,50 +270,3 @@ def _free_name(path: Path) -> Path:
         number += 1
         found = path.with_name(f"{path.name}-{number}")
     return found
-
-
-class DailyBackup:
-    """Copies the database once a day, in a thread of its own with its own connection."""
-
-    def __init__(self, database: Path, keep: int) -> None:
-        """Make a plan; ``keep`` copies stay, 0 means that none are made."""
-        self._database = database
-        self._keep = keep
-        self._thread: threading.Thread | None = None
-        self._next: float | None = None
-
-    def step(self, now: float, wall: float) -> None:
-        """Begin a copy if one is due. Times: monotonic and Unix seconds."""
-        if self._keep == 0:
-            return
-        if self._next is None:
-            self._next = now + self._first_delay(wall)
-        if now >= self._next and (self._thread is None or not self._thread.is_alive()):
-            self._next = now + DAY_SECONDS
-            self._thread = threading.Thread(target=self._run, name="backup")
-            self._thread.start()
-
-    def close(self) -> None:
-        """Wait for a copy under way: a few seconds for a million photos."""
-        if self._thread is not None:
-            self._thread.join()
-
-    def _first_delay(self, wall: float) -> float:
-        """A daemon that is restarted every few hours still makes one copy a day."""
-        try:
-            age = wall - copies(self._database)[0].stat().st_mtime
-        except (IndexError, OSError):
-            return FIRST_SECONDS
-        return max(FIRST_SECONDS, min(DAY_SECONDS, DAY_SECONDS - age))
-
-    def _run(self) -> None:
-        target = self._database.with_name(f"{self._database.name}.backup-{_stamp()}")
-        began = time.monotonic()
-        try:
-            copy(self._database, target)
-            for old in copies(self._database)[self._keep :]:
-                old.unlink(missing_ok=True)
-        except (StoreError, OSError) as error:
-            log.warning("The daily copy of the database failed: %s", error)
-        else:
-            log.info("Copied the database to %s in %.1f s", target, time.monotonic() - began)

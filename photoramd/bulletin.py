@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from photoramd.errors import printable
-from photoramd.roots import Health
+from photoramd.health import Health
 
 RATE_SECONDS = 60.0
 """The rate is that of the last so many seconds."""

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from photoramd.errors import NoImagesError
-from photoramd.keywords import Rules, Vocabulary, kept, select
+from photoramd.rules import Rules, select
+from photoramd.vocabulary import Vocabulary, kept
 
 Row = npt.NDArray[np.float32]
 """Probabilities of one photo, shape (labels,)."""

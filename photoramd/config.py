@@ -19,6 +19,7 @@ import msgspec
 from photoramd import places
 from photoramd.errors import ConfigError, ModelError, printable
 from photoramd.pins import known_model
+from photoramd.sample import sample
 from photoramd.settings import (
     Config,
     Debounce,
@@ -32,7 +33,6 @@ from photoramd.settings import (
     Tags,
     Watch,
     format_value,
-    sample,
     tables,
 )
 
@@ -355,7 +355,8 @@ def _check_vocabulary(tags: Tags) -> Iterator[str]:
     if tags.overrides is None and not tags.parent:
         return
     # The rules of keywords have a heavier import than most commands need.
-    from photoramd.keywords import KEYWORD_RULES, is_keyword, load_overrides
+    from photoramd.keywords import KEYWORD_RULES, is_keyword
+    from photoramd.overrides import load_overrides
 
     if tags.parent and not is_keyword(tags.parent):
         yield f"tags.parent: {_shown(tags.parent)} is not allowed; {KEYWORD_RULES}"

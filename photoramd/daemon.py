@@ -16,10 +16,9 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
-from photoramd.backups import DailyBackup
 from photoramd.bulletin import Bulletin
+from photoramd.dailybackup import DailyBackup
 from photoramd.errors import StoreError, printable
-from photoramd.filters import RAW_SUFFIXES, SIDECAR_SUFFIX, suffix
 from photoramd.intake import Intake
 from photoramd.interrupts import Interrupts
 from photoramd.patrol import Patrol
@@ -27,6 +26,8 @@ from photoramd.pipeline import Outcome, Pipeline
 from photoramd.reconciler import Reconciler
 from photoramd.requests import Requests
 from photoramd.schedule import ALWAYS, Schedule
+from photoramd.sidecar import SIDECAR_SUFFIX
+from photoramd.signatures import RAW_SUFFIXES, suffix
 from photoramd.store import WITH_INFERENCE, WITHOUT_INFERENCE, Store
 from photoramd.systemd import Notifier
 from photoramd.taggers.unloading import UnloadingTagger

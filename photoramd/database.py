@@ -5,100 +5,21 @@ Paths are stored as the bytes they are on disk, 64-bit unsigned numbers as signe
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from photoramd.errors import DamagedError, LockedError, StoreError
-from photoramd.photo import Fingerprint
+from photoramd.dberrors import START_ANEW, converted, unusable
+from photoramd.errors import DamagedError, StoreError
+from photoramd.lock import Lock
 
 APPLICATION_ID = 0x70687264
 """SQLite's mark of the program a file belongs to: "phrd"."""
 
 BUSY_SECONDS = 30.0
-
-ASKING_SECONDS = 0.5
-"""How long a lock must be held to be another instance's, not that of a question."""
-
-
-class Lock:
-    """An advisory lock beside the database; the kernel drops it when the process ends."""
-
-    def __init__(self, database: Path) -> None:
-        self.path = database.with_name(database.name + ".lock")
-        self._fd: int | None = None
-
-    def acquire(self) -> None:
-        """Take the lock and leave the process id in its file.
-
-        Raises:
-            LockedError: Another process holds it.
-            StoreError: The lock file cannot be made.
-        """
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
-        except OSError as error:
-            raise _unusable(self.path, error) from error
-        try:
-            _take(fd)
-        except OSError as error:
-            holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip()
-            os.close(fd)
-            raise LockedError(
-                f"another photoramd{f' (process {holder})' if holder else ''} owns this database",
-                path=self.path.with_name(self.path.name.removesuffix(".lock")),
-                remedy="stop it first, or leave the work to it: it finds new photos by itself, and"
-                " photoramd retag PATH asks it to look at once",
-            ) from error
-        # The number is for people; the lock holds without it, on a full disk too.
-        with suppress(OSError):
-            os.ftruncate(fd, 0)
-            os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
-        self._fd = fd
-
-    def release(self) -> None:
-        """Give the lock back; harmless when it is not held."""
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
-
-
-def _take(fd: int) -> None:
-    """Take the lock; who only asks whether it is held (`holder`) has it for a moment."""
-    deadline = time.monotonic() + ASKING_SECONDS
-    while True:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.02)
-
-
-def holder(database: Path) -> int | None:
-    """The process id of the photoramd that owns a database now, or None."""
-    path = database.with_name(database.name + ".lock")
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        try:
-            # A shared lock: two people who ask at once do not see each other.
-            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            text = os.pread(fd, 32, 0).decode("ascii", "replace").strip()
-            return int(text) if text.isdigit() else 0
-        return None
-    finally:
-        os.close(fd)
 
 
 class Database:
@@ -256,7 +177,7 @@ def connect(path: Path, *, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Connec
     try:
         connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None)
     except sqlite3.Error as error:
-        raise _unusable(path, error) from error
+        raise unusable(path, error) from error
     try:
         with converted(path):
             _prepare(connection, path)
@@ -287,7 +208,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     problem = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if problem != "ok":
         raise DamagedError(
-            f"the database is damaged: {problem}", is_ours=True, path=path, remedy=_START_ANEW
+            f"the database is damaged: {problem}", is_ours=True, path=path, remedy=START_ANEW
         )
     # Slow to import, and only writers need it.
     from sqlite_utils import Database
@@ -304,68 +225,3 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
             remedy="install that version again, or use another [state] path",
         )
     schema.apply(database)
-
-
-@contextmanager
-def converted(path: Path) -> Iterator[None]:
-    """Turn sqlite3's errors into ours, with what to do about them.
-
-    Raises:
-        StoreError: For any ``sqlite3.Error``.
-    """
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise _unusable(path, error) from error
-
-
-_START_ANEW = (
-    "stop photoramd, put the last copy back (photoramd db restore), or move the file and its -wal"
-    " and -shm aside: photos are tagged anew, nothing in your photo directories is lost"
-)
-
-
-def _unusable(path: Path, error: OSError | sqlite3.Error) -> StoreError:
-    reason = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
-    remedies = {
-        "locked": "another program holds the database open for writing; close it and try again",
-        "full": "free some space on its disk; photoramd goes on where it stopped",
-        "readonly": "make the file and its directory writable for this user",
-        "not a database": "set [state] path to another file; this one is left as it is",
-        "malformed": _START_ANEW,
-    }
-    fallback = "check that [state] path is on a local disk and that this user may write there"
-    remedy = next((text for key, text in remedies.items() if key in reason.lower()), fallback)
-    message = f"cannot use the database: {reason}"
-    # The low byte is the kind of the error, whatever its details.
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        is_ours = code == sqlite3.SQLITE_CORRUPT
-        return DamagedError(message, is_ours=is_ours, path=path, remedy=remedy)
-    return StoreError(message, path=path, remedy=remedy)
-
-
-def path_of(directory: bytes, name: bytes) -> Path:
-    """The path of a photo from its two columns."""
-    return Path(os.fsdecode(directory), os.fsdecode(name))
-
-
-def columns(fingerprint: Fingerprint) -> tuple[int, int, int, int]:
-    """A fingerprint as it is stored: size, mtime_ns, device, inode."""
-    return (
-        fingerprint.size,
-        fingerprint.mtime_ns,
-        signed(fingerprint.device),
-        signed(fingerprint.inode),
-    )
-
-
-def fingerprint_of(columns: Sequence[int]) -> Fingerprint:
-    """The inverse of `columns`."""
-    size, mtime_ns, device, inode = columns
-    return Fingerprint(size, mtime_ns, device % 2**64, inode % 2**64)
-
-
-def signed(number: int) -> int:
-    """A number as it is stored: SQLite's are signed, and some inode numbers use all 64 bits."""
-    return number - 2**64 if number >= 2**63 else number

@@ -9,25 +9,18 @@ from __future__ import annotations
 
 import logging
 import os
-from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageFile, TiffImagePlugin
 
 from photoramd import rawfile
-from photoramd.errors import DecodeError, PhotoramdError
 from photoramd.imagefile import OpenFile, OpenPhoto, open_file, open_image, require_end
 from photoramd.photo import Fingerprint
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,83 +226,3 @@ def _from_any_range(image: Image.Image) -> Image.Image:
 
 
 # --- Look-ahead ---
-
-
-class LookAhead(Generic[T, R]):
-    """Works ahead on items in a few threads, and hands the results out in the items' order.
-
-    Belongs to one thread, which submits and takes. Use it as a context manager.
-
-    Args:
-        work: Called with each item, from several threads at once. What it raises becomes the
-            result of that item.
-        threads: How many items are worked on at a time.
-        depth: How many items may be submitted and not yet taken: the bound on memory.
-        name: What the threads' names begin with.
-    """
-
-    def __init__(
-        self, work: Callable[[T], R], *, threads: int, depth: int, name: str = "decode"
-    ) -> None:
-        self._work = work
-        self._depth = depth
-        self._in_flight: deque[tuple[T, Future[R | PhotoramdError]]] = deque()
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
-
-    def __enter__(self) -> LookAhead[T, R]:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def __len__(self) -> int:
-        """How many items were submitted and not taken."""
-        return len(self._in_flight)
-
-    @property
-    def room(self) -> int:
-        """How many more items may be submitted now."""
-        return self._depth - len(self._in_flight)
-
-    def submit(self, item: T) -> None:
-        """Begin work on an item as soon as a thread is free; does not wait.
-
-        Raises:
-            RuntimeError: There is no room, or the pool is closed.
-        """
-        if self.room <= 0:
-            raise RuntimeError(f"no room: {self._depth} items are in flight")
-        self._in_flight.append((item, self._pool.submit(self._run, item)))
-
-    def take(self, timeout: float | None = None) -> tuple[T, R | PhotoramdError]:
-        """The oldest item not yet taken and its result: what work returned, or its error.
-
-        Args:
-            timeout: Seconds to wait for the result; None waits as long as it takes.
-
-        Raises:
-            IndexError: There is no item.
-            TimeoutError: The result is not there yet; the item stays.
-        """
-        item, future = self._in_flight[0]
-        result = future.result(timeout)
-        self._in_flight.popleft()
-        return item, result
-
-    def close(self) -> None:
-        """Drop what was not taken and end the threads; waits for items being worked on."""
-        for _, future in self._in_flight:
-            future.cancel()
-        self._in_flight.clear()
-        self._pool.shutdown(wait=True)
-
-    def _run(self, item: T) -> R | PhotoramdError:
-        try:
-            return self._work(item)
-        except PhotoramdError as error:
-            return error
-        except Exception as error:
-            # A bug, here or in a model, costs one photo; the log has what is needed to find it.
-            log.exception("unexpected error while decoding")
-            path = item if isinstance(item, str | os.PathLike) else None
-            return DecodeError(f"unexpected error: {error!r}", path=path)

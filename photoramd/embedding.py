@@ -17,6 +17,7 @@ from pathlib import Path
 from PIL import Image
 
 from photoramd import attributes, containers, embedded, iptc, restoration
+from photoramd.changes import PHOTO, Change, Recorded
 from photoramd.containers import Layout
 from photoramd.embedded import UnreadableError
 from photoramd.errors import (
@@ -27,14 +28,12 @@ from photoramd.errors import (
 )
 from photoramd.exiftool import Changes, ExifTool
 from photoramd.fields import SUBJECT
-from photoramd.filters import suffix
 from photoramd.iptc import IptcPlan
-from photoramd.ledger import PHOTO
 from photoramd.photo import Fingerprint, Tag
-from photoramd.plans import Origin, Plan
+from photoramd.plan import Origin, Plan
 from photoramd.proof import asked, iptc_record, layout_of, verify
-from photoramd.signatures import HEAD_BYTES, describe, recognise
-from photoramd.union import Change, Merged, Recorded, merge
+from photoramd.signatures import HEAD_BYTES, describe, recognise, suffix
+from photoramd.union import Merged, merge
 from photoramd.xmp_keywords import holds_nothing, values
 
 MAX_XMP_BYTES = 64_000

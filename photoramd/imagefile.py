@@ -45,6 +45,7 @@ from PIL import (
 from pillow_heif import HeifImageFile
 
 from photoramd.errors import ChangedError, DecodeError, PhotoramdError
+from photoramd.isobmff import _coded_sizes, boxes
 from photoramd.photo import Fingerprint
 from photoramd.signatures import HEAD_BYTES, describe, is_text, recognise
 
@@ -298,23 +299,6 @@ def _content_end(file: IO[bytes], head: bytes) -> int:
     return max((start + length for _, start, length in boxes(file)), default=0)
 
 
-def boxes(file: IO[bytes]) -> Iterator[tuple[bytes, int, int]]:
-    """Type, offset and length of the top-level boxes (ISO/IEC 14496-12, 4.2)."""
-    size = file.seek(0, os.SEEK_END)
-    position = 0
-    while position + 8 <= size:
-        file.seek(position)
-        length, kind, long_length = struct.unpack(">I4sQ", file.read(16).ljust(16, b"\0"))
-        if kind == bytes(4):  # padding
-            return
-        if length == 1:
-            length = long_length
-        elif length == 0:  # to the end of the file
-            length = size - position
-        yield kind, position, length
-        position += max(length, 8)
-
-
 def _decoded_size(file: IO[bytes], image: ImageFile.ImageFile, format_: str) -> tuple[int, int]:
     if format_ != "HEIF":
         return image.size
@@ -334,19 +318,6 @@ def check_pixels(path: str | os.PathLike[str], width: int, height: int, max_pixe
             path=path,
             remedy="raise max_pixels in [decode]",
         )
-
-
-def _coded_sizes(file: IO[bytes]) -> Iterator[tuple[int, int]]:
-    """Sizes in a HEIF's ``ispe`` properties (ISO/IEC 23008-12, 6.5.3), all in its ``meta`` box.
-
-    libheif decodes nothing larger than they say.
-    """
-    for kind, start, length in boxes(file):
-        if kind == b"meta":
-            file.seek(start)
-            meta = file.read(length)
-            for found in re.finditer(rb"ispe\0\0\0\0(?=.{8})", meta, re.DOTALL):
-                yield struct.unpack_from(">II", meta, found.end())
 
 
 def _raise_pillow_limit(max_pixels: int) -> None:

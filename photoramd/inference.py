@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from photoramd.budget import PixelRoom
 from photoramd.decoder import decode
 from photoramd.errors import ModelError, ModelUnavailableError
-from photoramd.keywords import kept
-from photoramd.memory import PixelRoom
 from photoramd.photo import Fingerprint
-from photoramd.taggers import Pixels, Tagger
+from photoramd.taggers.crops import Pixels
+from photoramd.taggers.tagger import Tagger
+from photoramd.vocabulary import kept
 
 log = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from photoramd.changes import NO_CHANGE, Change, Entries, Recorded
 from photoramd.embedded import datasets, iptc_text
 from photoramd.keywords import MAX_KEYWORD_BYTES, fold
-from photoramd.union import NO_CHANGE, Change, Entries, Recorded
 
 FIELD = "IPTC:Keywords"
 _RECORD = "IPTC:Record"

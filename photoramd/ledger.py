@@ -13,14 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from photoramd.database import Database, columns, fingerprint_of, path_of, signed
+from photoramd.changes import NO_CHANGE, PHOTO, SIDECAR, Change, Entries, Recorded
+from photoramd.columns import columns, fingerprint_of, path_of, signed
+from photoramd.database import Database
 from photoramd.fields import SUBJECT
 from photoramd.photo import Fingerprint
 from photoramd.store import RETRY_SECONDS, Job
-from photoramd.union import NO_CHANGE, Change, Entries, Recorded
-
-SIDECAR, PHOTO = "sidecar", "photo"
-"""The places that keywords are written to."""
 
 _PREFIXES = {SIDECAR: "", PHOTO: "photo:"}
 _BESIDE = f"field NOT LIKE '{_PREFIXES[PHOTO]}%'"

@@ -15,8 +15,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from photoramd.errors import PhotoramdError, printable
+from photoramd.health import Health, HealthBook
 from photoramd.mounts import Mount, is_below, read_mounts, silent_parts
-from photoramd.roots import Health, HealthBook, Root
+from photoramd.roots import Root
 from photoramd.scanner import Scan
 from photoramd.store import Store
 from photoramd.watcher import Watcher, explain, watched_files

@@ -13,14 +13,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from photoramd.decoder import LookAhead
 from photoramd.errors import ChangedError, ModelError, ModelUnavailableError, PhotoramdError
 from photoramd.inference import Decoded, Pace, infer_in_turns, prepare
-from photoramd.keywords import Rules, select
+from photoramd.lookahead import LookAhead
 from photoramd.photo import Fingerprint, Photo, Tag
 from photoramd.results import Results, Tagged
+from photoramd.rules import Rules, select
 from photoramd.store import Job, Store
-from photoramd.taggers import Pixels, Tagger
+from photoramd.taggers.crops import Pixels
+from photoramd.taggers.tagger import Tagger
 from photoramd.writer import Writer
 
 ABSENT_SECONDS = 60.0

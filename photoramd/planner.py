@@ -8,14 +8,15 @@ from dataclasses import replace as altered
 from pathlib import Path
 
 from photoramd import sidecar
+from photoramd.changes import NO_CHANGE, PHOTO, SIDECAR, Recorded
 from photoramd.errors import ChangedError, EmbeddingError, PhotoramdError
 from photoramd.exiftool import ExifTool
 from photoramd.fields import SUBJECT
-from photoramd.ledger import PHOTO, SIDECAR, Ledger
+from photoramd.ledger import Ledger
 from photoramd.photo import Fingerprint, Tag
-from photoramd.plans import Origin, Plan, plan_sidecar
+from photoramd.plan import Origin, Plan
+from photoramd.plans import plan_sidecar
 from photoramd.store import Job
-from photoramd.union import NO_CHANGE, Recorded
 from photoramd.xmp_keywords import values
 
 log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from photoramd.database import path_of
+from photoramd.columns import path_of
 from photoramd.expression import And, Expression, Not, Or, Term, fold, parse, terms
 from photoramd.photo import Tag
 from photoramd.reader import open_readonly, select, snapshot

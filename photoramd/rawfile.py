@@ -22,10 +22,17 @@ from typing import Any, NoReturn
 from PIL import ExifTags, Image, JpegImagePlugin
 
 from photoramd.errors import DecodeError
-from photoramd.filters import RAW_REMEDY, RAW_SUFFIXES, reads_raw, suffix
 from photoramd.imagefile import OpenFile, check_pixels, ends_in_zeros
 from photoramd.rawstructure import structure
-from photoramd.signatures import describe, is_text, recognise
+from photoramd.signatures import (
+    RAW_REMEDY,
+    RAW_SUFFIXES,
+    describe,
+    is_text,
+    reads_raw,
+    recognise,
+    suffix,
+)
 
 TIMEOUT_SECONDS = 120.0
 """For one answer of libraw: twice the processor time that it is allowed."""

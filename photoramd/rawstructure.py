@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import IO
 
-from photoramd.imagefile import boxes
+from photoramd.isobmff import boxes
 
 _MAX_DIRECTORIES = 64
 _MAX_ENTRIES = 4096

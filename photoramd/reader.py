@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from photoramd.database import APPLICATION_ID, converted
+from photoramd.database import APPLICATION_ID
+from photoramd.dberrors import converted
 from photoramd.errors import StoreError
 
 BUSY_SECONDS = 5.0

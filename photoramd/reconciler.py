@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from photoramd.errors import PhotoramdError, printable
+from photoramd.health import HealthBook
 from photoramd.intake import Intake
 from photoramd.patrol import Patrol
 from photoramd.photo import Photo
 from photoramd.replace import remove_temporary
-from photoramd.roots import HealthBook, Root
+from photoramd.roots import Root
 from photoramd.scanner import Scan
 from photoramd.store import Store
 

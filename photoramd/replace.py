@@ -27,9 +27,11 @@ from pathlib import Path
 from photoramd import attributes
 from photoramd.errors import SidecarError
 from photoramd.failures import changed, translated
-from photoramd.filters import TEMPORARY_PREFIX
 from photoramd.photo import Fingerprint
 from photoramd.renames import EXCHANGE, NOREPLACE, UNSUPPORTED, rename
+
+pass
+
 
 log = logging.getLogger(__name__)
 
@@ -397,3 +399,7 @@ def _sync(directory: int) -> None:
         # Some file systems have nothing to write back for a directory.
         if error.errno not in UNSUPPORTED:
             raise
+
+
+TEMPORARY_PREFIX = ".photoramd-"
+"""What the names of photoramd's own temporary files begin with; hidden, so never a photo."""

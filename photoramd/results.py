@@ -6,7 +6,8 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from photoramd.database import Database, columns
+from photoramd.columns import columns
+from photoramd.database import Database
 from photoramd.photo import Tag
 from photoramd.store import Job
 

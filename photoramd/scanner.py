@@ -13,9 +13,10 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from photoramd.filters import TEMPORARY_PREFIX, Filter
+from photoramd.filters import Filter
 from photoramd.mounts import is_below
 from photoramd.photo import Fingerprint, Photo
+from photoramd.replace import TEMPORARY_PREFIX
 from photoramd.store import Known, Store
 
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 import json
 import os
 import re
-import textwrap
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -367,35 +366,3 @@ def format_value(value: Any) -> str:
         value = os.fsencode(value).decode("utf-8", "backslashreplace")
     # JSON's escapes are TOML's, but TOML wants DEL escaped too.
     return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def sample(watches: Sequence[Path] = ()) -> str:
-    """A commented configuration file that watches these directories; without any, an example.
-
-    Explanations begin with ``# ``; defaults that can be uncommented with ``#`` alone.
-    """
-    first, *others = watches or [Path("/volume1/photos")]
-    lines = [
-        "# The configuration of photoramd.",
-        "#",
-        "# Only the directories must be given. The other lines show the defaults: remove the #",
-        "# to change one. `photoramd config check` tells what is wrong with this file.",
-    ]
-    for table in tables():
-        lines += ["", *_comment(table.description), table.header]
-        for key in table.keys:
-            lines += ["", *_comment(key.description), *_comment(f"Allowed: {key.allowed}.")]
-            if key.default is msgspec.NODEFAULT:
-                lines.append(f"{key.name} = {format_value(first)}")
-            else:
-                lines.append(f"#{key.name} = {format_value(key.default)}")
-        if table.name == "watch":
-            for path in others:
-                lines += ["", table.header, f"path = {format_value(path)}"]
-    return "\n".join(lines) + "\n"
-
-
-def _comment(text: str) -> list[str]:
-    return textwrap.wrap(
-        text, 90, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False
-    )

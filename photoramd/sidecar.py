@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from photoramd.errors import ChangedError, SidecarError
-from photoramd.filters import PHOTO_SUFFIXES, RAW_SUFFIXES, suffix
 from photoramd.photo import Fingerprint
 from photoramd.replace import refuse_unless_plain
+from photoramd.signatures import PHOTO_SUFFIXES, RAW_SUFFIXES, suffix
 from photoramd.xmp import MAX_BYTES, Packet
 from photoramd.xmp_keywords import (
     Mark,
@@ -188,3 +188,6 @@ def _unreadable(path: Path, error: OSError) -> SidecarError:
         path=path,
         remedy="let the user that photoramd runs as read it",
     )
+
+
+SIDECAR_SUFFIX = ".xmp"

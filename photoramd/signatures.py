@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 import struct
+from functools import cache
+from importlib.util import find_spec
+
+from photoramd.errors import PIP
 
 HEAD_BYTES = 512
 """How much of a file these functions want to see."""
@@ -73,3 +77,46 @@ def is_text(head: bytes) -> bool:
         and len(text.encode()) > len(head) - 4
         and all(character.isprintable() or character in "\t\r\n\f" for character in text)
     )
+
+
+PHOTO_SUFFIXES = frozenset(
+    {
+        ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif",
+        ".heic", ".heics", ".heif", ".hif", ".avif",
+    }
+)  # fmt: skip
+"""Suffixes, in lower case, of the files that can always be tagged."""
+
+
+RAW_SUFFIXES = frozenset(
+    {
+        ".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".gpr", ".iiq",
+        ".k25", ".kdc", ".mef", ".mos", ".mrw", ".nef", ".nrw", ".orf", ".ori", ".pef", ".raf",
+        ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f",
+    }
+)  # fmt: skip
+"""Suffixes, in lower case, of camera RAW files. They are tagged where there is a decoder for
+them. In any case a sidecar ``IMG.xmp`` beside one belongs to it."""
+
+
+RAW_REMEDY = f"{PIP} 'photoramd[raw]', then start photoramd again"
+
+
+_WITH_RAW = PHOTO_SUFFIXES | RAW_SUFFIXES
+
+
+def suffix(name: str) -> str:
+    """The suffix of a file name in lower case, with its dot; empty if it has none."""
+    dot = name.rfind(".")
+    return name[dot:].lower() if dot > 0 else ""
+
+
+@cache
+def reads_raw() -> bool:
+    """Whether there is a decoder for camera RAW files: the extra ``raw`` is installed."""
+    return find_spec("rawpy") is not None
+
+
+def photo_suffixes() -> frozenset[str]:
+    """Suffixes, in lower case, of the files that can be tagged here."""
+    return _WITH_RAW if reads_raw() else PHOTO_SUFFIXES

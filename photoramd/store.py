@@ -15,7 +15,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from photoramd.database import Database, columns, fingerprint_of, path_of, signed
+from photoramd.columns import columns, fingerprint_of, path_of, signed
+from photoramd.database import Database
 from photoramd.photo import Fingerprint, Photo
 
 RETRY_SECONDS = (60, 300, 1800, 7200, 28_800, 86_400)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -34,8 +33,6 @@ LOOK_SECONDS = 5.0
 LIVELY_SECONDS = 0.005
 """The processor time that one must have used since the last look to count as alive."""
 
-FIELDS = ("PHOTO", "TAGS", "ROOT", "DURATION")
-"""What a log record may carry (``extra``) for the journal besides its message."""
 
 _REMEDY = (
     f"install it into the same environment: {PIP} systemd-python, which is compiled and needs"
@@ -194,43 +191,3 @@ def _watchdog_seconds() -> float | None:
         return None
     interval = os.environ.get("WATCHDOG_USEC", "")
     return int(interval) / 1e6 if interval.isdigit() and int(interval) else None
-
-
-def journal_handler() -> logging.Handler | None:
-    """A handler that logs to the journal with `FIELDS`; None if standard error leads elsewhere.
-
-    How to know is in systemd.exec(5), JOURNAL_STREAM.
-    """
-    try:
-        status = os.fstat(sys.stderr.fileno())
-        if os.environ.get("JOURNAL_STREAM") != f"{status.st_dev}:{status.st_ino}":
-            return None
-        return _JournalHandler()
-    except (OSError, ValueError, ImportError):
-        return None
-
-
-class _JournalHandler(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__()
-        from systemd import journal
-
-        self._send = journal.send
-        self._priority = journal.JournalHandler.map_priority
-
-    def emit(self, record: logging.LogRecord) -> None:
-        try:
-            given = {name: vars(record)[name] for name in FIELDS if name in vars(record)}
-            self._send(
-                # The journal takes only valid UTF-8 as text.
-                self.format(record).encode("utf-8", "backslashreplace").decode(),
-                PRIORITY=str(self._priority(record.levelno)),
-                LOGGER=record.name,
-                CODE_FILE=record.pathname,
-                CODE_LINE=record.lineno,
-                CODE_FUNC=record.funcName,
-                SYSLOG_IDENTIFIER="photoramd",
-                **given,
-            )
-        except Exception:
-            self.handleError(record)

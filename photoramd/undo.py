@@ -8,7 +8,7 @@ from pathlib import Path
 
 from photoramd.errors import NoImagesError, PhotoramdError, StoreError
 from photoramd.fields import SUBJECT
-from photoramd.plans import Plan
+from photoramd.plan import Plan
 from photoramd.store import Job, Store
 from photoramd.writer import Writer
 

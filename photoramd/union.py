@@ -12,54 +12,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from photoramd.changes import NO_CHANGE, Change, Entries, Recorded
 from photoramd.fields import BY_NAME, FIELDS, HIERARCHICAL, SUBJECT, Field, folded_leaves
 from photoramd.keywords import fold, is_word
 from photoramd.photo import Tag
 from photoramd.xmp_keywords import Mark, add_values, marks, remove_values, replace_mark, values
-
-Entries = Mapping[str, tuple[str, ...]]
-"""Entries by the name of their field."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """What the ledger has of one photo in one place, by field.
-
-    Attributes:
-        added: The machine's keywords.
-        seeded: The user's own keywords, copied from other fields when a field was made.
-        rejected: What was added once and taken out by the user.
-        until: When the last write was that it knows of, in Unix seconds; 0: of none.
-        is_of_another: Whether it is about another file than the one that is there now: of that,
-            only the machine's mark in it can tell what is ours.
-    """
-
-    added: Entries = field(default_factory=dict)
-    seeded: Entries = field(default_factory=dict)
-    rejected: Entries = field(default_factory=dict)
-    until: float = 0.0
-    is_of_another: bool = False
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing of ours is in the file."""
-        return not any(self.added.values()) and not any(self.seeded.values())
-
-    def ours(self, name: str) -> tuple[str, ...]:
-        """All that was put into a field."""
-        return self.added.get(name, ()) + self.seeded.get(name, ())
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What a write changes in the ledger, by field; see `Recorded`."""
-
-    added: Entries = field(default_factory=dict)
-    seeded: Entries = field(default_factory=dict)
-    removed: Entries = field(default_factory=dict)
-
-
-NO_CHANGE = Change()
 
 
 @dataclass(frozen=True, slots=True)

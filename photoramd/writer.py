@@ -16,6 +16,7 @@ from dataclasses import replace as altered
 from pathlib import Path
 
 from photoramd import replace, sidecar
+from photoramd.changes import PHOTO, Change, Entries
 from photoramd.errors import (
     ChangedError,
     PhotoramdError,
@@ -24,13 +25,13 @@ from photoramd.errors import (
     printable,
 )
 from photoramd.exiftool import ExifTool
-from photoramd.ledger import PHOTO, Done, Ledger, Write
+from photoramd.ledger import Done, Ledger, Write
 from photoramd.photo import Tag
+from photoramd.plan import Origin, Plan
 from photoramd.planner import Planner
-from photoramd.plans import Origin, Plan, plan_sidecar
+from photoramd.plans import plan_sidecar
 from photoramd.replace import Prepared
 from photoramd.store import Job
-from photoramd.union import Change, Entries
 from photoramd.xmp_keywords import values
 
 __all__ = ["Origin", "Plan", "Writer", "plan_sidecar", "write_once"]

@@ -17,14 +17,16 @@ from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from benchmarks.samples import sample_photos
-from photoramd import assembly, taggers
+from photoramd import assembly
 from photoramd.config import Config, Debounce, Model, State, Tags, Watch
 from photoramd.database import Database
 from photoramd.modelstore import default_store
 from photoramd.photo import Fingerprint, Photo
 from photoramd.pins import RAM_PLUS, PinnedFile
 from photoramd.pipeline import Outcome
-from photoramd.taggers import Pixels, Scores, Tagger
+from photoramd.taggers import registry
+from photoramd.taggers.crops import Pixels
+from photoramd.taggers.tagger import Scores, Tagger
 
 # A slow or busy machine is no fault of what is tested, and the next run is to try the same.
 settings.register_profile(
@@ -123,7 +125,7 @@ class CountingTagger:
 @pytest.fixture(scope="session")
 def embedded_tagger() -> Tagger:
     """The real embedded tagger, loaded once; in the precision that every machine has."""
-    return taggers.load("embedded", threads=1, precision="float32")
+    return registry.load("embedded", threads=1, precision="float32")
 
 
 @pytest.fixture

@@ -23,9 +23,10 @@ from itertools import count
 from pathlib import Path
 from types import FrameType
 
-from photoramd import assembly, containers, taggers
+from photoramd import assembly, containers
 from photoramd.config import Config, Debounce, State, Tags, Watch
 from photoramd.database import Database
+from photoramd.taggers import registry
 from photoramd.xmp_keywords import subjects
 
 STEPS = {"execute", "executemany", "open", "write", "fsync", "unlink", "rename", "take", "scores"}
@@ -128,7 +129,7 @@ def main() -> None:
     sample, directory = Path(sys.argv[1]), Path(sys.argv[2])
     strand, strands, kind = int(sys.argv[3]), int(sys.argv[4]), sys.argv[5]
     with_sidecar, is_embedding = kind == "existing", kind == "embed"
-    tagger = taggers.load("embedded", threads=1)
+    tagger = registry.load("embedded", threads=1)
     assembly.load_tagger = lambda _: tagger
     # All points once; where the way is the same as without a sidecar, every third is enough.
     first, stride = (1, 1) if kind == "none" else (2, 3)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
-from photoramd.database import path_of
+from photoramd.columns import path_of
 from photoramd.errors import StoreError
 from photoramd.reader import open_readonly
 from photoramd.xmp_keywords import subjects

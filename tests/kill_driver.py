@@ -29,14 +29,16 @@ from photoramd import containers, embedding
 from photoramd.database import Database
 from photoramd.debouncer import Debouncer
 from photoramd.exiftool import ExifTool
-from photoramd.filters import TEMPORARY_PREFIX, Filter
+from photoramd.filters import Filter
+from photoramd.health import HealthBook
 from photoramd.intake import Intake
 from photoramd.ledger import Ledger
 from photoramd.patrol import Patrol
 from photoramd.photo import Fingerprint, Photo, Tag
-from photoramd.plans import Origin
+from photoramd.plan import Origin
 from photoramd.reconciler import LEFTOVER_SECONDS, Reconciler
-from photoramd.roots import HealthBook, Root
+from photoramd.replace import TEMPORARY_PREFIX
+from photoramd.roots import Root
 from photoramd.store import Store
 from photoramd.writer import Writer
 from photoramd.xmp_keywords import subjects

@@ -17,9 +17,9 @@ import numpy as np
 from PIL import Image
 
 from photoramd.errors import IntegrityError, ModelError
-from photoramd.keywords import Vocabulary
-from photoramd.taggers import Pixels, Scores
-from photoramd.taggers.crops import Squeeze
+from photoramd.taggers.crops import Pixels, Squeeze
+from photoramd.taggers.tagger import Scores
+from photoramd.vocabulary import Vocabulary
 
 FINE, DIE, HANG, REFUSE, RAISE, LOG, WORK, KILL = range(8)
 
@@ -32,7 +32,7 @@ def pixels(order: int) -> Pixels:
 
 
 class MisbehavingTagger:
-    """See `photoramd.taggers.Tagger`."""
+    """See `photoramd.taggers.tagger.Tagger`."""
 
     name = "misbehaving"
     vocabulary = Vocabulary(("one", "two"), (0.5, 0.5), ((), ("one",)), 0.1)

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from photoramd import backups
-from photoramd.backups import DailyBackup
+from photoramd import backups, dailybackup
+from photoramd.dailybackup import DailyBackup
 from photoramd.database import Database
 from photoramd.errors import DamagedError, LockedError, StoreError
 from photoramd.photo import Fingerprint, Photo
@@ -143,15 +143,15 @@ def test_a_daily_copy_is_made_once_a_day_and_old_ones_go(path: Path) -> None:
     daily.step(0, wall)
     daily.close()
     assert len(backups.copies(path)) == 5
-    daily.step(backups.FIRST_SECONDS, wall)
-    daily.step(backups.FIRST_SECONDS, wall)
+    daily.step(dailybackup.FIRST_SECONDS, wall)
+    daily.step(dailybackup.FIRST_SECONDS, wall)
     daily.close()
     assert len(backups.copies(path)) == 3
     assert backups.is_sound(backups.copies(path)[0])
     # A restart soon after makes no other.
     again = DailyBackup(path, keep=3)
     again.step(0, wall)
-    again.step(backups.FIRST_SECONDS, wall)
+    again.step(dailybackup.FIRST_SECONDS, wall)
     again.close()
     assert backups.copies(path)[1].name.endswith("20200104-000000")
 

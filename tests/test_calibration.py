@@ -24,8 +24,8 @@ from photoramd.download import Downloader
 from photoramd.errors import IntegrityError, ModelError, NoImagesError, UsageError
 from photoramd.modelstore import default_store
 from photoramd.pins import EMBEDDED, PinnedFile
-from photoramd.taggers import Pixels
 from photoramd.taggers.calibration import QuantisedPreparation, Ranges
+from photoramd.taggers.crops import Pixels
 from photoramd.taggers.linear import Arithmetic
 from photoramd.taggers.quantised import Quantisation
 from photoramd.taggers.ram_plus import RamPlusTagger, choose_arithmetic, load_network

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from photoramd.cli import COMMANDS, cli
 from photoramd.errors import ModelError, NoImagesError, PhotoramdError, StoreError, printable
-from photoramd.taggers import Tagger
+from photoramd.taggers.tagger import Tagger
 from tests.conftest import Scan
 from tests.daemons import Photoramd
 

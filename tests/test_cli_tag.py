@@ -20,7 +20,7 @@ from photoramd import assembly
 from photoramd.cli import cli
 from photoramd.config import Config
 from photoramd.errors import NoImagesError, UsageError
-from photoramd.taggers import Tagger
+from photoramd.taggers.tagger import Tagger
 from photoramd.xmp_keywords import subjects
 
 Put = Callable[[str, str], Path]

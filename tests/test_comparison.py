@@ -16,9 +16,12 @@ from photoramd import taggers
 from photoramd.cli import Settings, cli
 from photoramd.comparison import compare, spread
 from photoramd.errors import NoImagesError
-from photoramd.keywords import Rules, Vocabulary
-from photoramd.taggers import Pixels, Scores, Tagger
+from photoramd.rules import Rules
+from photoramd.taggers import registry
+from photoramd.taggers.crops import Pixels
 from photoramd.taggers.imagenet import ImagenetTagger
+from photoramd.taggers.tagger import Scores, Tagger
+from photoramd.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(("cat", "dog", "sky"), (0.5, 0.5, 0.5), ((), (), ()), 0.1)
 
@@ -90,7 +93,7 @@ def test_the_models_are_loaded_on_the_configured_device(
     album: Path, put: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put("cat", "cat.jpg")  # type: ignore[operator]
-    load, devices = taggers.load, []
+    load, devices = registry.load, []
 
     def record(name: str, *, threads: int, precision: str, device: str = "auto") -> Tagger:
         devices.append(device)

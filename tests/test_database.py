@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from photoramd.database import Database, holder
+from photoramd.database import Database
 from photoramd.errors import LockedError, StoreError
+from photoramd.lock import holder
 
 
 @pytest.fixture

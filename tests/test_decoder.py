@@ -21,9 +21,10 @@ from PIL import ExifTags, Image, ImageCms
 
 from benchmarks.photos import camera_photos
 from benchmarks.samples import sample_photos
-from photoramd.decoder import Decoded, LookAhead, decode
+from photoramd.decoder import Decoded, decode
 from photoramd.errors import ChangedError, DecodeError
 from photoramd.imagefile import open_photo
+from photoramd.lookahead import LookAhead
 from photoramd.photo import Fingerprint
 from tests.conftest import await_tick
 from tests.orientation import STORED, as_stored

@@ -15,13 +15,13 @@ import pytest
 from PIL import Image, TiffImagePlugin
 
 from photoramd import containers
+from photoramd.changes import Recorded
 from photoramd.config import Config
 from photoramd.embedding import plan_photo
 from photoramd.errors import ChangedError, EmbeddingError
 from photoramd.exiftool import ExifTool
 from photoramd.photo import Fingerprint, Tag
-from photoramd.plans import Origin, Plan
-from photoramd.union import Recorded
+from photoramd.plan import Origin, Plan
 from photoramd.xmp import EMPTY_PACKET
 from photoramd.xmp_keywords import add_subjects, remove_subjects, subjects
 from tests.conftest import CountingTagger, Scan

@@ -9,15 +9,9 @@ import pytest
 
 from photoramd import filters
 from photoramd.errors import ConfigError
-from photoramd.filters import (
-    PHOTO_SUFFIXES,
-    RAW_SUFFIXES,
-    TEMPORARY_PREFIX,
-    Filter,
-    is_photo_directory_name,
-    is_photo_name,
-    suffix,
-)
+from photoramd.filters import Filter, is_photo_directory_name, is_photo_name
+from photoramd.replace import TEMPORARY_PREFIX
+from photoramd.signatures import PHOTO_SUFFIXES, RAW_SUFFIXES, suffix
 
 ROOT = "/volume1/photos"
 

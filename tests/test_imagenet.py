@@ -15,15 +15,19 @@ import timm
 import torch
 from PIL import Image
 
-from photoramd import taggers
 from photoramd.checkpoint import EMBEDDED, load_state_dict, locate, read_verified
 from photoramd.decoder import decode
 from photoramd.errors import ModelError
-from photoramd.keywords import Rules, fold, is_keyword, kept, select
-from photoramd.taggers import Pixels, Scores, Tagger, folded, imagenet
+from photoramd.imagenetlabels import read_table
+from photoramd.keywords import fold, is_keyword
+from photoramd.rules import Rules, select
+from photoramd.taggers import folded, imagenet, registry
+from photoramd.taggers.crops import Pixels
 from photoramd.taggers.efficientnet import EfficientNetLite0, same_padding
 from photoramd.taggers.folded import FoldedNetwork
-from photoramd.taggers.imagenet import ImagenetTagger, read_table
+from photoramd.taggers.imagenet import ImagenetTagger
+from photoramd.taggers.tagger import Scores, Tagger
+from photoramd.vocabulary import kept
 
 MAX_PIXELS = 120_000_000
 TABLE = {entry.keyword: entry for entry in read_table()}
@@ -127,7 +131,7 @@ def test_packed_operators_that_are_missing_or_wrong_are_not_used(
 def test_bfloat16_gives_nearly_the_same_scores(
     embedded_tagger: Tagger, pixels: dict[str, Pixels]
 ) -> None:
-    half = taggers.load("embedded", precision="bfloat16")
+    half = registry.load("embedded", precision="bfloat16")
     batch = list(pixels.values())
     difference = np.abs(half.scores(batch) - embedded_tagger.scores(batch))
     assert 0 < difference.max() < 0.1
@@ -342,10 +346,10 @@ def test_threads_are_set_only_if_asked_for() -> None:
 
 def test_an_unknown_model_or_precision_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ModelError, match="'clip'") as caught:
-        taggers.load("clip")
+        registry.load("clip")
     assert (caught.value.remedy or "").startswith("known models: embedded")
     with pytest.raises(ModelError, match="'int4'") as caught:
-        taggers.load("embedded", precision="int4")
+        registry.load("embedded", precision="int4")
     assert caught.value.remedy == "set model.precision to one of: auto, float32, bfloat16"
 
 

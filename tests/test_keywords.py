@@ -13,18 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from photoramd.errors import ConfigError
-from photoramd.keywords import (
-    MAX_KEYWORD_BYTES,
-    Rules,
-    Vocabulary,
-    fold,
-    is_keyword,
-    kept,
-    load_overrides,
-    normalise,
-    select,
-)
+from photoramd.keywords import MAX_KEYWORD_BYTES, fold, is_keyword, normalise
+from photoramd.overrides import load_overrides
 from photoramd.photo import Tag
+from photoramd.rules import Rules, select
+from photoramd.vocabulary import Vocabulary, kept
 
 ANIMALS = Vocabulary(
     labels=("tabby", "beagle", "cat", "dog", "animal", "Crème", "banned"),

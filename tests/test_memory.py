@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from photoramd.budget import PixelRoom
 from photoramd.inference import prepare
-from photoramd.memory import PixelRoom
-from photoramd.taggers import Pixels, Tagger
+from photoramd.taggers.crops import Pixels
+from photoramd.taggers.tagger import Tagger
 
 
 def test_who_finds_no_room_waits_until_there_is() -> None:

@@ -20,14 +20,17 @@ import pytest
 from PIL import Image
 
 from photoramd import replace
+from photoramd.changes import PHOTO, SIDECAR
 from photoramd.config import Config
 from photoramd.database import Database
 from photoramd.errors import ChangedError, ConfigError, PhotoramdError, WriteError
 from photoramd.exiftool import Changes, ExifTool
-from photoramd.keywords import is_keyword, load_overrides
-from photoramd.ledger import PHOTO, SIDECAR, Ledger
+from photoramd.keywords import is_keyword
+from photoramd.ledger import Ledger
+from photoramd.overrides import load_overrides
 from photoramd.photo import Tag
-from photoramd.plans import Origin, plan_sidecar
+from photoramd.plan import Origin
+from photoramd.plans import plan_sidecar
 from photoramd.store import Job, Store
 from photoramd.writer import Writer
 from tests.conftest import Scan, photo_at

@@ -11,9 +11,10 @@ import pytest
 from photoramd import patrol as patrol_module
 from photoramd.database import Database
 from photoramd.filters import Filter
+from photoramd.health import HealthBook
 from photoramd.mounts import Mount
 from photoramd.patrol import CONFIRM_SECONDS, RETRY_SECONDS, Patrol
-from photoramd.roots import HealthBook, Root
+from photoramd.roots import Root
 from photoramd.scanner import Scan
 from photoramd.store import Store
 from photoramd.watcher import Inbox, Watcher

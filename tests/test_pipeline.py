@@ -18,7 +18,8 @@ from photoramd.database import Database
 from photoramd.errors import ModelError
 from photoramd.photo import Fingerprint
 from photoramd.store import Store
-from photoramd.taggers import Pixels, Scores
+from photoramd.taggers.crops import Pixels
+from photoramd.taggers.tagger import Scores
 from photoramd.xmp_keywords import subjects
 from tests.conftest import CountingTagger, Scan
 

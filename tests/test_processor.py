@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from photoramd import taggers
 from photoramd.processor import available_cores, has_bfloat16
+from photoramd.taggers import registry
 
 
 @pytest.mark.parametrize(
@@ -56,8 +56,8 @@ def test_an_unknown_processor_has_none(tmp_path: Path) -> None:
 
 def test_the_embedded_model_takes_the_faster_precision_by_itself() -> None:
     wanted = "bfloat16" if has_bfloat16() else "float32"
-    automatic = taggers.load("embedded", threads=1)
-    assert automatic.revision == taggers.load("embedded", threads=1, precision=wanted).revision
+    automatic = registry.load("embedded", threads=1)
+    assert automatic.revision == registry.load("embedded", threads=1, precision=wanted).revision
 
 
 def test_the_cores_of_this_process_are_counted_not_those_of_the_machine() -> None:

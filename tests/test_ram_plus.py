@@ -22,13 +22,14 @@ from benchmarks.random_weights import (
     random_weights,
     synthetic_photo,
 )
-from photoramd import assembly, taggers
+from photoramd import assembly
 from photoramd.config import Config, Model, Tags
 from photoramd.copies import CopyName
 from photoramd.errors import IntegrityError, ModelError
-from photoramd.keywords import Rules, Vocabulary, kept, select
 from photoramd.modelstore import default_store
 from photoramd.pins import PinnedFile
+from photoramd.rules import Rules, select
+from photoramd.taggers import registry
 from photoramd.taggers.conversion import load_copy
 from photoramd.taggers.linear import Arithmetic
 from photoramd.taggers.ram_plus import (
@@ -43,6 +44,7 @@ from photoramd.taggers.ram_plus import (
 from photoramd.taggers.ram_plus_network import Preparation, RamPlusNetwork, RamPlusShape
 from photoramd.taggers.runner import CpuRunner, GpuRunner, is_out_of_memory
 from photoramd.taggers.tensorfile import MappedTensors
+from photoramd.vocabulary import Vocabulary, kept
 
 CPU = torch.device("cpu")
 FLOAT32 = Arithmetic(torch.float32, CPU, True)
@@ -431,7 +433,7 @@ def test_a_changed_list_of_tags_is_refused(tag_files: PinnedFile) -> None:
 
 def test_other_models_run_on_the_cpu_only() -> None:
     with pytest.raises(ModelError, match="no device 'cuda'"):
-        taggers.load("embedded", device="cuda")
+        registry.load("embedded", device="cuda")
 
 
 def test_without_its_files_the_remedy_is_to_fetch_them(
@@ -440,7 +442,7 @@ def test_without_its_files_the_remedy_is_to_fetch_them(
     monkeypatch.setattr("photoramd.modelstore.SYSTEM_STORE", tmp_path / "models")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     with pytest.raises(ModelError) as caught:
-        taggers.load("ram++")
+        registry.load("ram++")
     assert caught.value.remedy == "photoramd model fetch ram++"
 
 

@@ -29,7 +29,7 @@ from photoramd.embedded import read_keywords
 from photoramd.errors import ChangedError, DecodeError
 from photoramd.imagefile import open_file
 from photoramd.rawstructure import structure
-from photoramd.taggers import Tagger
+from photoramd.taggers.tagger import Tagger
 from photoramd.xmp_keywords import subjects
 from tests.conftest import Scan
 from tests.orientation import as_stored

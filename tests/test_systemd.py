@@ -20,9 +20,10 @@ from PIL import Image
 
 from photoramd.bulletin import Bulletin
 from photoramd.errors import ConfigError
+from photoramd.health import Health
 from photoramd.inference import LONGEST_SECONDS, Pace
-from photoramd.roots import Health
-from photoramd.systemd import Notifier, connect, journal_handler
+from photoramd.log import journal_handler
+from photoramd.systemd import Notifier, connect
 from photoramd.xmp_keywords import subjects
 from tests.daemons import Photoramd, wait_for
 from tests.supervisor import Journal, Supervisor

@@ -8,11 +8,12 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from photoramd.changes import Change, Entries, Recorded
 from photoramd.fields import BY_NAME, FIELDS, HIERARCHICAL, SUBJECT
 from photoramd.keywords import fold
 from photoramd.photo import Tag
-from photoramd.plans import Origin
-from photoramd.union import Change, Entries, Merged, Recorded, merge
+from photoramd.plan import Origin
+from photoramd.union import Merged, merge
 from photoramd.xmp_keywords import add_values, marks, remove_values, values
 
 ORIGIN = Origin("model", "1")

@@ -24,14 +24,16 @@ import pytest
 import torch
 from PIL import Image
 
-from photoramd import assembly, taggers
+from photoramd import assembly
 from photoramd.checkpoint import EMBEDDED
 from photoramd.config import Config, Model
 from photoramd.errors import IntegrityError, ModelError, ModelUnavailableError
 from photoramd.interrupts import Interrupts
-from photoramd.keywords import Rules
 from photoramd.pipeline import Outcome
-from photoramd.taggers import Pixels, Tagger, process
+from photoramd.rules import Rules
+from photoramd.taggers import process, registry
+from photoramd.taggers.crops import Pixels
+from photoramd.taggers.tagger import Tagger
 from photoramd.taggers.unloading import REST_SECONDS, UnloadingTagger
 from tests import misbehaving_tagger
 from tests.daemons import Photoramd, wait_for
@@ -83,7 +85,7 @@ def is_gone(pid: int) -> bool:
 
 
 def load_and_tell() -> Tagger:
-    tagger = taggers.load("embedded", threads=1, precision="float32")
+    tagger = registry.load("embedded", threads=1, precision="float32")
     threads, policy = torch.get_num_threads(), os.environ["OMP_WAIT_POLICY"]
     logging.getLogger("photoramd.test").warning("threads %d, %s", threads, policy)
     return tagger

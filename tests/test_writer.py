@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from photoramd import replace
+from photoramd.changes import SIDECAR
 from photoramd.database import Database
 from photoramd.errors import PhotoramdError, WriteError
 from photoramd.fields import SUBJECT
-from photoramd.ledger import SIDECAR, Ledger, Write
+from photoramd.ledger import Ledger, Write
 from photoramd.photo import Tag
 from photoramd.results import Results, Tagged
 from photoramd.store import Job, Store

@@ -20,10 +20,11 @@ import photoramd
 from photoramd import checkpoint, config, installation, taggers
 from photoramd.download import Downloader
 from photoramd.errors import ConfigError, IntegrityError, ModelError
+from photoramd.imagenetlabels import read_table
 from photoramd.modelstore import ModelStore
 from photoramd.pins import MODELS, Model
-from photoramd.taggers import Tagger
-from photoramd.taggers.imagenet import read_table
+from photoramd.taggers import registry
+from photoramd.taggers.tagger import Tagger
 from photoramd.taggers.zoo import ZooTagger, crop_of
 from tests.hub_server import HubServer, serve
 
@@ -239,7 +240,7 @@ def test_the_revision_follows_the_weights(
 
 def test_weights_that_are_missing_name_the_command(store: ModelStore) -> None:
     with pytest.raises(ModelError, match="not installed") as caught:
-        taggers.load("torchvision:convnext_large")
+        registry.load("torchvision:convnext_large")
     assert caught.value.remedy == "photoramd model fetch torchvision:convnext_large"
     assert caught.value.exit_code == 3
 
@@ -248,7 +249,7 @@ def test_a_model_is_loaded_by_its_name_in_the_configuration(
     model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(taggers, "known_model", {model.name: model}.__getitem__)
-    assert taggers.load(model.name, threads=1).name == model.name
+    assert registry.load(model.name, threads=1).name == model.name
 
 
 def test_weights_changed_since_they_were_installed_are_refused_unparsed(

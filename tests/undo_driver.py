@@ -23,7 +23,7 @@ from photoramd.database import Database
 from photoramd.exiftool import ExifTool
 from photoramd.ledger import Ledger
 from photoramd.photo import Fingerprint, Photo, Tag
-from photoramd.plans import Origin
+from photoramd.plan import Origin
 from photoramd.store import Store
 from photoramd.writer import Writer
 from tests.crash_driver import SIDECAR, Killer

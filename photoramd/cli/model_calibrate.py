@@ -62,7 +62,7 @@ def calibrate(
     configuration = config.load(settings.config_path, need_file=False)
     from photoramd.comparison import spread
     from photoramd.processor import available_cores
-    from photoramd.taggers import libraries
+    from photoramd.taggers.registry import libraries
 
     photos = spread(list(dict.fromkeys(collect(paths, recursive=True))), limit)
     if len(photos) < _HELD_OUT:

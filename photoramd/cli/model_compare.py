@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from photoramd import config, filters
+from photoramd import config, signatures
 from photoramd.cli.output import console, print_json, waiting
 from photoramd.cli.tag import collect
 from photoramd.errors import NoImagesError, PhotoramdError, printable
+from photoramd.taggers import registry
 
 if TYPE_CHECKING:
     from photoramd.cli import Settings
     from photoramd.comparison import Comparison, Row
     from photoramd.config import Model
     from photoramd.inference import Decoded
-    from photoramd.keywords import Rules
-    from photoramd.taggers import Tagger
+    from photoramd.rules import Rules
+    from photoramd.taggers.tagger import Tagger
 
 _PRECISIONS = click.Choice(["float32", "bfloat16", "int8"])
 _BATCH = 8
@@ -69,7 +70,7 @@ def compare(
     if not photos:
         raise NoImagesError(
             "no images found",
-            remedy=f"photoramd reads {', '.join(sorted(filters.photo_suffixes()))}",
+            remedy=f"photoramd reads {', '.join(sorted(signatures.photo_suffixes()))}",
         )
     from photoramd import comparison
     from photoramd.assembly import rules
@@ -116,12 +117,11 @@ _TITLES = {
 
 
 def _load(name: str, precision: str, configured: Model) -> Tagger:
-    from photoramd import taggers
     from photoramd.processor import available_cores
 
     threads = configured.threads or available_cores()
     with waiting(f"Loading {name}, {precision}"):
-        return taggers.load(name, threads=threads, precision=precision, device=configured.device)
+        return registry.load(name, threads=threads, precision=precision, device=configured.device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,8 +210,8 @@ def decode(
     Raises:
         NoImagesError: None can be decoded.
     """
-    from photoramd.decoder import LookAhead
     from photoramd.inference import prepare
+    from photoramd.lookahead import LookAhead
     from photoramd.processor import available_cores
 
     def work(path: Path) -> Decoded:

@@ -11,8 +11,8 @@ import click
 from photoramd import config
 from photoramd.cli.output import print_json
 from photoramd.cli.scan import Progress, is_watched, sentence
-from photoramd.database import holder
 from photoramd.errors import NoImagesError, UsageError
+from photoramd.lock import holder
 
 if TYPE_CHECKING:
     from photoramd.cli import Settings

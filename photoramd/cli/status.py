@@ -11,10 +11,10 @@ import click
 
 from photoramd import config, query
 from photoramd.cli.output import print_json
-from photoramd.database import holder
 from photoramd.errors import printable
-from photoramd.filters import RAW_REMEDY
+from photoramd.lock import holder
 from photoramd.schedule import Schedule
+from photoramd.signatures import RAW_REMEDY
 
 if TYPE_CHECKING:
     from photoramd.cli import Settings

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import click
 from msgspec import structs
 
-from photoramd import config, filters
+from photoramd import config, filters, signatures
 from photoramd.cli.output import console, waiting
 from photoramd.errors import NoImagesError, PhotoramdError, UsageError, printable
 from photoramd.photo import Tag
@@ -29,8 +29,8 @@ from photoramd.signatures import recognise
 if TYPE_CHECKING:
     from photoramd.cli import Settings
     from photoramd.config import Config
-    from photoramd.keywords import Rules
-    from photoramd.taggers import Tagger
+    from photoramd.rules import Rules
+    from photoramd.taggers.tagger import Tagger
 
 SEPARATOR = " | "
 SIGNATURE_BYTES = 64
@@ -138,7 +138,7 @@ def command(
     if not any(os.path.lexists(photo) for photo in photos):
         raise NoImagesError(
             f"no images found in {', '.join(printable(path) for path in paths)}",
-            remedy=f"photoramd reads {', '.join(sorted(filters.photo_suffixes()))}",
+            remedy=f"photoramd reads {', '.join(sorted(signatures.photo_suffixes()))}",
         )
     from photoramd.assembly import load_tagger, rules
 
@@ -218,7 +218,7 @@ def _is_image(path: Path) -> bool:
 def _rules(
     configured: Rules, threshold: float | None, top_n: int | None, overrides: Path | None
 ) -> Rules:
-    from photoramd.keywords import load_overrides
+    from photoramd.overrides import load_overrides
 
     changed = configured
     if threshold is not None:
@@ -242,10 +242,10 @@ def _tag(
     tagger: Tagger, rules: Rules, photos: Sequence[Path], batch_size: int, max_pixels: int
 ) -> Iterator[Result]:
     """Results in the order of the photos, decoded ahead and inferred in batches."""
-    from photoramd.decoder import LookAhead
     from photoramd.inference import Decoded, infer, prepare
-    from photoramd.keywords import select
+    from photoramd.lookahead import LookAhead
     from photoramd.processor import available_cores
+    from photoramd.rules import select
 
     def work(path: Path) -> Decoded:
         return prepare(tagger, path, max_pixels)

@@ -15,15 +15,15 @@ from pathlib import Path
 
 from photoramd import __version__, config, places, query, requirements
 from photoramd.config import Config, Model
-from photoramd.database import holder
 from photoramd.doctor.directories import Checkup, limits
 from photoramd.doctor.finding import ERROR, Finding, Grade, failure, user_name
 from photoramd.doctor.weights import examine_weights
 from photoramd.errors import PIP, ConfigError, ModelError, PhotoramdError, printable
 from photoramd.exiftool import ExifTool
-from photoramd.filters import RAW_REMEDY, reads_raw
+from photoramd.lock import holder
 from photoramd.pins import known_model
 from photoramd.query import Root
+from photoramd.signatures import RAW_REMEDY, reads_raw
 from photoramd.unit import Unit
 
 SCARCE_BYTES, FULL_BYTES = 1 << 30, 64 << 20

@@ -10,8 +10,9 @@ from photoramd import places, replace
 from photoramd.config import Watch
 from photoramd.doctor.finding import ERROR, Finding, Grade, user_name
 from photoramd.errors import PhotoramdError, WriteError, printable
-from photoramd.filters import TEMPORARY_PREFIX, Filter
+from photoramd.filters import Filter
 from photoramd.mounts import read_mounts, silent_parts
+from photoramd.replace import TEMPORARY_PREFIX
 
 
 class Checkup:

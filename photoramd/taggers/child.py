@@ -28,7 +28,7 @@ from photoramd.errors import ModelError
 from photoramd.taggers.process import Description
 
 if TYPE_CHECKING:
-    from photoramd.taggers import Tagger
+    from photoramd.taggers.tagger import Tagger
 
 T = TypeVar("T")
 

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
-from photoramd.taggers import Pixels
+pass
 
 _REDUCING_GAP = 3.0
 """Photos of more than three times the input are first reduced by a whole number: 12 ms instead
@@ -116,3 +117,7 @@ def _middle(image: Image.Image) -> Image.Image:
         return image
     left, top = max(width - longest, 0) // 2, max(height - longest, 0) // 2
     return image.crop((left, top, left + min(width, longest), top + min(height, longest)))
+
+
+Pixels = npt.NDArray[np.uint8]
+"""What a model sees of one photo: uint8 RGB, shape (height, width, 3)."""

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib.resources import files
 from typing import Final
 
 import numpy as np
@@ -21,24 +19,12 @@ from PIL import Image
 
 from photoramd.checkpoint import EMBEDDED, load_state_dict, locate, read_verified
 from photoramd.errors import ModelError
-from photoramd.keywords import Vocabulary
+from photoramd.imagenetlabels import Entry, _table_bytes, read_table, vocabulary_of
 from photoramd.processor import has_bfloat16
-from photoramd.taggers import Pixels, Scores
-from photoramd.taggers.crops import CentralSquare
+from photoramd.taggers.crops import CentralSquare, Pixels
 from photoramd.taggers.efficientnet import CLASSES, INPUT_SIDE, EfficientNetLite0
 from photoramd.taggers.folded import FoldedNetwork
-
-_TABLE = "imagenet_keywords.tsv"
-
-_LEAF_THRESHOLD = 0.40
-_KIND_THRESHOLD = 0.40
-_KIND_THRESHOLD_BY_SHARE = 0.25
-"""A kind's threshold grows with its share of the classes: the probability of a photo that
-shows none of them spreads over all classes, and 40 % of them are animals."""
-
-_FLOOR = 0.03
-"""A tenth of the lowest threshold. Below it scores say little (a photo has about ten labels
-above it), while keeping all would cost a hundred times the space."""
+from photoramd.taggers.tagger import Scores
 
 _SHARE = 224 / 256
 """The network was trained and measured on this part of the shorter side."""
@@ -56,32 +42,8 @@ _INFERENCE_VERSION = 1
 """To be raised with any change of the network or of its crop."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A keyword of the table.
-
-    Attributes:
-        keyword: The label.
-        is_kind: Whether it stands for several classes by meaning, not just by name.
-        classes: Indices of ImageNet-1k's classes, from 0.
-        parents: The keywords above it, the most general first.
-    """
-
-    keyword: str
-    is_kind: bool
-    classes: tuple[int, ...]
-    parents: tuple[str, ...]
-
-    @property
-    def threshold(self) -> float:
-        """The calibrated threshold."""
-        if not self.is_kind:
-            return _LEAF_THRESHOLD
-        return _KIND_THRESHOLD + _KIND_THRESHOLD_BY_SHARE * len(self.classes) / CLASSES
-
-
 class ImagenetTagger:
-    """See `photoramd.taggers.Tagger`."""
+    """See `photoramd.taggers.tagger.Tagger`."""
 
     name: Final = EMBEDDED.name
     crop: Final = CROP
@@ -146,33 +108,6 @@ class ImagenetTagger:
         return scores
 
 
-def read_table() -> list[Entry]:
-    """The keywords, in the order of the scores: see contrib/imagenet_keywords.py."""
-    lines = _table_bytes().decode("utf-8").splitlines()
-    entries = []
-    for line in lines[1:]:
-        keyword, level, classes, parents = line.split("\t")
-        entries.append(
-            Entry(
-                keyword=keyword,
-                is_kind=level == "kind",
-                classes=tuple(map(int, classes.split())),
-                parents=tuple(parents.split("|")) if parents else (),
-            )
-        )
-    return entries
-
-
-def vocabulary_of(table: Sequence[Entry]) -> Vocabulary:
-    """The vocabulary of a table."""
-    return Vocabulary(
-        labels=tuple(entry.keyword for entry in table),
-        thresholds=tuple(entry.threshold for entry in table),
-        parents=tuple(entry.parents for entry in table),
-        floor=_FLOOR,
-    )
-
-
 def embedded_revision(dtype: torch.dtype) -> str:
     """Of weights, table, code and precision: 12 hexadecimal digits."""
     digest = hashlib.sha256()
@@ -180,7 +115,3 @@ def embedded_revision(dtype: torch.dtype) -> str:
     for part in (EMBEDDED.weights.sha256.encode(), _table_bytes(), code):
         digest.update(hashlib.sha256(part).digest())
     return digest.hexdigest()[:12]
-
-
-def _table_bytes() -> bytes:
-    return files("photoramd.taggers").joinpath(_TABLE).read_bytes()

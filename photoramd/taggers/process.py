@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from photoramd.errors import ModelError
-from photoramd.keywords import Vocabulary
-from photoramd.taggers import Pixels, Scores, Tagger
+from photoramd.taggers.crops import Pixels
+from photoramd.taggers.tagger import Scores, Tagger
+from photoramd.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from photoramd.taggers.crops import Crop
@@ -51,7 +52,7 @@ _KILL_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What must be known of the tagger in the other process; see `photoramd.taggers.Tagger`."""
+    """What must be known of the tagger in the other process; see `Tagger`."""
 
     name: str
     revision: str
@@ -126,7 +127,7 @@ class ModelProcess:
         return description
 
     def scores(self, batch: Sequence[Pixels]) -> Scores:
-        """See `photoramd.taggers.Tagger.scores`.
+        """See `photoramd.taggers.tagger.Tagger.scores`.
 
         Raises:
             ModelError: The model failed on this batch.

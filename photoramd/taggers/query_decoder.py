@@ -23,7 +23,7 @@ from torch.nn import functional
 
 from photoramd.taggers.attention import LOG2_E, shares
 from photoramd.taggers.linear import Arithmetic
-from photoramd.taggers.swin import Norm
+from photoramd.taggers.norm import Norm
 from photoramd.taggers.weights import Scales, Shapes, Weights
 
 _EPSILON = 1e-12

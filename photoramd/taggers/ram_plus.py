@@ -19,13 +19,11 @@ from torch import Tensor
 from photoramd.checkpoint import load_state_dict, locate, open_verified, read_verified
 from photoramd.copies import CopyName
 from photoramd.errors import IntegrityError, ModelError
-from photoramd.keywords import Vocabulary
 from photoramd.memory import trim_memory
 from photoramd.pins import RAM_PLUS, RAM_PLUS_TAGS, RAM_PLUS_THRESHOLDS, PinnedFile
 from photoramd.processor import available_cores, has_bfloat16
-from photoramd.taggers import Pixels, Scores
 from photoramd.taggers.conversion import load_copy, write_copy
-from photoramd.taggers.crops import Squeeze
+from photoramd.taggers.crops import Pixels, Squeeze
 from photoramd.taggers.linear import Arithmetic, packing_works
 from photoramd.taggers.query_decoder import CHUNK
 from photoramd.taggers.ram_plus_network import (
@@ -35,7 +33,9 @@ from photoramd.taggers.ram_plus_network import (
     RamPlusShape,
 )
 from photoramd.taggers.runner import CpuRunner, GpuRunner
+from photoramd.taggers.tagger import Scores
 from photoramd.taggers.tensorfile import Entry, MappedTensors
+from photoramd.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ _INFERENCE_VERSION = 1
 
 
 class RamPlusTagger:
-    """See `photoramd.taggers.Tagger`.
+    """See `photoramd.taggers.tagger.Tagger`.
 
     Args:
         network: The network, for all tags or for the wanted ones.

@@ -22,9 +22,9 @@ from photoramd.copies import FORM, SOURCE
 from photoramd.errors import ModelError
 from photoramd.modelstore import default_store, store_error, write_all
 from photoramd.pins import RAM_PLUS, PinnedFile
-from photoramd.taggers import Pixels
 from photoramd.taggers.calibration import QuantisedPreparation, Ranges, entries_of
 from photoramd.taggers.conversion import load_copy, write_copy
+from photoramd.taggers.crops import Pixels
 from photoramd.taggers.linear import Arithmetic
 from photoramd.taggers.ram_plus import (
     CALIBRATION,

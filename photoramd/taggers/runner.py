@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from photoramd.errors import ModelError
-from photoramd.taggers import Pixels
+from photoramd.taggers.crops import Pixels
 
 log = logging.getLogger(__name__)
 

@@ -24,9 +24,9 @@ from torch import Tensor
 
 from photoramd.taggers.attention import LOG2_E, attend
 from photoramd.taggers.linear import Arithmetic, Linear
+from photoramd.taggers.norm import _EPSILON, Norm, _norm_shapes
 from photoramd.taggers.weights import Scales, Shapes, Weights
 
-_EPSILON = 1e-5
 _MLP_RATIO = 4
 _CHUNK_ROWS = 8 * 144
 """Tokens that pass through a block together on a CPU, at most, in whole windows."""
@@ -124,23 +124,6 @@ def _block_shapes(name: str, width: int, heads: int, window: int) -> dict[str, t
         f"{name}.mlp.fc2.weight": (width, hidden),
         f"{name}.mlp.fc2.bias": (width,),
     }
-
-
-def _norm_shapes(name: str, width: int) -> dict[str, tuple[int, ...]]:
-    return {f"{name}.weight": (width,), f"{name}.bias": (width,)}
-
-
-class Norm:
-    """Layer norm over the last dimension."""
-
-    def __init__(self, weights: Weights, name: str, epsilon: float, arithmetic: Arithmetic) -> None:
-        self._weight = arithmetic.tensor(weights.take(f"{name}.weight"))
-        self._bias = arithmetic.tensor(weights.take(f"{name}.bias"))
-        self._epsilon = epsilon
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """The same shape."""
-        return torch.layer_norm(x, self._weight.shape, self._weight, self._bias, self._epsilon)
 
 
 class SwinEncoder:

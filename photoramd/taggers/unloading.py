@@ -13,8 +13,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Self
 
 from photoramd.errors import ModelError, ModelUnavailableError
-from photoramd.taggers import Pixels, Scores, Tagger
+from photoramd.taggers.crops import Pixels
 from photoramd.taggers.process import Description, ModelProcess, NotTakenError, ProcessError
+from photoramd.taggers.tagger import Scores, Tagger
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -26,7 +27,7 @@ REST_SECONDS = (0.0, 10.0, 30.0, 120.0, 600.0)
 
 
 class UnloadingTagger:
-    """See `photoramd.taggers.Tagger`. Use it as a context manager or `close` it; for one thread.
+    """See `Tagger`. Use it as a context manager or `close` it; for one thread.
 
     The first start fails as loading in this process would. A later one that fails, say
     because the weights are not the pinned bytes any more, is tried again after a rest; until
@@ -88,7 +89,7 @@ class UnloadingTagger:
         return self.crop.pixels(image)
 
     def scores(self, batch: Sequence[Pixels]) -> Scores:
-        """See `photoramd.taggers.Tagger.scores`.
+        """See `photoramd.taggers.tagger.Tagger.scores`.
 
         Raises:
             ModelError: The model failed on this batch, or its process did.

@@ -22,12 +22,12 @@ from torchvision.transforms import InterpolationMode, functional
 
 from photoramd import checkpoint
 from photoramd.errors import ModelError
-from photoramd.keywords import Vocabulary
+from photoramd.imagenetlabels import Entry, read_table, vocabulary_of
 from photoramd.pins import Model
-from photoramd.taggers import Pixels, Scores
-from photoramd.taggers.crops import ResizedCenter
+from photoramd.taggers.crops import Pixels, ResizedCenter
 from photoramd.taggers.efficientnet import CLASSES
-from photoramd.taggers.imagenet import Entry, read_table, vocabulary_of
+from photoramd.taggers.tagger import Scores
+from photoramd.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from torchvision.transforms._presets import ImageClassification
@@ -40,7 +40,7 @@ _BATCH = 4
 
 
 class ZooTagger:
-    """See `photoramd.taggers.Tagger`.
+    """See `photoramd.taggers.tagger.Tagger`.
 
     Args:
         name: Of the model in the configuration.

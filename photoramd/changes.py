@@ -1,0 +1,54 @@
+"""What keywords in a file are whose: what the ledger has recorded, and what a write changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+Entries = Mapping[str, tuple[str, ...]]
+"""Entries by the name of their field."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What the ledger has of one photo in one place, by field.
+
+    Attributes:
+        added: The machine's keywords.
+        seeded: The user's own keywords, copied from other fields when a field was made.
+        rejected: What was added once and taken out by the user.
+        until: When the last write was that it knows of, in Unix seconds; 0: of none.
+        is_of_another: Whether it is about another file than the one that is there now: of that,
+            only the machine's mark in it can tell what is ours.
+    """
+
+    added: Entries = field(default_factory=dict)
+    seeded: Entries = field(default_factory=dict)
+    rejected: Entries = field(default_factory=dict)
+    until: float = 0.0
+    is_of_another: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing of ours is in the file."""
+        return not any(self.added.values()) and not any(self.seeded.values())
+
+    def ours(self, name: str) -> tuple[str, ...]:
+        """All that was put into a field."""
+        return self.added.get(name, ()) + self.seeded.get(name, ())
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a write changes in the ledger, by field; see `Recorded`."""
+
+    added: Entries = field(default_factory=dict)
+    seeded: Entries = field(default_factory=dict)
+    removed: Entries = field(default_factory=dict)
+
+
+NO_CHANGE = Change()
+
+
+SIDECAR, PHOTO = "sidecar", "photo"
+"""The places that keywords are written to."""

@@ -1,0 +1,38 @@
+"""Paths and fingerprints as the database stores them.
+
+Paths are stored as the bytes they are on disk, 64-bit unsigned numbers as signed ones.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from photoramd.photo import Fingerprint
+
+
+def path_of(directory: bytes, name: bytes) -> Path:
+    """The path of a photo from its two columns."""
+    return Path(os.fsdecode(directory), os.fsdecode(name))
+
+
+def columns(fingerprint: Fingerprint) -> tuple[int, int, int, int]:
+    """A fingerprint as it is stored: size, mtime_ns, device, inode."""
+    return (
+        fingerprint.size,
+        fingerprint.mtime_ns,
+        signed(fingerprint.device),
+        signed(fingerprint.inode),
+    )
+
+
+def fingerprint_of(columns: Sequence[int]) -> Fingerprint:
+    """The inverse of `columns`."""
+    size, mtime_ns, device, inode = columns
+    return Fingerprint(size, mtime_ns, device % 2**64, inode % 2**64)
+
+
+def signed(number: int) -> int:
+    """A number as it is stored: SQLite's are signed, and some inode numbers use all 64 bits."""
+    return number - 2**64 if number >= 2**63 else number

@@ -1,0 +1,63 @@
+"""What is known of a model's labels, and which scores are stored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+
+_STORED_DECIMALS = 4
+"""Decimals of a stored score: finer than any threshold, and a third of the bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """What is known of a model's labels.
+
+    Attributes:
+        labels: Readable keywords, unique, in the order of the scores.
+        thresholds: One calibrated threshold for each label, 0 to 1; 1.0 or more disables it.
+        parents: For each label the labels above it, the most general first.
+        floor: Scores below it are not kept in the database, so a user's threshold
+            below it has no effect.
+        index: The position of each label; derived.
+    """
+
+    labels: tuple[str, ...]
+    thresholds: tuple[float, ...]
+    parents: tuple[tuple[str, ...], ...]
+    floor: float
+    index: Mapping[str, int] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        index = {label: position for position, label in enumerate(self.labels)}
+        if not len(index) == len(self.labels) == len(self.thresholds) == len(self.parents):
+            raise ValueError("labels must be unique, with one threshold and one path each")
+        object.__setattr__(self, "index", MappingProxyType(index))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # What is derived cannot be pickled.
+        return Vocabulary, (self.labels, self.thresholds, self.parents, self.floor)
+
+
+def kept(vocabulary: Vocabulary, row: npt.NDArray[np.float32]) -> dict[str, float]:
+    """The part of a photo's scores that is worth storing: label to probability.
+
+    Args:
+        vocabulary: The labels of the columns.
+        row: One row of a tagger's scores, float32, shape (labels,).
+
+    Returns:
+        Scores of at least the vocabulary's floor, rounded to four decimals, in the
+        order of the labels.
+    """
+    if row.shape != (len(vocabulary.labels),):
+        raise ValueError(f"scores of shape {row.shape} for {len(vocabulary.labels)} labels")
+    positions = (row >= vocabulary.floor).nonzero()[0].tolist()
+    return {vocabulary.labels[i]: round(float(row[i]), _STORED_DECIMALS) for i in positions}
