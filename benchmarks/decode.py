@@ -18,10 +18,10 @@ from pathlib import Path
 from benchmarks import calibration, fixtures, report
 from benchmarks.figures import Result
 from benchmarks.measure import Case, measure, ready
-from photoramd.decoder import decode
 from photoramd.errors import PhotoramdError
-from photoramd.lookahead import LookAhead
-from photoramd.processor import available_cores
+from photoramd.images.decoder import decode
+from photoramd.pipeline.lookahead import LookAhead
+from photoramd.system.cpu import available_cores
 
 MAX_PIXELS = 120_000_000
 FULL = 1 << 20

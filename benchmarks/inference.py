@@ -29,11 +29,11 @@ from benchmarks.figures import Result
 from benchmarks.measure import Case, measure, ready
 from benchmarks.samples import sample_photos
 from photoramd.errors import ModelError
-from photoramd.pins import RAM_PLUS
-from photoramd.processor import available_cores, has_bfloat16
-from photoramd.taggers.crops import Pixels
-from photoramd.taggers.registry import load
-from photoramd.taggers.tagger import Tagger
+from photoramd.models.preprocessing import Pixels
+from photoramd.models.registry import load
+from photoramd.models.tagger import Tagger
+from photoramd.models.weights.catalog import RAM_PLUS
+from photoramd.system.cpu import available_cores, has_bfloat16
 
 DEVICES = ("cpu", "cuda", "mps")
 PRECISIONS = ("float32", "bfloat16", "int8")

@@ -31,7 +31,7 @@ _TIMES = (1, 6)
 def decode_photo(photo: Path, _: Path) -> Callable[[], object]:
     """Decode 12 megapixels at the embedded model's size."""
     from benchmarks.decode import EMBEDDED_SIDE, MAX_PIXELS
-    from photoramd.decoder import decode
+    from photoramd.images.decoder import decode
 
     return lambda: decode(photo, side=EMBEDDED_SIDE, max_pixels=MAX_PIXELS)
 
@@ -54,8 +54,8 @@ def write_sidecar(photo: Path, directory: Path) -> Callable[[], object]:
 def ask(_: Path, directory: Path) -> Callable[[], object]:
     """Ask every question of the query benchmark once, of fewer photos."""
     from benchmarks.query import fill, questions
-    from photoramd.database import Database
-    from photoramd.query import open_readonly
+    from photoramd.database.connection import Database
+    from photoramd.search.queries import open_readonly
 
     path = directory / "photoramd.db"
     with Database(path) as database:

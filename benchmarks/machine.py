@@ -14,7 +14,7 @@ from pathlib import Path
 
 from PIL import features
 
-from photoramd.processor import available_cores
+from photoramd.system.cpu import available_cores
 
 _PACKAGES = (
     "photoramd",

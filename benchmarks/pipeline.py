@@ -27,15 +27,15 @@ from unittest.mock import patch
 from benchmarks import calibration, fixtures, report
 from benchmarks.figures import Result
 from benchmarks.measure import Case, Work, measure, ready
-from photoramd import assembly
-from photoramd.config import Config, Debounce, State, Tags, Watch
+from photoramd.config.loader import Config, Debounce, State, Tags, Watch
+from photoramd.daemon import assembly
 from photoramd.errors import PhotoramdError
-from photoramd.inference import Decoded, prepare
-from photoramd.lookahead import LookAhead
-from photoramd.pipeline import Outcome
-from photoramd.processor import available_cores
-from photoramd.taggers import registry
-from photoramd.taggers.tagger import Tagger
+from photoramd.models import registry
+from photoramd.models.tagger import Tagger
+from photoramd.pipeline.inference import Decoded, prepare
+from photoramd.pipeline.lookahead import LookAhead
+from photoramd.pipeline.pipeline import Outcome
+from photoramd.system.cpu import available_cores
 
 BATCH = 8
 MAX_PIXELS = 120_000_000

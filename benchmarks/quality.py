@@ -37,12 +37,12 @@ import numpy.typing as npt
 from PIL import Image
 
 from benchmarks.photos import camera_photos
-from photoramd.decoder import decode
-from photoramd.imagenetlabels import read_table
-from photoramd.rules import Rules, select
-from photoramd.taggers.registry import load
-from photoramd.taggers.tagger import Scores, Tagger
-from photoramd.vocabulary import kept
+from photoramd.images.decoder import decode
+from photoramd.models.imagenet import read_table
+from photoramd.models.registry import load
+from photoramd.models.rules import Rules, select
+from photoramd.models.tagger import Scores, Tagger
+from photoramd.models.vocabulary import kept
 
 MAX_PIXELS = 120_000_000
 FULL_SIDE = 1 << 20

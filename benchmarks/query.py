@@ -23,11 +23,11 @@ import numpy as np
 from benchmarks import calibration, report
 from benchmarks.figures import Result
 from benchmarks.measure import Case, measure, ready
-from photoramd import query
-from photoramd.database import Database
+from photoramd.database.connection import Database
+from photoramd.database.photos import Store
+from photoramd.database.results import Results, Tagged
 from photoramd.photo import Fingerprint, Photo, Tag
-from photoramd.results import Results, Tagged
-from photoramd.store import Store
+from photoramd.search import queries
 
 PHOTOS = 20_000
 WORDS = 900
@@ -89,9 +89,9 @@ def questions(connection: Connection) -> list[Question]:
     """What users and programs ask."""
 
     def find(expression: str, limit: int | None = None) -> Callable[[], object]:
-        return lambda: query.find(connection, query.parse(expression), limit=limit)
+        return lambda: queries.find(connection, queries.parse(expression), limit=limit)
 
-    counted = query.parse("word0 AND NOT word1")
+    counted = queries.parse("word0 AND NOT word1")
     one = Path("/photos/0002/IMG_0000.jpg")
     return [
         Question("a frequent tag, 100 photos", 5, find("word0", 100)),
@@ -99,10 +99,10 @@ def questions(connection: Connection) -> list[Question]:
         Question("a rare tag", 1.5, find("word700")),
         Question("AND, OR, NOT", 50, find("(word2 OR word3) AND NOT word0")),
         Question("any letters", 10, find("word9* AND word0")),
-        Question("count", 6, lambda: query.count(connection, counted)),
-        Question("all tags", 5, lambda: query.tags(connection)),
-        Question("status", 5, lambda: (query.counts(connection), query.reasons(connection))),
-        Question("one photo", 0.5, lambda: query.photo(connection, one)),
+        Question("count", 6, lambda: queries.count(connection, counted)),
+        Question("all tags", 5, lambda: queries.tags(connection)),
+        Question("status", 5, lambda: (queries.counts(connection), queries.reasons(connection))),
+        Question("one photo", 0.5, lambda: queries.photo(connection, one)),
     ]
 
 
@@ -112,7 +112,7 @@ def add(options: argparse.Namespace, result: Result) -> None:
         path = Path(name, "photoramd.db")
         with Database(path) as database:
             fill(database, PHOTOS)
-        with closing(query.open_readonly(path)) as connection:
+        with closing(queries.open_readonly(path)) as connection:
             asked = questions(connection)
             unanswered = [question.name for question in asked if not question.ask()]
             assert not unanswered, unanswered

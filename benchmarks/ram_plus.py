@@ -95,7 +95,7 @@ class _Published:
         import torch
 
         from benchmarks.ram_plus_reference import ReferenceRamPlus
-        from photoramd.taggers.ram_plus_network import RAM_PLUS_SHAPE as SHAPE
+        from photoramd.models.ram_plus.network import RAM_PLUS_SHAPE as SHAPE
 
         weights = torch.load(checkpoint, weights_only=True)["model"]
         self._network = ReferenceRamPlus(weights, SHAPE.encoder, SHAPE.decoder)
@@ -112,7 +112,7 @@ class _Published:
 
     def logits(self, photo: Path) -> list[float]:
         """Of the pixels that the tagger sees."""
-        from photoramd.decoder import decode
+        from photoramd.images.decoder import decode
 
         return self._logits(_input(decode(photo, side=768, max_pixels=_MAX_PIXELS).image))
 
@@ -125,7 +125,7 @@ class _Published:
     def _logits(self, pixels: Any) -> list[float]:
         import torch
 
-        from photoramd.taggers.ram_plus import normalise
+        from photoramd.models.ram_plus.tagger import normalise
 
         with torch.inference_mode():
             logits: list[float] = self._network.logits(normalise(pixels))[0].tolist()
@@ -137,10 +137,10 @@ class _Tagger:
         import torch
 
         from benchmarks.random_weights import stored_pin
-        from photoramd.inference import prepare
-        from photoramd.taggers.ram_plus import RamPlusTagger, choose_arithmetic, load_network
-        from photoramd.taggers.ram_plus_network import RAM_PLUS_SHAPE
-        from photoramd.vocabulary import Vocabulary
+        from photoramd.models.ram_plus.network import RAM_PLUS_SHAPE
+        from photoramd.models.ram_plus.tagger import RamPlusTagger, choose_arithmetic, load_network
+        from photoramd.models.vocabulary import Vocabulary
+        from photoramd.pipeline.inference import prepare
 
         pin = stored_pin(checkpoint)
         arithmetic = choose_arithmetic(precision, torch.device("cpu"))
@@ -158,8 +158,8 @@ class _Tagger:
     def run(self, photos: Sequence[Path]) -> tuple[float, int]:
         """Seconds spent in the model, and for how many photos."""
         from photoramd.errors import PhotoramdError
-        from photoramd.inference import Decoded, prepare
-        from photoramd.lookahead import LookAhead
+        from photoramd.pipeline.inference import Decoded, prepare
+        from photoramd.pipeline.lookahead import LookAhead
 
         def decode(path: Path) -> Decoded:
             return prepare(self._tagger, path, _MAX_PIXELS)
@@ -183,7 +183,7 @@ class _Tagger:
 
     def logits(self, photo: Path) -> list[float]:
         """Of the pixels that the tagger sees."""
-        from photoramd.inference import prepare
+        from photoramd.pipeline.inference import prepare
 
         pixels = prepare(self._tagger, photo, _MAX_PIXELS).pixels
         logits: list[float] = self._tagger.logits([pixels])[0].tolist()
@@ -324,9 +324,9 @@ def _distance(
 ) -> dict[str, float]:
     import numpy as np
 
-    from photoramd.comparison import compare
-    from photoramd.rules import Rules
-    from photoramd.vocabulary import Vocabulary
+    from photoramd.models.comparison import compare
+    from photoramd.models.rules import Rules
+    from photoramd.models.vocabulary import Vocabulary
 
     one, two = np.array(reference, np.float64), np.array(logits, np.float64)
     # With random weights the calibrated thresholds mean nothing: the surest tags are compared.

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from photoramd.taggers.query_decoder import DecoderShape
-from photoramd.taggers.swin import SwinShape
+from photoramd.models.ram_plus.swin import SwinShape
+from photoramd.models.ram_plus.tag_decoder import DecoderShape
 
 _PREFIX = "visual_encoder."
 

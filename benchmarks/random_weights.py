@@ -23,14 +23,13 @@ from PIL import Image
 from torch import Tensor
 
 from benchmarks.samples import sample_photos
-from photoramd import modelstore
-from photoramd.copies import find_copy
-from photoramd.pins import PinnedFile
-from photoramd.taggers.calibration import QuantisedPreparation, Ranges, entries_of
-from photoramd.taggers.conversion import write_copy
-from photoramd.taggers.linear import Arithmetic
-from photoramd.taggers.query_decoder import DecoderShape
-from photoramd.taggers.ram_plus import (
+from photoramd.models.layers.linear import Arithmetic
+from photoramd.models.ram_plus.activation_ranges import QuantisedPreparation, Ranges, entries_of
+from photoramd.models.ram_plus.calibration import load_exact
+from photoramd.models.ram_plus.network import RAM_PLUS_SHAPE, RamPlusNetwork, RamPlusShape
+from photoramd.models.ram_plus.swin import SwinShape
+from photoramd.models.ram_plus.tag_decoder import DecoderShape
+from photoramd.models.ram_plus.tagger import (
     CALIBRATION,
     RamPlusTagger,
     choose_arithmetic,
@@ -39,10 +38,11 @@ from photoramd.taggers.ram_plus import (
     load_network,
     normalise,
 )
-from photoramd.taggers.ram_plus_calibration import load_exact
-from photoramd.taggers.ram_plus_network import RAM_PLUS_SHAPE, RamPlusNetwork, RamPlusShape
-from photoramd.taggers.swin import SwinShape
-from photoramd.vocabulary import Vocabulary
+from photoramd.models.vocabulary import Vocabulary
+from photoramd.models.weights import store
+from photoramd.models.weights.catalog import PinnedFile
+from photoramd.models.weights.convert import write_copy
+from photoramd.models.weights.converted import find_copy
 
 SEED = 20261122
 
@@ -158,7 +158,7 @@ def stored_pin(checkpoint: Path) -> PinnedFile:
 
     This process looks for models in that store from now on.
     """
-    modelstore.SYSTEM_STORE = checkpoint.parent.parent
+    store.SYSTEM_STORE = checkpoint.parent.parent
     return PinnedFile(
         name=checkpoint.name,
         size_bytes=checkpoint.stat().st_size,

@@ -22,7 +22,7 @@ from PIL import Image
 
 from benchmarks.dng import dng
 from benchmarks.photos import camera_photos
-from photoramd.decoder import decode
+from photoramd.images.decoder import decode
 
 SIDE = 448
 """What the embedded model asks for."""

@@ -24,7 +24,7 @@ from rich.table import Table
 
 from benchmarks.decode import FULL, MAX_PIXELS
 from benchmarks.photos import camera_photos
-from photoramd.decoder import decode
+from photoramd.images.decoder import decode
 
 SIDES = (1536, 768, 512, 384, 256)
 

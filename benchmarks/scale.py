@@ -23,17 +23,17 @@ from pathlib import Path
 from PIL import Image
 
 from benchmarks.samples import sample_photos
-from photoramd.database import Database
-from photoramd.debouncer import Debouncer
-from photoramd.filters import Filter
-from photoramd.health import HealthBook
-from photoramd.intake import Intake
-from photoramd.patrol import Patrol
+from photoramd.database.connection import Database
+from photoramd.database.photos import Store
+from photoramd.database.roots import HealthStore
 from photoramd.photo import Fingerprint, Photo
-from photoramd.reconciler import Reconciler
-from photoramd.roots import Root
-from photoramd.store import Store
-from photoramd.watcher import Inbox, Watcher
+from photoramd.watch.debouncer import Debouncer
+from photoramd.watch.filters import Filter
+from photoramd.watch.reconciler import Reconciler
+from photoramd.watch.roots import Root
+from photoramd.watch.stability import StabilityTracker
+from photoramd.watch.supervisor import Supervisor
+from photoramd.watch.watcher import Inbox, Watcher
 
 PER_DIRECTORY = 200
 DIFFERENT = 2000
@@ -73,11 +73,11 @@ class Parts:
 
     def __init__(self, database: Database, top: Path) -> None:
         self.store = Store(database)
-        self.intake = Intake(self.store, Debouncer(quiet_seconds=5))
+        self.intake = StabilityTracker(self.store, Debouncer(quiet_seconds=5))
         root = Root(os.fspath(top), Filter(top))
-        book = HealthBook(database, [root.path])
+        book = HealthStore(database, [root.path])
         self.reconciler = Reconciler(self.store, self.intake, [root], book)
-        self.patrol = Patrol([root], book, self.store, self.reconciler.request)
+        self.patrol = Supervisor([root], book, self.store, self.reconciler.request)
         self.reconciler.request(root.path)
 
 

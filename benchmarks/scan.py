@@ -21,7 +21,7 @@ from benchmarks import calibration, report
 from benchmarks.figures import Result
 from benchmarks.measure import Case, Work, measure
 from benchmarks.scale import Parts, know_tree, make_tree
-from photoramd.database import Database
+from photoramd.database.connection import Database
 
 
 @contextmanager

@@ -34,12 +34,12 @@ from PIL import Image
 from benchmarks.daemon import configure, cpu_seconds
 from benchmarks.photos import camera_photos
 from benchmarks.ram_plus import materials
-from photoramd.processor import available_cores
-from photoramd.taggers import registry
-from photoramd.taggers.crops import Pixels, Squeeze
-from photoramd.taggers.tagger import Scores, Tagger
-from photoramd.taggers.unloading import UnloadingTagger
-from photoramd.vocabulary import Vocabulary
+from photoramd.models import registry
+from photoramd.models.isolated.tagger import UnloadingTagger
+from photoramd.models.preprocessing import Pixels, Resize
+from photoramd.models.tagger import Scores, Tagger
+from photoramd.models.vocabulary import Vocabulary
+from photoramd.system.cpu import available_cores
 
 _IDLE_SECONDS = 6.0
 _BATCH = 8
@@ -125,7 +125,7 @@ class _NoTagger:
     revision = "1"
 
     def __init__(self, side: int, labels: int) -> None:
-        self.crop = Squeeze(side, side)
+        self.crop = Resize(side, side)
         self.decode_side = side
         self.vocabulary = _vocabulary(labels)
 

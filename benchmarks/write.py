@@ -28,13 +28,13 @@ from benchmarks.decode import EMBEDDED_SIDE
 from benchmarks.figures import Figure, Judged, Result
 from benchmarks.measure import Case, Work, measure
 from benchmarks.samples import sample_photos
-from photoramd import replace
-from photoramd.changes import Recorded
-from photoramd.embedding import plan_photo
-from photoramd.exiftool import ExifTool
+from photoramd.metadata.changes import Recorded
+from photoramd.metadata.exiftool import ExifTool
+from photoramd.metadata.plan import Origin, Plan
+from photoramd.metadata.plan_embedding import plan_photo
+from photoramd.metadata.plan_sidecar import plan_sidecar
 from photoramd.photo import Tag
-from photoramd.plan import Origin, Plan
-from photoramd.plans import plan_sidecar
+from photoramd.system import atomic
 
 TAGS = [Tag(f"keyword {number}", 0.9, ("Auto",)) for number in range(8)]
 MORE = [*TAGS, Tag("another", 0.5)]
@@ -48,10 +48,10 @@ def put(plan: Plan, photo: Path, *, keep_date: bool = False) -> None:
     """Carry out a plan, as the writer does."""
     assert plan.target is not None
     assert plan.content is not None
-    prepared = replace.prepare(
+    prepared = atomic.prepare(
         plan.target, plan.content, expected=plan.expected, beside=photo, keep_date=keep_date
     )
-    replace.commit(prepared)
+    atomic.commit(prepared)
 
 
 def sidecar(tags: Sequence[Tag], photo: Path) -> None:

@@ -17,16 +17,16 @@ from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from benchmarks.samples import sample_photos
-from photoramd import assembly
-from photoramd.config import Config, Debounce, Model, State, Tags, Watch
-from photoramd.database import Database
-from photoramd.modelstore import default_store
+from photoramd.config.loader import Config, Debounce, Model, State, Tags, Watch
+from photoramd.daemon import assembly
+from photoramd.database.connection import Database
+from photoramd.models import registry
+from photoramd.models.preprocessing import Pixels
+from photoramd.models.tagger import Scores, Tagger
+from photoramd.models.weights.catalog import RAM_PLUS, PinnedFile
+from photoramd.models.weights.store import default_store
 from photoramd.photo import Fingerprint, Photo
-from photoramd.pins import RAM_PLUS, PinnedFile
-from photoramd.pipeline import Outcome
-from photoramd.taggers import registry
-from photoramd.taggers.crops import Pixels
-from photoramd.taggers.tagger import Scores, Tagger
+from photoramd.pipeline.pipeline import Outcome
 
 # A slow or busy machine is no fault of what is tested, and the next run is to try the same.
 settings.register_profile(
@@ -191,7 +191,7 @@ def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PinnedFile:
     """A small random checkpoint of RAM++ in a model store."""
     from benchmarks.random_weights import TINY, save_checkpoint
 
-    monkeypatch.setattr("photoramd.modelstore.SYSTEM_STORE", tmp_path / "models")
+    monkeypatch.setattr("photoramd.models.weights.store.SYSTEM_STORE", tmp_path / "models")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     path = default_store().path("ram++", "tiny.pth")
     path.parent.mkdir(parents=True)
@@ -215,7 +215,7 @@ def tag_files(checkpoint: PinnedFile, monkeypatch: pytest.MonkeyPatch) -> Pinned
     """Everything that RAM++ wants to be loaded, in small."""
     from benchmarks.random_weights import TINY
 
-    module = "photoramd.taggers.ram_plus"
+    module = "photoramd.models.ram_plus.tagger"
     contents = {
         "RAM_PLUS_TAGS": b"cat\ndog\nsky\nsea\ncar\nroom\nzoo",
         "RAM_PLUS_THRESHOLDS": b"0.65\n0.65\n0.8\n0.9\n0.65\n1\n0.45\n",
@@ -227,7 +227,7 @@ def tag_files(checkpoint: PinnedFile, monkeypatch: pytest.MonkeyPatch) -> Pinned
         digest = hashlib.sha256(data).hexdigest()
         pin = replace(checkpoint, name=path.name, size_bytes=len(data), sha256=digest)
         monkeypatch.setattr(f"{module}.{name}", pin)
-    for user in (module, "photoramd.taggers.ram_plus_calibration"):
+    for user in (module, "photoramd.models.ram_plus.calibration"):
         monkeypatch.setattr(f"{user}.RAM_PLUS_SHAPE", TINY)
         monkeypatch.setattr(f"{user}.RAM_PLUS", replace(RAM_PLUS, weights=checkpoint))
     return checkpoint

@@ -23,11 +23,12 @@ from itertools import count
 from pathlib import Path
 from types import FrameType
 
-from photoramd import assembly, containers
-from photoramd.config import Config, Debounce, State, Tags, Watch
-from photoramd.database import Database
-from photoramd.taggers import registry
-from photoramd.xmp_keywords import subjects
+from photoramd.config.loader import Config, Debounce, State, Tags, Watch
+from photoramd.daemon import assembly
+from photoramd.database.connection import Database
+from photoramd.metadata import containers
+from photoramd.metadata.xmp_keywords import subjects
+from photoramd.models import registry
 
 STEPS = {"execute", "executemany", "open", "write", "fsync", "unlink", "rename", "take", "scores"}
 

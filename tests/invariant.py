@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
-from photoramd.columns import path_of
+from photoramd.database.columns import path_of
+from photoramd.database.readonly import open_readonly
 from photoramd.errors import StoreError
-from photoramd.reader import open_readonly
-from photoramd.xmp_keywords import subjects
+from photoramd.metadata.xmp_keywords import subjects
 
 TEMPORARY = ".photoramd-"
 

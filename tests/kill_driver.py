@@ -25,26 +25,26 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from photoramd import containers, embedding
-from photoramd.database import Database
-from photoramd.debouncer import Debouncer
-from photoramd.exiftool import ExifTool
-from photoramd.filters import Filter
-from photoramd.health import HealthBook
-from photoramd.intake import Intake
-from photoramd.ledger import Ledger
-from photoramd.patrol import Patrol
+from photoramd.database.connection import Database
+from photoramd.database.ledger import Ledger
+from photoramd.database.photos import Store
+from photoramd.database.roots import HealthStore
+from photoramd.metadata import containers, plan_embedding
+from photoramd.metadata.exiftool import ExifTool
+from photoramd.metadata.plan import Origin
+from photoramd.metadata.xmp_keywords import subjects
 from photoramd.photo import Fingerprint, Photo, Tag
-from photoramd.plan import Origin
-from photoramd.reconciler import LEFTOVER_SECONDS, Reconciler
-from photoramd.replace import TEMPORARY_PREFIX
-from photoramd.roots import Root
-from photoramd.store import Store
-from photoramd.writer import Writer
-from photoramd.xmp_keywords import subjects
+from photoramd.pipeline.writer import Writer
+from photoramd.system.atomic import TEMPORARY_PREFIX
+from photoramd.watch.debouncer import Debouncer
+from photoramd.watch.filters import Filter
+from photoramd.watch.reconciler import LEFTOVER_SECONDS, Reconciler
+from photoramd.watch.roots import Root
+from photoramd.watch.stability import StabilityTracker
+from photoramd.watch.supervisor import Supervisor
 from tests.crash_driver import SIDECAR
 
-assert embedding  # the writer would import it in each child
+assert plan_embedding  # the writer would import it in each child
 TAGS = [Tag("building", 0.9, ("Places",)), Tag("sky", 0.8)]
 NOW = 1_800_000_000.0
 
@@ -155,11 +155,11 @@ def go_on(scene: Scene, exiftool: ExifTool) -> dict[str, object]:
 def scan(scene: Scene, database: Database, wall: float) -> int:
     """A daemon's first scan; returns how many photos are not as the database says."""
     store, top = Store(database), os.fspath(scene.album)
-    intake = Intake(store, Debouncer(quiet_seconds=5, max_wait_seconds=60, batch_size=8))
+    intake = StabilityTracker(store, Debouncer(quiet_seconds=5, max_wait_seconds=60, batch_size=8))
     roots = [Root(top, Filter(scene.album, ()))]
-    book = HealthBook(database, [top])
+    book = HealthStore(database, [top])
     reconciler = Reconciler(store, intake, roots, book)
-    patrol = Patrol(roots, book, store, reconciler.request)
+    patrol = Supervisor(roots, book, store, reconciler.request)
     reconciler.request_all()
     while reconciler.is_scanning:
         reconciler.advance(patrol, time.monotonic(), wall)

@@ -17,9 +17,9 @@ import numpy as np
 from PIL import Image
 
 from photoramd.errors import IntegrityError, ModelError
-from photoramd.taggers.crops import Pixels, Squeeze
-from photoramd.taggers.tagger import Scores
-from photoramd.vocabulary import Vocabulary
+from photoramd.models.preprocessing import Pixels, Resize
+from photoramd.models.tagger import Scores
+from photoramd.models.vocabulary import Vocabulary
 
 FINE, DIE, HANG, REFUSE, RAISE, LOG, WORK, KILL = range(8)
 
@@ -32,11 +32,11 @@ def pixels(order: int) -> Pixels:
 
 
 class MisbehavingTagger:
-    """See `photoramd.taggers.tagger.Tagger`."""
+    """See `photoramd.models.tagger.Tagger`."""
 
     name = "misbehaving"
     vocabulary = Vocabulary(("one", "two"), (0.5, 0.5), ((), ("one",)), 0.1)
-    crop = Squeeze(4, 8)
+    crop = Resize(4, 8)
     decode_side = 8
 
     def __init__(self, revision: str) -> None:
@@ -62,7 +62,7 @@ class MisbehavingTagger:
         if order == RAISE:
             raise ZeroDivisionError("a bug")
         if order == LOG:
-            log = logging.getLogger("photoramd.taggers.misbehaving")
+            log = logging.getLogger("photoramd.models.misbehaving")
             thread = threading.Thread(target=log.info, args=("from %s", "a thread"))
             thread.start()
             thread.join()
@@ -82,7 +82,7 @@ class HangingTagger(MisbehavingTagger):
     """Hangs whatever it is given."""
 
     def scores(self, batch: Sequence[Pixels]) -> Scores:
-        logging.getLogger("photoramd.taggers.misbehaving").info("it hangs")
+        logging.getLogger("photoramd.models.misbehaving").info("it hangs")
         return super().scores([pixels(HANG)])
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.dng import dng
-from photoramd import rawworker
+from photoramd.images import raw_worker
 
 
 def seeds() -> list[bytes]:
@@ -59,8 +59,8 @@ def ending(what: str, content: bytes) -> str:
         code = 9
         try:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-            rawworker.limit()
-            said, _ = rawworker.answer(what, file, 1_000_000)
+            raw_worker.limit()
+            said, _ = raw_worker.answer(what, file, 1_000_000)
             code = {"size": 1, "memory": 2, "libraw": 3}.get(said.get("error", ""), 0)
         finally:
             os._exit(code)

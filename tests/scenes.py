@@ -11,7 +11,7 @@ from random import Random
 from urllib.parse import urlsplit
 
 from benchmarks.samples import ALBUM, sample_photos
-from photoramd.pins import EMBEDDED, RAM_PLUS, HubFile, Model, PinnedFile
+from photoramd.models.weights.catalog import EMBEDDED, RAM_PLUS, HubFile, Model, PinnedFile
 from tests.documents import Home
 from tests.hub_server import REPOSITORY, REVISION, Fault, HubServer, serve
 

@@ -19,7 +19,7 @@ from collections import Counter
 from pathlib import Path
 
 from benchmarks.samples import sample_photos
-from photoramd.xmp_keywords import subjects
+from photoramd.metadata.xmp_keywords import subjects
 from tests.daemons import Photoramd
 from tests.invariant import violations
 

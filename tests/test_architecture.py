@@ -18,13 +18,13 @@ PACKAGE = Path(photoramd.__file__).parent
 # From the bottom to the top; what is not named here is a one-job module between them.
 BOTTOM = ["photoramd.errors", "photoramd.photo"]
 TOP = [
-    "photoramd.writer",
-    "photoramd.undo",
-    "photoramd.pipeline",
-    "photoramd.reconciler",
-    "photoramd.daemon",
-    "photoramd.assembly",
-    "photoramd.session",
+    "photoramd.pipeline.writer",
+    "photoramd.pipeline.undo",
+    "photoramd.pipeline.pipeline",
+    "photoramd.watch.reconciler",
+    "photoramd.daemon.loop",
+    "photoramd.daemon.assembly",
+    "photoramd.daemon.session",
     "photoramd.doctor",
     "photoramd.cli",
 ]

@@ -13,13 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from photoramd import backups, dailybackup
-from photoramd.dailybackup import DailyBackup
-from photoramd.database import Database
+from photoramd.daemon import backup
+from photoramd.daemon.backup import DailyBackup
+from photoramd.database import backups
+from photoramd.database.connection import Database
+from photoramd.database.photos import Store
+from photoramd.database.prune import prune
 from photoramd.errors import DamagedError, LockedError, StoreError
 from photoramd.photo import Fingerprint, Photo
-from photoramd.prune import prune
-from photoramd.store import Store
 from tests.daemons import Photoramd
 
 Put = Callable[[str, str], Path]
@@ -143,15 +144,15 @@ def test_a_daily_copy_is_made_once_a_day_and_old_ones_go(path: Path) -> None:
     daily.step(0, wall)
     daily.close()
     assert len(backups.copies(path)) == 5
-    daily.step(dailybackup.FIRST_SECONDS, wall)
-    daily.step(dailybackup.FIRST_SECONDS, wall)
+    daily.step(backup.FIRST_SECONDS, wall)
+    daily.step(backup.FIRST_SECONDS, wall)
     daily.close()
     assert len(backups.copies(path)) == 3
     assert backups.is_sound(backups.copies(path)[0])
     # A restart soon after makes no other.
     again = DailyBackup(path, keep=3)
     again.step(0, wall)
-    again.step(dailybackup.FIRST_SECONDS, wall)
+    again.step(backup.FIRST_SECONDS, wall)
     again.close()
     assert backups.copies(path)[1].name.endswith("20200104-000000")
 

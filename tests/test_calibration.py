@@ -17,20 +17,20 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from benchmarks.random_weights import TINY, random_images, random_weights, synthetic_photo
-from photoramd import installation
 from photoramd.cli import Settings, cli
-from photoramd.comparison import Comparison
-from photoramd.download import Downloader
 from photoramd.errors import IntegrityError, ModelError, NoImagesError, UsageError
-from photoramd.modelstore import default_store
-from photoramd.pins import EMBEDDED, PinnedFile
-from photoramd.taggers.calibration import QuantisedPreparation, Ranges
-from photoramd.taggers.crops import Pixels
-from photoramd.taggers.linear import Arithmetic
-from photoramd.taggers.quantised import Quantisation
-from photoramd.taggers.ram_plus import RamPlusTagger, choose_arithmetic, load_network
-from photoramd.taggers.ram_plus_calibration import Calibration, is_good, load_exact
-from photoramd.taggers.ram_plus_network import Preparation, RamPlusNetwork
+from photoramd.models.comparison import Comparison
+from photoramd.models.layers.linear import Arithmetic
+from photoramd.models.layers.quantized import Quantisation
+from photoramd.models.preprocessing import Pixels
+from photoramd.models.ram_plus.activation_ranges import QuantisedPreparation, Ranges
+from photoramd.models.ram_plus.calibration import Calibration, is_good, load_exact
+from photoramd.models.ram_plus.network import Preparation, RamPlusNetwork
+from photoramd.models.ram_plus.tagger import RamPlusTagger, choose_arithmetic, load_network
+from photoramd.models.weights import install
+from photoramd.models.weights.catalog import EMBEDDED, PinnedFile
+from photoramd.models.weights.download import Downloader
+from photoramd.models.weights.store import default_store
 from tests.test_ram_plus import (
     BFLOAT16,
     FLOAT32,
@@ -111,7 +111,7 @@ def test_where_whole_numbers_are_slow_that_is_said(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(
-        "photoramd.taggers.linear.best_quantisation", lambda _: Quantisation(packed=False)
+        "photoramd.models.layers.linear.best_quantisation", lambda _: Quantisation(packed=False)
     )
     assert choose_arithmetic("int8", torch.device("cpu")).precision == "int8"
     assert "int8 is slow on this processor" in caplog.text
@@ -190,7 +190,7 @@ def test_a_result_is_good_if_the_logits_and_the_tags_are_near() -> None:
 def test_a_good_result_is_installed_unasked(
     tag_files: PinnedFile, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("photoramd.taggers.ram_plus_calibration.is_good", lambda _: True)
+    monkeypatch.setattr("photoramd.models.ram_plus.calibration.is_good", lambda _: True)
     done = calibrate(photos)
     assert "calibrated with 6 photos, compared on 2 others" in done.stdout
     assert "F1 of the tags" in done.stdout
@@ -231,7 +231,7 @@ def test_fetching_a_model_meanwhile_does_not_forget_what_was_seen(tag_files: Pin
         calibration.look(pixels(1))
         seen = calibration.seen
     nowhere = Downloader(hub_endpoint="", mirror=None)
-    list(installation.fetch(EMBEDDED, default_store(), nowhere))
+    list(install.fetch(EMBEDDED, default_store(), nowhere))
     with Calibration.begin(1) as calibration:
         assert calibration.seen == seen
 
@@ -266,7 +266,7 @@ def test_interrupted_while_it_saves_it_forgets_nothing(
     first, second = pixels(2).items()
     with Calibration.begin(1) as calibration:
         calibration.look(dict([first]))
-        monkeypatch.setattr("photoramd.taggers.ram_plus_calibration.write_tensors", write_a_part)
+        monkeypatch.setattr("photoramd.models.ram_plus.calibration.write_tensors", write_a_part)
         with pytest.raises(KeyboardInterrupt):
             calibration.look(dict([second]))
     with Calibration.begin(1) as calibration:

@@ -14,24 +14,24 @@ from pathlib import Path
 import pytest
 import torch
 
-from photoramd import checkpoint
-from photoramd.checkpoint import (
+from photoramd.errors import IntegrityError, ModelError
+from photoramd.models.efficientnet_lite.tagger import ImagenetTagger
+from photoramd.models.weights import verified
+from photoramd.models.weights.store import ModelStore, write_all
+from photoramd.models.weights.verified import (
     EMBEDDED,
     MODELS,
     RAM_PLUS,
     PinnedFile,
     VerifiedFile,
-    demanded,
     known_model,
     load_state_dict,
     locate,
     open_verified,
     read_verified,
+    resolve_digest,
     verify,
 )
-from photoramd.errors import IntegrityError, ModelError
-from photoramd.modelstore import ModelStore, write_all
-from photoramd.taggers.imagenet import ImagenetTagger
 from tests.conftest import await_tick
 
 PIN = EMBEDDED.weights
@@ -188,7 +188,9 @@ def test_a_malicious_file_is_refused_by_its_digest_before_it_is_parsed(
     path.write_bytes(path.read_bytes().ljust(PIN.size_bytes, b"\0"))  # the size is right
     monkeypatch.syspath_prepend(package.parent)
     pin = replace(PIN, package="malicious_weights", member="w.pth")
-    monkeypatch.setattr("photoramd.taggers.imagenet.EMBEDDED", replace(EMBEDDED, weights=pin))
+    monkeypatch.setattr(
+        "photoramd.models.efficientnet_lite.tagger.EMBEDDED", replace(EMBEDDED, weights=pin)
+    )
     with pytest.raises(IntegrityError, match="SHA-256"):
         ImagenetTagger.load()
     assert not trap.exists()
@@ -230,7 +232,9 @@ def test_weights_of_another_network_are_a_model_error(
     torch.save({"_fc.weight": torch.zeros(2, 2)}, package / "w.pth")
     monkeypatch.syspath_prepend(package.parent)
     pin = replace(pin_of((package / "w.pth").read_bytes()), package="other_weights", member="w.pth")
-    monkeypatch.setattr("photoramd.taggers.imagenet.EMBEDDED", replace(EMBEDDED, weights=pin))
+    monkeypatch.setattr(
+        "photoramd.models.efficientnet_lite.tagger.EMBEDDED", replace(EMBEDDED, weights=pin)
+    )
     with pytest.raises(ModelError, match="do not fit"):
         ImagenetTagger.load()
 
@@ -245,8 +249,10 @@ def test_models_are_known_by_name_and_others_are_refused_with_the_known_ones() -
 
 def test_verifying_imports_neither_torch_nor_the_package_of_the_weights() -> None:
     code = (
-        "import sys; from photoramd.checkpoint import EMBEDDED, verify; verify(EMBEDDED.weights);"
-        " print({'torch', 'numpy', EMBEDDED.weights.package} & set(sys.modules))"
+        "import sys\n"
+        "from photoramd.models.weights.verified import EMBEDDED, verify\n"
+        "verify(EMBEDDED.weights)\n"
+        "print({'torch', 'numpy', EMBEDDED.weights.package} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
@@ -258,7 +264,7 @@ def test_verifying_imports_neither_torch_nor_the_package_of_the_weights() -> Non
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelStore:
     """An empty store, the only one."""
-    monkeypatch.setattr("photoramd.modelstore.SYSTEM_STORE", tmp_path / "models")
+    monkeypatch.setattr("photoramd.models.weights.store.SYSTEM_STORE", tmp_path / "models")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "none"))
     (tmp_path / "models").mkdir(mode=0o755)
     return ModelStore(tmp_path.resolve() / "models")
@@ -409,7 +415,7 @@ def test_a_large_file_is_hashed_in_bounded_memory(store: ModelStore) -> None:
         path = store.install("p", file, "large", "w.pth")
     code = (
         "import resource, sys, pathlib\n"
-        "from photoramd.checkpoint import EMBEDDED, open_verified\n"
+        "from photoramd.models.weights.verified import EMBEDDED, open_verified\n"
         "from dataclasses import replace\n"
         "pages = int(open('/proc/self/statm').read().split()[0])\n"
         "limit = pages * resource.getpagesize() + 150_000_000\n"
@@ -455,7 +461,7 @@ def test_a_bad_file_in_the_first_store_is_not_passed_over(
     with first.partial("p") as file:
         write_all(file, b"bad")
         first.install("p", file, "large", "w.pth")
-    monkeypatch.setattr(checkpoint, "search_stores", lambda: (first, store))
+    monkeypatch.setattr(verify, "search_stores", lambda: (first, store))
     assert locate(pin) == first.path("large", "w.pth")
     with pytest.raises(IntegrityError):
         verify(pin)
@@ -479,9 +485,9 @@ def test_the_noted_digest_is_demanded(large: tuple[Path, PinnedFile], store: Mod
     path, pin = large
     short = replace(pin, sha256=pin.sha256[:8], size_bytes=None)
     with pytest.raises(IntegrityError, match="not noted"):
-        demanded(short)
+        resolve_digest(short)
     store.record("large", "w.pth", pin.sha256)
-    assert demanded(short) == replace(short, sha256=pin.sha256)
+    assert resolve_digest(short) == replace(short, sha256=pin.sha256)
     assert verify(short) == path
     damage_flip(path)
     with pytest.raises(IntegrityError, match="SHA-256"):
@@ -495,7 +501,7 @@ def test_a_noted_digest_that_is_not_the_published_one_is_refused(
     other = hashlib.sha256(b"other").hexdigest()
     store.record("large", "w.pth", other)
     with pytest.raises(IntegrityError, match=f"{other}, expected {pin.sha256[:8]}"):
-        demanded(replace(pin, sha256=pin.sha256[:8]))
+        resolve_digest(replace(pin, sha256=pin.sha256[:8]))
 
 
 # The pins themselves
@@ -518,7 +524,7 @@ def test_ram_plus_is_pinned_to_exact_bytes_at_fixed_revisions() -> None:
 
 
 @pytest.mark.parametrize("model", MODELS.values(), ids=lambda model: model.name)
-def test_every_file_has_one_origin_and_a_place(model: checkpoint.Model) -> None:
+def test_every_file_has_one_origin_and_a_place(model: verified.Model) -> None:
     for pin in model.files:
         assert [bool(pin.package), bool(pin.hub), bool(pin.url)].count(True) == 1
         assert bool(pin.folder) != bool(pin.package)

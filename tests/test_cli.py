@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from photoramd.cli import COMMANDS, cli
 from photoramd.errors import ModelError, NoImagesError, PhotoramdError, StoreError, printable
-from photoramd.taggers.tagger import Tagger
+from photoramd.models.tagger import Tagger
 from tests.conftest import Scan
 from tests.daemons import Photoramd
 
@@ -132,7 +132,7 @@ def test_scan_of_a_directory_needs_no_configuration(
     monkeypatch.setenv("XDG_STATE_HOME", os.fspath(tmp_path / "state"))
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setattr(
-        "photoramd.places.SYSTEM_DATABASE", tmp_path / "none" / "photoramd" / "photoramd.db"
+        "photoramd.system.paths.SYSTEM_DATABASE", tmp_path / "none" / "photoramd" / "photoramd.db"
     )
     photo = put("cat", "cat.png")
     result = CliRunner().invoke(cli, ["scan", os.fspath(photo.parent)])

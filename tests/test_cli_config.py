@@ -12,11 +12,12 @@ from types import SimpleNamespace
 import pytest
 from click.testing import CliRunner, Result
 
-from photoramd import config, places
 from photoramd.cli.config import command
 from photoramd.cli.output import console, print_json
+from photoramd.config import loader
+from photoramd.config.schema import format_value
 from photoramd.errors import ConfigError, UsageError
-from photoramd.settings import format_value
+from photoramd.system import paths
 
 
 @pytest.fixture(autouse=True)
@@ -25,8 +26,8 @@ def own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
     monkeypatch.delenv("XDG_STATE_HOME", raising=False)
-    monkeypatch.setattr(places, "SYSTEM_CONFIG", tmp_path / "etc" / "photoramd" / "config.toml")
-    monkeypatch.setattr(places, "SYSTEM_DATABASE", tmp_path / "var" / "photoramd.db")
+    monkeypatch.setattr(paths, "SYSTEM_CONFIG", tmp_path / "etc" / "photoramd" / "config.toml")
+    monkeypatch.setattr(paths, "SYSTEM_DATABASE", tmp_path / "var" / "photoramd.db")
 
 
 def run(*arguments: str | Path, global_option: Path | None = None) -> Result:
@@ -50,15 +51,15 @@ def test_init_writes_a_sample_that_everybody_may_read_where_photoramd_looks() ->
         result = run("init")
     finally:
         os.umask(umask)
-    target = places.default_config()
+    target = paths.default_config()
     assert result.exit_code == 0
     assert f"Wrote {target}" in result.stdout
     assert result.stdout.splitlines()[-1] == "  photoramd config check"
-    assert target.read_text() == config.sample()
+    assert target.read_text() == loader.sample()
     assert stat.S_IMODE(target.stat().st_mode) == 0o644
     assert stat.S_IMODE(target.parent.stat().st_mode) == 0o755
     assert os.listdir(target.parent) == ["config.toml"]
-    assert places.find_config() == target
+    assert paths.find_config() == target
 
 
 def test_init_names_the_option_that_another_place_needs(tmp_path: Path) -> None:
@@ -76,7 +77,7 @@ def test_init_names_the_directories_that_it_is_given(tmp_path: Path) -> None:
     target = tmp_path / "my.toml"
     result = run("init", "--path", target, "--photos", names[0], "--photos", names[1])
     assert result.exit_code == 0
-    assert [watch.path for watch in config.load(target).watch] == names
+    assert [watch.path for watch in loader.load(target).watch] == names
     assert "set the path" not in result.stdout
     strange = os.fsdecode(bytes(tmp_path) + b"/\xff")
     refused = run("init", "--path", tmp_path / "other.toml", "--photos", strange)
@@ -91,7 +92,7 @@ def test_init_overwrites_only_with_force(tmp_path: Path) -> None:
     assert "--force" in (refused.exception.remedy or "")
     assert target.read_text() == "# mine"
     assert run("init", "--path", target, "--force").exit_code == 0
-    assert target.read_text() == config.sample()
+    assert target.read_text() == loader.sample()
     assert os.listdir(tmp_path) == ["config.toml"]
 
 
@@ -102,7 +103,7 @@ def test_init_follows_a_link_only_with_force_and_keeps_it(tmp_path: Path) -> Non
     assert not kept.exists()
     assert run("init", "--path", link, "--force").exit_code == 0
     assert link.is_symlink()
-    assert kept.read_text() == config.sample()
+    assert kept.read_text() == loader.sample()
 
 
 def test_init_tells_why_it_cannot_write(tmp_path: Path) -> None:
@@ -128,7 +129,7 @@ def test_check_lists_every_problem_and_exits_with_78(tmp_path: Path) -> None:
 
 
 def test_check_of_a_good_file_says_so_and_warns(tmp_path: Path) -> None:
-    path = written(tmp_path, config.sample())
+    path = written(tmp_path, loader.sample())
     result = run("check", "--config", path)
     assert result.exit_code == 0
     warning, good = result.stdout.splitlines()
@@ -137,7 +138,7 @@ def test_check_of_a_good_file_says_so_and_warns(tmp_path: Path) -> None:
 
 
 def test_check_speaks_json(tmp_path: Path) -> None:
-    path = written(tmp_path, config.sample())
+    path = written(tmp_path, loader.sample())
     good = run("check", "--config", path, "--json")
     assert good.exit_code == 0
     found = json.loads(good.stdout)
@@ -188,7 +189,7 @@ def test_show_prints_a_file_that_means_the_same(tmp_path: Path) -> None:
     shown = tmp_path / "shown" / "config.toml"
     shown.parent.mkdir()
     shown.write_text(result.stdout)
-    assert config.load(shown) == config.load(path)
+    assert loader.load(shown) == loader.load(path)
 
 
 def test_show_marks_the_defaults(tmp_path: Path) -> None:
@@ -200,7 +201,7 @@ def test_show_marks_the_defaults(tmp_path: Path) -> None:
     assert "batch_size = 8  # default" in lines
     assert "max_pixels = 120_000_000  # default" in lines
     assert "# overrides is not set" in lines
-    database = config.load(path).state.path
+    database = loader.load(path).state.path
     assert f"path = {format_value(database)}  # default" in lines
 
 

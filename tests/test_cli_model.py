@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from photoramd.cli.model import command
-from photoramd.copies import CopyName
-from photoramd.download import MIRROR_VARIABLE
-from photoramd.pins import EMBEDDED, MODELS
+from photoramd.models.weights.catalog import EMBEDDED, MODELS
+from photoramd.models.weights.converted import CopyName
+from photoramd.models.weights.download import MIRROR_VARIABLE
 from tests.hub_server import REPOSITORY, REVISION, Fault, HubServer, serve
 from tests.test_installation import HOST, MODEL, TAGS, WEIGHTS, ZOO, content
 
@@ -301,10 +301,10 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A converted copy of the weights, without them."""
     import torch
 
-    from photoramd.taggers.conversion import write_copy
-    from photoramd.taggers.tensorfile import Entry
+    from photoramd.models.weights.convert import write_copy
+    from photoramd.models.weights.safetensors import Entry
 
-    monkeypatch.setattr("photoramd.modelstore.SYSTEM_STORE", tmp_path / "models")
+    monkeypatch.setattr("photoramd.models.weights.store.SYSTEM_STORE", tmp_path / "models")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "xdg"))
     name = CopyName(MODEL.weights, "bfloat16-1")
     entries = {"a": Entry(torch.bfloat16, (100_000,))}

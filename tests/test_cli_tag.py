@@ -16,12 +16,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from photoramd import assembly
 from photoramd.cli import cli
-from photoramd.config import Config
+from photoramd.config.loader import Config
+from photoramd.daemon import assembly
 from photoramd.errors import NoImagesError, UsageError
-from photoramd.taggers.tagger import Tagger
-from photoramd.xmp_keywords import subjects
+from photoramd.metadata.xmp_keywords import subjects
+from photoramd.models.tagger import Tagger
 
 Put = Callable[[str, str], Path]
 Tag = Callable[..., Result]

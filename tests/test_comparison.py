@@ -12,16 +12,15 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from photoramd import taggers
 from photoramd.cli import Settings, cli
-from photoramd.comparison import compare, spread
 from photoramd.errors import NoImagesError
-from photoramd.rules import Rules
-from photoramd.taggers import registry
-from photoramd.taggers.crops import Pixels
-from photoramd.taggers.imagenet import ImagenetTagger
-from photoramd.taggers.tagger import Scores, Tagger
-from photoramd.vocabulary import Vocabulary
+from photoramd.models import registry
+from photoramd.models.comparison import compare, spread
+from photoramd.models.efficientnet_lite.tagger import ImagenetTagger
+from photoramd.models.preprocessing import Pixels
+from photoramd.models.rules import Rules
+from photoramd.models.tagger import Scores, Tagger
+from photoramd.models.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary(("cat", "dog", "sky"), (0.5, 0.5, 0.5), ((), (), ()), 0.1)
 
@@ -99,7 +98,7 @@ def test_the_models_are_loaded_on_the_configured_device(
         devices.append(device)
         return load(name, threads=threads, precision=precision, device=device)
 
-    monkeypatch.setattr(taggers, "load", record)
+    monkeypatch.setattr(registry, "load", record)
     path = tmp_path / "config.toml"
     path.write_text('[model]\ndevice = "cpu"\n')
     arguments = ["--config", str(path), "model", "compare", str(album), "--precision", "bfloat16"]
@@ -128,7 +127,7 @@ def test_memory_does_not_grow_with_the_number_of_photos(
     def load(*_: object, threads: int, precision: str, device: str) -> Tagger:
         return Watched.load(threads=threads, precision=precision)
 
-    monkeypatch.setattr(taggers, "load", load)
+    monkeypatch.setattr(registry, "load", load)
     arguments = ["model", "compare", str(album), "--precision", "bfloat16", "--json"]
     done = CliRunner().invoke(cli, arguments, obj=Settings(None, False), catch_exceptions=False)
     assert json.loads(done.stdout)["photos"] == 60

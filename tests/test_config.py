@@ -10,10 +10,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from photoramd import config, places
-from photoramd.config import Config, load
+from photoramd.config import loader
+from photoramd.config.loader import Config, load
+from photoramd.config.schema import format_value, tables
 from photoramd.errors import ConfigError
-from photoramd.settings import format_value, tables
+from photoramd.system import paths
 
 KEYS = [key for table in tables() for key in table.keys]
 
@@ -24,8 +25,8 @@ def own_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
     monkeypatch.delenv("XDG_STATE_HOME", raising=False)
-    monkeypatch.setattr(places, "SYSTEM_CONFIG", tmp_path / "etc" / "config.toml")
-    monkeypatch.setattr(places, "SYSTEM_DATABASE", tmp_path / "var" / "photoramd.db")
+    monkeypatch.setattr(paths, "SYSTEM_CONFIG", tmp_path / "etc" / "config.toml")
+    monkeypatch.setattr(paths, "SYSTEM_DATABASE", tmp_path / "var" / "photoramd.db")
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def write(tmp_path: Path, text: str | bytes) -> Path:
 
 
 def problems(tmp_path: Path, text: str) -> list[str]:
-    return list(config.examine(write(tmp_path, text), need_watch=False).problems)
+    return list(loader.examine(write(tmp_path, text), need_watch=False).problems)
 
 
 def watch(*paths: Path | str) -> str:
@@ -114,9 +115,9 @@ def test_every_value_can_be_given(tmp_path: Path, photos: Path) -> None:
     )
     assert found.watch[0].sidecar_names == "lightroom"
     assert found.watch[0].exclude == ("Export/**", "*.tmp.jpg")
-    assert found.debounce == config.Debounce(quiet_seconds=0.5, max_wait_seconds=7.0, batch_size=2)
+    assert found.debounce == loader.Debounce(quiet_seconds=0.5, max_wait_seconds=7.0, batch_size=2)
     assert isinstance(found.model.threshold, float)
-    assert found.tags == config.Tags(
+    assert found.tags == loader.Tags(
         overrides=tmp_path / "words.json", allow=("dog",), deny=("cat",), parent="auto"
     )
     assert found.state.path == tmp_path / "home" / "tags.db"
@@ -136,20 +137,20 @@ def test_values_are_frozen_and_equal_files_are_equal(tmp_path: Path, photos: Pat
 def test_the_users_file_is_found_before_the_systems_and_both_after_an_option(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert places.find_config() is None
+    assert paths.find_config() is None
     system = tmp_path / "etc" / "config.toml"
     system.parent.mkdir()
     system.touch()
-    assert places.find_config() == system
+    assert paths.find_config() == system
     user = tmp_path / "home" / ".config" / "photoramd" / "config.toml"
     user.parent.mkdir(parents=True)
     user.touch()
-    assert places.find_config() == user
+    assert paths.find_config() == user
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
-    assert places.find_config() == system
+    assert paths.find_config() == system
     monkeypatch.setenv("XDG_CONFIG_HOME", "relative/is/ignored")
-    assert places.find_config() == user
-    assert places.find_config(Path("asked.toml")) == Path("asked.toml")
+    assert paths.find_config() == user
+    assert paths.find_config(Path("asked.toml")) == Path("asked.toml")
 
 
 def test_no_file_at_all_is_an_error_that_tells_how_to_make_one_or_means_defaults() -> None:
@@ -157,7 +158,7 @@ def test_no_file_at_all_is_an_error_that_tells_how_to_make_one_or_means_defaults
         load()
     assert "photoramd config init" in (caught.value.remedy or "")
     assert caught.value.exit_code == 78
-    assert load(need_file=False).model == config.Model()
+    assert load(need_file=False).model == loader.Model()
 
 
 def test_a_file_that_was_asked_for_must_exist(tmp_path: Path) -> None:
@@ -177,8 +178,8 @@ def test_the_database_is_the_systems_for_root_and_its_configuration_else_the_use
     assert load(own).state.path == user
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     assert load(own).state.path == tmp_path / "state" / "photoramd" / "photoramd.db"
-    places.SYSTEM_CONFIG.parent.mkdir()
-    places.SYSTEM_CONFIG.write_text(watch(photos))
+    paths.SYSTEM_CONFIG.parent.mkdir()
+    paths.SYSTEM_CONFIG.write_text(watch(photos))
     assert load().state.path == system
     system.parent.mkdir()
     assert load(own).state.path == system
@@ -186,9 +187,9 @@ def test_the_database_is_the_systems_for_root_and_its_configuration_else_the_use
 
 def test_a_user_without_a_home_gets_the_systems_places(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "nowhere")
-    assert places.default_config() == places.SYSTEM_CONFIG
-    assert places.default_database(None) == places.SYSTEM_DATABASE
-    assert places.find_config() is None
+    assert paths.default_config() == paths.SYSTEM_CONFIG
+    assert paths.default_database(None) == paths.SYSTEM_DATABASE
+    assert paths.find_config() is None
 
 
 def test_overrides_are_looked_up_beside_the_file_then_in_the_users_folder(
@@ -420,15 +421,15 @@ def test_a_file_in_place_of_a_directory_is_a_problem_and_a_missing_one_a_warning
     assert problems(tmp_path, f'[state]\npath = "{photos}"') == [
         f"state.path: {photos} is a directory; allowed: the path of a file"
     ]
-    report = config.examine(write(tmp_path, watch(photos, tmp_path / "gone")))
+    report = loader.examine(write(tmp_path, watch(photos, tmp_path / "gone")))
     assert report.config is not None
     [warning] = report.warnings
     assert warning.startswith(f"watch[1].path: {tmp_path}/gone is not there now")
-    assert report.warnings == config.warnings(report.config)
+    assert report.warnings == loader.warnings(report.config)
 
 
 def test_a_name_too_long_for_the_file_system_is_a_warning_and_no_crash(tmp_path: Path) -> None:
-    [warning] = config.examine(write(tmp_path, watch(f"/{'x' * 5000}"))).warnings
+    [warning] = loader.examine(write(tmp_path, watch(f"/{'x' * 5000}"))).warnings
     assert "not readable" in warning
 
 
@@ -492,8 +493,8 @@ def test_a_database_on_a_network_file_system_is_refused(
 ) -> None:
     mounts = tmp_path / "mountinfo"
     mounts.write_bytes(MOUNTINFO)
-    monkeypatch.setattr(places, "MOUNTS", mounts)
-    assert places.filesystem_type(Path(path)) == kind
+    monkeypatch.setattr(paths, "MOUNTS", mounts)
+    assert paths.filesystem_type(Path(path)) == kind
     found = problems(tmp_path, f'[state]\npath = "{path}"')
     expected = f"state.path: {path} is on a file system of type {kind}"
     assert [each.startswith(expected) for each in found] == [True] * is_network
@@ -503,23 +504,23 @@ def test_the_type_of_this_file_system_is_that_of_the_kernels_own_tool(tmp_path: 
     told = subprocess.run(
         ["stat", "--file-system", "--format=%T", "/proc"], capture_output=True, check=True
     )
-    assert places.filesystem_type(Path("/proc/self")) == told.stdout.decode().strip() == "proc"
-    assert places.filesystem_type(tmp_path) != ""
+    assert paths.filesystem_type(Path("/proc/self")) == told.stdout.decode().strip() == "proc"
+    assert paths.filesystem_type(tmp_path) != ""
 
 
 # Sample and documentation
 
 
 def test_the_sample_loads_with_one_directory_to_watch(tmp_path: Path) -> None:
-    path = write(tmp_path, config.sample())
-    report = config.examine(path)
+    path = write(tmp_path, loader.sample())
+    report = loader.examine(path)
     assert report.problems == ()
     assert report.given == {"watch[0].path"}
-    assert load(path).watch == (config.Watch(path=Path("/volume1/photos")),)
+    assert load(path).watch == (loader.Watch(path=Path("/volume1/photos")),)
 
 
 def test_the_samples_lines_are_the_defaults_when_uncommented(tmp_path: Path) -> None:
-    document = tomllib.loads(re.sub(r"(?m)^#(?=\w)", "", config.sample()))
+    document = tomllib.loads(re.sub(r"(?m)^#(?=\w)", "", loader.sample()))
     assert [f"{table.name}.{key.name}" for table in tables() for key in table.keys] == [
         f"{section}.{name}"
         for section, content in document.items()
@@ -536,13 +537,13 @@ def _path(kind: type, value: str) -> Path:
 
 
 def test_the_sample_is_readable_in_a_terminal() -> None:
-    assert max(map(len, config.sample().splitlines())) <= 92
+    assert max(map(len, loader.sample().splitlines())) <= 92
 
 
 def test_the_configuration_is_read_without_heavy_imports(tmp_path: Path, photos: Path) -> None:
     path = write(tmp_path, watch(photos))
     code = (
-        "import sys; from pathlib import Path; from photoramd.config import load;"
+        "import sys; from pathlib import Path; from photoramd.config.loader import load;"
         "load(Path(sys.argv[1]));"
         "print({'torch', 'numpy', 'PIL', 'sqlite_utils', 'rich'} & set(sys.modules))"
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from photoramd import containers
+from photoramd.metadata import containers
 
 STRANDS = 2
 """A driver waits for the disk half of the time, so two run beside each other."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from photoramd.xmp_keywords import add_subjects, subjects
+from photoramd.metadata.xmp_keywords import add_subjects, subjects
 from tests.daemons import Photoramd, unprivileged, wait_for
 
 Put = Callable[[str, str], Path]

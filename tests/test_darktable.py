@@ -8,8 +8,8 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from photoramd.config import Config
-from photoramd.xmp_keywords import subjects
+from photoramd.config.loader import Config
+from photoramd.metadata.xmp_keywords import subjects
 from tests.conftest import Scan
 
 

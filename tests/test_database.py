@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from photoramd.database import Database
+from photoramd.database.connection import Database
+from photoramd.database.lock import holder
 from photoramd.errors import LockedError, StoreError
-from photoramd.lock import holder
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_a_second_instance_is_refused_with_the_first_ones_process_id(path: Path)
 
 def test_the_lock_ends_with_a_killed_process(path: Path) -> None:
     code = (
-        "import sys, pathlib, time; from photoramd.database import Database;"
+        "import sys, pathlib, time; from photoramd.database.connection import Database;"
         "d = Database(pathlib.Path(sys.argv[1])); print('open', flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code, path], stdout=subprocess.PIPE) as process:

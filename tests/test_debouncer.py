@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from photoramd.debouncer import Debouncer
+from photoramd.watch.debouncer import Debouncer
 
 
 def debouncer() -> Debouncer:

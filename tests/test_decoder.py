@@ -21,11 +21,11 @@ from PIL import ExifTags, Image, ImageCms
 
 from benchmarks.photos import camera_photos
 from benchmarks.samples import sample_photos
-from photoramd.decoder import Decoded, decode
 from photoramd.errors import ChangedError, DecodeError
-from photoramd.imagefile import open_photo
-from photoramd.lookahead import LookAhead
+from photoramd.images.decoder import Decoded, decode
+from photoramd.images.opener import open_photo
 from photoramd.photo import Fingerprint
+from photoramd.pipeline.lookahead import LookAhead
 from tests.conftest import await_tick
 from tests.orientation import STORED, as_stored
 
@@ -541,7 +541,7 @@ def test_an_unreadable_file_is_told(tmp_path: Path, photo: Image.Image) -> None:
 import os
 if os.geteuid() == 0:
     os.setgroups([]); os.setgid(65534); os.setuid(65534)
-from photoramd.decoder import decode
+from photoramd.images.decoder import decode
 from photoramd.errors import DecodeError
 try:
     decode({str(path)!r}, side=1, max_pixels=10)
@@ -554,7 +554,7 @@ except DecodeError as error:
 def run_python(script: str, *options: str, imports_first: bool = False) -> str:
     """What a fresh interpreter prints; anything on its stderr fails the test."""
     if imports_first:  # before rights are dropped
-        script = "import photoramd.decoder\n" + script
+        script = "import photoramd.images.decoder\n" + script
     done = subprocess.run(
         [sys.executable, *options, "-c", script],
         capture_output=True,
@@ -760,7 +760,7 @@ def test_the_limit_on_pixels_is_kept_before_any_is_decoded(
     output = run_python(f"""
 import resource
 from pathlib import Path
-from photoramd.decoder import decode
+from photoramd.images.decoder import decode
 from photoramd.errors import DecodeError
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 for path in Path({str(tmp_path / "good")!r}).iterdir():
@@ -836,7 +836,7 @@ def test_nothing_that_pillow_warns_of_reaches_anybody(photo: Image.Image, tmp_pa
         written(tmp_path / "4", png(12_000, 9_000, 1, 0, b"")),
     ]
     script = f"""
-from photoramd.decoder import decode
+from photoramd.images.decoder import decode
 from photoramd.errors import DecodeError
 for path in {[str(path) for path in paths]!r}:
     try:

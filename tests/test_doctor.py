@@ -19,11 +19,11 @@ from photoramd.cli import Settings
 from photoramd.cli.doctor import _become, _findings
 from photoramd.doctor import service
 from photoramd.doctor.finding import Finding
+from photoramd.doctor.packages import Package
+from photoramd.doctor.unit import parse
 from photoramd.doctor.weights import examine_weights
-from photoramd.modelstore import default_store
-from photoramd.pins import MODELS, RAM_PLUS, Model, PinnedFile
-from photoramd.requirements import Package
-from photoramd.unit import parse
+from photoramd.models.weights.catalog import MODELS, RAM_PLUS, Model, PinnedFile
+from photoramd.models.weights.store import default_store
 from tests.daemons import Photoramd, unprivileged
 
 Make = Callable[..., Photoramd]
@@ -212,7 +212,7 @@ def test_the_service_is_checked_with_its_configuration_and_not_its_users_own(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     photoramd = make(watch="write = 'none'")
-    monkeypatch.setattr("photoramd.places.SYSTEM_CONFIG", photoramd.config)
+    monkeypatch.setattr("photoramd.system.paths.SYSTEM_CONFIG", photoramd.config)
     own = tmp_path / "home" / "photoramd" / "config.toml"
     own.parent.mkdir(parents=True)
     own.write_text("")
@@ -253,8 +253,8 @@ def dropped(checkpoint: PinnedFile) -> Model:
     import torch
 
     from benchmarks.random_weights import TINY
-    from photoramd.taggers.linear import Arithmetic
-    from photoramd.taggers.ram_plus import load_network
+    from photoramd.models.layers.linear import Arithmetic
+    from photoramd.models.ram_plus.tagger import load_network
 
     load_network(checkpoint, TINY, Arithmetic.best(torch.float32))
     default_store().path("ram++", "tiny.pth").unlink()

@@ -11,8 +11,9 @@ import click
 import pytest
 
 from contrib import reference
-from photoramd import cli, config, errors
-from photoramd.settings import tables
+from photoramd import cli, errors
+from photoramd.config import loader
+from photoramd.config.schema import tables
 from tests import documents, scenes
 from tests.documents import DOCUMENTS, ROOT, Home, blocks, check, commands, matches, sessions
 
@@ -62,7 +63,7 @@ def test_the_documentations_configurations_are_valid(tmp_path: Path) -> None:
     for name, example in examples:
         path = tmp_path / "config.toml"
         path.write_text(example)
-        assert config.examine(path, need_watch=False).problems == (), name
+        assert loader.examine(path, need_watch=False).problems == (), name
 
 
 def test_keys_that_are_named_elsewhere_exist() -> None:

@@ -13,10 +13,10 @@ import httpx2
 import huggingface_hub
 import pytest
 
-from photoramd.checkpoint import WrongBytesError
-from photoramd.download import MIRROR_VARIABLE, Downloader
 from photoramd.errors import IntegrityError, ModelError
-from photoramd.pins import HubFile, PinnedFile
+from photoramd.models.weights.catalog import HubFile, PinnedFile
+from photoramd.models.weights.download import MIRROR_VARIABLE, Downloader
+from photoramd.models.weights.verified import WrongBytesError
 from tests.hub_server import PROXIED, REPOSITORY, REVISION, Fault, HubServer, serve
 
 DATA = Random(1).randbytes(300_000)  # noqa: S311

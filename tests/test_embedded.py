@@ -16,8 +16,8 @@ import pytest
 from PIL import Image, TiffImagePlugin
 
 from benchmarks.samples import sample_photos
-from photoramd.embedded import MAX_XMP_BYTES, Embedded, read, read_keywords
 from photoramd.errors import DecodeError
+from photoramd.metadata.embedded import MAX_XMP_BYTES, Embedded, read, read_keywords
 
 FORMATS = {
     "jpg": {},

@@ -14,16 +14,16 @@ import pillow_heif
 import pytest
 from PIL import Image, TiffImagePlugin
 
-from photoramd import containers
-from photoramd.changes import Recorded
-from photoramd.config import Config
-from photoramd.embedding import plan_photo
+from photoramd.config.loader import Config
 from photoramd.errors import ChangedError, EmbeddingError
-from photoramd.exiftool import ExifTool
+from photoramd.metadata import containers
+from photoramd.metadata.changes import Recorded
+from photoramd.metadata.exiftool import ExifTool
+from photoramd.metadata.plan import Origin, Plan
+from photoramd.metadata.plan_embedding import plan_photo
+from photoramd.metadata.xmp_keywords import add_subjects, remove_subjects, subjects
+from photoramd.metadata.xmp_packet import EMPTY_PACKET
 from photoramd.photo import Fingerprint, Tag
-from photoramd.plan import Origin, Plan
-from photoramd.xmp import EMPTY_PACKET
-from photoramd.xmp_keywords import add_subjects, remove_subjects, subjects
 from tests.conftest import CountingTagger, Scan
 from tests.test_pipeline import snapshot, states, written
 from tests.test_undo import ask_again, changed, take_back

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from photoramd.errors import DecodeError, ToolError
-from photoramd.exiftool import Changes, ExifTool, _tether, require_version
-from photoramd.xmp_keywords import add_subjects, subjects
+from photoramd.metadata.exiftool import Changes, ExifTool, _tether, require_version
+from photoramd.metadata.xmp_keywords import add_subjects, subjects
 from tests.daemons import wait_for
 
 Put = Callable[[str, str], Path]
@@ -229,14 +229,16 @@ def test_a_users_own_configuration_is_not_run(put: Put, tmp_path: Path) -> None:
     subprocess.run([str(program), "-ver"], env=environment, check=True, capture_output=True)
     assert ran.exists()
     ran.unlink()
-    code = "from photoramd.exiftool import ExifTool\nwith ExifTool() as c: print(c.version())"
+    code = (
+        "from photoramd.metadata.exiftool import ExifTool\nwith ExifTool() as c: print(c.version())"
+    )
     subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True)
     assert not ran.exists()
 
 
 def test_the_child_ends_with_a_photoramd_that_is_killed() -> None:
     code = (
-        "import time; from photoramd.exiftool import ExifTool\n"
+        "import time; from photoramd.metadata.exiftool import ExifTool\n"
         "tool = ExifTool(); tool.version(); print(tool.process, flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:

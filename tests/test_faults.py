@@ -24,9 +24,9 @@ from typing import Any
 
 import pytest
 
-from photoramd.database import Database
-from photoramd.reader import open_readonly
-from photoramd.xmp_keywords import subjects
+from photoramd.database.connection import Database
+from photoramd.database.readonly import open_readonly
+from photoramd.metadata.xmp_keywords import subjects
 from tests.daemons import Photoramd, unprivileged, wait_for
 from tests.invariant import rows, states, violations
 

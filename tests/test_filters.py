@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from photoramd import filters
 from photoramd.errors import ConfigError
-from photoramd.filters import Filter, is_photo_directory_name, is_photo_name
-from photoramd.replace import TEMPORARY_PREFIX
-from photoramd.signatures import PHOTO_SUFFIXES, RAW_SUFFIXES, suffix
+from photoramd.images.formats import PHOTO_SUFFIXES, RAW_SUFFIXES, suffix
+from photoramd.system.atomic import TEMPORARY_PREFIX
+from photoramd.watch import filters
+from photoramd.watch.filters import Filter, is_photo_directory_name, is_photo_name
 
 ROOT = "/volume1/photos"
 

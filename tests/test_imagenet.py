@@ -15,19 +15,20 @@ import timm
 import torch
 from PIL import Image
 
-from photoramd.checkpoint import EMBEDDED, load_state_dict, locate, read_verified
-from photoramd.decoder import decode
 from photoramd.errors import ModelError
-from photoramd.imagenetlabels import read_table
+from photoramd.images.decoder import decode
 from photoramd.keywords import fold, is_keyword
-from photoramd.rules import Rules, select
-from photoramd.taggers import folded, imagenet, registry
-from photoramd.taggers.crops import Pixels
-from photoramd.taggers.efficientnet import EfficientNetLite0, same_padding
-from photoramd.taggers.folded import FoldedNetwork
-from photoramd.taggers.imagenet import ImagenetTagger
-from photoramd.taggers.tagger import Scores, Tagger
-from photoramd.vocabulary import kept
+from photoramd.models import registry
+from photoramd.models.efficientnet_lite import folded, tagger
+from photoramd.models.efficientnet_lite.folded import FoldedNetwork
+from photoramd.models.efficientnet_lite.network import EfficientNetLite0, same_padding
+from photoramd.models.efficientnet_lite.tagger import ImagenetTagger
+from photoramd.models.imagenet import read_table
+from photoramd.models.preprocessing import Pixels
+from photoramd.models.rules import Rules, select
+from photoramd.models.tagger import Scores, Tagger
+from photoramd.models.vocabulary import kept
+from photoramd.models.weights.verified import EMBEDDED, load_state_dict, locate, read_verified
 
 MAX_PIXELS = 120_000_000
 TABLE = {entry.keyword: entry for entry in read_table()}
@@ -313,7 +314,7 @@ def test_thresholds_grow_with_the_share_of_the_classes(embedded_tagger: Tagger) 
 
 
 def test_wordnet_s_notice_is_shipped() -> None:
-    notice = files("photoramd.taggers").joinpath("imagenet_keywords.NOTICE").read_text("utf-8")
+    notice = files("photoramd.models").joinpath("imagenet_keywords.NOTICE").read_text("utf-8")
     assert "Copyright 2006 by Princeton University" in notice
 
 
@@ -321,15 +322,15 @@ def test_wordnet_s_notice_is_shipped() -> None:
 
 
 def test_the_revision_follows_weights_table_and_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    revision = imagenet.embedded_revision(torch.float32)
+    revision = tagger.embedded_revision(torch.float32)
     assert re.fullmatch("[0-9a-f]{12}", revision)
-    seen = {revision, imagenet.embedded_revision(torch.bfloat16)}
+    seen = {revision, tagger.embedded_revision(torch.bfloat16)}
     for name, value in (("_INFERENCE_VERSION", 99), ("_table_bytes", lambda: b"other")):
         with monkeypatch.context() as patch:
-            patch.setattr(imagenet, name, value)
-            seen.add(imagenet.embedded_revision(torch.float32))
+            patch.setattr(tagger, name, value)
+            seen.add(tagger.embedded_revision(torch.float32))
     assert len(seen) == 4
-    assert imagenet.embedded_revision(torch.float32) == revision
+    assert tagger.embedded_revision(torch.float32) == revision
 
 
 def test_threads_are_set_only_if_asked_for() -> None:
@@ -354,6 +355,6 @@ def test_an_unknown_model_or_precision_is_refused_with_the_known_ones() -> None:
 
 
 def test_taggers_can_be_named_without_importing_torch() -> None:
-    code = "import sys, photoramd.taggers; print('torch' in sys.modules)"
+    code = "import sys, photoramd.models.registry; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

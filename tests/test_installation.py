@@ -13,12 +13,12 @@ from random import Random
 import huggingface_hub
 import pytest
 
-from photoramd import checkpoint, installation
-from photoramd.download import Downloader
 from photoramd.errors import IntegrityError, ModelError, UsageError
-from photoramd.installation import Installed
-from photoramd.modelstore import ModelStore
-from photoramd.pins import EMBEDDED, HubFile, Model, PinnedFile
+from photoramd.models.weights import install, verified
+from photoramd.models.weights.catalog import EMBEDDED, HubFile, Model, PinnedFile
+from photoramd.models.weights.download import Downloader
+from photoramd.models.weights.install import Installed
+from photoramd.models.weights.store import ModelStore
 from tests.hub_server import REPOSITORY, REVISION, Fault, HubServer, serve
 
 HOST = "files.example.org"
@@ -76,7 +76,7 @@ def server() -> Iterator[HubServer]:
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelStore:
     """A store that does not exist yet, the only one that is looked into."""
     store = ModelStore(tmp_path.resolve() / "data" / "models")
-    monkeypatch.setattr(checkpoint, "search_stores", lambda: (store,))
+    monkeypatch.setattr(verified, "search_stores", lambda: (store,))
     return store
 
 
@@ -89,7 +89,7 @@ def fetch(
         attempts=attempts,
         pause=lambda _: None,
     )
-    return [(each.pin.name, each.how) for each in installation.fetch(model, store, downloader)]
+    return [(each.pin.name, each.how) for each in install.fetch(model, store, downloader)]
 
 
 def leftovers(store: ModelStore) -> list[str]:
@@ -102,7 +102,7 @@ def leftovers(store: ModelStore) -> list[str]:
 def test_a_model_is_fetched_verified_and_installed(server: HubServer, store: ModelStore) -> None:
     assert fetch(server, store) == [("weights.pth", "fetched"), ("tags.txt", "fetched")]
     for pin, data in zip(MODEL.files, (WEIGHTS, TAGS), strict=True):
-        path = checkpoint.verify(pin)
+        path = verified.verify(pin)
         assert path == store.path("fake++", pin.name)
         assert path.read_bytes() == data
         assert stat.S_IMODE(path.stat().st_mode) == 0o644
@@ -210,7 +210,7 @@ def test_what_was_received_already_needs_no_room(
     server.faults["cdn"].extend([Fault(cut_after=200_000), Fault(status=503)])
     with pytest.raises(ModelError):
         fetch(server, store)
-    room = 100_000 + len(TAGS) + installation.RESERVE_BYTES
+    room = 100_000 + len(TAGS) + install.RESERVE_BYTES
     monkeypatch.setattr(ModelStore, "free_bytes", lambda _: room - 1)
     with pytest.raises(ModelError, match="not enough room"):
         fetch(server, store)
@@ -239,11 +239,11 @@ def test_the_digest_of_a_file_that_is_not_pinned_in_full_is_noted(
 ) -> None:
     assert fetch(server, store, ZOO_MODEL) == [("zoo.pth", "fetched")]
     assert store.recorded("zoo", "zoo.pth") == hashlib.sha256(ZOO).hexdigest()
-    assert checkpoint.verify(ZOO_PIN) == store.path("zoo", "zoo.pth")
+    assert verified.verify(ZOO_PIN) == store.path("zoo", "zoo.pth")
     assert fetch(server, store, ZOO_MODEL) == [("zoo.pth", "kept")]
     store.path("zoo", "zoo.pth.sha256").unlink()
     assert fetch(server, store, ZOO_MODEL) == [("zoo.pth", "fetched")]
-    assert checkpoint.verify(ZOO_PIN)
+    assert verified.verify(ZOO_PIN)
 
 
 def test_a_file_whose_digest_begins_otherwise_is_refused(
@@ -259,7 +259,7 @@ def test_a_file_whose_digest_begins_otherwise_is_refused(
 
 
 def import_file(path: Path, store: ModelStore) -> Installed:
-    return installation.import_file(path, MODELS, store)[1]
+    return install.import_file(path, MODELS, store)[1]
 
 
 @pytest.mark.parametrize(
@@ -272,10 +272,10 @@ def test_a_file_is_recognised_by_its_bytes_whatever_its_name(
 ) -> None:
     source = tmp_path / "download (1).bin"
     source.write_bytes(data)
-    model, installed = installation.import_file(source, MODELS, store)
+    model, installed = install.import_file(source, MODELS, store)
     assert pin in model.files
     assert installed == Installed(pin, store.path(pin.folder, pin.name), "imported")
-    assert checkpoint.verify(pin).read_bytes() == data
+    assert verified.verify(pin).read_bytes() == data
     assert source.read_bytes() == data
     assert leftovers(store) == []
 
@@ -340,7 +340,7 @@ def test_what_killed_processes_left_is_cleared_up_but_not_what_can_be_resumed(
         (store.root / ".partial" / name).touch(mode=0o600)
     (tmp_path / "tags").write_bytes(TAGS)
     with store.partial("busy"):
-        installation.import_file(tmp_path / "tags", [MODEL], store)
+        install.import_file(tmp_path / "tags", [MODEL], store)
         assert leftovers(store) == sorted(["busy.part", resumable])
     fetch(server, store)
     assert leftovers(store) == []

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from photoramd.database import Database
-from photoramd.debouncer import Debouncer
-from photoramd.intake import Intake
+from photoramd.database.connection import Database
+from photoramd.database.photos import Store
+from photoramd.database.results import Results, Tagged
 from photoramd.photo import Tag
-from photoramd.results import Results, Tagged
-from photoramd.store import Store
+from photoramd.watch.debouncer import Debouncer
+from photoramd.watch.stability import StabilityTracker
 from tests.conftest import await_tick, photo_at
 
 Put = Callable[[str, str], Path]
@@ -24,8 +24,8 @@ def store(database: Database) -> Store:
 
 
 @pytest.fixture
-def intake(store: Store) -> Intake:
-    return Intake(store, Debouncer(quiet_seconds=5, max_wait_seconds=60, batch_size=8))
+def intake(store: Store) -> StabilityTracker:
+    return StabilityTracker(store, Debouncer(quiet_seconds=5, max_wait_seconds=60, batch_size=8))
 
 
 def queued(store: Store) -> list[str]:
@@ -38,7 +38,9 @@ def finish(database: Database, store: Store, path: Path) -> None:
     Results(database).save([Tagged(job, b"d", {"cat": 0.9}, [Tag("cat", 0.9)])], "m", "1", 5)
 
 
-def test_a_file_is_queued_after_its_quiet_period(intake: Intake, store: Store, put: Put) -> None:
+def test_a_file_is_queued_after_its_quiet_period(
+    intake: StabilityTracker, store: Store, put: Put
+) -> None:
     photo = put("china", "a.jpg")
     intake.notice(os.fspath(photo), 0)
     assert intake.settle(4, 100) == 0
@@ -47,7 +49,7 @@ def test_a_file_is_queued_after_its_quiet_period(intake: Intake, store: Store, p
 
 
 def test_a_file_that_grows_without_events_is_looked_at_again(
-    intake: Intake, store: Store, put: Put
+    intake: StabilityTracker, store: Store, put: Put
 ) -> None:
     photo = put("china", "a.jpg")
     intake.notice(os.fspath(photo), 0)
@@ -59,7 +61,7 @@ def test_a_file_that_grows_without_events_is_looked_at_again(
 
 
 def test_a_change_that_restores_size_and_time_is_still_a_change(
-    intake: Intake, store: Store, put: Put
+    intake: StabilityTracker, store: Store, put: Put
 ) -> None:
     photo = put("china", "a.jpg")
     before = photo.stat()
@@ -73,7 +75,7 @@ def test_a_change_that_restores_size_and_time_is_still_a_change(
 
 
 def test_what_the_database_knows_is_dropped_at_the_door(
-    intake: Intake, store: Store, put: Put
+    intake: StabilityTracker, store: Store, put: Put
 ) -> None:
     photo = put("china", "a.jpg")
     store.enqueue([photo_at(photo)], 1)
@@ -82,7 +84,7 @@ def test_what_the_database_knows_is_dropped_at_the_door(
 
 
 def test_files_that_vanish_and_things_that_are_no_files_come_to_nothing(
-    intake: Intake, store: Store, put: Put, album: Path
+    intake: StabilityTracker, store: Store, put: Put, album: Path
 ) -> None:
     photo = put("china", "a.jpg")
     intake.notice(os.fspath(photo), 0)
@@ -96,7 +98,7 @@ def test_files_that_vanish_and_things_that_are_no_files_come_to_nothing(
 
 
 def test_a_renamed_file_keeps_its_row(
-    intake: Intake, store: Store, database: Database, put: Put
+    intake: StabilityTracker, store: Store, database: Database, put: Put
 ) -> None:
     photo = put("china", "a.jpg")
     store.enqueue([photo_at(photo)], 1)
@@ -113,7 +115,7 @@ def test_a_renamed_file_keeps_its_row(
 
 
 def test_a_copy_and_a_hard_link_get_rows_of_their_own(
-    intake: Intake, store: Store, database: Database, put: Put
+    intake: StabilityTracker, store: Store, database: Database, put: Put
 ) -> None:
     photo = put("china", "a.jpg")
     store.enqueue([photo_at(photo)], 1)
@@ -129,7 +131,7 @@ def test_a_copy_and_a_hard_link_get_rows_of_their_own(
 
 
 def test_a_file_moved_over_a_known_one_is_that_ones_new_content(
-    intake: Intake, store: Store, database: Database, put: Put
+    intake: StabilityTracker, store: Store, database: Database, put: Put
 ) -> None:
     first, second = put("china", "a.jpg"), put("flower", "b.jpg")
     store.enqueue([photo_at(first), photo_at(second)], 1)
@@ -141,7 +143,9 @@ def test_a_file_moved_over_a_known_one_is_that_ones_new_content(
     assert queued(store) == ["a.jpg"]
 
 
-def test_a_scan_does_not_disturb_what_already_waits(intake: Intake, store: Store, put: Put) -> None:
+def test_a_scan_does_not_disturb_what_already_waits(
+    intake: StabilityTracker, store: Store, put: Put
+) -> None:
     photo = put("china", "a.jpg")
     intake.notice(os.fspath(photo), 0)
     intake.offer([photo_at(photo)], 4)
@@ -149,7 +153,7 @@ def test_a_scan_does_not_disturb_what_already_waits(intake: Intake, store: Store
 
 
 def test_a_photo_that_comes_back_while_it_is_missed_is_not_missing(
-    store: Store, intake: Intake, put: Put
+    store: Store, intake: StabilityTracker, put: Put
 ) -> None:
     photo = put("china", "a.jpg")
     store.enqueue([photo_at(photo)], 1)

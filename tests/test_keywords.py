@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from photoramd.config.overrides import load_overrides
 from photoramd.errors import ConfigError
 from photoramd.keywords import MAX_KEYWORD_BYTES, fold, is_keyword, normalise
-from photoramd.overrides import load_overrides
+from photoramd.models.rules import Rules, select
+from photoramd.models.vocabulary import Vocabulary, kept
 from photoramd.photo import Tag
-from photoramd.rules import Rules, select
-from photoramd.vocabulary import Vocabulary, kept
 
 ANIMALS = Vocabulary(
     labels=("tabby", "beagle", "cat", "dog", "animal", "Crème", "banned"),

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from photoramd.budget import PixelRoom
-from photoramd.inference import prepare
-from photoramd.taggers.crops import Pixels
-from photoramd.taggers.tagger import Tagger
+from photoramd.images.budget import PixelRoom
+from photoramd.models.preprocessing import Pixels
+from photoramd.models.tagger import Tagger
+from photoramd.pipeline.inference import prepare
 
 
 def test_who_finds_no_room_waits_until_there_is() -> None:
@@ -90,14 +90,14 @@ def test_the_memory_of_large_pictures_goes_back_to_the_system(tmp_path: Path) ->
         import sys
         from concurrent.futures import ThreadPoolExecutor
         from pathlib import Path
-        from photoramd import taggers
-        from photoramd.inference import prepare
+        from photoramd.models import registry
+        from photoramd.pipeline.inference import prepare
 
         def resident():
             lines = Path("/proc/self/status").read_text().splitlines()
             return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
 
-        tagger = taggers.load("embedded", threads=1)
+        tagger = registry.load("embedded", threads=1)
         with ThreadPoolExecutor(4) as pool:
             prepare(tagger, Path(sys.argv[1]), 10**9)
             before = resident()

@@ -19,20 +19,20 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from photoramd import replace
-from photoramd.changes import PHOTO, SIDECAR
-from photoramd.config import Config
-from photoramd.database import Database
+from photoramd.config.loader import Config
+from photoramd.config.overrides import load_overrides
+from photoramd.database.connection import Database
+from photoramd.database.ledger import Ledger
+from photoramd.database.photos import Job, Store
 from photoramd.errors import ChangedError, ConfigError, PhotoramdError, WriteError
-from photoramd.exiftool import Changes, ExifTool
 from photoramd.keywords import is_keyword
-from photoramd.ledger import Ledger
-from photoramd.overrides import load_overrides
+from photoramd.metadata.changes import PHOTO, SIDECAR
+from photoramd.metadata.exiftool import Changes, ExifTool
+from photoramd.metadata.plan import Origin
+from photoramd.metadata.plan_sidecar import plan_sidecar
 from photoramd.photo import Tag
-from photoramd.plan import Origin
-from photoramd.plans import plan_sidecar
-from photoramd.store import Job, Store
-from photoramd.writer import Writer
+from photoramd.pipeline.writer import Writer
+from photoramd.system import atomic
 from tests.conftest import Scan, photo_at
 
 Put = Callable[[str, str], Path]
@@ -620,13 +620,13 @@ def test_case_32_another_programs_edit_in_between_lives(
 ) -> None:
     desk.tag(photo, "cat")
     target = desk.target(photo)
-    real = replace.commit
+    real = atomic.commit
 
-    def late(prepared: replace.Prepared) -> object:
+    def late(prepared: atomic.Prepared) -> object:
         edit(target, "-XMP-dc:Subject+=Oma")
         return real(prepared)
 
-    monkeypatch.setattr(replace, "commit", late)
+    monkeypatch.setattr(atomic, "commit", late)
     error = desk.tag(photo, "cat", "dog")
     assert isinstance(error, ChangedError)
     assert shown(target) == ["cat", "Oma"]

@@ -13,7 +13,13 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from photoramd.errors import IntegrityError, ModelError
-from photoramd.modelstore import ModelStore, default_store, open_trusted, search_stores, write_all
+from photoramd.models.weights.store import (
+    ModelStore,
+    default_store,
+    open_trusted,
+    search_stores,
+    write_all,
+)
 
 DIGEST = "ab" * 32
 
@@ -297,7 +303,7 @@ def test_a_store_linked_to_a_larger_disk_is_followed_once(
     disk.mkdir(mode=0o755)
     link = tmp_path / "models"
     link.symlink_to(disk)
-    monkeypatch.setattr("photoramd.modelstore.SYSTEM_STORE", link)
+    monkeypatch.setattr("photoramd.models.weights.store.SYSTEM_STORE", link)
     require_root()
     store = default_store()
     assert store.root == disk
@@ -311,7 +317,7 @@ def test_a_full_disk_and_a_read_only_one_are_told_apart(tmp_path: Path) -> None:
     require_root()
     code = """
 import sys, pathlib
-from photoramd.modelstore import ModelStore, store_error, write_all
+from photoramd.models.weights.store import ModelStore, store_error, write_all
 store = ModelStore(pathlib.Path(sys.argv[1]))
 try:
     with store.partial("p") as file:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from photoramd.mounts import Mount, mount_of, read_mounts, silent_parts
+from photoramd.system.mounts import Mount, mount_of, read_mounts, silent_parts
 
 TABLE = r"""24 1 8:1 / / rw,relatime - ext4 /dev/sda1 rw
 30 24 0:40 / /volume1/My\040Photos rw - nfs4 nas:/photos rw

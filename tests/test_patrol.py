@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from photoramd import patrol as patrol_module
-from photoramd.database import Database
-from photoramd.filters import Filter
-from photoramd.health import HealthBook
-from photoramd.mounts import Mount
-from photoramd.patrol import CONFIRM_SECONDS, RETRY_SECONDS, Patrol
-from photoramd.roots import Root
-from photoramd.scanner import Scan
-from photoramd.store import Store
-from photoramd.watcher import Inbox, Watcher
+from photoramd.database.connection import Database
+from photoramd.database.photos import Store
+from photoramd.database.roots import HealthStore
+from photoramd.system.mounts import Mount
+from photoramd.watch import supervisor as patrol_module
+from photoramd.watch.filters import Filter
+from photoramd.watch.roots import Root
+from photoramd.watch.scanner import Scan
+from photoramd.watch.supervisor import CONFIRM_SECONDS, RETRY_SECONDS, Supervisor
+from photoramd.watch.watcher import Inbox, Watcher
 from tests.conftest import photo_at
 
 Put = Callable[[str, str], Path]
@@ -33,8 +33,8 @@ class Round:
         self.database = database
         self.watcher = watcher
         self.asked: list[str] = []
-        self.patrol = Patrol(
-            [self.root], HealthBook(database, [self.path]), self.store, self.asked.append
+        self.patrol = Supervisor(
+            [self.root], HealthStore(database, [self.path]), self.store, self.asked.append
         )
 
     def begin(self) -> None:

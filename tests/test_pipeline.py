@@ -12,15 +12,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from photoramd import assembly, query
-from photoramd.config import Config, Watch
-from photoramd.database import Database
+from photoramd.config.loader import Config, Watch
+from photoramd.daemon import assembly
+from photoramd.database.connection import Database
+from photoramd.database.photos import Store
 from photoramd.errors import ModelError
+from photoramd.metadata.xmp_keywords import subjects
+from photoramd.models.preprocessing import Pixels
+from photoramd.models.tagger import Scores
 from photoramd.photo import Fingerprint
-from photoramd.store import Store
-from photoramd.taggers.crops import Pixels
-from photoramd.taggers.tagger import Scores
-from photoramd.xmp_keywords import subjects
+from photoramd.search import queries
 from tests.conftest import CountingTagger, Scan
 
 Put = Callable[[str, str], Path]
@@ -32,8 +33,8 @@ def written(outcomes: Sequence[object]) -> list[str]:
 
 
 def states(config: Config) -> dict[str, int]:
-    with closing(query.open_readonly(config.state.path)) as connection:
-        return {state: n for state, n in query.counts(connection).items() if n}
+    with closing(queries.open_readonly(config.state.path)) as connection:
+        return {state: n for state, n in queries.counts(connection).items() if n}
 
 
 def keywords(photo: Path) -> tuple[str, ...]:
@@ -59,8 +60,8 @@ def test_photos_are_tagged_stored_and_written(
     assert "cat" in keywords(cat)
     assert "cup" in keywords(cup)
     assert states(configure()) == {"written": 2}
-    with closing(query.open_readonly(configure().state.path)) as connection:
-        assert [m.path for m in query.find(connection, query.parse("cat"))] == [cat]
+    with closing(queries.open_readonly(configure().state.path)) as connection:
+        assert [m.path for m in queries.find(connection, queries.parse("cat"))] == [cat]
     assert {path: path.read_bytes() for path in (cat, cup)} == before
 
 
@@ -143,8 +144,8 @@ def test_a_photo_with_new_content_is_tagged_anew(
     put("coffee", "a.png")
     scan(configure())
     assert tagger.inferred == 2
-    with closing(query.open_readonly(configure().state.path)) as connection:
-        details = query.photo(connection, photo)
+    with closing(queries.open_readonly(configure().state.path)) as connection:
+        details = queries.photo(connection, photo)
     assert details is not None
     assert "cup" in [tag.name for tag in details.tags]
     assert "cat" not in [tag.name for tag in details.tags]
@@ -265,8 +266,8 @@ def test_an_empty_directory_in_place_of_a_full_one_deletes_nothing(
     for _ in range(3):
         scan(configure())
     assert states(configure()) == {"written": 2}
-    with closing(query.open_readonly(configure().state.path)) as connection:
-        (root,) = query.roots(connection)
+    with closing(queries.open_readonly(configure().state.path)) as connection:
+        (root,) = queries.roots(connection)
     assert root.health == "offline"
     album.rmdir()
     shutil.move(album.with_name("elsewhere"), album)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from photoramd.processor import available_cores, has_bfloat16
-from photoramd.taggers import registry
+from photoramd.models import registry
+from photoramd.system.cpu import available_cores, has_bfloat16
 
 
 @pytest.mark.parametrize(

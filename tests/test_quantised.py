@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from photoramd.taggers import quantised
-from photoramd.taggers.quantised import Quantisation, best_quantisation, quantise
+from photoramd.models.layers import quantized
+from photoramd.models.layers.quantized import Quantisation, best_quantisation, quantise
 
 HERE = best_quantisation(torch.float32)
 WAYS = [Quantisation(), Quantisation(levels=127), HERE]
@@ -64,7 +64,7 @@ def test_many_rows_are_quantised_in_pieces_like_few(monkeypatch: pytest.MonkeyPa
         quantise(weight, None, x.amin(0), x.amax(0)), torch.float32, gelu=False, rows=300
     )
     at_once = linear(x)
-    monkeypatch.setattr(quantised, "_PIECE", 1000)
+    monkeypatch.setattr(quantized, "_PIECE", 1000)
     assert torch.equal(linear(x), at_once)
 
 
@@ -72,26 +72,26 @@ def test_packed_operators_that_raise_are_not_used(monkeypatch: pytest.MonkeyPatc
     def refuse(*_: object) -> None:
         raise RuntimeError("no such operator")
 
-    monkeypatch.setattr(quantised.PackedQuantisedLinear, "__init__", refuse)
+    monkeypatch.setattr(quantized.PackedQuantisedLinear, "__init__", refuse)
     assert best_quantisation.__wrapped__(torch.float32) == Quantisation()
 
 
 def test_packed_operators_that_disagree_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    true = quantised.PackedQuantisedLinear.__call__
+    true = quantized.PackedQuantisedLinear.__call__
 
     def disagree(
-        self: quantised.PackedQuantisedLinear, x: Tensor, residual: Tensor | None = None
+        self: quantized.PackedQuantisedLinear, x: Tensor, residual: Tensor | None = None
     ) -> Tensor:
         return true(self, x, residual) + 0.1
 
-    monkeypatch.setattr(quantised.PackedQuantisedLinear, "__call__", disagree)
+    monkeypatch.setattr(quantized.PackedQuantisedLinear, "__call__", disagree)
     assert best_quantisation.__wrapped__(torch.float32) == Quantisation()
 
 
 CODE = """
 import torch
-from photoramd.taggers.quantised import best_quantisation
-from photoramd.taggers.ram_plus import choose_arithmetic
+from photoramd.models.layers.quantized import best_quantisation
+from photoramd.models.ram_plus.tagger import choose_arithmetic
 cpu = torch.device("cpu")
 print(choose_arithmetic("auto", cpu).dtype, choose_arithmetic("int8", cpu).dtype)
 way = best_quantisation(torch.float32)

@@ -13,12 +13,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from photoramd import query
-from photoramd.database import connect
+from photoramd.database.connection import connect
 from photoramd.errors import StoreError, UsageError
-from photoramd.expression import MAX_DEPTH, MAX_TERMS, And, Expression, Not, Or, Term, fold, parse
 from photoramd.photo import Tag
-from photoramd.query import Match
+from photoramd.search import queries
+from photoramd.search.expression import (
+    MAX_DEPTH,
+    MAX_TERMS,
+    And,
+    Expression,
+    Not,
+    Or,
+    Term,
+    fold,
+    parse,
+)
+from photoramd.search.queries import Match
 
 PHOTOS = {
     b"/photos/a/1.jpg": ("written", {"dog": 0.9, "beach": 0.8}),
@@ -65,12 +75,12 @@ def database(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def connection(database: Path) -> Iterator[sqlite3.Connection]:
-    with closing(query.open_readonly(database)) as connection:
+    with closing(queries.open_readonly(database)) as connection:
         yield connection
 
 
 def names(connection: sqlite3.Connection, text: str, **options: object) -> list[str]:
-    matches = query.find(connection, parse(text), **options)  # type: ignore[arg-type]
+    matches = queries.find(connection, parse(text), **options)  # type: ignore[arg-type]
     return [match.path.name for match in matches]
 
 
@@ -145,9 +155,9 @@ def test_deep_and_long_queries_are_refused_and_the_largest_allowed_one_runs(
     for _ in range(MAX_DEPTH):
         left = f"NOT ({left} AND NOT cat OR tiger)"
         right = f"cat OR tiger AND NOT ({right})"
-    assert query.count(connection, parse(left)) + query.count(connection, parse(right)) > 0
-    assert query.find(connection, parse(right), under=Path("/photos"))
-    query.count(connection, parse("NOT cat " * MAX_TERMS))
+    assert queries.count(connection, parse(left)) + queries.count(connection, parse(right)) > 0
+    assert queries.find(connection, parse(right), under=Path("/photos"))
+    queries.count(connection, parse("NOT cat " * MAX_TERMS))
 
 
 @given(st.text(alphabet='ab*"()&|!-, \\ \u0130ßNOTand\n', max_size=30))
@@ -191,9 +201,9 @@ def test_a_query_finds_what_its_logic_says() -> None:
                 for path, (_, keywords) in PHOTOS.items()
                 if holds(expression, {fold(keyword) for keyword in keywords})
             }
-            found = query.find(connection, expression, missing=True)
+            found = queries.find(connection, expression, missing=True)
             assert {str(match.path) for match in found} == expected
-            assert query.count(connection, expression, missing=True) == len(expected)
+            assert queries.count(connection, expression, missing=True) == len(expected)
 
         agree()
 
@@ -222,7 +232,7 @@ def test_a_star_stands_for_any_letters(pattern: str, matching: list[str], other:
 def test_photos_are_found_with_their_tags_the_most_confident_first(
     connection: sqlite3.Connection,
 ) -> None:
-    assert query.find(connection, parse("beach")) == [
+    assert queries.find(connection, parse("beach")) == [
         Match(Path("/photos/a/1.jpg"), (Tag("dog", 0.9), Tag("beach", 0.8)), "written")
     ]
 
@@ -247,7 +257,7 @@ def test_operators_combine_whole_photos(connection: sqlite3.Connection) -> None:
 def test_results_are_sorted_by_directory_and_name_and_limited(
     connection: sqlite3.Connection,
 ) -> None:
-    found = [os.fsencode(match.path) for match in query.find(connection, parse("*"))]
+    found = [os.fsencode(match.path) for match in queries.find(connection, parse("*"))]
     assert found == sorted(found, key=os.path.split)
     assert names(connection, "*", limit=2) == [Path(os.fsdecode(each)).name for each in found[:2]]
     assert names(connection, "*", limit=0) == []
@@ -255,10 +265,10 @@ def test_results_are_sorted_by_directory_and_name_and_limited(
 
 def test_missing_photos_are_left_out_unless_asked_for(connection: sqlite3.Connection) -> None:
     assert names(connection, "gone") == []
-    assert query.count(connection, parse("gone")) == 0
-    [match] = query.find(connection, parse("gone"), missing=True)
+    assert queries.count(connection, parse("gone")) == 0
+    [match] = queries.find(connection, parse("gone"), missing=True)
     assert match.state == "missing"
-    assert query.count(connection, parse("gone"), missing=True) == 1
+    assert queries.count(connection, parse("gone"), missing=True) == 1
 
 
 def test_a_directory_limits_to_what_is_below_it_and_not_to_its_namesakes(
@@ -267,7 +277,7 @@ def test_a_directory_limits_to_what_is_below_it_and_not_to_its_namesakes(
     assert names(connection, "cat", under=Path("/photos/a")) == ["2.jpg", "3.jpg"]
     assert names(connection, "dog", under=Path("/photos/")) == ["1.jpg", "3.jpg"]
     assert names(connection, "dog", under=Path("/")) == ["1.jpg", "3.jpg", "9.jpg"]
-    assert query.count(connection, parse("dog"), under=Path("/photos0")) == 1
+    assert queries.count(connection, parse("dog"), under=Path("/photos0")) == 1
     assert names(connection, "dog", under=Path("/nowhere")) == []
     monkeypatch.chdir("/")
     assert names(connection, "cat", under=Path("photos/a/../a b")) == ["4.jpg"]
@@ -287,7 +297,7 @@ def test_thousands_of_labels_fit_in_one_query(tmp_path: Path) -> None:
         connection.execute("BEGIN")
         connection.executemany("INSERT INTO labels (name) VALUES (?)", labels)
         connection.execute("COMMIT")
-    with closing(query.open_readonly(path)) as connection:
+    with closing(queries.open_readonly(path)) as connection:
         assert names(connection, "dog*") == ["1.jpg", "3.jpg", "9.jpg"]
 
 
@@ -308,9 +318,9 @@ def test_a_photo_shows_all_that_is_known(database: Path) -> None:
                                  sidecar = CAST('/photos/a/1.jpg.xmp' AS BLOB)
                WHERE name = CAST('1.jpg' AS BLOB)"""
         )
-    with closing(query.open_readonly(database)) as connection:
-        details = query.photo(connection, Path("/photos/a/../a/1.jpg"))
-    assert details == query.Details(
+    with closing(queries.open_readonly(database)) as connection:
+        details = queries.photo(connection, Path("/photos/a/../a/1.jpg"))
+    assert details == queries.Details(
         path=Path("/photos/a/1.jpg"),
         state="written",
         tags=(Tag("dog", 0.9), Tag("beach", 0.8)),
@@ -331,19 +341,19 @@ def test_a_photo_shows_all_that_is_known(database: Path) -> None:
 def test_a_photo_with_any_name_is_found_and_an_unknown_one_is_none(
     connection: sqlite3.Connection,
 ) -> None:
-    details = query.photo(connection, Path(os.fsdecode(b"/photos/b/caf\xe9\n.jpg")))
+    details = queries.photo(connection, Path(os.fsdecode(b"/photos/b/caf\xe9\n.jpg")))
     assert details is not None
     assert [tag.name for tag in details.tags] == ["\u00c4rger"]
-    failed = query.photo(connection, Path("/photos/b/6.jpg"))
+    failed = queries.photo(connection, Path("/photos/b/6.jpg"))
     assert failed is not None
     assert (failed.state, failed.reason, failed.attempts) == ("failed", "truncated", 1)
     assert (failed.model, failed.sidecar, failed.tags) == (None, None, ())
-    assert query.photo(connection, Path("/photos/a/none.jpg")) is None
-    assert query.photo(connection, Path("/")) is None
+    assert queries.photo(connection, Path("/photos/a/none.jpg")) is None
+    assert queries.photo(connection, Path("/")) is None
 
 
 def test_states_are_counted_with_none_left_out(connection: sqlite3.Connection) -> None:
-    assert query.counts(connection) == {
+    assert queries.counts(connection) == {
         "pending": 1,
         "tagged": 1,
         "written": 5,
@@ -353,15 +363,15 @@ def test_states_are_counted_with_none_left_out(connection: sqlite3.Connection) -
 
 
 def test_reasons_are_counted_with_an_example(connection: sqlite3.Connection) -> None:
-    assert query.reasons(connection) == [
-        query.Reason("truncated", 2, Path("/photos/b/6.jpg")),
-        query.Reason("waits for the disk", 1, Path("/photos/b/8.jpg")),
+    assert queries.reasons(connection) == [
+        queries.Reason("truncated", 2, Path("/photos/b/6.jpg")),
+        queries.Reason("waits for the disk", 1, Path("/photos/b/8.jpg")),
     ]
-    assert len(query.reasons(connection, limit=1)) == 1
+    assert len(queries.reasons(connection, limit=1)) == 1
 
 
 def test_tags_in_use_are_counted_without_missing_photos(connection: sqlite3.Connection) -> None:
-    found = query.tags(connection)
+    found = queries.tags(connection)
     assert found[:2] == [("cat", 3), ("dog", 2)]
     assert found == sorted(found, key=lambda each: (-each[1], each[0]))
     assert "gone" not in dict(found)
@@ -373,28 +383,28 @@ def test_watched_directories_are_told_as_the_daemon_saw_them(database: Path) -> 
             "INSERT INTO roots VALUES"
             " (CAST('/photos' AS BLOB), 'offline', 'not there', NULL, 1, 2, 0)"
         )
-    with closing(query.open_readonly(database)) as connection:
-        assert query.roots(connection) == [
-            query.Root(Path("/photos"), "offline", "not there", None, 1.0, 2.0)
+    with closing(queries.open_readonly(database)) as connection:
+        assert queries.roots(connection) == [
+            queries.Root(Path("/photos"), "offline", "not there", None, 1.0, 2.0)
         ]
 
 
 def test_an_unknown_tag_gets_suggestions(connection: sqlite3.Connection) -> None:
-    assert query.suggest(connection, "TIGRE")[0] == "tiger"
-    assert query.suggest(connection, "tiger")[:2] == ["tiger", "tiger cat"]
-    assert query.suggest(connection, "xylophone") == []
-    assert query.suggest(connection, "*") == []
-    assert len(query.suggest(connection, "a", limit=2)) == 2
+    assert queries.suggest(connection, "TIGRE")[0] == "tiger"
+    assert queries.suggest(connection, "tiger")[:2] == ["tiger", "tiger cat"]
+    assert queries.suggest(connection, "xylophone") == []
+    assert queries.suggest(connection, "*") == []
+    assert len(queries.suggest(connection, "a", limit=2)) == 2
 
 
 def test_advice_names_unknown_tags_and_forgotten_quotes(connection: sqlite3.Connection) -> None:
-    assert query.advise(connection, parse("dog")) == []
-    [unknown] = query.advise(connection, parse("beech NOT beech"))
+    assert queries.advise(connection, parse("dog")) == []
+    [unknown] = queries.advise(connection, parse("beech NOT beech"))
     assert 'no photo is tagged "beech"' in unknown
     assert '"beach"' in unknown
-    [quotes] = query.advise(connection, parse("(beach OR dog Tiger CAT)"))
+    [quotes] = queries.advise(connection, parse("(beach OR dog Tiger CAT)"))
     assert quotes == '"tiger cat" is a tag: write it in quotes'
-    assert query.advise(connection, parse("nothinglikeit"))[0].endswith('"nothinglikeit"')
+    assert queries.advise(connection, parse("nothinglikeit"))[0].endswith('"nothinglikeit"')
 
 
 # Opening
@@ -403,27 +413,27 @@ def test_advice_names_unknown_tags_and_forgotten_quotes(connection: sqlite3.Conn
 def test_without_a_database_nothing_has_been_tagged_yet(tmp_path: Path) -> None:
     for path in (tmp_path / "none.db", tmp_path / "none" / "none.db"):
         with pytest.raises(StoreError, match="nothing has been tagged yet") as caught:
-            query.open_readonly(path)
+            queries.open_readonly(path)
         assert "photoramd scan" in (caught.value.remedy or "")
         assert not path.exists()
     empty = tmp_path / "empty.db"
     empty.touch()
     with pytest.raises(StoreError, match="nothing has been tagged yet"):
-        query.open_readonly(empty)
+        queries.open_readonly(empty)
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
     text = tmp_path / "text.db"
     text.write_bytes(b"no database at all" * 100)
     with pytest.raises(StoreError, match="not a database"):
-        query.open_readonly(text)
+        queries.open_readonly(text)
     foreign = tmp_path / "foreign.db"
     with closing(sqlite3.connect(foreign)) as other:
         other.execute("CREATE TABLE photos (id)")
     with pytest.raises(StoreError, match="not a photoramd database"):
-        query.open_readonly(foreign)
+        queries.open_readonly(foreign)
     with pytest.raises(StoreError, match="Is a directory"):
-        query.open_readonly(tmp_path)
+        queries.open_readonly(tmp_path)
 
 
 def test_a_path_with_special_characters_is_no_uri(tmp_path: Path) -> None:
@@ -432,8 +442,8 @@ def test_a_path_with_special_characters_is_no_uri(tmp_path: Path) -> None:
     path = directory / os.fsdecode(b"caf\xe9.db")
     with closing(connect(path)) as connection:
         fill(connection)
-    with closing(query.open_readonly(path)) as connection:
-        assert query.count(connection, parse("dog")) == 3
+    with closing(queries.open_readonly(path)) as connection:
+        assert queries.count(connection, parse("dog")) == 3
 
 
 def test_nothing_can_be_written(connection: sqlite3.Connection) -> None:
@@ -445,16 +455,16 @@ def test_a_reader_sees_what_a_writer_committed_and_does_not_hold_it_up(database:
     with closing(connect(database)) as writer:
         writer.execute("BEGIN IMMEDIATE")
         writer.execute("UPDATE photos SET state = 'written'")
-        with closing(query.open_readonly(database)) as reader:
-            assert query.counts(reader)["written"] == 5
+        with closing(queries.open_readonly(database)) as reader:
+            assert queries.counts(reader)["written"] == 5
             writer.execute("COMMIT")
-            assert query.counts(reader)["written"] == len(PHOTOS)
-            found = query.find(reader, parse("dog"))
+            assert queries.counts(reader)["written"] == len(PHOTOS)
+            found = queries.find(reader, parse("dog"))
             writer.execute("BEGIN IMMEDIATE")
             writer.execute("DELETE FROM keywords")
             writer.execute("COMMIT")
             assert len(found) == 4
-            assert query.find(reader, parse("dog")) == []
+            assert queries.find(reader, parse("dog")) == []
 
 
 def test_a_damaged_database_is_our_error(database: Path) -> None:
@@ -467,10 +477,10 @@ def test_a_damaged_database_is_our_error(database: Path) -> None:
         file.seek((page - 1) * page_bytes)
         file.write(b"\xff" * page_bytes)
     with (
-        closing(query.open_readonly(database)) as connection,
+        closing(queries.open_readonly(database)) as connection,
         pytest.raises(StoreError, match="malformed") as caught,
     ):
-        query.find(connection, parse("dog"))
+        queries.find(connection, parse("dog"))
     assert "photoramd db check" in (caught.value.remedy or "")
 
 
@@ -504,9 +514,9 @@ def test_another_user_can_ask_after_the_daemon_has_stopped(readable: Path) -> No
     assert [each.name for each in readable.iterdir()] == ["photoramd.db"]
     path.chmod(0o444)
     readable.chmod(0o555)
-    with ordinary_user(), closing(query.open_readonly(path)) as connection:
-        assert query.count(connection, parse("dog")) == 3
-        assert len(query.find(connection, parse("dog"))) == 3
+    with ordinary_user(), closing(queries.open_readonly(path)) as connection:
+        assert queries.count(connection, parse("dog")) == 3
+        assert len(queries.find(connection, parse("dog"))) == 3
     assert [each.name for each in readable.iterdir()] == ["photoramd.db"]
 
 
@@ -517,10 +527,10 @@ def test_another_user_can_ask_while_the_daemon_writes(readable: Path) -> None:
         for each in readable.iterdir():
             each.chmod(0o444)
         readable.chmod(0o555)
-        with ordinary_user(), closing(query.open_readonly(path)) as reader:
-            assert query.count(reader, parse("dog")) == 3
+        with ordinary_user(), closing(queries.open_readonly(path)) as reader:
+            assert queries.count(reader, parse("dog")) == 3
             writer.execute("DELETE FROM keywords")
-            assert query.count(reader, parse("dog")) == 0
+            assert queries.count(reader, parse("dog")) == 0
 
 
 def test_another_user_sees_all_that_was_committed_before_a_crash(readable: Path) -> None:
@@ -532,8 +542,8 @@ def test_another_user_sees_all_that_was_committed_before_a_crash(readable: Path)
     for each in readable.iterdir():
         each.chmod(0o444)
     readable.chmod(0o555)
-    with ordinary_user(), closing(query.open_readonly(path)) as connection:
-        assert query.count(connection, parse("dog")) == 3
+    with ordinary_user(), closing(queries.open_readonly(path)) as connection:
+        assert queries.count(connection, parse("dog")) == 3
 
 
 def test_a_log_that_cannot_be_used_is_an_error_and_not_ignored(readable: Path) -> None:
@@ -546,7 +556,7 @@ def test_a_log_that_cannot_be_used_is_an_error_and_not_ignored(readable: Path) -
         each.chmod(0o444)
     readable.chmod(0o555)
     with ordinary_user(), pytest.raises(StoreError, match="cannot use the database"):
-        query.open_readonly(path)
+        queries.open_readonly(path)
 
 
 def test_a_question_leaves_no_file_that_the_daemon_could_not_use(readable: Path) -> None:
@@ -556,12 +566,12 @@ def test_a_question_leaves_no_file_that_the_daemon_could_not_use(readable: Path)
     readable.chmod(0o777)
     with ordinary_user():
         for _ in range(2):
-            with closing(query.open_readonly(path)) as connection:
-                assert query.count(connection, parse("dog")) == 3
+            with closing(queries.open_readonly(path)) as connection:
+                assert queries.count(connection, parse("dog")) == 3
     assert {each.stat().st_uid for each in readable.iterdir()} == {path.stat().st_uid}
     with closing(connect(path)), ordinary_user():
-        with closing(query.open_readonly(path)) as connection:
-            assert query.count(connection, parse("dog")) == 3
+        with closing(queries.open_readonly(path)) as connection:
+            assert queries.count(connection, parse("dog")) == 3
         assert {each.stat().st_uid for each in readable.iterdir()} == {path.stat().st_uid}
     with closing(connect(path)) as connection:
         connection.execute("DELETE FROM keywords")
@@ -572,5 +582,5 @@ def test_an_unreadable_database_is_our_error_with_a_remedy(readable: Path) -> No
     connect(path).close()
     path.chmod(0o000)
     with ordinary_user(), pytest.raises(StoreError, match="Permission denied") as caught:
-        query.open_readonly(path)
+        queries.open_readonly(path)
     assert "group" in (caught.value.remedy or "")

@@ -22,17 +22,14 @@ from benchmarks.random_weights import (
     random_weights,
     synthetic_photo,
 )
-from photoramd import assembly
-from photoramd.config import Config, Model, Tags
-from photoramd.copies import CopyName
+from photoramd.config.loader import Config, Model, Tags
+from photoramd.daemon import assembly
 from photoramd.errors import IntegrityError, ModelError
-from photoramd.modelstore import default_store
-from photoramd.pins import PinnedFile
-from photoramd.rules import Rules, select
-from photoramd.taggers import registry
-from photoramd.taggers.conversion import load_copy
-from photoramd.taggers.linear import Arithmetic
-from photoramd.taggers.ram_plus import (
+from photoramd.models import registry
+from photoramd.models.batching import CpuRunner, GpuRunner, is_out_of_memory
+from photoramd.models.layers.linear import Arithmetic
+from photoramd.models.ram_plus.network import Preparation, RamPlusNetwork, RamPlusShape
+from photoramd.models.ram_plus.tagger import (
     RamPlusTagger,
     choose_arithmetic,
     choose_device,
@@ -41,10 +38,13 @@ from photoramd.taggers.ram_plus import (
     normalise,
     vocabulary_of,
 )
-from photoramd.taggers.ram_plus_network import Preparation, RamPlusNetwork, RamPlusShape
-from photoramd.taggers.runner import CpuRunner, GpuRunner, is_out_of_memory
-from photoramd.taggers.tensorfile import MappedTensors
-from photoramd.vocabulary import Vocabulary, kept
+from photoramd.models.rules import Rules, select
+from photoramd.models.vocabulary import Vocabulary, kept
+from photoramd.models.weights.catalog import PinnedFile
+from photoramd.models.weights.convert import load_copy
+from photoramd.models.weights.converted import CopyName
+from photoramd.models.weights.safetensors import MappedTensors
+from photoramd.models.weights.store import default_store
 
 CPU = torch.device("cpu")
 FLOAT32 = Arithmetic(torch.float32, CPU, True)
@@ -310,8 +310,8 @@ def test_what_is_not_there_is_named() -> None:
 def test_auto_is_bfloat16_only_where_the_processor_has_it(
     flags: bool, expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("photoramd.taggers.ram_plus.has_bfloat16", lambda: flags)
-    monkeypatch.setattr("photoramd.taggers.ram_plus.packing_works", lambda _: True)
+    monkeypatch.setattr("photoramd.models.ram_plus.tagger.has_bfloat16", lambda: flags)
+    monkeypatch.setattr("photoramd.models.ram_plus.tagger.packing_works", lambda _: True)
     assert choose_arithmetic("auto", CPU).precision == str(expected).removeprefix("torch.")
 
 
@@ -338,7 +338,7 @@ def test_the_converted_copy_gives_the_same_logits_without_the_original(
 def test_without_room_for_a_copy_the_original_is_used(
     checkpoint: PinnedFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("photoramd.modelstore.ModelStore.free_bytes", lambda _: 1000)
+    monkeypatch.setattr("photoramd.models.weights.store.ModelStore.free_bytes", lambda _: 1000)
     logits = load_network(checkpoint, TINY, FLOAT32).logits(random_images(2))
     assert np.abs(logits.numpy() - REFERENCE["batch_logits"]).max() < 1e-4
     assert not copy_path().exists()
@@ -347,7 +347,7 @@ def test_without_room_for_a_copy_the_original_is_used(
 def test_without_a_copy_the_original_does_not_stay_in_memory(
     checkpoint: PinnedFile, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("photoramd.modelstore.ModelStore.free_bytes", lambda _: 1000)
+    monkeypatch.setattr("photoramd.models.weights.store.ModelStore.free_bytes", lambda _: 1000)
     network = load_network(checkpoint, TINY, BFLOAT16)
     assert "sudo photoramd tag" in caplog.text
     assert "tiny.pth" not in Path("/proc/self/maps").read_text()
@@ -439,7 +439,7 @@ def test_other_models_run_on_the_cpu_only() -> None:
 def test_without_its_files_the_remedy_is_to_fetch_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("photoramd.modelstore.SYSTEM_STORE", tmp_path / "models")
+    monkeypatch.setattr("photoramd.models.weights.store.SYSTEM_STORE", tmp_path / "models")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     with pytest.raises(ModelError) as caught:
         registry.load("ram++")
@@ -449,7 +449,7 @@ def test_without_its_files_the_remedy_is_to_fetch_them(
 def test_the_configuration_restricts_the_work_to_what_is_allowed_and_not_denied(
     tag_files: PinnedFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("photoramd.taggers.ram_plus.CHUNK", 2)
+    monkeypatch.setattr("photoramd.models.ram_plus.tagger.CHUNK", 2)
     model = Model(name="ram++", device="cpu", precision="float32", threads=1)
     every = assembly.load_tagger(Config(model=model, tags=Tags(overrides=None)))
     pixels = [every.pixels(Image.fromarray(synthetic_photo()))]

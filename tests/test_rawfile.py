@@ -21,16 +21,19 @@ from click.testing import CliRunner
 from PIL import Image
 
 from benchmarks.dng import dng, jpeg
-from photoramd import assembly, filters, query, rawfile
 from photoramd.cli import cli
-from photoramd.config import Config
-from photoramd.decoder import decode
-from photoramd.embedded import read_keywords
+from photoramd.config.loader import Config
+from photoramd.daemon import assembly
 from photoramd.errors import ChangedError, DecodeError
-from photoramd.imagefile import open_file
-from photoramd.rawstructure import structure
-from photoramd.taggers.tagger import Tagger
-from photoramd.xmp_keywords import subjects
+from photoramd.images import raw
+from photoramd.images.decoder import decode
+from photoramd.images.opener import open_file
+from photoramd.images.raw_structure import structure
+from photoramd.metadata.embedded import read_keywords
+from photoramd.metadata.xmp_keywords import subjects
+from photoramd.models.tagger import Tagger
+from photoramd.search import queries
+from photoramd.watch import filters
 from tests.conftest import Scan
 from tests.orientation import as_stored
 
@@ -259,7 +262,7 @@ def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
     """A fake in libraw's place: files that crash or hang it are not at hand."""
     script = tmp_path / "worker.py"
     script.write_text(f"import os, signal, sys, time\n{code}\n")
-    monkeypatch.setattr(rawfile, "_WORKER", script)
+    monkeypatch.setattr(raw, "_WORKER", script)
 
 
 def test_a_crash_of_libraw_costs_one_photo(
@@ -280,7 +283,7 @@ def test_libraw_has_a_time_out(
     path = tmp_path / "IMG.DNG"
     path.write_bytes(dng(cat))
     worker(tmp_path, monkeypatch, "time.sleep(600)")
-    monkeypatch.setattr(rawfile, "TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr(raw, "TIMEOUT_SECONDS", 0.3)
     with pytest.raises(DecodeError, match=r"libraw took over 0\.3 s"):
         decoded(path)
 
@@ -301,7 +304,7 @@ def test_libraw_can_write_no_file_and_has_a_limit_of_memory(
 ) -> None:
     path = tmp_path / "IMG.DNG"
     path.write_bytes(dng(cat))
-    directory = Path(rawfile.__file__).parent
+    directory = Path(raw.__file__).parent
     code = f"""
 sys.path.insert(0, {str(directory)!r})
 import rawworker
@@ -326,14 +329,14 @@ def test_a_raw_that_changes_meanwhile_is_told_apart_from_a_bad_one(
 ) -> None:
     path = tmp_path / "IMG.DNG"
     path.write_bytes(dng(cat))
-    ask = rawfile._ask
+    ask = raw._ask
 
     def change(what: str, *arguments: Any) -> Any:
         with path.open("ab") as file:
             file.write(b"more")
         return ask(what, *arguments)
 
-    monkeypatch.setattr(rawfile, "_ask", change)
+    monkeypatch.setattr(raw, "_ask", change)
     with pytest.raises(ChangedError):
         decoded(path)
 
@@ -544,8 +547,8 @@ def test_without_the_extra_a_raw_is_counted_and_with_it_the_next_scan_tags_it(
         status = CliRunner().invoke(cli, ["--config", os.fspath(path), "status"])
         said = "camera RAW files that are not tagged: 1" in status.stdout
         assert said == ("pip install 'photoramd[raw]'" in status.stdout)
-        connection = query.open_readonly(config.state.path)
-        (root,) = query.roots(connection)
+        connection = queries.open_readonly(config.state.path)
+        (root,) = queries.roots(connection)
         connection.close()
         assert said == bool(root.raw_left_out)
         return root.raw_left_out
@@ -563,8 +566,8 @@ def test_without_the_extra_a_raw_is_counted_and_with_it_the_next_scan_tags_it(
         scan(config)
         scan(config)
         assert left_out() == 1
-    connection = query.open_readonly(config.state.path)
-    assert query.counts(connection)["written"] == 2  # taken away again, it is not missing
+    connection = queries.open_readonly(config.state.path)
+    assert queries.counts(connection)["written"] == 2  # taken away again, it is not missing
     connection.close()
 
 
@@ -574,13 +577,13 @@ def test_a_raw_takes_room_in_memory_before_libraw_has_it(
     path = tmp_path / "IMG.DNG"
     path.write_bytes(dng(cat))
     taken: list[int] = []
-    ask = rawfile._ask
+    ask = raw._ask
 
     def watched(*arguments: Any) -> Any:
         assert taken
         return ask(*arguments)
 
-    monkeypatch.setattr(rawfile, "_ask", watched)
+    monkeypatch.setattr(raw, "_ask", watched)
     decode(path, side=SIDE, max_pixels=MAX_PIXELS, reserve=taken.append)
     assert taken == [path.stat().st_size // 2]
     assert 0 <= taken[0] - cat.width * cat.height < 2000
@@ -591,7 +594,7 @@ def test_without_the_extra_a_raw_that_is_asked_for_is_refused_with_the_remedy(
 ) -> None:
     path = tmp_path / "IMG.DNG"
     path.write_bytes(dng(cat, preview=cat))
-    monkeypatch.setattr(rawfile, "reads_raw", lambda: False)
+    monkeypatch.setattr(raw, "reads_raw", lambda: False)
     with pytest.raises(DecodeError, match="needs libraw") as caught:
         decoded(path)
     assert "photoramd[raw]" in (caught.value.remedy or "")

@@ -57,7 +57,7 @@ def test_the_archives_hold_what_they_should_and_nothing_of_a_workplace(built: Pa
         installed = set(archive.namelist())
     modules = {f"photoramd/{path.name}" for path in (ROOT / "photoramd").glob("*.py")}
     assert modules <= installed
-    assert "photoramd/taggers/imagenet_keywords.NOTICE" in installed
+    assert "photoramd/models/imagenet_keywords.NOTICE" in installed
     with tarfile.open(sdist) as archive:
         packed = {name.partition("/")[2] for name in archive.getnames()}
     files = {"pyproject.toml", "Makefile", "README.md", "SECURITY.md", "constraints-hashes.txt"}

@@ -18,10 +18,10 @@ from pathlib import Path
 
 import pytest
 
-from photoramd import failures, replace
 from photoramd.errors import ChangedError, SidecarError, WriteError
 from photoramd.photo import Fingerprint
-from photoramd.renames import EXCHANGE
+from photoramd.system import atomic, write_errors
+from photoramd.system.renameat2 import EXCHANGE
 from tests.conftest import await_tick
 
 OLD = b"old" * 1000
@@ -61,11 +61,11 @@ def names(directory: Path) -> list[str]:
 
 def sweep(directory: Path) -> int:
     """What a scan does with leftovers; returns how many there were."""
-    return sum(replace.remove_temporary(path) for path in directory.iterdir())
+    return sum(atomic.remove_temporary(path) for path in directory.iterdir())
 
 
 def write(target: Path, data: bytes, expected: Fingerprint | None) -> Fingerprint:
-    return replace.commit(replace.prepare(target, data, expected=expected))
+    return atomic.commit(atomic.prepare(target, data, expected=expected))
 
 
 def run_child(
@@ -118,8 +118,8 @@ def test_a_date_that_is_kept_is_a_millisecond_later_in_any_century(
     os.utime(target, (seconds, seconds))
     expected = Fingerprint.of(target.lstat())
     assert -(2**63) <= expected.mtime_ns < 2**63
-    prepared = replace.prepare(target, NEW, expected=expected, keep_date=True)
-    assert replace.commit(prepared) == prepared.after
+    prepared = atomic.prepare(target, NEW, expected=expected, keep_date=True)
+    assert atomic.commit(prepared) == prepared.after
     assert target.stat().st_mtime_ns == seconds * 10**9 + 10**6
 
 
@@ -144,17 +144,17 @@ def test_the_fingerprint_after_the_rename_is_known_before_it(tmp_path: Path, exi
     target = tmp_path / "IMG.JPG.xmp"
     if exists:
         target.write_bytes(OLD)
-    prepared = replace.prepare(target, NEW, expected=fingerprint(target) if exists else None)
+    prepared = atomic.prepare(target, NEW, expected=fingerprint(target) if exists else None)
     assert target.exists() == exists
     assert prepared.temporary.parent == tmp_path
     assert prepared.temporary.name.startswith(".photoramd-")
-    assert replace.commit(prepared) == prepared.after == fingerprint(target)
+    assert atomic.commit(prepared) == prepared.after == fingerprint(target)
 
 
 def test_a_discarded_replacement_leaves_nothing(target: Path) -> None:
-    prepared = replace.prepare(target, NEW, expected=fingerprint(target))
-    replace.discard(prepared)
-    replace.discard(prepared)
+    prepared = atomic.prepare(target, NEW, expected=fingerprint(target))
+    atomic.discard(prepared)
+    atomic.discard(prepared)
     assert target.read_bytes() == OLD
     assert names(target.parent) == [target.name]
 
@@ -191,10 +191,10 @@ def edit_by_rename(target: Path) -> None:
 def test_an_edit_between_prepare_and_commit_lives(
     target: Path, edit: Callable[[Path], None]
 ) -> None:
-    prepared = replace.prepare(target, NEW, expected=fingerprint(target))
+    prepared = atomic.prepare(target, NEW, expected=fingerprint(target))
     edit(target)
     with pytest.raises(ChangedError):
-        replace.commit(prepared)
+        atomic.commit(prepared)
     assert target.read_bytes() == b"theirs"
     assert names(target.parent) == [target.name]
 
@@ -203,65 +203,65 @@ def test_an_edit_between_read_and_prepare_lives(target: Path) -> None:
     seen = fingerprint(target)
     edit_by_rename(target)
     with pytest.raises(ChangedError):
-        replace.prepare(target, NEW, expected=seen)
+        atomic.prepare(target, NEW, expected=seen)
     assert target.read_bytes() == b"theirs"
     assert names(target.parent) == [target.name]
 
 
 def test_a_same_length_edit_with_the_old_date_lives(target: Path) -> None:
     seen = target.lstat()
-    prepared = replace.prepare(target, NEW, expected=Fingerprint.of(seen))
+    prepared = atomic.prepare(target, NEW, expected=Fingerprint.of(seen))
     await_tick(target)
     target.write_bytes(b"OLD" * 1000)
     os.utime(target, ns=(seen.st_atime_ns, seen.st_mtime_ns))
     with pytest.raises(ChangedError):
-        replace.commit(prepared)
+        atomic.commit(prepared)
     assert target.read_bytes() == b"OLD" * 1000
 
 
 def test_an_edit_between_the_last_look_and_the_rename_lives(
     target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    prepared = replace.prepare(target, NEW, expected=fingerprint(target))
-    rename = replace.rename
+    prepared = atomic.prepare(target, NEW, expected=fingerprint(target))
+    rename = atomic.rename
 
     def edit_and_rename(source: Path, destination: Path, flags: int) -> None:
-        monkeypatch.setattr(replace, "rename", rename)
+        monkeypatch.setattr(atomic, "rename", rename)
         edit_by_rename(target)
         rename(source, destination, flags)
 
-    monkeypatch.setattr(replace, "rename", edit_and_rename)
+    monkeypatch.setattr(atomic, "rename", edit_and_rename)
     with pytest.raises(ChangedError):
-        replace.commit(prepared)
+        atomic.commit(prepared)
     assert target.read_bytes() == b"theirs"
     assert names(target.parent) == [target.name]
 
 
 def test_a_file_that_appeared_is_not_overwritten(tmp_path: Path) -> None:
     target = tmp_path / "IMG.JPG.xmp"
-    prepared = replace.prepare(target, NEW, expected=None)
+    prepared = atomic.prepare(target, NEW, expected=None)
     target.write_bytes(b"theirs")
     with pytest.raises(ChangedError):
-        replace.commit(prepared)
+        atomic.commit(prepared)
     assert target.read_bytes() == b"theirs"
     assert names(tmp_path) == [target.name]
 
 
 def test_a_file_that_went_away_does_not_come_back(target: Path) -> None:
-    prepared = replace.prepare(target, NEW, expected=fingerprint(target))
+    prepared = atomic.prepare(target, NEW, expected=fingerprint(target))
     target.unlink()
     with pytest.raises(ChangedError):
-        replace.commit(prepared)
+        atomic.commit(prepared)
     assert names(target.parent) == []
 
 
 def test_a_directory_that_went_away_is_a_change(target: Path) -> None:
-    prepared = replace.prepare(target, NEW, expected=fingerprint(target))
+    prepared = atomic.prepare(target, NEW, expected=fingerprint(target))
     target.parent.rename(target.parent.with_name("elsewhere"))
     with pytest.raises(ChangedError):
-        replace.commit(prepared)
+        atomic.commit(prepared)
     with pytest.raises(ChangedError):
-        replace.settle(target, prepared.temporary, prepared.after)
+        atomic.settle(target, prepared.temporary, prepared.after)
 
 
 # What is never replaced
@@ -271,9 +271,9 @@ def test_a_symbolic_link_is_refused_and_stays_one(target: Path) -> None:
     link = target.with_name("link.xmp")
     link.symlink_to(target)
     with pytest.raises(SidecarError, match="symbolic link"):
-        replace.prepare(link, NEW, expected=fingerprint(link))
+        atomic.prepare(link, NEW, expected=fingerprint(link))
     with pytest.raises(SidecarError, match="symbolic link"):
-        replace.prepare(link, NEW, expected=None)
+        atomic.prepare(link, NEW, expected=None)
     assert link.is_symlink()
     assert target.read_bytes() == OLD
 
@@ -281,16 +281,16 @@ def test_a_symbolic_link_is_refused_and_stays_one(target: Path) -> None:
 def test_a_hard_link_is_refused_and_stays_one(target: Path) -> None:
     target.with_name("second").hardlink_to(target)
     with pytest.raises(SidecarError, match="hard links"):
-        replace.prepare(target, NEW, expected=fingerprint(target))
+        atomic.prepare(target, NEW, expected=fingerprint(target))
     assert target.stat().st_nlink == 2
 
 
 def test_a_link_made_after_prepare_is_noticed(target: Path) -> None:
-    prepared = replace.prepare(target, NEW, expected=fingerprint(target))
+    prepared = atomic.prepare(target, NEW, expected=fingerprint(target))
     await_tick(target)
     target.with_name("second").hardlink_to(target)
     with pytest.raises(ChangedError):
-        replace.commit(prepared)
+        atomic.commit(prepared)
     assert target.stat().st_nlink == 2
 
 
@@ -300,14 +300,14 @@ def test_a_directory_or_pipe_is_refused(tmp_path: Path) -> None:
     directory.mkdir()
     for path in (pipe, directory):
         with pytest.raises(SidecarError, match="no regular file"):
-            replace.prepare(path, NEW, expected=fingerprint(path))
+            atomic.prepare(path, NEW, expected=fingerprint(path))
     assert names(tmp_path) == ["directory.xmp", "pipe.xmp"]
 
 
 def test_a_read_only_file_is_refused(target: Path) -> None:
     target.chmod(0o444)
     with pytest.raises(SidecarError, match="read-only") as caught:
-        replace.prepare(target, NEW, expected=fingerprint(target))
+        atomic.prepare(target, NEW, expected=fingerprint(target))
     assert caught.value.remedy
     assert target.read_bytes() == OLD
     assert stat.S_IMODE(target.stat().st_mode) == 0o444
@@ -385,7 +385,7 @@ def test_a_new_file_is_as_accessible_as_its_photo(
     photo.write_bytes(b"photo")
     photo.chmod(photo_mode)
     os.chown(photo, 12345, 23456)
-    replace.commit(replace.prepare(target, NEW, expected=None, beside=photo))
+    atomic.commit(atomic.prepare(target, NEW, expected=None, beside=photo))
     status = target.stat()
     assert stat.S_IMODE(status.st_mode) == mode
     assert (status.st_uid, status.st_gid) == (12345, 23456)
@@ -395,7 +395,7 @@ def test_a_new_file_gets_the_acl_of_its_photo(tmp_path: Path) -> None:
     photo, target = tmp_path / "IMG.JPG", tmp_path / "IMG.JPG.xmp"
     photo.write_bytes(b"photo")
     os.setxattr(photo, ACCESS, ACL)
-    replace.commit(replace.prepare(target, NEW, expected=None, beside=photo))
+    atomic.commit(atomic.prepare(target, NEW, expected=None, beside=photo))
     assert os.getxattr(target, ACCESS) == ACL
 
 
@@ -493,7 +493,7 @@ def test_a_directory_that_cannot_be_synced_is_no_error(target: Path) -> None:
 
 
 def test_write_errors_say_what_to_do(tmp_path: Path) -> None:
-    error = failures.failure(OSError(errno.ENOSPC, "No space left on device"), tmp_path)
+    error = write_errors.failure(OSError(errno.ENOSPC, "No space left on device"), tmp_path)
     assert error.errno == errno.ENOSPC
     assert error.concerns_file_system
     assert "space" in (error.remedy or "")
@@ -543,7 +543,7 @@ def test_after_a_kill_settling_knows_whether_the_write_counts(
         target.write_bytes(OLD)
     run_child(target, *strace(step.format("signal=SIGKILL")), note=str(note))
     prepared = pickle.loads(note.read_bytes())  # noqa: S301  our own
-    is_done = replace.settle(target, prepared.temporary, prepared.after)
+    is_done = atomic.settle(target, prepared.temporary, prepared.after)
     state = target.read_bytes() if target.exists() else None
     assert state == (NEW if is_done else OLD if exists else None)
     assert is_done == (not exists and step in AFTER_RENAME)
@@ -562,32 +562,32 @@ def test_sweep_removes_nothing_but_its_own(tmp_path: Path) -> None:
 
 
 def test_settling_before_the_rename_begins_anew(target: Path) -> None:
-    prepared = replace.prepare(target, NEW, expected=fingerprint(target))
-    assert not replace.settle(target, prepared.temporary, prepared.after)
+    prepared = atomic.prepare(target, NEW, expected=fingerprint(target))
+    assert not atomic.settle(target, prepared.temporary, prepared.after)
     assert target.read_bytes() == OLD
     assert names(target.parent) == [target.name]
 
 
 def test_settling_after_the_rename_is_done(target: Path) -> None:
-    prepared = replace.prepare(target, NEW, expected=fingerprint(target))
-    replace.commit(prepared)
-    assert replace.settle(target, prepared.temporary, prepared.after)
+    prepared = atomic.prepare(target, NEW, expected=fingerprint(target))
+    atomic.commit(prepared)
+    assert atomic.settle(target, prepared.temporary, prepared.after)
     assert target.read_bytes() == NEW
 
 
 def test_settling_brings_back_an_edit_that_was_exchanged_away(target: Path) -> None:
-    prepared = replace.prepare(target, NEW, expected=fingerprint(target))
+    prepared = atomic.prepare(target, NEW, expected=fingerprint(target))
     edit_by_rename(target)
-    replace.rename(prepared.temporary, target, EXCHANGE)
-    assert not replace.settle(target, prepared.temporary, prepared.after)
+    atomic.rename(prepared.temporary, target, EXCHANGE)
+    assert not atomic.settle(target, prepared.temporary, prepared.after)
     assert target.read_bytes() == b"theirs"
     assert names(target.parent) == [target.name]
 
 
 def test_settling_a_file_with_two_names_leaves_it_one(tmp_path: Path) -> None:
     target = tmp_path / "IMG.JPG.xmp"
-    prepared = replace.prepare(target, NEW, expected=None)
+    prepared = atomic.prepare(target, NEW, expected=None)
     target.hardlink_to(prepared.temporary)
-    assert replace.settle(target, prepared.temporary, prepared.after)
+    assert atomic.settle(target, prepared.temporary, prepared.after)
     assert target.read_bytes() == NEW
     assert names(tmp_path) == [target.name]

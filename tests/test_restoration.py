@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from photoramd.restoration import remember, restore
+from photoramd.metadata.delta import remember, restore
 
 PICTURES = [hashlib.shake_128(bytes([seed])).digest(70_000) for seed in range(3)]
 PIECES = st.lists(
@@ -55,5 +55,5 @@ def test_what_an_older_version_remembered_gives_nothing_back() -> None:
 def test_a_search_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     before, after = b"".join(PICTURES), b"".join(reversed(PICTURES))
     assert remember(before, after) is not None
-    monkeypatch.setattr("photoramd.restoration._MAX_SEARCH_BYTES", len(after) // 2)
+    monkeypatch.setattr("photoramd.metadata.delta._MAX_SEARCH_BYTES", len(after) // 2)
     assert remember(before, after) is None

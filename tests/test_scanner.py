@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from photoramd.database import Database
-from photoramd.filters import Filter
-from photoramd.scanner import Scan
-from photoramd.store import Store
+from photoramd.database.connection import Database
+from photoramd.database.photos import Store
+from photoramd.watch.filters import Filter
+from photoramd.watch.scanner import Scan
 from tests.conftest import photo_at
 
 Put = Callable[[str, str], Path]

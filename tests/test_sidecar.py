@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
-from photoramd import replace, sidecar
 from photoramd.errors import ChangedError, SidecarError
 from photoramd.keywords import fold
-from photoramd.sidecar import (
-    Mark,
+from photoramd.metadata import sidecar
+from photoramd.metadata.sidecar import (
+    Provenance,
     Target,
     add_subjects,
     locate,
@@ -27,11 +27,12 @@ from photoramd.sidecar import (
     remove_subjects,
     subjects,
 )
-from photoramd.xmp import MAX_BYTES, escape
+from photoramd.metadata.xmp_packet import MAX_BYTES, escape
+from photoramd.system import atomic
 
 MARK = (
-    Mark("dog", 0.914, "embedded", "1.0", "2025-01-31T12:00:00Z"),
-    Mark("sea & <sand>", 0.5, "embedded", "1.0", "2025-01-31T12:00:00Z"),
+    Provenance("dog", 0.914, "embedded", "1.0", "2025-01-31T12:00:00Z"),
+    Provenance("sea & <sand>", 0.5, "embedded", "1.0", "2025-01-31T12:00:00Z"),
 )
 
 RDF_NAME = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
@@ -294,7 +295,7 @@ def test_a_sidecar_is_read_with_its_fingerprint(tmp_path: Path) -> None:
     path = saved(tmp_path, LIGHTROOM.encode())
     data, fingerprint = sidecar.load(path)
     assert data == LIGHTROOM.encode()
-    assert fingerprint == replace.Fingerprint.of(path.lstat())
+    assert fingerprint == atomic.Fingerprint.of(path.lstat())
 
 
 def test_a_sidecar_that_is_written_while_it_is_read_is_read_again_later(
@@ -335,7 +336,7 @@ def test_any_photo_name_gets_the_right_sidecar_and_no_other_file(
         data, expected = sidecar.load(target.path) if target.exists else (None, None)
         new = add_subjects(data, [keyword])
         assert new is not None
-        replace.commit(replace.prepare(target.path, new, expected=expected, beside=photo))
+        atomic.commit(atomic.prepare(target.path, new, expected=expected, beside=photo))
     assert sorted(os.listdir(os.fsencode(tmp_path))) == sorted([name, name + b".xmp"])
     assert subjects(target.path.read_bytes()) == ("dog", "cat")
 
@@ -650,7 +651,7 @@ def test_keywords_and_mark_survive_edits_by_other_programs(
     assert subjects(edited) == subjects(added)
     assert marks(edited) == MARK
     # And the mark is replaced, not doubled, in whatever form they gave it.
-    newer = Mark("cat", 0.75, "other", "2", "2025-02-01T00:00:00Z")
+    newer = Provenance("cat", 0.75, "other", "2", "2025-02-01T00:00:00Z")
     again = add_subjects(edited, ["cat"], mark=[newer])
     assert marks(again) == (newer,)
     assert again.count(b"<photoramd:autoTags") == 1

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from photoramd.database import Database
+from photoramd.database.connection import Database
+from photoramd.database.photos import RETRY_SECONDS, Store
+from photoramd.database.results import Results, Tagged
 from photoramd.photo import Fingerprint, Photo, Tag
-from photoramd.results import Results, Tagged
-from photoramd.store import RETRY_SECONDS, Store
 
 
 def photo(name: str, inode: int = 1, mtime_ns: int = 1) -> Photo:

@@ -11,11 +11,11 @@ from torch.nn import functional
 
 from benchmarks.ram_plus_reference import timm_swin
 from benchmarks.random_weights import TINY, random_images, random_weights
-from photoramd.processor import has_bfloat16
-from photoramd.taggers import linear as linear_module
-from photoramd.taggers.attention import LOG2_E, attend, shares
-from photoramd.taggers.linear import Arithmetic, PackedLinear, PlainLinear, packing_works
-from photoramd.taggers.ram_plus_network import Preparation, RamPlusNetwork, RamPlusShape
+from photoramd.models.layers import linear as linear_module
+from photoramd.models.layers.attention import LOG2_E, attend, shares
+from photoramd.models.layers.linear import Arithmetic, PackedLinear, PlainLinear, packing_works
+from photoramd.models.ram_plus.network import Preparation, RamPlusNetwork, RamPlusShape
+from photoramd.system.cpu import has_bfloat16
 
 CPU = torch.device("cpu")
 META = torch.device("meta")
@@ -57,7 +57,7 @@ def test_cutting_into_pieces_changes_nothing(monkeypatch: pytest.MonkeyPatch) ->
     weights, batch = random_weights(shape), random_images(1, 192)
     expected = network(shape, weights, Arithmetic(torch.float32, CPU, False)).tokens(batch)
     for rows in (36, 5 * 36, 10**6):
-        monkeypatch.setattr("photoramd.taggers.swin._CHUNK_ROWS", rows)
+        monkeypatch.setattr("photoramd.models.ram_plus.swin._CHUNK_ROWS", rows)
         tokens = network(shape, weights, Arithmetic(torch.float32, CPU, False)).tokens(batch)
         assert torch.allclose(tokens, expected, atol=1e-5), rows
 

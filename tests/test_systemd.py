@@ -18,13 +18,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from photoramd.bulletin import Bulletin
+from photoramd.daemon.sd_notify import Notifier, connect
+from photoramd.daemon.status_line import StatusLine
+from photoramd.database.roots import Health
 from photoramd.errors import ConfigError
-from photoramd.health import Health
-from photoramd.inference import LONGEST_SECONDS, Pace
-from photoramd.log import journal_handler
-from photoramd.systemd import Notifier, connect
-from photoramd.xmp_keywords import subjects
+from photoramd.metadata.xmp_keywords import subjects
+from photoramd.pipeline.inference import LONGEST_SECONDS, BatchSizer
+from photoramd.system.log import journal_handler
 from tests.daemons import Photoramd, wait_for
 from tests.supervisor import Journal, Supervisor
 
@@ -577,7 +577,7 @@ def test_the_journal_is_used_only_where_standard_error_leads_there(
 
 
 def test_the_model_gets_as_many_photos_as_it_looks_at_in_seconds() -> None:
-    pace = Pace()
+    pace = BatchSizer()
     for _ in range(5):
         pace.learn(pace.size, 0.01 * pace.size)
     assert pace.size == 32
@@ -590,7 +590,7 @@ def test_the_model_gets_as_many_photos_as_it_looks_at_in_seconds() -> None:
 
 
 def test_the_status_is_one_line_of_queue_rate_and_health() -> None:
-    bulletin = Bulletin()
+    bulletin = StatusLine()
     for second in range(31):
         bulletin.note(2, second)
 
@@ -616,7 +616,7 @@ def test_the_status_is_one_line_of_queue_rate_and_health() -> None:
 
 
 def test_the_rate_of_batches_is_that_of_the_work_between_them() -> None:
-    bulletin = Bulletin()
+    bulletin = StatusLine()
     bulletin.note(8, 100)
     assert bulletin.rate(100) == 0  # nobody knows when it was begun
     bulletin.note(8, 116)

@@ -13,12 +13,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from photoramd import assembly, backups, cli, query, undo
-from photoramd.config import Config
-from photoramd.database import Database
-from photoramd.requests import Request, submit
-from photoramd.store import Store
-from photoramd.xmp_keywords import marks, subjects, values
+from photoramd import cli
+from photoramd.config.loader import Config
+from photoramd.daemon import assembly
+from photoramd.database import backups
+from photoramd.database.connection import Database
+from photoramd.database.photos import Store
+from photoramd.database.requests import Request, submit
+from photoramd.metadata.xmp_keywords import marks, subjects, values
+from photoramd.pipeline import undo
+from photoramd.search import queries
 from tests.conftest import CountingTagger, Scan, sidecar_of
 from tests.test_pipeline import keywords, snapshot, states, written
 
@@ -78,9 +82,9 @@ def test_undone_photos_get_no_tags_until_they_are_asked_for(
     scan(configure())
     tags = keywords(photo)
     take_back(configure(), photo)
-    with closing(query.open_readonly(configure().state.path)) as connection:
-        details = query.photo(connection, photo)
-        assert query.find(connection, query.parse("cat")) == []
+    with closing(queries.open_readonly(configure().state.path)) as connection:
+        details = queries.photo(connection, photo)
+        assert queries.find(connection, queries.parse("cat")) == []
     assert details is not None
     assert details.undone_at == 1e9
     os.utime(photo)

@@ -8,13 +8,13 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from photoramd.changes import Change, Entries, Recorded
-from photoramd.fields import BY_NAME, FIELDS, HIERARCHICAL, SUBJECT
 from photoramd.keywords import fold
+from photoramd.metadata.changes import Change, Entries, Recorded
+from photoramd.metadata.fields import BY_NAME, FIELDS, HIERARCHICAL, SUBJECT
+from photoramd.metadata.merge import Merged, merge
+from photoramd.metadata.plan import Origin
+from photoramd.metadata.xmp_keywords import add_values, marks, remove_values, values
 from photoramd.photo import Tag
-from photoramd.plan import Origin
-from photoramd.union import Merged, merge
-from photoramd.xmp_keywords import add_values, marks, remove_values, values
 
 ORIGIN = Origin("model", "1")
 LR, TAGS_LIST, MICROSOFT, CATALOG = (field.name for field in HIERARCHICAL)

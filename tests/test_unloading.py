@@ -24,17 +24,18 @@ import pytest
 import torch
 from PIL import Image
 
-from photoramd import assembly
-from photoramd.checkpoint import EMBEDDED
-from photoramd.config import Config, Model
+from photoramd.config.loader import Config, Model
+from photoramd.daemon import assembly
 from photoramd.errors import IntegrityError, ModelError, ModelUnavailableError
-from photoramd.interrupts import Interrupts
-from photoramd.pipeline import Outcome
-from photoramd.rules import Rules
-from photoramd.taggers import process, registry
-from photoramd.taggers.crops import Pixels
-from photoramd.taggers.tagger import Tagger
-from photoramd.taggers.unloading import REST_SECONDS, UnloadingTagger
+from photoramd.models import registry
+from photoramd.models.isolated import client
+from photoramd.models.isolated.tagger import REST_SECONDS, UnloadingTagger
+from photoramd.models.preprocessing import Pixels
+from photoramd.models.rules import Rules
+from photoramd.models.tagger import Tagger
+from photoramd.models.weights.verified import EMBEDDED
+from photoramd.pipeline.pipeline import Outcome
+from photoramd.system.signals import Interrupts
 from tests import misbehaving_tagger
 from tests.daemons import Photoramd, wait_for
 from tests.misbehaving_tagger import DIE, FINE, HANG, KILL, LOG, RAISE, REFUSE, REMEDY, WORK, pixels
@@ -63,7 +64,7 @@ def children(of: int | None = None) -> list[int]:
     """Processes with a model that a process has started and that have not ended."""
     tasks = Path(f"/proc/{of or os.getpid()}/task").iterdir()
     pids = [pid for task in tasks for pid in told(task / "children").split()]
-    name = "photoramd.taggers.child"
+    name = "photoramd.models.isolated.worker"
     return [int(pid) for pid in pids if name in told(Path(f"/proc/{pid}/cmdline"))]
 
 
@@ -210,7 +211,7 @@ def test_want_of_memory_is_named(misbehaving: UnloadingTagger) -> None:
 def test_a_process_that_hangs_is_ended_in_time(
     misbehaving: UnloadingTagger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process, "PHOTO_SECONDS", 0.2)
+    monkeypatch.setattr(client, "PHOTO_SECONDS", 0.2)
     [pid] = children()
     with pytest.raises(ModelError, match="did not answer within 0 s"):
         misbehaving.scores([pixels(HANG)])
@@ -220,7 +221,7 @@ def test_a_process_that_hangs_is_ended_in_time(
 def test_a_frozen_process_that_takes_nothing_is_ended_in_time(
     weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process, "_SEND_SECONDS", 1)
+    monkeypatch.setattr(client, "_SEND_SECONDS", 1)
     load = partial(misbehaving_tagger.load, weights)
     with UnloadingTagger(load, idle_seconds=IDLE_SECONDS) as tagger:
         [pid] = children()
@@ -233,7 +234,7 @@ def test_a_frozen_process_that_takes_nothing_is_ended_in_time(
 def test_a_stop_waits_a_moment_for_a_batch_and_no_longer(
     weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process, "STOP_SECONDS", 0.5)
+    monkeypatch.setattr(client, "STOP_SECONDS", 0.5)
     load = partial(misbehaving_tagger.load, weights)
     is_loaded = False
     asked = count()
@@ -247,7 +248,7 @@ def test_a_stop_waits_a_moment_for_a_batch_and_no_longer(
     began = time.monotonic()
     with pytest.raises(ModelUnavailableError, match="stopped"):
         tagger.scores([pixels(HANG)])
-    assert 0.5 < time.monotonic() - began < process.PHOTO_SECONDS
+    assert 0.5 < time.monotonic() - began < client.PHOTO_SECONDS
     assert children() == []
     with pytest.raises(ModelUnavailableError, match="stopped"):
         tagger.scores([pixels(FINE)])
@@ -265,7 +266,7 @@ def test_a_process_that_gets_on_is_a_sign_of_life_and_one_that_hangs_is_not(
         tagger.scores([pixels(WORK)])
         assert len(beats) >= 2
         beats.clear()
-        monkeypatch.setattr(process, "PHOTO_SECONDS", 0.6)
+        monkeypatch.setattr(client, "PHOTO_SECONDS", 0.6)
         with pytest.raises(ModelError, match="did not answer"):
             tagger.scores([pixels(HANG)])
         assert len(beats) <= 1
@@ -328,7 +329,7 @@ BUSY = """
 import sys
 from functools import partial
 from pathlib import Path
-from photoramd.taggers.unloading import UnloadingTagger
+from photoramd.models.isolated.tagger import UnloadingTagger
 from tests import misbehaving_tagger
 load = partial(misbehaving_tagger.load, Path(sys.argv[1]))
 tagger = UnloadingTagger(load, idle_seconds=60)
@@ -471,7 +472,7 @@ def test_no_process_is_left_when_the_daemon_is_killed(start: Callable[..., Photo
 
 SOON_AGAIN = """
 from photoramd.cli import main
-from photoramd.taggers import unloading
+from photoramd.models.isolated import tagger as unloading
 unloading.REST_SECONDS = (0, 1)
 main()
 """
@@ -502,9 +503,9 @@ def test_weights_that_are_tampered_with_while_it_is_unloaded_are_refused(
 
 
 HANGING = """
-from photoramd import assembly
+from photoramd.daemon import assembly
 from photoramd.cli import main
-from photoramd.taggers import process
+from photoramd.models.isolated import client as process
 from tests import misbehaving_tagger
 assembly.loader = lambda config: misbehaving_tagger.load_hanging
 process.STOP_SECONDS = 0.5

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from photoramd import watcher
-from photoramd.watcher import Inbox, Watcher
+from photoramd.watch import watcher
+from photoramd.watch.watcher import Inbox, Watcher
 
 Put = Callable[[str, str], Path]
 
@@ -135,7 +135,7 @@ def test_a_full_inbox_says_that_it_lost_something_and_begins_anew(
     assert news.lost
     assert news.files == ()
     inbox.put("g", is_directory=False)
-    assert inbox.take() == watcher.News(files=("g",))
+    assert inbox.take() == watcher.EventBatch(files=("g",))
 
 
 def test_the_warning_of_an_overflow_in_the_kernel_is_news(mail: Mailbox) -> None:

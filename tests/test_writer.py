@@ -8,18 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from photoramd import replace
-from photoramd.changes import SIDECAR
-from photoramd.database import Database
+from photoramd.database.connection import Database
+from photoramd.database.ledger import Ledger, Write
+from photoramd.database.photos import Job, Store
+from photoramd.database.results import Results, Tagged
 from photoramd.errors import PhotoramdError, WriteError
-from photoramd.fields import SUBJECT
-from photoramd.ledger import Ledger, Write
+from photoramd.metadata.changes import SIDECAR
+from photoramd.metadata.fields import SUBJECT
+from photoramd.metadata.xmp_keywords import add_subjects, marks, remove_subjects, subjects
+from photoramd.metadata.xmp_packet import EMPTY_PACKET
 from photoramd.photo import Tag
-from photoramd.results import Results, Tagged
-from photoramd.store import Job, Store
-from photoramd.writer import REST_SECONDS, Origin, Writer, plan_sidecar, write_once
-from photoramd.xmp import EMPTY_PACKET
-from photoramd.xmp_keywords import add_subjects, marks, remove_subjects, subjects
+from photoramd.pipeline.writer import REST_SECONDS, Origin, Writer, plan_sidecar, write_once
+from photoramd.system import atomic
 from tests.conftest import photo_at, sidecar_of
 
 Put = Callable[[str, str], Path]
@@ -329,14 +329,14 @@ def test_one_bad_directory_does_not_hold_up_the_others_on_its_disk(
 ) -> None:
     for name in ("bad/a.png", "good/b.png", "good/c.png"):
         desk.tagged(put("cat", name))
-    real = replace.prepare
+    real = atomic.prepare
 
-    def prepare(target: Path, *arguments: object, **options: object) -> replace.Prepared:
+    def prepare(target: Path, *arguments: object, **options: object) -> atomic.Prepared:
         if target.parent.name == "bad":
             raise WriteError("I/O error", 5, path=target)
         return real(target, *arguments, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(replace, "prepare", prepare)
+    monkeypatch.setattr(atomic, "prepare", prepare)
     now, written = 10.0, set()
     while now < 10 + 4 * REST_SECONDS:
         written |= {name for name, error in desk.write(now) if error is None}
@@ -350,10 +350,10 @@ def test_a_file_system_that_refuses_everything_is_tried_once_a_rest(
     for number in range(20):
         desk.tagged(put("cat", f"{number}.png"))
 
-    def prepare(target: Path, *_: object, **__: object) -> replace.Prepared:
+    def prepare(target: Path, *_: object, **__: object) -> atomic.Prepared:
         raise WriteError("Read-only file system", 30, path=target)
 
-    monkeypatch.setattr(replace, "prepare", prepare)
+    monkeypatch.setattr(atomic, "prepare", prepare)
     outcomes = []
     for now in range(10, 130):
         due = desk.store.due_writes(now, 4)
@@ -363,13 +363,13 @@ def test_a_file_system_that_refuses_everything_is_tried_once_a_rest(
     assert len(desk.write(400)) == 20
 
 
-def interrupt(desk: Desk, photo: Path) -> tuple[Job, replace.Prepared]:
+def interrupt(desk: Desk, photo: Path) -> tuple[Job, atomic.Prepared]:
     """The state just before the rename of a write that a crash then interrupts."""
     job = desk.tagged(photo)
     plan = plan_sidecar(photo, TAGS, ORIGIN, 10)
     assert plan.target is not None
     assert plan.content is not None
-    prepared = replace.prepare(plan.target, plan.content, expected=None, beside=photo)
+    prepared = atomic.prepare(plan.target, plan.content, expected=None, beside=photo)
     write = Write(
         job.id,
         photo,
@@ -398,7 +398,7 @@ def test_a_write_that_was_interrupted_before_the_rename_begins_anew(
 def test_a_write_that_was_interrupted_after_the_rename_is_ours(desk: Desk, put: Put) -> None:
     photo = put("cat", "a.png")
     job, prepared = interrupt(desk, photo)
-    replace.commit(prepared)
+    atomic.commit(prepared)
     desk.writer.recover(20)
     assert added(desk, job) == ("animal", "cat")
     before = sidecar_of(photo).stat()
@@ -411,7 +411,7 @@ def test_of_a_sidecar_that_was_edited_after_an_interrupted_write_what_is_left_is
 ) -> None:
     photo = put("cat", "a.png")
     job, prepared = interrupt(desk, photo)
-    replace.commit(prepared)
+    atomic.commit(prepared)
     sidecar = sidecar_of(photo)
     sidecar.write_bytes(remove_subjects(sidecar.read_bytes(), ["animal"]))
     desk.writer.recover(20)
@@ -423,7 +423,7 @@ def test_an_interrupted_write_in_a_directory_that_is_away_waits_until_it_is_back
 ) -> None:
     photo = put("cat", "a.png")
     job, prepared = interrupt(desk, photo)
-    replace.commit(prepared)
+    atomic.commit(prepared)
     away = album.with_name("away")
     album.rename(away)
     album.mkdir()

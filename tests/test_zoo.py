@@ -17,15 +17,16 @@ from torchvision import models
 from torchvision.transforms import functional
 
 import photoramd
-from photoramd import checkpoint, config, installation, taggers
-from photoramd.download import Downloader
+from photoramd.config import loader
 from photoramd.errors import ConfigError, IntegrityError, ModelError
-from photoramd.imagenetlabels import read_table
-from photoramd.modelstore import ModelStore
-from photoramd.pins import MODELS, Model
-from photoramd.taggers import registry
-from photoramd.taggers.tagger import Tagger
-from photoramd.taggers.zoo import ZooTagger, crop_of
+from photoramd.models import registry
+from photoramd.models.imagenet import read_table
+from photoramd.models.tagger import Tagger
+from photoramd.models.torchvision import ZooTagger, crop_of
+from photoramd.models.weights import install, verified
+from photoramd.models.weights.catalog import MODELS, Model
+from photoramd.models.weights.download import Downloader
+from photoramd.models.weights.store import ModelStore
 from tests.hub_server import HubServer, serve
 
 ZOO = [model for model in MODELS.values() if model.name.startswith("torchvision:")]
@@ -48,7 +49,7 @@ def pictures(samples: dict[str, Path]) -> list[Image.Image]:
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModelStore:
     store = ModelStore(tmp_path.resolve() / "models")
-    monkeypatch.setattr(checkpoint, "search_stores", lambda: (store,))
+    monkeypatch.setattr(verified, "search_stores", lambda: (store,))
     return store
 
 
@@ -94,7 +95,7 @@ def model(server: HubServer, store: ModelStore, weights: bytes) -> Model:
     """The model, fetched and installed."""
     fetched = published(MODELS["torchvision:mobilenet_v3_large"], weights)
     downloader = Downloader(mirror=server.mirror)
-    [installed] = installation.fetch(fetched, store, downloader)
+    [installed] = install.fetch(fetched, store, downloader)
     assert installed.how == "fetched"
     return fetched
 
@@ -234,7 +235,7 @@ def test_the_revision_follows_the_weights(
     torch.save(other, tmp_path / "other.pth")
     data = (tmp_path / "other.pth").read_bytes()
     changed = published(model, data)
-    installation.import_file(tmp_path / "other.pth", [changed], store)
+    install.import_file(tmp_path / "other.pth", [changed], store)
     assert ZooTagger.load(changed).revision != before
 
 
@@ -248,7 +249,7 @@ def test_weights_that_are_missing_name_the_command(store: ModelStore) -> None:
 def test_a_model_is_loaded_by_its_name_in_the_configuration(
     model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(taggers, "known_model", {model.name: model}.__getitem__)
+    monkeypatch.setattr(registry, "known_model", {model.name: model}.__getitem__)
     assert registry.load(model.name, threads=1).name == model.name
 
 
@@ -271,7 +272,7 @@ def test_weights_of_another_network_are_refused(
 ) -> None:
     torch.save({"features.0.0.weight": torch.zeros(1)}, tmp_path / "w.pth")
     other = published(model, (tmp_path / "w.pth").read_bytes())
-    installation.import_file(tmp_path / "w.pth", [other], store)
+    install.import_file(tmp_path / "w.pth", [other], store)
     with pytest.raises(ModelError, match="do not fit the network"):
         ZooTagger.load(other)
 
@@ -299,7 +300,7 @@ def test_precisions_that_it_does_not_have_are_refused(model: Model) -> None:
 def test_the_configuration_takes_the_names(model: Model, tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text(f'[model]\nname = "{model.name}"\n')
-    assert config.load(path).model.name == model.name
+    assert loader.load(path).model.name == model.name
 
 
 @pytest.mark.parametrize("name", ["torchvision:", "torchvision:nothing", "convnext_tiny"])
@@ -307,7 +308,7 @@ def test_the_configuration_refuses_other_names(name: str, tmp_path: Path) -> Non
     path = tmp_path / "config.toml"
     path.write_text(f'[model]\nname = "{name}"\n')
     with pytest.raises(ConfigError, match="photoramd model list"):
-        config.load(path)
+        loader.load(path)
 
 
 def test_torchvision_is_imported_in_one_place() -> None:
@@ -322,4 +323,4 @@ def test_torchvision_is_imported_in_one_place() -> None:
             and any(alias.name.startswith("torchvision") for alias in node.names)
         )
     }
-    assert importing == {"taggers/zoo.py"}
+    assert importing == {"models/torchvision.py"}

@@ -17,15 +17,16 @@ import time
 from itertools import count
 from pathlib import Path
 
-from photoramd import assembly, undo
-from photoramd.config import Config, State, Watch
-from photoramd.database import Database
-from photoramd.exiftool import ExifTool
-from photoramd.ledger import Ledger
+from photoramd.config.loader import Config, State, Watch
+from photoramd.daemon import assembly
+from photoramd.database.connection import Database
+from photoramd.database.ledger import Ledger
+from photoramd.database.photos import Store
+from photoramd.metadata.exiftool import ExifTool
+from photoramd.metadata.plan import Origin
 from photoramd.photo import Fingerprint, Photo, Tag
-from photoramd.plan import Origin
-from photoramd.store import Store
-from photoramd.writer import Writer
+from photoramd.pipeline import undo
+from photoramd.pipeline.writer import Writer
 from tests.crash_driver import SIDECAR, Killer
 
 TAGS = [Tag("building", 0.9, ("Places",)), Tag("sky", 0.8)]

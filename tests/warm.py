@@ -12,11 +12,13 @@ import os
 import sys
 from pathlib import Path
 
-from photoramd import assembly, cli, config
+from photoramd import cli
+from photoramd.config import loader
+from photoramd.daemon import assembly
 
 
 def main() -> None:
-    configuration = config.load(Path(sys.argv[1]), need_watch=True)
+    configuration = loader.load(Path(sys.argv[1]), need_watch=True)
     tagger = assembly.load_tagger(configuration)
     assembly.load_tagger = lambda _: tagger
     sys.argv = ["photoramd", "--config", sys.argv[1], "run"]

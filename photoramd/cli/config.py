@@ -10,11 +10,11 @@ from pathlib import Path
 import click
 import msgspec
 
-from photoramd import config as configuration
-from photoramd import places
 from photoramd.cli.output import print_json
+from photoramd.config import loader as configuration
+from photoramd.config.schema import format_value, tables
 from photoramd.errors import ConfigError, UsageError, printable
-from photoramd.settings import format_value, tables
+from photoramd.system import paths
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -42,7 +42,7 @@ def _file(context: click.Context, path: Path | None) -> Path | None:
 @click.pass_context
 def init(context: click.Context, path: Path | None, photos: tuple[Path, ...], force: bool) -> None:
     """Write a commented sample of the configuration file."""
-    target = _file(context, path) or places.default_config()
+    target = _file(context, path) or paths.default_config()
     for each in photos:
         if "\\x" in printable(each):
             raise UsageError("a configuration file cannot hold this name", path=each)
@@ -57,7 +57,7 @@ def init(context: click.Context, path: Path | None, photos: tuple[Path, ...], fo
     click.echo(f"Wrote {printable(target)}")
     steps = "" if photos else " set the path of your photos under [[watch]] in it, then"
     click.echo(f"Next:{steps}")
-    option = "" if target == places.find_config() else f" --config {printable(target)}"
+    option = "" if target == paths.find_config() else f" --config {printable(target)}"
     click.echo(f"  photoramd{option} config check")
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from photoramd import config
 from photoramd.cli.output import print_json
+from photoramd.config import loader
 from photoramd.errors import StoreError, printable
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def command() -> None:
 @click.pass_obj
 def check(settings: Settings, file: Path | None, as_json: bool) -> None:
     """Look for damage in the database, or in a copy of it. The daemon may run."""
-    from photoramd import backups
+    from photoramd.database import backups
 
     database = file or _database(settings)
     problems = backups.check(database)
@@ -59,7 +59,7 @@ def backup(settings: Settings, file: Path | None) -> None:
 
     An older copy is replaced; any other file is left as it is.
     """
-    from photoramd import backups
+    from photoramd.database import backups
 
     database = _database(settings)
     target = file or database.with_name(f"{database.name}.copy-{datetime.now():%Y%m%d-%H%M%S}")
@@ -80,7 +80,7 @@ def restore(settings: Settings, file: Path) -> None:
     the next scan, also which keywords are photoramd's; but photos whose tags were taken back
     (photoramd undo) since then get tags again.
     """
-    from photoramd import backups
+    from photoramd.database import backups
 
     database = _database(settings)
     aside = backups.restore(file, database)
@@ -105,11 +105,11 @@ def prune(settings: Settings, days: float) -> None:
 
     If they come back after that, they are tagged anew. No file is touched.
     """
-    from photoramd.prune import prune as forget
+    from photoramd.database.prune import prune as forget
 
     count = forget(_database(settings), time.time() - days * _DAY_SECONDS)
     click.echo(f"{count} photos forgotten")
 
 
 def _database(settings: Settings) -> Path:
-    return config.load(settings.config_path, need_file=False).state.path
+    return loader.load(settings.config_path, need_file=False).state.path

@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from photoramd import doctor, places, unit
+from photoramd import doctor
 from photoramd.cli.output import print_json
 from photoramd.doctor import Notice
+from photoramd.doctor import unit as systemd_unit
 from photoramd.doctor.finding import ERROR, Finding, user_name
+from photoramd.system import paths
 
 if TYPE_CHECKING:
     from photoramd.cli import Settings
-    from photoramd.unit import Unit
+    from photoramd.doctor.unit import Unit
 
 
 @click.command("doctor")
@@ -37,9 +39,9 @@ def command(context: click.Context, as_json: bool) -> None:
     first error: 78 for the configuration, 3 for the model, 4 for anything else.
     """
     settings: Settings = context.obj
-    service = unit.show()
+    unit = systemd_unit.show()
     findings = []
-    for finding in _findings(settings, service, _notice):
+    for finding in _findings(settings, unit, _notice):
         findings.append(finding)
         _notice("")
         if not as_json:
@@ -53,21 +55,21 @@ def command(context: click.Context, as_json: bool) -> None:
     context.exit(code)
 
 
-def _findings(settings: Settings, service: Unit | None, notice: Notice) -> Iterator[Finding]:
+def _findings(settings: Settings, unit: Unit | None, notice: Notice) -> Iterator[Finding]:
     path = settings.config_path
     # Another configuration is not the service's, and neither is its user.
-    if path not in (None, places.SYSTEM_CONFIG):
-        service = None
-    if service is not None:
-        yield _become(service)
+    if path not in (None, paths.SYSTEM_CONFIG):
+        unit = None
+    if unit is not None:
+        yield _become(unit)
         # Its user may have a configuration of their own, which the service does not read.
-        path = places.SYSTEM_CONFIG
-    yield from doctor.examine(path, service, notice)
+        path = paths.SYSTEM_CONFIG
+    yield from doctor.examine(path, unit, notice)
 
 
-def _become(service: Unit) -> Finding:
+def _become(unit: Unit) -> Finding:
     """Turn into the service's user, for good, if we may."""
-    user = service.user or "root"
+    user = unit.user or "root"
     own = user_name(os.geteuid())
     if own == user:
         return Finding("user", "ok", f"checked as {user}, the service's user")
@@ -80,7 +82,7 @@ def _become(service: Unit) -> Finding:
         )
     try:
         entry = pwd.getpwnam(user)
-        groups = [grp.getgrnam(name).gr_gid for name in service.groups]
+        groups = [grp.getgrnam(name).gr_gid for name in unit.groups]
     except KeyError as error:
         return Finding(
             "user",

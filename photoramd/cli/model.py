@@ -10,13 +10,13 @@ from typing import Any
 
 import click
 
-from photoramd import checkpoint, copies, pins
-from photoramd.checkpoint import Progress
 from photoramd.cli import model_calibrate, model_compare
 from photoramd.cli.output import console, print_json
 from photoramd.errors import ModelError, printable
-from photoramd.modelstore import default_store
-from photoramd.pins import Model, PinnedFile
+from photoramd.models.weights import catalog, converted, verified
+from photoramd.models.weights.catalog import Model, PinnedFile
+from photoramd.models.weights.store import default_store
+from photoramd.models.weights.verified import Progress
 
 _MEASURED_STEP_BYTES = 1 << 20
 """No progress is shown for less: it is over at once."""
@@ -31,14 +31,14 @@ command.add_command(model_compare.compare)
 command.add_command(model_calibrate.calibrate)
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-_name = click.argument("name", default=checkpoint.EMBEDDED.name)
+_name = click.argument("name", default=verified.EMBEDDED.name)
 
 
 @command.command("list")
 @_json
 def list_models(as_json: bool) -> None:
     """List the models, and whether their files are there."""
-    models = [_describe(model) for model in pins.MODELS.values()]
+    models = [_describe(model) for model in catalog.MODELS.values()]
     if as_json:
         print_json(models)
         return
@@ -90,13 +90,13 @@ def verify(names: tuple[str, ...], as_json: bool) -> None:
     Exits with 3 if a file is missing or not the pinned one.
     """
     models = [_known(name) for name in names] or [
-        model for model in pins.MODELS.values() if _state(model) != "not installed"
+        model for model in catalog.MODELS.values() if _state(model) != "not installed"
     ]
     errors: list[ModelError] = []
     reports: list[dict[str, Any]] = []
     with _bars() as begin:
         for model in models:
-            present = copies.installed_copies(model.weights)
+            present = converted.installed_copies(model.weights)
             # Who keeps a copy may drop the original.
             pinned = [pin for pin in model.files if not (present and _is_dropped(pin, model))]
             files = [_verify(pin, begin, errors) for pin in pinned]
@@ -116,10 +116,10 @@ def verify(names: tuple[str, ...], as_json: bool) -> None:
 def _verify(pin: PinnedFile, begin: Any, errors: list[ModelError]) -> dict[str, Any]:
     report: dict[str, Any] = {"file": pin.name, "good": False, "path": None, "sha256": pin.sha256}
     try:
-        path = checkpoint.locate(pin)
+        path = verified.locate(pin)
         report["path"] = printable(path)
-        report["sha256"] = checkpoint.demanded(pin).sha256
-        checkpoint.verify(pin, begin(f"verify {pin.name}", 0, path.lstat().st_size))
+        report["sha256"] = verified.resolve_digest(pin).sha256
+        verified.verify(pin, begin(f"verify {pin.name}", 0, path.lstat().st_size))
     except ModelError as error:
         errors.append(error)
         return report | {"problem": error.message}
@@ -131,7 +131,7 @@ def _is_dropped(pin: PinnedFile, model: Model) -> bool:
 
 
 def _verify_copy(
-    copy: copies.CopyName, path: Path, begin: Any, errors: list[ModelError]
+    copy: converted.CopyName, path: Path, begin: Any, errors: list[ModelError]
 ) -> dict[str, Any]:
     report: dict[str, Any] = {
         "file": copy.file,
@@ -140,7 +140,7 @@ def _verify_copy(
         "sha256": None,
     }
     try:
-        verified = copies.open_copy(copy, begin(f"verify {copy.file}", 0, path.lstat().st_size))
+        verified = converted.open_copy(copy, begin(f"verify {copy.file}", 0, path.lstat().st_size))
         if verified is None:
             raise ModelError("was deleted meanwhile", path=path)
         with verified:
@@ -168,14 +168,14 @@ def fetch(name: str, as_json: bool) -> None:
     What is already there and right is not fetched again, and an interrupted download goes on
     where it stopped. HF_TOKEN, HF_ENDPOINT and the variables of proxies count.
     """
-    from photoramd import installation
-    from photoramd.download import Downloader
+    from photoramd.models.weights import install
+    from photoramd.models.weights.download import Downloader
 
     model = _known(name)
     done = []
     try:
         with _bars() as begin:
-            for installed in installation.fetch(
+            for installed in install.fetch(
                 model, default_store(), Downloader.from_environment(), begin
             ):
                 done.append(installed)
@@ -209,7 +209,7 @@ def import_files(files: tuple[Path, ...], as_json: bool) -> None:
     They are recognised by their bytes, whatever their names; `photoramd model info NAME` says
     where they can be had. Exits with 3 if one is not a file of any model.
     """
-    from photoramd import installation
+    from photoramd.models.weights import install
 
     models: dict[str, Model] = {}
     done: list[dict[str, str]] = []
@@ -217,8 +217,8 @@ def import_files(files: tuple[Path, ...], as_json: bool) -> None:
     with _bars() as begin:
         for file in files:
             try:
-                model, installed = installation.import_file(
-                    file, pins.MODELS.values(), default_store(), begin
+                model, installed = install.import_file(
+                    file, catalog.MODELS.values(), default_store(), begin
                 )
             except ModelError as error:
                 errors.append(error)
@@ -242,7 +242,7 @@ def import_files(files: tuple[Path, ...], as_json: bool) -> None:
 
 
 def _known(name: str) -> Model:
-    return pins.known_model(name, pins.MODELS)
+    return catalog.known_model(name, catalog.MODELS)
 
 
 def _echo_state(model: Model) -> None:
@@ -265,12 +265,12 @@ def _describe(model: Model) -> dict[str, Any]:
         "size_bytes": sum(pin.needed_bytes for pin in model.files),
         "files": [_describe_file(pin) for pin in model.files],
         "copies": [
-            _describe_copy(copy, path) for copy, path in copies.installed_copies(model.weights)
+            _describe_copy(copy, path) for copy, path in converted.installed_copies(model.weights)
         ],
     }
 
 
-def _describe_copy(copy: copies.CopyName, path: Path) -> dict[str, Any]:
+def _describe_copy(copy: converted.CopyName, path: Path) -> dict[str, Any]:
     return {
         "file": copy.file,
         "precision": copy.precision,
@@ -309,13 +309,13 @@ def _missing(model: Model) -> list[str]:
     return [
         pin.name
         for pin in missing
-        if not (pin == model.weights and copies.installed_copies(model.weights))
+        if not (pin == model.weights and converted.installed_copies(model.weights))
     ]
 
 
 def _located(pin: PinnedFile) -> Path | None:
     try:
-        return checkpoint.locate(pin)
+        return verified.locate(pin)
     except ModelError:
         return None
 

@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from photoramd import config, pins
 from photoramd.cli.model_compare import against_truth, batches, decode, echo_figures, scored
 from photoramd.cli.output import print_json, waiting
 from photoramd.cli.tag import collect
+from photoramd.config import loader
 from photoramd.errors import ModelError, NoImagesError, UsageError, printable
+from photoramd.models.weights import catalog
 
 if TYPE_CHECKING:
     from photoramd.cli import Settings
-    from photoramd.comparison import Comparison
-    from photoramd.config import Config
-    from photoramd.taggers.ram_plus_calibration import Calibration
+    from photoramd.config.loader import Config
+    from photoramd.models.comparison import Comparison
+    from photoramd.models.ram_plus.calibration import Calibration
 
 _HELD_OUT = 4
 """One of so many photos is not calibrated with, but compared on."""
@@ -57,12 +58,12 @@ def calibrate(
     On the others the tags of both are compared. The result is installed if they are near enough;
     if not, you are asked, or without a terminal the command ends with 3 and installs nothing.
     """
-    if name != pins.RAM_PLUS.name:
-        raise UsageError(f"only {pins.RAM_PLUS.name} can be calibrated, not {name!r}")
-    configuration = config.load(settings.config_path, need_file=False)
-    from photoramd.comparison import spread
-    from photoramd.processor import available_cores
-    from photoramd.taggers.registry import libraries
+    if name != catalog.RAM_PLUS.name:
+        raise UsageError(f"only {catalog.RAM_PLUS.name} can be calibrated, not {name!r}")
+    configuration = loader.load(settings.config_path, need_file=False)
+    from photoramd.models.comparison import spread
+    from photoramd.models.registry import libraries
+    from photoramd.system.cpu import available_cores
 
     photos = spread(list(dict.fromkeys(collect(paths, recursive=True))), limit)
     if len(photos) < _HELD_OUT:
@@ -73,7 +74,7 @@ def calibrate(
     with ExitStack() as stack:
         with waiting(f"Loading {name}, float32"):
             with libraries(name):
-                from photoramd.taggers.ram_plus_calibration import Calibration, is_good
+                from photoramd.models.ram_plus.calibration import Calibration, is_good
             calibration = stack.enter_context(Calibration.begin(threads, anew=anew))
         try:
             found = _calibrate(calibration, photos, configuration)
@@ -107,7 +108,7 @@ def _calibrate(
     calibration: Calibration, photos: Sequence[Path], configuration: Config
 ) -> Comparison:
     """Look at most photos, and compare on the others."""
-    from photoramd.assembly import rules
+    from photoramd.daemon.assembly import rules
 
     max_pixels = configuration.decode.max_pixels
     held_out = photos[_HELD_OUT - 1 :: _HELD_OUT]

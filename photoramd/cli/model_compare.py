@@ -11,19 +11,20 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from photoramd import config, signatures
 from photoramd.cli.output import console, print_json, waiting
 from photoramd.cli.tag import collect
+from photoramd.config import loader
 from photoramd.errors import NoImagesError, PhotoramdError, printable
-from photoramd.taggers import registry
+from photoramd.images import formats
+from photoramd.models import registry
 
 if TYPE_CHECKING:
     from photoramd.cli import Settings
-    from photoramd.comparison import Comparison, Row
-    from photoramd.config import Model
-    from photoramd.inference import Decoded
-    from photoramd.rules import Rules
-    from photoramd.taggers.tagger import Tagger
+    from photoramd.config.loader import Model
+    from photoramd.models.comparison import Comparison, Row
+    from photoramd.models.rules import Rules
+    from photoramd.models.tagger import Tagger
+    from photoramd.pipeline.inference import Decoded
 
 _PRECISIONS = click.Choice(["float32", "bfloat16", "int8"])
 _BATCH = 8
@@ -65,15 +66,15 @@ def compare(
     PATHS are photos or directories; they are only read. The models are loaded one after the
     other, so there need not be memory for both, and decode the photos once each.
     """
-    configuration = config.load(settings.config_path, need_file=False)
+    configuration = loader.load(settings.config_path, need_file=False)
     photos = list(dict.fromkeys(collect(paths, recursive=True)))
     if not photos:
         raise NoImagesError(
             "no images found",
-            remedy=f"photoramd reads {', '.join(sorted(signatures.photo_suffixes()))}",
+            remedy=f"photoramd reads {', '.join(sorted(formats.photo_suffixes()))}",
         )
-    from photoramd import comparison
-    from photoramd.assembly import rules
+    from photoramd.daemon.assembly import rules
+    from photoramd.models import comparison
 
     model = name or configuration.model.name
     max_pixels = configuration.decode.max_pixels
@@ -117,7 +118,7 @@ _TITLES = {
 
 
 def _load(name: str, precision: str, configured: Model) -> Tagger:
-    from photoramd.processor import available_cores
+    from photoramd.system.cpu import available_cores
 
     threads = configured.threads or available_cores()
     with waiting(f"Loading {name}, {precision}"):
@@ -187,7 +188,7 @@ def against_truth(
     Raises:
         NoImagesError: No photo is on both sides.
     """
-    from photoramd.comparison import compare
+    from photoramd.models.comparison import compare
 
     seconds = 0.0
 
@@ -210,9 +211,9 @@ def decode(
     Raises:
         NoImagesError: None can be decoded.
     """
-    from photoramd.inference import prepare
-    from photoramd.lookahead import LookAhead
-    from photoramd.processor import available_cores
+    from photoramd.pipeline.inference import prepare
+    from photoramd.pipeline.lookahead import LookAhead
+    from photoramd.system.cpu import available_cores
 
     def work(path: Path) -> Decoded:
         return prepare(tagger, path, max_pixels)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from photoramd import config, query
 from photoramd.cli.output import print_json
+from photoramd.config import loader
 from photoramd.errors import NoImagesError
+from photoramd.search import queries
 
 if TYPE_CHECKING:
     from photoramd.cli import Settings
@@ -50,15 +51,15 @@ def command(
 
     Prints one path a line. Exits with 1 if there is none.
     """
-    database = config.load(settings.config_path, need_file=False).state.path
-    parsed = query.parse(" ".join(expression))
-    with closing(query.open_readonly(database)) as connection:
+    database = loader.load(settings.config_path, need_file=False).state.path
+    parsed = queries.parse(" ".join(expression))
+    with closing(queries.open_readonly(database)) as connection:
         if count:
-            number = query.count(connection, parsed, under=under)
+            number = queries.count(connection, parsed, under=under)
             print_json(number) if as_json else click.echo(number)
             return
-        matches = query.find(connection, parsed, limit=limit, under=under)
-        advice = [] if matches else query.advise(connection, parsed)
+        matches = queries.find(connection, parsed, limit=limit, under=under)
+        advice = [] if matches else queries.advise(connection, parsed)
     if as_json:
         print_json(
             [

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from photoramd import config
 from photoramd.cli.output import print_json
 from photoramd.cli.scan import Progress, is_watched, sentence
+from photoramd.config import loader
+from photoramd.database.lock import holder
 from photoramd.errors import NoImagesError, UsageError
-from photoramd.lock import holder
 
 if TYPE_CHECKING:
     from photoramd.cli import Settings
@@ -37,14 +37,14 @@ def command(
     A running daemon does the work, and begins within a second.
     """
     # SQLite and its companions cost time that --help need not wait for.
-    from photoramd.requests import Request, address, submit
+    from photoramd.database.requests import Request, canonical_path, submit
 
     settings: Settings = context.obj
-    configuration = config.load(settings.config_path, need_file=False)
+    configuration = loader.load(settings.config_path, need_file=False)
     if not paths and not failed:
         raise UsageError("name photos or directories, or use --failed")
     database = configuration.state.path
-    tops = [address(path) for path in paths]
+    tops = [canonical_path(path) for path in paths]
     for top in tops:
         _require_photos(top, configuration)
     tops = tops or [watch.path for watch in configuration.watch]
@@ -59,7 +59,7 @@ def command(
     extra = [top for top in dict.fromkeys(directories) if not is_watched(top, configuration)]
     shown = Progress(enabled=not quiet and not as_json)
     shown.note("Loading the model")
-    from photoramd.assembly import assemble
+    from photoramd.daemon.assembly import assemble
 
     with shown, assemble(configuration, extra) as daemon:
         completed = daemon.scan_once([], lambda outcomes: shown.update(outcomes, daemon))
@@ -72,15 +72,15 @@ def command(
         context.exit(130)
 
 
-def _require_photos(top: Path, configuration: config.Config) -> None:
+def _require_photos(top: Path, configuration: loader.Config) -> None:
     """Refuse a path that nothing would come of.
 
     Raises:
         NoImagesError: No photo is known there, nor would one be found; or it is known, but
             the daemon that runs does not look there.
     """
-    from photoramd.filters import Filter
-    from photoramd.requests import is_known
+    from photoramd.database.requests import is_known
+    from photoramd.watch.filters import Filter
 
     database = configuration.state.path
     watches = [each for each in configuration.watch if top.is_relative_to(each.path)]

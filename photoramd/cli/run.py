@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from photoramd import config, log, systemd
+from photoramd.config import loader
+from photoramd.daemon import sd_notify
 from photoramd.errors import printable
-from photoramd.interrupts import Interrupts
+from photoramd.system import log
+from photoramd.system.signals import Interrupts
 
 if TYPE_CHECKING:
     from photoramd.cli import Settings
-    from photoramd.config import Config
-    from photoramd.pipeline import Outcome
+    from photoramd.config.loader import Config
+    from photoramd.pipeline.pipeline import Outcome
 
 logger = logging.getLogger(__name__)
 
@@ -33,20 +35,20 @@ def command(settings: Settings) -> None:
     log.configure(verbose=settings.verbose)
 
     def load() -> Config:
-        return config.load(settings.config_path, need_watch=True)
+        return loader.load(settings.config_path, need_watch=True)
 
     with (
-        systemd.connect() as notifier,
+        sd_notify.connect() as notifier,
         Interrupts() as interrupts,
         interrupts.on_signals(reloads=True, is_last=True),
     ):
         interrupts.is_loading = True
         configuration = load()
-        for warning in config.warnings(configuration):
+        for warning in loader.warnings(configuration):
             logger.warning("%s", warning)
         # torch takes seconds to import, and a wrong configuration should not wait for it.
         with notifier.busy():
-            from photoramd.session import Session
+            from photoramd.daemon.session import Session
 
         Session(load, report, interrupts, notifier).run(configuration)
 

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from photoramd import config
 from photoramd.cli.output import console, print_json
+from photoramd.config import loader
 from photoramd.errors import ConfigError, NoImagesError, PhotoramdError, printable
 
 if TYPE_CHECKING:
     from photoramd.cli import Settings
-    from photoramd.daemon import Daemon
-    from photoramd.pipeline import Outcome
+    from photoramd.daemon.loop import Daemon
+    from photoramd.pipeline.pipeline import Outcome
 
 UPDATE_SECONDS = 0.2
 
@@ -40,7 +40,7 @@ def command(context: click.Context, paths: tuple[Path, ...], as_json: bool, quie
     the default settings: its photos are tagged, and get sidecars.
     """
     settings: Settings = context.obj
-    configuration = config.load(settings.config_path, need_file=False)
+    configuration = loader.load(settings.config_path, need_file=False)
     tops = [Path(os.path.realpath(path)) for path in paths]
     tops = tops or [watch.path for watch in configuration.watch]
     if not tops:
@@ -55,7 +55,7 @@ def command(context: click.Context, paths: tuple[Path, ...], as_json: bool, quie
     tops += [w.path for w in configuration.watch if any(top in w.path.parents for top in extra)]
     shown = Progress(enabled=not quiet and not as_json)
     shown.note("Loading the model")
-    from photoramd.assembly import assemble
+    from photoramd.daemon.assembly import assemble
 
     with shown, assemble(configuration, extra) as daemon:
         completed = daemon.scan_once(
@@ -81,7 +81,7 @@ def command(context: click.Context, paths: tuple[Path, ...], as_json: bool, quie
         context.exit(PhotoramdError.exit_code)
 
 
-def is_watched(top: Path, configuration: config.Config) -> bool:
+def is_watched(top: Path, configuration: loader.Config) -> bool:
     """Whether a directory is one that the configuration watches, or below one."""
     return any(top == watch.path or watch.path in top.parents for watch in configuration.watch)
 

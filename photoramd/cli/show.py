@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from photoramd import config, query
 from photoramd.cli.output import print_json
+from photoramd.config import loader
 from photoramd.errors import NoImagesError, printable
+from photoramd.search import queries
 
 if TYPE_CHECKING:
     from photoramd.cli import Settings
@@ -26,11 +27,11 @@ if TYPE_CHECKING:
 @click.pass_obj
 def command(settings: Settings, photo: Path, scores: bool, as_json: bool) -> None:
     """Show what is known of a photo: tags, state, sidecar, and why it failed if it did."""
-    database = config.load(settings.config_path, need_file=False).state.path
-    with closing(query.open_readonly(database)) as connection:
+    database = loader.load(settings.config_path, need_file=False).state.path
+    with closing(queries.open_readonly(database)) as connection:
         # Watched directories are known by their real paths.
         real = Path(os.path.realpath(photo))
-        details = query.photo(connection, photo) or query.photo(connection, real)
+        details = queries.photo(connection, photo) or queries.photo(connection, real)
     if details is None:
         raise NoImagesError(
             "photoramd does not know this photo",
@@ -50,7 +51,7 @@ def command(settings: Settings, photo: Path, scores: bool, as_json: bool) -> Non
             click.echo(f"    {tag.confidence:.2f}  {tag.name}")
 
 
-def _lines(details: query.Details) -> list[tuple[str, str]]:
+def _lines(details: queries.Details) -> list[tuple[str, str]]:
     lines = [("state", details.state)]
     if details.reason:
         lines.append(("reason", details.reason))
@@ -78,7 +79,7 @@ def _time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _plain(details: query.Details, scores: bool) -> dict[str, Any]:
+def _plain(details: queries.Details, scores: bool) -> dict[str, Any]:
     plain = asdict(details)
     plain["file"] = str(plain.pop("path"))
     plain["sidecar"] = None if details.sidecar is None else str(details.sidecar)

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from photoramd import config, query
 from photoramd.cli.output import print_json
+from photoramd.config import loader
+from photoramd.daemon.schedule import Schedule
+from photoramd.database.lock import holder
 from photoramd.errors import printable
-from photoramd.lock import holder
-from photoramd.schedule import Schedule
-from photoramd.signatures import RAW_REMEDY
+from photoramd.images.formats import RAW_REMEDY
+from photoramd.search import queries
 
 if TYPE_CHECKING:
     from photoramd.cli import Settings
@@ -25,14 +26,14 @@ if TYPE_CHECKING:
 @click.pass_obj
 def command(settings: Settings, as_json: bool) -> None:
     """Show what is done, waiting and wrong."""
-    configuration = config.load(settings.config_path, need_file=False)
+    configuration = loader.load(settings.config_path, need_file=False)
     database = configuration.state.path
     hours = Schedule.parse(configuration.schedule.hours)
     now = time.time()
-    with closing(query.open_readonly(database)) as connection:
-        counts = query.counts(connection)
-        roots = query.roots(connection)
-        reasons = query.reasons(connection)
+    with closing(queries.open_readonly(database)) as connection:
+        counts = queries.counts(connection)
+        roots = queries.roots(connection)
+        reasons = queries.reasons(connection)
     process = holder(database)
     status: dict[str, Any] = {
         "running": process is not None,

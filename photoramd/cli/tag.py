@@ -20,17 +20,19 @@ from typing import TYPE_CHECKING
 import click
 from msgspec import structs
 
-from photoramd import config, filters, signatures
 from photoramd.cli.output import console, waiting
+from photoramd.config import loader
 from photoramd.errors import NoImagesError, PhotoramdError, UsageError, printable
+from photoramd.images import formats
+from photoramd.images.formats import recognise
 from photoramd.photo import Tag
-from photoramd.signatures import recognise
+from photoramd.watch import filters
 
 if TYPE_CHECKING:
     from photoramd.cli import Settings
-    from photoramd.config import Config
-    from photoramd.rules import Rules
-    from photoramd.taggers.tagger import Tagger
+    from photoramd.config.loader import Config
+    from photoramd.models.rules import Rules
+    from photoramd.models.tagger import Tagger
 
 SEPARATOR = " | "
 SIGNATURE_BYTES = 64
@@ -133,14 +135,14 @@ def command(
         paths = (image, *paths)
     if not paths:
         raise UsageError("no photo named", remedy="photoramd tag FILE...; see photoramd tag --help")
-    configuration = config.load(settings.config_path, need_file=False)
+    configuration = loader.load(settings.config_path, need_file=False)
     photos = list(dict.fromkeys(collect(paths, recursive)))
     if not any(os.path.lexists(photo) for photo in photos):
         raise NoImagesError(
             f"no images found in {', '.join(printable(path) for path in paths)}",
-            remedy=f"photoramd reads {', '.join(sorted(signatures.photo_suffixes()))}",
+            remedy=f"photoramd reads {', '.join(sorted(formats.photo_suffixes()))}",
         )
-    from photoramd.assembly import load_tagger, rules
+    from photoramd.daemon.assembly import load_tagger, rules
 
     keyword_rules = _rules(rules(configuration), threshold, top_n, overrides)
     with nullcontext() if quiet else waiting("Loading the model"):
@@ -218,7 +220,7 @@ def _is_image(path: Path) -> bool:
 def _rules(
     configured: Rules, threshold: float | None, top_n: int | None, overrides: Path | None
 ) -> Rules:
-    from photoramd.overrides import load_overrides
+    from photoramd.config.overrides import load_overrides
 
     changed = configured
     if threshold is not None:
@@ -242,10 +244,10 @@ def _tag(
     tagger: Tagger, rules: Rules, photos: Sequence[Path], batch_size: int, max_pixels: int
 ) -> Iterator[Result]:
     """Results in the order of the photos, decoded ahead and inferred in batches."""
-    from photoramd.inference import Decoded, infer, prepare
-    from photoramd.lookahead import LookAhead
-    from photoramd.processor import available_cores
-    from photoramd.rules import select
+    from photoramd.models.rules import select
+    from photoramd.pipeline.inference import Decoded, infer, prepare
+    from photoramd.pipeline.lookahead import LookAhead
+    from photoramd.system.cpu import available_cores
 
     def work(path: Path) -> Decoded:
         return prepare(tagger, path, max_pixels)
@@ -268,9 +270,9 @@ def _tag(
                     yield Result(path, select(tagger.vocabulary, scores[item.digest], rules))
 
 
-def _write(result: Result, tagger: Tagger, configuration: config.Config) -> None:
+def _write(result: Result, tagger: Tagger, configuration: loader.Config) -> None:
     """Add the tags to the photo's sidecar; there is no ledger without a database."""
-    from photoramd.writer import Origin, write_once
+    from photoramd.pipeline.writer import Origin, write_once
 
     origin = Origin(tagger.name, tagger.revision)
     above = Path(os.path.realpath(result.path)).parents

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from photoramd import config
 from photoramd.cli.output import console, print_json
+from photoramd.config import loader
 from photoramd.errors import LockedError, PhotoramdError, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from photoramd.cli import Settings
-    from photoramd.store import Job
-    from photoramd.undo import Undone
+    from photoramd.database.photos import Job
+    from photoramd.pipeline.undo import Undone
 
 
 @click.command("undo")
@@ -38,12 +38,12 @@ def command(
     it could not be done for a photo.
     """
     settings: Settings = context.obj
-    configuration = config.load(settings.config_path, need_file=False)
-    from photoramd.assembly import opened_for_undo
-    from photoramd.requests import address
-    from photoramd.undo import select
+    configuration = loader.load(settings.config_path, need_file=False)
+    from photoramd.daemon.assembly import opened_for_undo
+    from photoramd.database.requests import canonical_path
+    from photoramd.pipeline.undo import select
 
-    tops = [address(Path(path)) for path in paths]
+    tops = [canonical_path(Path(path)) for path in paths]
     try:
         with opened_for_undo(configuration) as (store, writer):
             jobs = select(store, tops)
@@ -83,8 +83,8 @@ def command(
 
 
 def _ask_the_daemon(database: Path, tops: Sequence[Path], *, as_json: bool, quiet: bool) -> None:
-    from photoramd.requests import Request, is_known, submit
-    from photoramd.undo import unknown
+    from photoramd.database.requests import Request, is_known, submit
+    from photoramd.pipeline.undo import unknown
 
     for top in tops:
         if not is_known(database, top):
@@ -97,7 +97,7 @@ def _ask_the_daemon(database: Path, tops: Sequence[Path], *, as_json: bool, quie
 
 
 def _undo(writer: Any, jobs: Sequence[Job], dry_run: bool) -> Iterator[Undone]:
-    from photoramd.undo import undo
+    from photoramd.pipeline.undo import undo
 
     return undo(writer, jobs, time.time(), dry_run=dry_run)
 

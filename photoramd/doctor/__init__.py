@@ -13,18 +13,22 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
-from photoramd import __version__, config, places, query, requirements
-from photoramd.config import Config, Model
+from photoramd import __version__
+from photoramd.config import loader
+from photoramd.config.loader import Config, Model
+from photoramd.database.lock import holder
+from photoramd.doctor import packages
 from photoramd.doctor.directories import Checkup, limits
 from photoramd.doctor.finding import ERROR, Finding, Grade, failure, user_name
+from photoramd.doctor.unit import Unit
 from photoramd.doctor.weights import examine_weights
 from photoramd.errors import PIP, ConfigError, ModelError, PhotoramdError, printable
-from photoramd.exiftool import ExifTool
-from photoramd.lock import holder
-from photoramd.pins import known_model
-from photoramd.query import Root
-from photoramd.signatures import RAW_REMEDY, reads_raw
-from photoramd.unit import Unit
+from photoramd.images.formats import RAW_REMEDY, reads_raw
+from photoramd.metadata.exiftool import ExifTool
+from photoramd.models.weights.catalog import known_model
+from photoramd.search import queries
+from photoramd.search.queries import Root
+from photoramd.system import paths
 
 SCARCE_BYTES, FULL_BYTES = 1 << 30, 64 << 20
 """Less free space than this is worth a warning, and an error."""
@@ -45,7 +49,7 @@ def examine(path: Path | None, unit: Unit | None, notice: Notice) -> Iterator[Fi
     """
     yield from _versions()
     try:
-        report = config.examine(path)
+        report = loader.examine(path)
     except ConfigError as error:
         yield failure("configuration", error)
     else:
@@ -89,8 +93,8 @@ def _configured(settings: Config, notice: Notice) -> Iterator[Finding]:
 
 def _versions() -> Iterator[Finding]:
     try:
-        python = requirements.python()
-        packages = list(requirements.packages())
+        python = packages.python()
+        installed = list(packages.packages())
     except PackageNotFoundError:
         yield Finding(
             "packages",
@@ -107,7 +111,7 @@ def _versions() -> Iterator[Finding]:
         None if python.is_good else "make the environment with another Python",
         0 if python.is_good else ERROR,
     )
-    for package in packages:
+    for package in installed:
         if not package.is_good:
             found = package.installed or "missing"
             yield Finding(
@@ -117,8 +121,8 @@ def _versions() -> Iterator[Finding]:
                 _REINSTALL,
                 ERROR,
             )
-    if all(package.is_good for package in packages):
-        named = {package.name: package.installed for package in packages}
+    if all(package.is_good for package in installed):
+        named = {package.name: package.installed for package in installed}
         shown = ", ".join(f"{name} {named[name]}" for name in ("torch", "torchvision"))
         yield Finding("packages", "ok", f"photoramd {__version__}, {shown}, {len(named)} in all")
 
@@ -160,16 +164,16 @@ def _raw(roots: list[Root]) -> Finding:
 def _roots(database: Path) -> list[Root]:
     """The watched directories as a daemon last saw them; none if that is not known."""
     try:
-        with closing(query.open_readonly(database)) as connection:
-            return query.roots(connection)
+        with closing(queries.open_readonly(database)) as connection:
+            return queries.roots(connection)
     except PhotoramdError:
         return []  # if there is one, `_database` says why
 
 
 def _database(path: Path, daemon: int | None) -> Iterator[Finding]:
-    where = f"{printable(path)} on {places.filesystem_type(path.parent) or 'unknown type'}"
+    where = f"{printable(path)} on {paths.filesystem_type(path.parent) or 'unknown type'}"
     held = "" if daemon is None else f", held by process {daemon}"
-    if places.kind_of(path) == "missing":
+    if paths.kind_of(path) == "missing":
         above = _existing(path.parent)
         if os.access(above, os.W_OK | os.X_OK):
             yield Finding("database", "ok", f"{where} is made at the first start")
@@ -183,8 +187,8 @@ def _database(path: Path, daemon: int | None) -> Iterator[Finding]:
             )
         return
     try:
-        with closing(query.open_readonly(path)) as connection:
-            known = sum(query.counts(connection).values())
+        with closing(queries.open_readonly(path)) as connection:
+            known = sum(queries.counts(connection).values())
     except PhotoramdError as error:
         yield failure("database", error)
         return
@@ -214,7 +218,7 @@ def _health(roots: list[Root]) -> Iterator[Finding]:
 
 def _existing(path: Path) -> Path:
     """A path, or the nearest one above it that is there."""
-    return next(each for each in (path, *path.parents) if places.kind_of(each) != "missing")
+    return next(each for each in (path, *path.parents) if paths.kind_of(each) != "missing")
 
 
 def _space(paths: list[Path]) -> Iterator[Finding]:

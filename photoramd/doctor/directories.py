@@ -6,13 +6,13 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from photoramd import places, replace
-from photoramd.config import Watch
+from photoramd.config.loader import Watch
 from photoramd.doctor.finding import ERROR, Finding, Grade, user_name
 from photoramd.errors import PhotoramdError, WriteError, printable
-from photoramd.filters import Filter
-from photoramd.mounts import read_mounts, silent_parts
-from photoramd.replace import TEMPORARY_PREFIX
+from photoramd.system import atomic, paths
+from photoramd.system.atomic import TEMPORARY_PREFIX
+from photoramd.system.mounts import read_mounts, silent_parts
+from photoramd.watch.filters import Filter
 
 
 class Checkup:
@@ -33,7 +33,7 @@ class Checkup:
     def findings(self) -> Iterator[Finding]:
         """What is to be said of it."""
         path = self._watch.path
-        if places.kind_of(path) == "missing":
+        if paths.kind_of(path) == "missing":
             yield self._found(
                 "warning",
                 "is not there now; it is watched as soon as it appears",
@@ -59,7 +59,7 @@ class Checkup:
         return poll == "always" or (poll == "auto" and os.fspath(self._watch.path) in self._silent)
 
     def _events(self) -> Finding:
-        kind = places.filesystem_type(self._watch.path) or "a file system of unknown type"
+        kind = paths.filesystem_type(self._watch.path) or "a file system of unknown type"
         parts = ", ".join(f"{printable(top)} ({type_})" for top, type_ in self._silent.items())
         if self._watch.poll == "always":
             return self._found("ok", f'on {kind}, polled, for poll = "always"')
@@ -97,7 +97,7 @@ class Checkup:
         try:
             # Exactly what comes before a sidecar gets its name.
             name = self._watch.path / f"{TEMPORARY_PREFIX}doctor.xmp"
-            replace.discard(replace.prepare(name, b"photoramd doctor", expected=None))
+            atomic.discard(atomic.prepare(name, b"photoramd doctor", expected=None))
         except PhotoramdError as error:
             text = f"no sidecar can be written: {error.message}"
             # Rights do not help where the disk is full, broken or mounted read-only.

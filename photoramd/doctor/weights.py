@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from photoramd import checkpoint, copies
-from photoramd.checkpoint import Model, PinnedFile
-from photoramd.copies import CopyName
 from photoramd.doctor.finding import Finding, failure
 from photoramd.errors import ModelError, PhotoramdError, printable
+from photoramd.models.weights import converted, verified
+from photoramd.models.weights.converted import CopyName
+from photoramd.models.weights.verified import Model, PinnedFile
 
 _ANY = "auto"
 _CALIBRATED = "int8"
@@ -27,11 +27,11 @@ def examine_weights(
     """
     serving = [
         (copy, path)
-        for copy, path in copies.installed_copies(model.weights)
+        for copy, path in converted.installed_copies(model.weights)
         if precision == copy.precision or (precision == _ANY and copy.precision != _CALIBRATED)
     ]
     try:
-        if model.name == checkpoint.RAM_PLUS.name and precision == _CALIBRATED and not serving:
+        if model.name == verified.RAM_PLUS.name and precision == _CALIBRATED and not serving:
             raise ModelError(
                 f"{model.name} was not calibrated for {precision}",
                 remedy=f"photoramd model calibrate {model.name} DIR, or another model.precision",
@@ -40,9 +40,9 @@ def examine_weights(
             # Who keeps a copy may have dropped the original.
             if pin == model.weights and serving and not _is_installed(pin):
                 continue
-            path = checkpoint.locate(pin)
+            path = verified.locate(pin)
             notice(f"verifying {printable(path)}")
-            checkpoint.verify(pin)
+            verified.verify(pin)
             yield Finding("model", "ok", f"{model.name}: {pin.name} is the pinned file")
         for copy, path in serving:
             notice(f"verifying {printable(path)}")
@@ -52,7 +52,7 @@ def examine_weights(
 
 
 def _copy(model: Model, copy: CopyName, path: Path) -> Finding:
-    verified = copies.open_copy(copy)
+    verified = converted.open_copy(copy)
     if verified is None:
         raise ModelError("was deleted meanwhile", path=path)
     with verified:
@@ -61,7 +61,7 @@ def _copy(model: Model, copy: CopyName, path: Path) -> Finding:
 
 def _is_installed(pin: PinnedFile) -> bool:
     try:
-        checkpoint.locate(pin)
+        verified.locate(pin)
     except ModelError:
         return False
     return True

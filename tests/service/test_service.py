@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from photoramd.xmp_keywords import subjects
+from photoramd.metadata.xmp_keywords import subjects
 from tests.service.machine import Machine, booted, progress, wait_for
 
 pytestmark = pytest.mark.timeout(1800)

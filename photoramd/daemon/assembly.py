@@ -1,0 +1,358 @@
+"""The parts of the daemon, put together from a configuration."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from photoramd.config.loader import Config, Watch
+from photoramd.config.overrides import load_overrides
+from photoramd.daemon import backup
+from photoramd.daemon.loop import Daemon
+from photoramd.daemon.schedule import Schedule
+from photoramd.daemon.sd_notify import Notifier
+from photoramd.daemon.status_line import StatusLine
+from photoramd.database import backups
+from photoramd.database.connection import Database
+from photoramd.database.ledger import Ledger
+from photoramd.database.photos import Store
+from photoramd.database.requests import Requests
+from photoramd.database.results import Results
+from photoramd.database.roots import HealthStore
+from photoramd.metadata.exiftool import ExifTool
+from photoramd.models import registry
+from photoramd.models.isolated.tagger import UnloadingTagger
+from photoramd.models.rules import Rules
+from photoramd.models.tagger import Tagger
+from photoramd.models.weights.catalog import RAM_PLUS
+from photoramd.pipeline.pipeline import Pipeline
+from photoramd.pipeline.writer import Origin, Writer
+from photoramd.system.cpu import available_cores
+from photoramd.system.signals import Interrupts
+from photoramd.watch.debouncer import Debouncer
+from photoramd.watch.filters import Filter
+from photoramd.watch.reconciler import Reconciler
+from photoramd.watch.roots import Root
+from photoramd.watch.stability import StabilityTracker
+from photoramd.watch.supervisor import Supervisor
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What is kept while the configuration changes."""
+
+    database: Database
+    exiftool: ExifTool
+    processes: ExitStack
+    """Of models; it ends them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A configuration with everything of it that can be wrong or fail: read and loaded."""
+
+    config: Config
+    rules: Rules
+    tagger: Tagger
+    roots: tuple[Root, ...]
+    watches: Mapping[str, Watch]
+
+    def root_of(self, path: str) -> Root | None:
+        """The watched directory that a path belongs to."""
+        return next((root for root in self.roots if root.contains(path)), None)
+
+    def mode(self, photo: Path) -> str:
+        """How a photo's keywords are to be written."""
+        watch = self._watch_of(photo)
+        return "none" if watch is None else watch.write
+
+    def has_lightroom_names(self, photo: Path) -> bool:
+        """Whether a new sidecar of a RAW is to have Lightroom's name."""
+        watch = self._watch_of(photo)
+        return watch is not None and watch.sidecar_names == "lightroom"
+
+    def close_model(self) -> None:
+        """End the process of the model, if it has one; another plan has another."""
+        if isinstance(self.tagger, UnloadingTagger):
+            self.tagger.close()
+
+    def _watch_of(self, photo: Path) -> Watch | None:
+        root = self.root_of(os.fspath(photo))
+        return None if root is None else self.watches[root.path]
+
+
+@contextmanager
+def assemble(config: Config, extra: Sequence[Path] = ()) -> Iterator[Daemon]:
+    """Open the database, load the model, build the loop; close everything afterwards.
+
+    Args:
+        config: The configuration.
+        extra: Directories to scan that it does not mention; they get its defaults.
+
+    Raises:
+        ConfigError: The overrides cannot be read.
+        LockedError: Another photoramd owns the database.
+        StoreError: The database cannot be used.
+        ModelError: The model cannot be loaded.
+    """
+    with (
+        opened(config) as resources,
+        Interrupts() as interrupts,
+        build(resources, prepare(resources, config, extra=extra), interrupts) as daemon,
+    ):
+        yield daemon
+
+
+@contextmanager
+def opened(config: Config) -> Iterator[Resources]:
+    """Open the database; before the model, for a second instance must not load one.
+
+    Raises:
+        LockedError: Another photoramd owns the database.
+        StoreError: The database cannot be used.
+    """
+    with (
+        Database(config.state.path, recover=backups.recover) as database,
+        ExifTool() as exiftool,
+        ExitStack() as processes,
+    ):
+        yield Resources(database, exiftool, processes)
+
+
+def prepare(
+    resources: Resources,
+    config: Config,
+    before: Plan | None = None,
+    *,
+    extra: Sequence[Path] = (),
+    interrupts: Interrupts | None = None,
+    notifier: Notifier | None = None,
+) -> Plan:
+    """Read and load what a configuration needs; nothing has changed if that fails.
+
+    Args:
+        resources: What is open.
+        config: The configuration.
+        before: The present plan, whose model stays if its settings are the same.
+        extra: Directories to scan that it does not mention; they get its defaults.
+        interrupts: Given by a daemon that lasts: its model is unloaded when it is idle, if that
+            is configured, and lives in a process of its own, for which a stop does not wait.
+        notifier: Told that the model's process gets on.
+
+    Raises:
+        ConfigError: The overrides or a pattern cannot be used.
+        ModelError: The model cannot be loaded.
+        ToolError: Keywords are to be embedded, but ExifTool is missing or refused.
+    """
+    watches = [*config.watch, *(_extra(path, config.watch) for path in extra)]
+    # The configuration has resolved symbolic links: these are the real paths.
+    roots = [Root(os.fspath(w.path), Filter(w.path, w.exclude), w.poll) for w in watches]
+    # The most specific root is asked first.
+    roots.sort(key=lambda root: len(root.path), reverse=True)
+    if any(watch.write == "embed" for watch in watches):
+        # Missing or refused, it should be named now, not for each photo.
+        resources.exiftool.version()
+    chosen = rules(config)
+    is_same = before is not None and _of_model(config, chosen) == _of_model(
+        before.config, before.rules
+    )
+    if before is not None and is_same:
+        tagger = before.tagger
+    elif interrupts is not None and config.model.idle_unload_minutes > 0:
+        tagger = UnloadingTagger(
+            loader(config),
+            idle_seconds=config.model.idle_unload_minutes * 60,
+            is_stopped=lambda: interrupts.stopped,
+            beat=(notifier or Notifier()).beat,
+        )
+        resources.processes.callback(tagger.close)
+    else:
+        tagger = load_tagger(config)
+    named = {os.fspath(watch.path): watch for watch in watches}
+    return Plan(config, chosen, tagger, tuple(roots), named)
+
+
+def _of_model(config: Config, chosen: Rules) -> tuple[object, ...]:
+    """What `load_tagger` depends on."""
+    model = msgspec.structs.replace(config.model, threshold="calibrated", top_n=1)
+    is_restricted = bool(chosen.allow or chosen.deny)
+    words = (chosen.allow, chosen.deny, dict(chosen.overrides)) if is_restricted else ()
+    return model, words
+
+
+@contextmanager
+def build(
+    resources: Resources,
+    plan: Plan,
+    interrupts: Interrupts,
+    notifier: Notifier | None = None,
+    bulletin: StatusLine | None = None,
+) -> Iterator[Daemon]:
+    """Build the loop around what is open and loaded, and close it afterwards.
+
+    Raises:
+        StoreError: The database failed.
+    """
+    config, database = plan.config, resources.database
+    notifier = notifier or Notifier()
+
+    def proceed() -> bool:
+        notifier.beat()
+        return not interrupts.stopped
+
+    store = Store(database)
+    store.clamp_retries(time.time())
+    # What is no longer watched is not ours to touch.
+    store.leave_out(lambda directory: plan.root_of(directory) is not None)
+    store.note_modes({os.fspath(watch.path): watch.write for watch in config.watch})
+    writer = Writer(
+        Ledger(database),
+        plan.mode,
+        Origin(plan.tagger.name, plan.tagger.revision),
+        create=config.tags.fields,
+        exiftool=resources.exiftool,
+        lightroom_names=plan.has_lightroom_names,
+    )
+    writer.recover(time.time())
+    debouncer = Debouncer(
+        quiet_seconds=config.debounce.quiet_seconds,
+        max_wait_seconds=config.debounce.max_wait_seconds,
+        batch_size=config.debounce.batch_size,
+    )
+    with ExitStack() as stack:
+        pipeline = stack.enter_context(
+            Pipeline(
+                store,
+                Results(database, settings_digest(plan.rules, config.tags.fields)),
+                writer,
+                plan.tagger,
+                plan.rules,
+                max_pixels=config.decode.max_pixels,
+                batch_size=config.debounce.batch_size,
+                threads=config.model.threads or available_cores(),
+                quiet_seconds=config.debounce.quiet_seconds,
+                proceed=proceed,
+            )
+        )
+        intake = StabilityTracker(store, debouncer)
+        book = HealthStore(database, [os.fspath(watch.path) for watch in config.watch])
+        reconciler = Reconciler(store, intake, plan.roots, book)
+        patrol = Supervisor(
+            plan.roots,
+            book,
+            store,
+            reconciler.request,
+            poll_seconds=config.scan.poll_seconds,
+            audit_seconds=config.scan.audit_seconds,
+        )
+        daemon = Daemon(
+            store,
+            intake,
+            pipeline,
+            reconciler,
+            patrol,
+            Requests(database),
+            backup.DailyBackup(config.state.path, config.state.backups),
+            interrupts,
+            scan_interval_seconds=config.scan.interval_minutes * 60,
+            schedule=Schedule.parse(config.schedule.hours),
+            unloading=plan.tagger if isinstance(plan.tagger, UnloadingTagger) else None,
+            notifier=notifier,
+            bulletin=bulletin,
+            probe=database.probe,
+        )
+        stack.callback(daemon.close)
+        yield daemon
+
+
+def _extra(path: Path, watched: Sequence[Watch]) -> Watch:
+    """A directory that is not configured, without those below it that are."""
+    inside = [each.path.relative_to(path) for each in watched if path in each.path.parents]
+    literal = [re.sub(r"([*?\[\\!])", r"\\\1", os.fspath(each)) for each in inside]
+    return Watch(path=path, exclude=tuple(f"/{each}/" for each in literal))
+
+
+@contextmanager
+def opened_for_undo(config: Config) -> Iterator[tuple[Store, Writer]]:
+    """Open the database and make a writer that only takes back; no model is loaded.
+
+    Raises:
+        LockedError: Another photoramd owns the database.
+        StoreError: The database cannot be used.
+    """
+    with Database(config.state.path) as database, ExifTool() as exiftool:
+        writer = Writer(Ledger(database), lambda _: "none", Origin("", ""), exiftool=exiftool)
+        writer.recover(time.time())
+        yield Store(database), writer
+
+
+def load_tagger(config: Config) -> Tagger:
+    """The configured model, verified and loaded.
+
+    Raises:
+        ConfigError: The overrides cannot be read.
+        ModelError: It cannot be loaded.
+    """
+    return loader(config)()
+
+
+def loader(config: Config) -> Callable[[], Tagger]:
+    """What loads the configured model, in whichever process.
+
+    RAM++ gets all threads. For other models one computes: decoding is the larger part of the
+    work and takes the others.
+
+    Raises:
+        ConfigError: The overrides cannot be read.
+    """
+    is_large = config.model.name == RAM_PLUS.name
+    wants = rules(config).wants
+    return partial(
+        registry.load,
+        config.model.name,
+        threads=(config.model.threads or available_cores()) if is_large else 1,
+        precision=config.model.precision,
+        device=config.model.device,
+        is_wanted=wants if config.tags.allow or config.tags.deny else None,
+    )
+
+
+def rules(config: Config) -> Rules:
+    """How scores become keywords.
+
+    Raises:
+        ConfigError: The overrides cannot be read.
+    """
+    threshold = config.model.threshold
+    overrides = config.tags.overrides
+    return Rules(
+        threshold=None if threshold == "calibrated" else float(threshold),
+        top_n=config.model.top_n,
+        overrides={} if overrides is None else load_overrides(overrides),
+        allow=frozenset(config.tags.allow),
+        deny=frozenset(config.tags.deny),
+        parent=config.tags.parent,
+    )
+
+
+def settings_digest(chosen: Rules, fields: Sequence[str]) -> str:
+    """What tells apart settings that lead to other keywords, or to other fields."""
+    names = ("threshold", "top_n", "overrides", "allow", "deny", "parent")
+    values = {name: getattr(chosen, name) for name in names}
+    content = [values, sorted(fields)]
+    text = json.dumps(content, sort_keys=True, default=_plain)
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def _plain(value: object) -> object:
+    return sorted(value) if isinstance(value, frozenset) else dict(value)  # type: ignore[call-overload]

@@ -1,0 +1,363 @@
+"""The loop: events and scans in, batches through the pipeline, until told to stop.
+
+One loop, two modes: a one-shot scan is this loop without a watcher, ended when nothing
+is left to do. Everything happens in the calling thread; watchdog's threads only fill
+the inbox, the pool's threads only decode.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+
+from photoramd.daemon.backup import DailyBackup
+from photoramd.daemon.schedule import ALWAYS, Schedule
+from photoramd.daemon.sd_notify import Notifier
+from photoramd.daemon.status_line import StatusLine
+from photoramd.database.photos import WITH_INFERENCE, WITHOUT_INFERENCE, Store
+from photoramd.database.requests import Requests
+from photoramd.errors import StoreError, printable
+from photoramd.images.formats import RAW_SUFFIXES, suffix
+from photoramd.metadata.sidecar import SIDECAR_SUFFIX
+from photoramd.models.isolated.tagger import UnloadingTagger
+from photoramd.pipeline.pipeline import Outcome, Pipeline
+from photoramd.system.signals import Interrupts
+from photoramd.watch.reconciler import Reconciler
+from photoramd.watch.stability import StabilityTracker
+from photoramd.watch.supervisor import Supervisor
+from photoramd.watch.watcher import EventBatch, Inbox, Watcher
+
+log = logging.getLogger(__name__)
+
+WATCH_SECONDS = 0.5
+"""How often a daemon looks for requests of other processes."""
+
+CLOCK_JUMP_SECONDS = 60.0
+"""When wall clock and monotonic clock part by more, the wall clock was set."""
+
+CROWD = 128
+"""More events than this in one directory: its whole subtree is scanned instead."""
+
+PENDING_LIMIT = 512
+"""When more files than this wait for their quiet period, everything is scanned once."""
+
+JITTER = 0.1
+"""Regular scans come this much sooner or later, so that not all machines do it at once."""
+
+
+class Daemon:
+    """The loop and what it drives."""
+
+    def __init__(
+        self,
+        store: Store,
+        intake: StabilityTracker,
+        pipeline: Pipeline,
+        reconciler: Reconciler,
+        patrol: Supervisor,
+        requests: Requests,
+        backup: DailyBackup,
+        interrupts: Interrupts,
+        *,
+        scan_interval_seconds: float = 3600,
+        schedule: Schedule = ALWAYS,
+        unloading: UnloadingTagger | None = None,
+        notifier: Notifier | None = None,
+        bulletin: StatusLine | None = None,
+        probe: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Put a loop together.
+
+        Args:
+            store: The queue.
+            intake: What fills it.
+            pipeline: What empties it.
+            reconciler: What scans.
+            patrol: What looks after the watched directories.
+            requests: What other processes ask.
+            backup: The daily copy.
+            interrupts: What ends a wait, or all of it.
+            scan_interval_seconds: Between two scans of everything; 0: only at the start.
+            schedule: When the model may run while it watches.
+            unloading: The model, if it is to be unloaded when it is idle.
+            notifier: Who is told how it is.
+            bulletin: What the status line is made of.
+            probe: Raises a StoreError if the database cannot be written.
+        """
+        self._store = store
+        self._intake = intake
+        self._pipeline = pipeline
+        self._reconciler = reconciler
+        self._patrol = patrol
+        self._requests = requests
+        self._backup = backup
+        self._scan_interval_seconds = scan_interval_seconds
+        self._schedule = schedule
+        self._unloading = unloading
+        self._interrupts = interrupts
+        self._notifier = notifier or Notifier()
+        self._bulletin = bulletin or StatusLine()
+        self._probe = probe
+        self._inbox = Inbox(interrupts.wake)
+        self._next_scan = float("inf")
+        self._clock_offset: float | None = None
+        self._is_crowded = False
+        self._watcher: Watcher | None = None
+        self._rescan = False
+
+    def close(self) -> None:
+        """Free what the loop holds."""
+        self._backup.close()
+
+    def rescan(self) -> None:
+        """Look at everything at the next turn; what was put off is tried at once."""
+        self._rescan = True
+
+    def watch(
+        self,
+        on_outcomes: Callable[[Sequence[Outcome]], None],
+        reload: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Watch and tag until stopped, or until there is another configuration.
+
+        Args:
+            on_outcomes: Told what became of photos.
+            reload: Called when SIGHUP asked for it; returns whether there is another
+                configuration, which needs another loop.
+        """
+        with Watcher(self._inbox) as self._watcher:
+            now = time.monotonic()
+            # Watches first, scan second: in the other order files fall into the gap.
+            with self._notifier.busy():
+                self._patrol.begin(self._watcher, now, time.time())
+            self._scan_all(now)
+            log.info("Watching %s", self._reconciler.names)
+            self._notifier.ready(self._is_well)
+            self._tell(0, time.time())
+            while not self._interrupts.stopped:
+                if self._interrupts.reload and self._reloads(reload):
+                    return
+                self._turn(on_outcomes, once=False)
+
+    def scan_once(
+        self,
+        tops: Sequence[str],
+        on_outcomes: Callable[[Sequence[Outcome]], None],
+        *,
+        handle_signals: bool = True,
+    ) -> bool:
+        """Scan these directories and tag what is new or due; returns False if interrupted.
+
+        The schedule is for the daemon: who asks for a scan wants it now.
+        """
+        with self._interrupts.on_signals() if handle_signals else nullcontext():
+            for top in tops:
+                self._reconciler.request(top)
+            while not self._interrupts.stopped and not self._turn(on_outcomes, once=True):
+                pass
+        return not self._interrupts.stopped
+
+    def step(self, now: float, wall: float) -> list[Outcome]:
+        """One turn of the loop, without waiting. Times: monotonic and Unix seconds."""
+        self._read_news(self._inbox.take(), now)
+        self._check_clock(now, wall)
+        self._read_requests()
+        with self._notifier.busy():
+            self._patrol.step(now, wall)
+        if self._is_watching:
+            self._backup.step(now, wall)
+        if self._rescan:
+            self._rescan = False
+            log.info("Asked to look at everything again")
+            self._patrol.retry(now)
+            self._pipeline.retry()
+            self._scan_all(now)
+        if now >= self._next_scan:
+            self._scan_all(now)
+        with self._notifier.busy():
+            self._reconciler.advance(self._patrol, now, wall)
+        self._intake.settle(now, wall)
+        if self._unloading is not None:
+            self._unloading.step(now)
+        return self._pipeline.step(wall, infers=self._infers(wall))
+
+    @property
+    def is_scanning(self) -> bool:
+        """Whether directories remain to be walked."""
+        return self._reconciler.is_scanning
+
+    @property
+    def seen(self) -> int:
+        """Photos that scans have seen."""
+        return self._reconciler.seen
+
+    def offline_below(self, tops: Sequence[Path]) -> list[str]:
+        """Which of these directories are not to be had now."""
+        paths = [os.fspath(top) for top in tops]
+        roots = [(path, self._reconciler.root_of(path)) for path in paths]
+        return [path for path, root in roots if root is None or self._patrol.is_offline(root)]
+
+    @property
+    def waiting(self) -> int:
+        """Photos that are queued, or wait for their quiet period."""
+        return len(self._intake) + self._store.waiting()
+
+    # Inside.
+
+    @property
+    def _is_watching(self) -> bool:
+        return self._watcher is not None
+
+    def _reloads(self, reload: Callable[[], bool]) -> bool:
+        """Read the configuration anew; returns whether this loop must make room for another."""
+        self._interrupts.reload = False
+        self._notifier.reloading()
+        if reload():
+            return True
+        self._notifier.ready(self._is_well)
+        self.rescan()
+        return False
+
+    def _is_well(self) -> bool:
+        """Whether all is well besides the loop, which is or it would not ask."""
+        if self._watcher is not None and not self._watcher.is_well:
+            return False
+        try:
+            self._probe()
+        except StoreError as error:
+            log.warning("The database cannot be written now: %s", error)
+            return False
+        return True
+
+    def _tell(self, done: int, wall: float) -> None:
+        """Tell who wants to know how it goes."""
+        now = time.monotonic()
+        self._bulletin.note(done, now)
+        self._notifier.beat()
+        self._notifier.describe(
+            lambda: self._bulletin.line(
+                now,
+                roots=self._reconciler.roots,
+                waiting=self.waiting,
+                is_scanning=self.is_scanning,
+                rests_until=None if self._is_open(wall) else self._opens(wall),
+                troubles=self._patrol.troubles(),
+                model=self._unloading.trouble if self._unloading is not None else "",
+            )
+        )
+
+    def _turn(self, on_outcomes: Callable[[Sequence[Outcome]], None], *, once: bool) -> bool:
+        """A step, and the wait for the next one; returns whether a one-shot run is done."""
+        now, wall = time.monotonic(), time.time()
+        outcomes = self.step(now, wall)
+        on_outcomes(outcomes)
+        self._tell(sum(outcome.state == "written" for outcome in outcomes), wall)
+        if outcomes:
+            return False
+        if once and self._is_done(wall):
+            return True
+        self._interrupts.wait(self._idle_seconds(now, wall))
+        return False
+
+    def _idle_seconds(self, now: float, wall: float) -> float:
+        """How long nothing will happen by itself."""
+        if self._reconciler.can_advance:
+            return 0
+        moments = [self._patrol.deadline() - now, self._next_scan - now]
+        deadline = self._intake.deadline(now)
+        if deadline is not None:
+            moments.append(deadline - now)
+        due = self._store.next_due(WITH_INFERENCE)
+        if due is not None:
+            moments.append(max(due, wall if self._infers(wall) else self._opens(wall)) - wall)
+        due = self._store.next_due(WITHOUT_INFERENCE)
+        if due is not None:
+            moments.append(due - wall)
+        if self._unloading is not None:
+            moments.append(self._unloading.deadline() - now)
+        if self._is_watching:
+            moments.append(WATCH_SECONDS)
+        return max(0.0, min(moments))
+
+    def _is_done(self, wall: float) -> bool:
+        if self.is_scanning or not self._intake.is_settled:
+            return False
+        due = self._store.next_due()
+        return due is None or due > wall
+
+    def _infers(self, wall: float) -> bool:
+        """Whether the model may run now."""
+        is_available = self._unloading is None or self._unloading.is_available
+        return is_available and self._is_open(wall)
+
+    def _is_open(self, wall: float) -> bool:
+        return not self._is_watching or self._schedule.is_open(wall)
+
+    def _opens(self, wall: float) -> float:
+        return self._schedule.next_change(wall)
+
+    def _check_clock(self, now: float, wall: float) -> None:
+        """A wall clock that was set makes stored times wrong, and file times doubtful."""
+        before, self._clock_offset = self._clock_offset, wall - now
+        if before is not None and abs(self._clock_offset - before) > CLOCK_JUMP_SECONDS:
+            log.warning("The clock was set; scanning everything")
+            # Set ahead, or after the machine slept, what is due earlier is none the worse.
+            self._store.clamp_retries(wall, back=max(0.0, before - self._clock_offset))
+            self._pipeline.retry()
+            if self._is_watching:
+                self._scan_all(now)
+
+    def _read_requests(self) -> None:
+        for request in self._requests.take():
+            if request.is_undo:
+                log.info("Asked to take back the tags of %s", printable(request.path))
+                self._store.undo(request.path, time.time())
+                continue
+            log.info("Asked to tag %s again", printable(request.path))
+            self._store.retag(request.path, only_failed=request.only_failed)
+            self._pipeline.choose_again()
+            # It may be new: then a look at the disk finds it.
+            top = request.path if os.path.isdir(request.path) else os.path.dirname(request.path)
+            self._reconciler.request(top)
+
+    def _read_news(self, news: EventBatch, now: float) -> None:
+        if news.lost:
+            log.warning("File system events were lost; scanning everything")
+            self._scan_all(now)
+        for directory in news.directories:
+            root = self._reconciler.root_of(directory)
+            if root is not None and root.filter.enters(directory):
+                self._reconciler.request(directory)
+        crowds = Counter(os.path.dirname(path) for path in news.files)
+        for path in news.files:
+            root = self._reconciler.root_of(path)
+            if root is None:
+                continue
+            if root.vanished:
+                self._reconciler.request(root.path)
+            elif crowds[os.path.dirname(path)] > CROWD:
+                self._reconciler.request(os.path.dirname(path))
+            elif root.filter.wants(path):
+                self._intake.notice(path, now)
+            elif suffix(path) == SIDECAR_SUFFIX or suffix(path) in RAW_SUFFIXES:
+                self._intake.notice_companion(path, now)
+        if news.files:
+            self._check_pending(now)
+
+    def _check_pending(self, now: float) -> None:
+        """So many files at once seldom come without losses: look at everything, once."""
+        was_crowded, self._is_crowded = self._is_crowded, len(self._intake) > PENDING_LIMIT
+        if self._is_crowded and not was_crowded and not self.is_scanning:
+            self._scan_all(now)
+
+    def _scan_all(self, now: float) -> None:
+        self._reconciler.request_all()
+        interval = self._scan_interval_seconds
+        jitter = random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311
+        self._next_scan = now + interval * jitter if interval > 0 else float("inf")

@@ -1,0 +1,149 @@
+"""The daemon from start to end: one loop after the other, each with its configuration.
+
+SIGHUP reads the configuration anew. What can be wrong in it is found out while the present
+loop still stands, which then goes on; only a configuration that is read and loaded takes its
+place. The rows of the database are the queue, so nothing gets lost between two loops.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+from photoramd.config import loader
+from photoramd.config.loader import Config
+from photoramd.daemon.assembly import Plan, Resources, build, opened, prepare
+from photoramd.daemon.sd_notify import Notifier
+from photoramd.daemon.status_line import StatusLine
+from photoramd.errors import ConfigError, PhotoramdError, printable
+from photoramd.pipeline.pipeline import Outcome
+from photoramd.system.signals import Interrupts
+
+log = logging.getLogger(__name__)
+
+
+class Session:
+    """Runs loops until it is stopped."""
+
+    def __init__(
+        self,
+        load: Callable[[], Config],
+        on_outcomes: Callable[[Sequence[Outcome], Config], None],
+        interrupts: Interrupts,
+        notifier: Notifier,
+    ) -> None:
+        """Make a session.
+
+        Args:
+            load: Reads and checks the configuration.
+            on_outcomes: Told what became of photos, and under which configuration.
+            interrupts: What ends it or has the configuration read anew.
+            notifier: Who is told how it is.
+        """
+        self._load = load
+        self._on_outcomes = on_outcomes
+        self._interrupts = interrupts
+        self._notifier = notifier
+        self._bulletin = StatusLine()
+
+    def run(self, first: Config) -> None:
+        """Watch and tag until stopped.
+
+        Raises:
+            PhotoramdError: It cannot start with the first configuration, or cannot go on.
+        """
+        self._notifier.describe(lambda: "Opening the database and loading the model")
+        with ExitStack() as stack:
+            with self._loading():
+                resources = stack.enter_context(opened(first))
+                plan: Plan | None = self._prepare(resources, first)
+            is_first = True
+            while plan is not None and not self._interrupts.stopped:
+                # In two steps, or the old model would stay for as long as the next loop runs.
+                before = plan
+                plan = self._watch(resources, before, rescan=not is_first)
+                if plan is not None and plan.tagger is not before.tagger:
+                    before.close_model()
+                is_first = False
+            self._notifier.stopping()
+        log.info("Stopped")
+
+    @contextmanager
+    def _loading(self) -> Iterator[None]:
+        """Around what may take minutes: a stop does not wait for it."""
+        self._interrupts.is_loading = True
+        try:
+            with self._notifier.busy():
+                yield
+        except SystemExit:
+            self._notifier.stopping()
+            raise
+        finally:
+            self._interrupts.is_loading = False
+
+    def _prepare(self, resources: Resources, chosen: Config, before: Plan | None = None) -> Plan:
+        return prepare(
+            resources, chosen, before, interrupts=self._interrupts, notifier=self._notifier
+        )
+
+    def _watch(self, resources: Resources, plan: Plan, *, rescan: bool) -> Plan | None:
+        """Run one loop; returns what the next one is for, or None."""
+        found: list[Plan] = []
+
+        def reload() -> bool:
+            other = self._reload(resources, plan)
+            found.extend([other] if other else [])
+            return other is not None
+
+        with ExitStack() as stack:
+            with self._notifier.busy():
+                loop = build(resources, plan, self._interrupts, self._notifier, self._bulletin)
+                daemon = stack.enter_context(loop)
+            if rescan:
+                # Who changed the configuration may have mended what was put off.
+                daemon.rescan()
+            daemon.watch(lambda outcomes: self._on_outcomes(outcomes, plan.config), reload)
+        return found[0] if found else None
+
+    def _reload(self, resources: Resources, plan: Plan) -> Plan | None:
+        """Read the configuration anew; None if it is the same or cannot be used."""
+        log.info("Asked to read the configuration again")
+        try:
+            with self._loading():
+                changed = self._load()
+                _require_same_database(changed, plan.config)
+                other = self._prepare(resources, changed, plan)
+        except PhotoramdError as error:
+            self._refuse(str(error), error.remedy)
+            return None
+        except Exception as error:
+            # A bug; the configuration that works must not be lost by it.
+            log.exception("Unexpected error while the configuration was read")
+            self._refuse(f"unexpected error: {error!r}")
+            return None
+        self._bulletin.complaint = ""
+        if (other.config, other.rules) == (plan.config, plan.rules):
+            log.info("The configuration is the same")
+            return None
+        for warning in loader.warnings(changed):
+            log.warning("%s", warning)
+        log.info("The configuration has changed")
+        return other
+
+    def _refuse(self, reason: str, remedy: str | None = None) -> None:
+        log.error(
+            "The changed configuration is refused, the old one stays: %s%s",
+            reason,
+            f"; {remedy}" if remedy else "",
+        )
+        self._bulletin.complaint = f"the changed configuration is refused: {reason}"
+
+
+def _require_same_database(changed: Config, present: Config) -> None:
+    if changed.state.path != present.state.path:
+        raise ConfigError(
+            f"state.path is now {printable(changed.state.path)}, which cannot change while"
+            " photoramd runs",
+            remedy="restart it (systemctl restart photoramd)",
+        )

@@ -1,0 +1,272 @@
+"""Copies of the database: made while it is in use, checked, and put back when it is damaged.
+
+A copy is complete the moment it has its name: it is made under another and renamed.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+from contextlib import closing, suppress
+from datetime import datetime
+from pathlib import Path
+from urllib.parse import quote
+
+from photoramd.database.connection import APPLICATION_ID
+from photoramd.database.errors import converted
+from photoramd.database.lock import Lock
+from photoramd.errors import DamagedError, StoreError, printable
+
+log = logging.getLogger(__name__)
+
+
+_PART = ".part"
+_COMPANIONS = ("", "-wal", "-shm")
+
+
+def check(path: Path) -> list[str]:
+    """What is wrong with a database file; empty if nothing is. It may be in use.
+
+    Raises:
+        StoreError: It cannot be opened at all.
+    """
+    if not path.is_file():
+        raise StoreError("there is no such file", path=path)
+    try:
+        with closing(_open(path)) as connection:
+            if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+                return ["this file is not a photoramd database"]
+            found = [row[0] for row in connection.execute("PRAGMA integrity_check(20)")]
+            found += [
+                f"a row of {row[0]} refers to nothing in {row[2]}"
+                for row in connection.execute("PRAGMA foreign_key_check").fetchmany(20)
+            ]
+    except sqlite3.OperationalError as error:
+        with converted(path):
+            raise error
+    except sqlite3.DatabaseError as error:
+        return [str(error)]
+    return [text for text in found if text != "ok"]
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a database that may be in use.
+
+    All in one step: it sees one state of the database and holds nobody up, where one in
+    pieces would begin anew after every write of the daemon.
+
+    Raises:
+        StoreError: One of the files cannot be used.
+    """
+    part = target.with_name(target.name + _PART)
+    try:
+        with (
+            converted(source),
+            closing(_open(source)) as reader,
+            converted(part),
+            closing(sqlite3.connect(part)) as writer,
+        ):
+            reader.backup(writer)
+            # A copy in one file: it will lie about without its -wal.
+            writer.execute("PRAGMA journal_mode = DELETE")
+        _settle(part, target)
+    except OSError as error:
+        raise StoreError(f"cannot copy the database: {error.strerror}", path=target) from error
+    finally:
+        with suppress(OSError):
+            part.unlink()
+
+
+def require_replaceable(target: Path, database: Path) -> None:
+    """See that a copy may be made there: nothing is, or an empty file, or another copy.
+
+    Raises:
+        StoreError: The database itself is there, or a file that is none of photoramd's.
+    """
+    if _is_same(target, database):
+        raise StoreError("is the database itself", path=target, remedy=_ANOTHER_NAME)
+    if os.path.lexists(target) and not _is_copy(target):
+        raise StoreError(
+            "is there, and is no copy of a photoramd database", path=target, remedy=_ANOTHER_NAME
+        )
+
+
+_ANOTHER_NAME = "give the copy another name"
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
+
+
+def _is_copy(path: Path) -> bool:
+    """Whether a file is a photoramd database, damaged perhaps, or nothing at all.
+
+    Source of the format: https://sqlite.org/fileformat.html#the_database_header.
+    """
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            header = file.read(72)
+    except OSError:
+        return False
+    mark = APPLICATION_ID.to_bytes(4, "big")
+    return not header or (header[:16] == b"SQLite format 3\0" and header[68:] == mark)
+
+
+def copies(database: Path) -> list[Path]:
+    """The automatic copies of a database, the newest first."""
+    prefix = f"{database.name}.backup-"
+    try:
+        names = os.listdir(database.parent)
+    except OSError:
+        return []
+    found = [name for name in names if name.startswith(prefix) and not name.endswith(_PART)]
+    return [database.with_name(name) for name in sorted(found, reverse=True)]
+
+
+def is_sound(path: Path) -> bool:
+    """Whether a file is a whole photoramd database."""
+    try:
+        return path.stat().st_size > 0 and not check(path)
+    except (StoreError, OSError):
+        return False
+
+
+def recover(database: Path, error: DamagedError) -> None:
+    """Move a damaged database aside and put the newest sound copy in its place, if any.
+
+    The caller holds the lock. A file that may be another program's stays where it is unless
+    copies beside it prove that a database of photoramd's was there.
+
+    Raises:
+        DamagedError: Nothing can be done; the error itself.
+        StoreError: The files cannot be moved.
+    """
+    source = next((each for each in copies(database) if is_sound(each)), None)
+    if source is None and not error.is_ours:
+        raise error
+    if source is None:
+        aside = set_aside(database)
+        log.error(
+            "%s: %s; it is now %s, and a new one begins: there was no copy of it",
+            printable(database), error.message, printable(aside),
+        )  # fmt: skip
+        return
+    aside = _put_back(source, database) or database
+    log.error(
+        "%s: %s; it is now %s, and the copy %s is in its place",
+        printable(database), error.message, printable(aside), printable(source),
+    )  # fmt: skip
+
+
+def restore(source: Path, database: Path) -> Path | None:
+    """Put a copy in the place of the database; returns where that is now, if there was one.
+
+    Raises:
+        LockedError: A photoramd uses the database.
+        StoreError: The copy is not sound, or a file cannot be moved.
+    """
+    if _is_same(source, database):
+        raise StoreError("is the database itself", path=source, remedy="name a copy of it")
+    problems = check(source)
+    if problems:
+        raise StoreError(
+            f"cannot be restored: {problems[0]}", path=source, remedy="choose another copy"
+        )
+    lock = Lock(database)
+    lock.acquire()
+    try:
+        return _put_back(source, database)
+    finally:
+        lock.release()
+
+
+def set_aside(database: Path) -> Path:
+    """Give a database, its -wal and its -shm another name, together; returns the new name.
+
+    Raises:
+        StoreError: They cannot be renamed.
+    """
+    aside = _free_name(database.with_name(f"{database.name}.damaged-{_stamp()}"))
+    try:
+        # The log first: beside the copy that comes, an old log would be taken for its own.
+        for companion in reversed(_COMPANIONS):
+            with suppress(FileNotFoundError):
+                os.rename(f"{database}{companion}", f"{aside}{companion}")
+    except OSError as error:
+        raise StoreError(f"cannot be moved aside: {error.strerror}", path=database) from error
+    return aside
+
+
+def _put_back(source: Path, database: Path) -> Path | None:
+    """Put a copy in place; returns where the database is now, if there was one.
+
+    The copy is whole before anything is moved: a full disk must not leave no database at all.
+    """
+    part = database.with_name(database.name + _PART)
+    try:
+        copy(source, part)  # with the log that is beside one that was set aside
+        _mark_all_stale(part)
+        is_any = any(os.path.lexists(f"{database}{companion}") for companion in _COMPANIONS)
+        aside = set_aside(database) if is_any else None
+        _settle(part, database)
+        return aside
+    except OSError as error:
+        raise StoreError(f"cannot be restored: {error.strerror}", path=source) from error
+    finally:
+        with suppress(OSError):
+            part.unlink()
+
+
+def _mark_all_stale(part: Path) -> None:
+    """Have keywords chosen and files looked at anew: they may be newer than the copy.
+
+    That takes no inference, and writes nothing where all is well; but what the marks in the
+    files prove comes into the ledger again.
+    """
+    with converted(part), closing(sqlite3.connect(part)) as connection, connection:
+        columns = {row[1] for row in connection.execute("PRAGMA table_info(photos)")}
+        if "settings" in columns:  # of a version that has it
+            connection.execute("UPDATE photos SET settings = '' WHERE settings IS NOT NULL")
+
+
+def _settle(part: Path, target: Path) -> None:
+    """Give a finished file its name, so that it has it after a power cut too."""
+    for path, flags in ((part, os.O_RDONLY), (None, 0), (target.parent, os.O_DIRECTORY)):
+        if path is None:
+            os.rename(part, target)
+            continue
+        fd = os.open(path, flags | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    """A connection that changes nothing; a copy without a log is read as it is."""
+    options = "mode=ro" if Path(f"{path}-wal").exists() else "mode=ro&immutable=1"
+    uri = f"file:{quote(os.fsencode(path.absolute()))}?{options}"
+    return sqlite3.connect(uri, uri=True, timeout=30, check_same_thread=False)
+
+
+def new_name(database: Path) -> Path:
+    """Return the name of an automatic copy made now; `copies` finds it."""
+    return database.with_name(f"{database.name}.backup-{_stamp()}")
+
+
+def _stamp() -> str:
+    return datetime.now().strftime("%Y%m%d-%H%M%S")
+
+
+def _free_name(path: Path) -> Path:
+    found, number = path, 1
+    while os.path.lexists(found):
+        number += 1
+        found = path.with_name(f"{path.name}-{number}")
+    return found

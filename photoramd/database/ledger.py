@@ -1,0 +1,330 @@
+"""What photoramd wrote: the ledger of added values, and replacements under way.
+
+A replacement is recorded before the rename and finished after it, so that a process
+that dies between the two leaves enough to tell which happened.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from photoramd.database.columns import columns, fingerprint_of, path_of, signed
+from photoramd.database.connection import Database
+from photoramd.database.photos import RETRY_SECONDS, Job
+from photoramd.metadata.changes import NO_CHANGE, PHOTO, SIDECAR, Change, Entries, Recorded
+from photoramd.metadata.fields import SUBJECT
+from photoramd.photo import Fingerprint
+
+_PREFIXES = {SIDECAR: "", PHOTO: "photo:"}
+_BESIDE = f"field NOT LIKE '{_PREFIXES[PHOTO]}%'"
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A replacement of a file that is about to happen, and what it changes in the ledger.
+
+    Attributes:
+        photo_id: The photo's row.
+        photo: The photo.
+        target: The file to replace: the photo or its sidecar.
+        temporary: Its new content, beside it.
+        after: The fingerprint the target will have once it is done.
+        place: `SIDECAR` or `PHOTO`.
+        change: What is added and removed.
+        created: Whether the sidecar is photoramd's own.
+    """
+
+    photo_id: int
+    photo: Path
+    target: Path
+    temporary: Path
+    after: Fingerprint
+    place: str
+    change: Change
+    created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A write that happened, or that was not needed.
+
+    Attributes:
+        photo_id: The photo's row.
+        place: `SIDECAR` or `PHOTO`.
+        change: What was added and removed.
+        sidecar: The photo's sidecar from now on, if it has one; ignored for `PHOTO`.
+        created: Whether photoramd made it.
+        after: The fingerprint of the photo, if that was written.
+        outcome: ``written``; ``undone``; or ``again``: there is more to write.
+    """
+
+    photo_id: int
+    place: str = SIDECAR
+    change: Change = NO_CHANGE
+    sidecar: Path | None = None
+    created: bool = False
+    after: Fingerprint | None = None
+    outcome: str = "written"
+
+
+class Ledger:
+    """The ledger and the writes under way, in the database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def recorded(self, photo_id: int, place: str) -> Recorded:
+        """What photoramd added to a photo in a place, and what the user took out again."""
+        rows = self._database.rows(
+            """SELECT field, value, seeded, rejected_at IS NOT NULL FROM ledger
+               WHERE photo_id = ? ORDER BY added_at, value""",
+            (photo_id,),
+        )
+        prefix = _PREFIXES[place]
+        found: tuple[dict[str, tuple[str, ...]], ...] = ({}, {}, {})
+        for field, value, seeded, rejected in rows:
+            if field.startswith(_PREFIXES[PHOTO]) == bool(prefix):
+                entries = found[2 if rejected else 1 if seeded else 0]
+                name = field.removeprefix(prefix)
+                entries[name] = (*entries.get(name, ()), value)
+        last = self._database.rows("SELECT written_at FROM photos WHERE id = ?", (photo_id,))
+        return Recorded(found[0], found[1], found[2], (last[0][0] if last else None) or 0.0)
+
+    def is_undone(self, photo_id: int) -> bool:
+        """Whether the user took a photo's tags back."""
+        rows = self._database.rows("SELECT undone_at FROM photos WHERE id = ?", (photo_id,))
+        return bool(rows) and rows[0][0] is not None
+
+    def sidecar(self, photo_id: int) -> tuple[Path | None, bool]:
+        """The photo's sidecar, and whether photoramd made it."""
+        rows = self._database.rows("SELECT sidecar, created FROM photos WHERE id = ?", (photo_id,))
+        path, created = rows[0] if rows else (None, 0)
+        return (None if path is None else Path(os.fsdecode(path))), bool(created)
+
+    def reject(self, photo_id: int, place: str, rejected: Entries, now: float) -> None:
+        """The user took these entries out of the file; they are never added again."""
+        with self._database.transaction() as db:
+            db.executemany(
+                # The ledger may have lost it: see `merge._proved`.
+                """INSERT INTO ledger (photo_id, field, value, added_at, rejected_at)
+                   VALUES (?, ?, ?, ?, ?)
+                   ON CONFLICT (photo_id, field, value)
+                   DO UPDATE SET rejected_at = excluded.rejected_at""",
+                [(photo_id, *pair, now, now) for pair in _pairs(place, rejected)],
+            )
+
+    def inherit(self, job: Job, sidecar: Path, now: float) -> bool:
+        """Take over from another photo what it has in a sidecar that is this one's now.
+
+        ``IMG.xmp`` was the JPEG's until the RAW came, or that of a RAW which is gone. The
+        other photo is written anew.
+
+        Returns:
+            Whether that could be done; not while the other photo is being written.
+        """
+        stem = os.fsencode(job.photo.path.stem)
+        rows = self._database.rows(
+            f"""SELECT p.id, p.state = 'tagged' AND p.next_attempt <= ?
+                    OR EXISTS (SELECT 1 FROM writes WHERE photo_id = p.id)
+                FROM photos p JOIN directories d ON d.id = p.directory_id
+                WHERE d.path = ? AND p.name > ? AND p.name < ? AND p.id <> ? AND p.sidecar = ?
+                AND EXISTS (SELECT 1 FROM ledger WHERE photo_id = p.id AND {_BESIDE})""",  # noqa: S608
+            (
+                now,
+                os.fsencode(job.photo.path.parent),
+                stem + b".",
+                stem + b"/",  # the next character
+                job.id,
+                os.fsencode(sidecar),
+            ),
+        )
+        if any(is_written_now for _, is_written_now in rows):
+            return False
+        for other, _ in rows:
+            with self._database.transaction() as db:
+                db.execute(
+                    f"""INSERT OR IGNORE INTO ledger
+                            (photo_id, field, value, added_at, rejected_at, seeded)
+                        SELECT ?, field, value, added_at, rejected_at, seeded FROM ledger
+                        WHERE photo_id = ? AND {_BESIDE}""",  # noqa: S608
+                    (job.id, other),
+                )
+                db.execute(
+                    f"""DELETE FROM ledger
+                        WHERE photo_id = ? AND {_BESIDE} AND rejected_at IS NULL""",  # noqa: S608
+                    (other,),
+                )
+                db.execute(
+                    """UPDATE photos SET (sidecar, created) =
+                           (SELECT sidecar, created FROM photos WHERE id = ?) WHERE id = ?""",
+                    (other, job.id),
+                )
+                db.execute(
+                    """UPDATE photos SET sidecar = NULL, created = 0,
+                           next_attempt = iif(state IN ('tagged', 'written'), 0, next_attempt),
+                           state = iif(state = 'written', 'tagged', state) WHERE id = ?""",
+                    (other,),
+                )
+        return True
+
+    def begin(self, writes: Sequence[Write]) -> None:
+        """Record what is about to be renamed into place, before it is."""
+        with self._database.transaction() as db:
+            db.executemany(
+                "INSERT OR REPLACE INTO writes VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (
+                        write.photo_id,
+                        os.fsencode(write.target),
+                        os.fsencode(write.temporary),
+                        *columns(write.after),
+                        _encode(write),
+                    )
+                    for write in writes
+                ],
+            )
+
+    def interrupted(self) -> list[Write]:
+        """Replacements that were begun and not finished: a process died between the two."""
+        rows = self._database.rows(
+            """SELECT w.photo_id, d.path, p.name, w.target, w.temporary,
+                      w.size, w.mtime_ns, w.device, w.inode, w.additions
+               FROM writes w JOIN photos p ON p.id = w.photo_id
+               JOIN directories d ON d.id = p.directory_id"""
+        )
+        return [
+            Write(
+                row[0],
+                path_of(row[1], row[2]),
+                Path(os.fsdecode(row[3])),
+                Path(os.fsdecode(row[4])),
+                fingerprint_of(row[5:9]),
+                *_decode(row[9]),
+            )
+            for row in rows
+        ]
+
+    def finish(self, done: Sequence[Done], now: float) -> None:
+        """These photos are written."""
+        with self._database.transaction() as db:
+            for each in done:
+                self._finish(db, each, now)
+
+    def _finish(self, db: sqlite3.Connection, done: Done, now: float) -> None:
+        self.settle(db, done, now)
+        if done.outcome == "written":
+            db.execute(
+                """UPDATE photos SET state = 'written', attempts = 0,
+                       written_at = CASE WHEN undone_at IS NULL THEN ? END,
+                       next_attempt = 0, reason = NULL WHERE id = ? AND state = 'tagged'""",
+                (now, done.photo_id),
+            )
+        elif done.outcome == "undone":
+            db.execute("DELETE FROM keywords WHERE photo_id = ?", (done.photo_id,))
+            db.execute(
+                """UPDATE photos SET undone_at = ?, written_at = NULL, reason = CASE
+                           WHEN state = 'tagged' THEN NULL ELSE reason END,
+                       state = CASE WHEN state = 'tagged' THEN 'written' ELSE state END
+                   WHERE id = ?""",
+                (now, done.photo_id),
+            )
+
+    def record(self, done: Done, now: float) -> None:
+        """Only record what a write changed; what the photo waits for stays as it is."""
+        with self._database.transaction() as db:
+            self.settle(db, done, now)
+
+    def settle(self, db: sqlite3.Connection, done: Done, now: float) -> None:
+        """What a write changed in the ledger and in the photo's row; in a transaction."""
+        db.execute("DELETE FROM writes WHERE photo_id = ?", (done.photo_id,))
+        db.executemany(
+            """DELETE FROM ledger WHERE photo_id = ? AND field = ? AND value = ?
+               AND rejected_at IS NULL""",
+            [(done.photo_id, *pair) for pair in _pairs(done.place, done.change.removed)],
+        )
+        for seeded, entries in ((0, done.change.added), (1, done.change.seeded)):
+            db.executemany(
+                """INSERT OR IGNORE INTO ledger (photo_id, field, value, added_at, seeded)
+                   VALUES (?, ?, ?, ?, ?)""",
+                [(done.photo_id, *pair, now, seeded) for pair in _pairs(done.place, entries)],
+            )
+        if done.place == SIDECAR:
+            path = None if done.sidecar is None else os.fsencode(done.sidecar)
+            db.execute(
+                "UPDATE photos SET sidecar = ?, created = ? WHERE id = ?",
+                (path, done.created and path is not None, done.photo_id),
+            )
+        if done.after is not None:
+            db.execute(
+                """UPDATE photos SET size = ?, mtime_ns = ?, device = ?, inode = ? WHERE id = ?""",
+                (*columns(done.after), done.photo_id),
+            )
+
+    def abandon(self, photo_id: int) -> None:
+        """A begun replacement did not happen."""
+        with self._database.transaction() as db:
+            db.execute("DELETE FROM writes WHERE photo_id = ?", (photo_id,))
+
+    def defer(self, job: Job, reason: str, now: float, *, seconds: float | None) -> None:
+        """Writing failed; the result is kept and the write tried again.
+
+        What was begun and not cleared up stays recorded: see `abandon`.
+
+        Args:
+            job: The tagged photo.
+            reason: Why it could not be written.
+            now: Unix seconds.
+            seconds: When to try again, without counting an attempt; None: the usual back-off.
+        """
+        delay = RETRY_SECONDS[min(job.attempts, len(RETRY_SECONDS) - 1)]
+        with self._database.transaction() as db:
+            db.execute(
+                """UPDATE photos SET attempts = attempts + ?, reason = ?, next_attempt = ?
+                   WHERE id = ? AND state = 'tagged'""",
+                (
+                    seconds is None,
+                    reason,
+                    now + (delay if seconds is None else seconds),
+                    job.id,
+                ),
+            )
+
+    def rest(self, device: int, reason: str, until: float) -> None:
+        """Put off all photos of a file system (its device number) that wait to be written."""
+        with self._database.transaction() as db:
+            db.execute(
+                """UPDATE photos SET reason = ?, next_attempt = ?
+                   WHERE state IN ('pending', 'tagged', 'failed') AND state = 'tagged'
+                   AND +device = ? AND next_attempt < ?""",
+                (reason, until, signed(device), until),
+            )
+
+
+def _pairs(place: str, entries: Entries) -> list[tuple[str, str]]:
+    """Field, as it is stored, and value."""
+    return [
+        (_PREFIXES[place] + name, value) for name, values in entries.items() for value in values
+    ]
+
+
+def _encode(write: Write) -> str:
+    change = {"added": write.change.added, "seeded": write.change.seeded}
+    return json.dumps(
+        {"place": write.place, "created": write.created, **change, "removed": write.change.removed}
+    )
+
+
+def _decode(text: str) -> tuple[str, Change, bool]:
+    found = json.loads(text)
+    if isinstance(found, list):  # of a version that knew one field only
+        return SIDECAR, Change({SUBJECT.name: tuple(found)}), False
+    entries = (
+        {name: tuple(values) for name, values in found[key].items()}
+        for key in ("added", "seeded", "removed")
+    )
+    return found["place"], Change(*entries), found["created"]

@@ -1,0 +1,90 @@
+"""The lock beside the database: one photoramd owns it at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from photoramd.database.errors import unusable
+from photoramd.errors import LockedError
+
+ASKING_SECONDS = 0.5
+"""How long a lock must be held to be another instance's, not that of a question."""
+
+
+class Lock:
+    """An advisory lock beside the database; the kernel drops it when the process ends."""
+
+    def __init__(self, database: Path) -> None:
+        self.path = database.with_name(database.name + ".lock")
+        self._fd: int | None = None
+
+    def acquire(self) -> None:
+        """Take the lock and leave the process id in its file.
+
+        Raises:
+            LockedError: Another process holds it.
+            StoreError: The lock file cannot be made.
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+        except OSError as error:
+            raise unusable(self.path, error) from error
+        try:
+            _take(fd)
+        except OSError as error:
+            holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip()
+            os.close(fd)
+            raise LockedError(
+                f"another photoramd{f' (process {holder})' if holder else ''} owns this database",
+                path=self.path.with_name(self.path.name.removesuffix(".lock")),
+                remedy="stop it first, or leave the work to it: it finds new photos by itself, and"
+                " photoramd retag PATH asks it to look at once",
+            ) from error
+        # The number is for people; the lock holds without it, on a full disk too.
+        with suppress(OSError):
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        self._fd = fd
+
+    def release(self) -> None:
+        """Give the lock back; harmless when it is not held."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+
+def _take(fd: int) -> None:
+    """Take the lock; who only asks whether it is held (`holder`) has it for a moment."""
+    deadline = time.monotonic() + ASKING_SECONDS
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+
+
+def holder(database: Path) -> int | None:
+    """The process id of the photoramd that owns a database now, or None."""
+    path = database.with_name(database.name + ".lock")
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        try:
+            # A shared lock: two people who ask at once do not see each other.
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            text = os.pread(fd, 32, 0).decode("ascii", "replace").strip()
+            return int(text) if text.isdigit() else 0
+        return None
+    finally:
+        os.close(fd)

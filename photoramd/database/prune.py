@@ -1,0 +1,46 @@
+"""Forgets photos that have been missing for long. Only ever on request."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from photoramd.database.connection import visit
+from photoramd.database.readonly import open_readonly
+
+_CHUNK = 1000
+"""Rows in one transaction: a daemon at work must not wait long."""
+
+
+def prune(database: Path, missing_before: float) -> int:
+    """Remove what is known of photos that went missing before then; returns how many.
+
+    A daemon may be at work. Files are not touched; scores that no photo has any more go too.
+
+    Args:
+        database: The file.
+        missing_before: Unix seconds.
+
+    Raises:
+        StoreError: There is no database, or it may not be written.
+    """
+    open_readonly(database).close()
+    with visit(database) as connection:
+        connection.execute("PRAGMA foreign_keys = ON")
+        total = 0
+        while True:
+            connection.execute("BEGIN IMMEDIATE")
+            removed = connection.execute(
+                """DELETE FROM photos WHERE id IN (
+                       SELECT id FROM photos
+                       WHERE state = 'missing' AND missing_since < ? LIMIT ?)""",
+                (missing_before, _CHUNK),
+            ).rowcount
+            if total + removed and removed < _CHUNK:
+                connection.execute(
+                    "DELETE FROM results WHERE id NOT IN"
+                    " (SELECT result_id FROM photos WHERE result_id IS NOT NULL)"
+                )
+            connection.execute("COMMIT")
+            total += removed
+            if removed < _CHUNK:
+                return total

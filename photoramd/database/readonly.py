@@ -1,0 +1,119 @@
+"""The way into the tag database for those who only ask: other processes than the daemon."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from photoramd.database.connection import APPLICATION_ID
+from photoramd.database.errors import converted
+from photoramd.errors import StoreError
+
+BUSY_SECONDS = 5.0
+
+
+def open_readonly(path: Path) -> sqlite3.Connection:
+    """Open the database for questions, beside a daemon that writes or without one.
+
+    Close the connection soon (`contextlib.closing`).
+
+    Raises:
+        StoreError: There is no database, it may not be read, or it is something else.
+    """
+    try:
+        stat = path.stat()
+        with path.open("rb"):
+            pass
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise _nothing_yet(path) from error
+    except OSError as error:
+        raise StoreError(
+            f"cannot read the database: {error.strerror}",
+            path=path,
+            remedy="run this as the user of the daemon, or as a member of its group",
+        ) from error
+    if stat.st_size == 0:
+        raise _nothing_yet(path)
+    with converted(path):
+        is_own = stat.st_uid == os.geteuid() and os.access(path.parent, os.W_OK)
+        return _checked(path, _options(path, is_own))
+
+
+def _options(path: Path, is_own: bool) -> str:
+    """How to open the database without ever creating a file that its owner cannot use.
+
+    In WAL mode SQLite needs the files ``-wal`` and ``-shm``. Their writer removes them when
+    it ends, and the next process to open the database creates them, a reader too: under a
+    reader's name they would lock the daemon out. So other users than the owner, and an
+    owner who cannot create files there, only use what is there: the shared memory
+    read-only, and without ``-wal`` the file alone, which is complete then. No lock holds
+    off a writer that starts in the meantime; an answer may mix old and new rows if one
+    starts and checkpoints within the same moment. Nothing can be damaged by that.
+    """
+    if is_own:
+        return "mode=ro"
+    log = path.with_name(path.name + "-wal")
+    return "mode=ro&readonly_shm=1" if log.exists() else "mode=ro&immutable=1"
+
+
+def _checked(path: Path, options: str) -> sqlite3.Connection:
+    """A connection that has proved to work, to a database that is ours."""
+    uri = f"file:{quote(os.fsencode(path.absolute()))}?{options}"
+    connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+    try:
+        application = connection.execute("PRAGMA application_id").fetchone()[0]
+        tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
+        if application != APPLICATION_ID and (application != 0 or tables):
+            raise StoreError(
+                "this file is not a photoramd database",
+                path=path,
+                remedy="set path under [state] in the configuration to the right file",
+            )
+        # The daemon marks the file first and then makes the tables, in one transaction.
+        if "photos" not in tables:
+            raise _nothing_yet(path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _nothing_yet(path: Path) -> StoreError:
+    return StoreError(
+        "nothing has been tagged yet: there is no database",
+        path=path,
+        remedy="start photoramd run, or photoramd scan for one pass; if the daemon runs with "
+        "another configuration, name that with --config",
+    )
+
+
+def select(
+    connection: sqlite3.Connection, sql: str, parameters: Sequence[object] = ()
+) -> list[tuple[Any, ...]]:
+    """The rows that a statement gives.
+
+    Raises:
+        StoreError: The database cannot answer.
+    """
+    try:
+        return connection.execute(sql, parameters).fetchall()
+    except sqlite3.Error as error:
+        raise StoreError(
+            f"cannot read the database: {error}",
+            remedy="try again; photoramd db check looks for damage, which a new start mends",
+        ) from error
+
+
+@contextmanager
+def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
+    """Let several statements see one state of the database, whatever the daemon does."""
+    select(connection, "BEGIN")
+    try:
+        yield
+    finally:
+        connection.rollback()

@@ -1,0 +1,228 @@
+"""Decode photos: upright, 8-bit RGB, never more pixels than allowed; and ahead of the model.
+
+What a viewer would show is what the model sees: EXIF orientation applied, transparency on
+white, deep colours scaled to 8 bits. Colour profiles are not applied; models were trained
+without.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import ExifTags, Image, ImageFile, TiffImagePlugin
+
+from photoramd.images import raw
+from photoramd.images.opener import OpenFile, OpenPhoto, open_file, open_image, require_end
+from photoramd.photo import Fingerprint
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A photo's pixels and what they were read from.
+
+    Attributes:
+        image: Upright, mode RGB. Smaller than the photo if it was reduced while decoding.
+        fingerprint: Of the file that was open; it did not change while it was read.
+        width: Of the upright photo in full size, in pixels.
+        height: Likewise.
+        format: By its content: ``JPEG``, ``PNG``, ``WEBP``, ``TIFF``, ``BMP``, ``GIF``,
+            ``AVIF`` or ``HEIF``; ``RAW`` by its suffix, too.
+    """
+
+    image: Image.Image
+    fingerprint: Fingerprint
+    width: int
+    height: int
+    format: str
+
+
+def decode(
+    path: str | os.PathLike[str],
+    *,
+    side: int,
+    max_pixels: int,
+    reserve: Callable[[int], object] = lambda _: None,
+) -> Decoded:
+    """Decode one photo: of an animation the first frame, of a collection the main picture.
+
+    Of a camera RAW it is the preview; see `rawfile`.
+
+    Args:
+        path: The photo; symbolic links are not followed.
+        side: A JPEG, and the preview in a RAW, may be reduced by 2, 4 or 8 while it is decoded,
+            which is several times faster, as long as its shorter side keeps at least this many
+            pixels.
+        max_pixels: Width times height; above it, nothing is decoded.
+        reserve: Called before the pixels are decoded with how many there will be in memory.
+
+    Raises:
+        DecodeError: It cannot be read, is no photo, is damaged, truncated or too large.
+        ChangedError: The file changed while it was read.
+    """
+    with open_file(path) as opened:
+        if raw.is_raw(opened):
+            # How many pixels there are libraw says only when it has them: one for two bytes, or
+            # two where they are compressed. It takes 6 bytes for each, other decoders 8.
+            reserve(min(opened.fingerprint.size // 2, max_pixels))
+            return _decode_raw(opened, side, max_pixels)
+        with open_image(opened, max_pixels=max_pixels) as photo:
+            return _decode_image(photo, path, side, reserve)
+
+
+def _decode_raw(opened: OpenFile, side: int, max_pixels: int) -> Decoded:
+    picture = raw.develop(opened, side=side, max_pixels=max_pixels)
+    transposition = _TRANSPOSITIONS.get(picture.orientation)
+    size = (picture.width, picture.height)
+    return _decoded(picture.image, transposition, size, opened.fingerprint, "RAW")
+
+
+def _decode_image(
+    photo: OpenPhoto, path: str | os.PathLike[str], side: int, reserve: Callable[[int], object]
+) -> Decoded:
+    image = photo.image
+    size = image.size
+    image.draft("RGB", (side, side))
+    reduced = image.size != size
+    reserve(image.width * image.height)
+    image.load()
+    require_end(photo, path)
+    if not reduced:
+        size = image.size  # a few readers know the real size only now
+    return _decoded(image, _transposition(photo), size, photo.fingerprint, photo.format)
+
+
+def _decoded(
+    image: Image.Image,
+    transposition: Image.Transpose | None,
+    size: tuple[int, int],
+    fingerprint: Fingerprint,
+    format_: str,
+) -> Decoded:
+    width, height = reversed(size) if transposition in _SIDEWAYS else size
+    return Decoded(_upright(to_rgb(image), transposition), fingerprint, width, height, format_)
+
+
+# --- Orientation ---
+
+# EXIF 2.32, 4.6.4.A, tag 0x0112: what makes each of the eight orientations upright.
+_TRANSPOSITIONS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SIDEWAYS = (
+    Image.Transpose.TRANSPOSE,
+    Image.Transpose.ROTATE_270,
+    Image.Transpose.TRANSVERSE,
+    Image.Transpose.ROTATE_90,
+)
+
+
+def _transposition(photo: OpenPhoto) -> Image.Transpose | None:
+    # Two readers turn the pixels themselves: TIFF's by its orientation, HEIF's by the rotation
+    # that goes before EXIF. AVIF's turns nothing, and tells the rotation as if it were EXIF's.
+    if photo.format in ("TIFF", "HEIF"):
+        return None
+    try:
+        orientation = photo.image.getexif().get(ExifTags.Base.Orientation)
+    except Exception as error:  # bad EXIF must not cost the photo, however it is bad
+        log.debug("unreadable EXIF: %s", error)
+        return None
+    return _TRANSPOSITIONS.get(orientation) if isinstance(orientation, int) else None
+
+
+def _upright(image: Image.Image, transposition: Image.Transpose | None) -> Image.Image:
+    if transposition is not None:
+        image = image.transpose(transposition)
+    elif isinstance(image, ImageFile.ImageFile):
+        image = image.copy()  # lets go of the file's bytes, which some readers hold
+    # The orientation must not be found and applied a second time.
+    image.info = {}
+    return image
+
+
+# --- Colours ---
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """The image in mode RGB, 8 bits: transparency on white, deeper values scaled.
+
+    Raises:
+        ValueError: Pillow cannot convert its mode.
+    """
+    mode = image.mode
+    if mode.startswith("I;16"):
+        return _over_white(_from_16_bits(image))
+    if mode in ("I", "F"):
+        return _from_any_range(image).convert("RGB")
+    if image.has_transparency_data:
+        return _over_white(image)
+    return image if mode == "RGB" else image.convert("RGB")
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    if image.mode == "La":  # grey with premultiplied alpha has no direct way to RGBA
+        image = image.convert("LA")
+    rgba = image.convert("RGBA")
+    alpha = rgba.getchannel("A")
+    # Opaque everywhere; or zero, as some programs leave it: then the colours are meant.
+    histogram = alpha.histogram()
+    if alpha.width * alpha.height in (histogram[0], histogram[255]):
+        return rgba.convert("RGB")
+    white = Image.new("RGB", rgba.size, "white")
+    white.paste(rgba, mask=alpha)
+    return white
+
+
+def _from_16_bits(image: Image.Image) -> Image.Image:
+    """Grey of 12 or 16 bits to grey of 8, with alpha if one value is transparent."""
+    values = np.asarray(image)
+    tags = image.tag_v2 if isinstance(image, TiffImagePlugin.TiffImageFile) else {}
+    shift = 4 if tags.get(TiffImagePlugin.BITSPERSAMPLE) == (12,) else 8
+    grey = (values >> shift).astype(np.uint8)
+    if tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0:  # white is zero
+        grey = np.invert(grey)
+    transparent = image.info.get("transparency")
+    if not isinstance(transparent, int):
+        return Image.fromarray(grey)
+    alpha = np.where(values == transparent, 0, 255).astype(np.uint8)
+    return Image.fromarray(np.stack([grey, alpha], axis=-1))
+
+
+_FULL_SCALES = (1.0, 255.0, 65535.0, 4294967295.0)
+
+
+def _from_any_range(image: Image.Image) -> Image.Image:
+    """Grey of 32-bit integers or floats to grey of 8 bits.
+
+    Nothing in the file tells which value is white. Usual are 1 (for floats), 255, 65535 and
+    the largest integer; the least of them that no value exceeds is taken. With negative or
+    larger values the range of the values is.
+    """
+    values: npt.NDArray[np.float32] = np.nan_to_num(
+        np.asarray(image, dtype=np.float32), posinf=0, neginf=0
+    )
+    low, high = float(values.min()), float(values.max())
+    scales = _FULL_SCALES if image.mode == "F" else _FULL_SCALES[1:]
+    white = next((scale for scale in scales if high <= scale), high)
+    if low < 0:
+        values, white = values - low, high - low
+    if white > 0:
+        values = values * (255 / white)
+    return Image.fromarray(values.round().astype(np.uint8))
+
+
+# --- Look-ahead ---

@@ -1,0 +1,377 @@
+"""Open a photo file without trusting it: the only place where files meet Pillow.
+
+The content decides, not the name: the first bytes choose one of eight readers, and no other
+reader of Pillow ever sees a file. Whatever goes wrong, inside Pillow or below it, becomes a
+`DecodeError` with a reason that a user understands.
+
+Two things are settled for the whole process when this module is used, because Pillow has no
+other place for them:
+
+- Warnings from Pillow's own modules (odd EXIF, large images) are ignored: they reach nobody
+  who could act on them, and what is really wrong becomes an error here.
+- ``Image.MAX_IMAGE_PIXELS`` is raised, never lowered, to the limit asked for. Pillow's check
+  knows no limit per call and comes partly during decoding; the one that counts is here, on
+  the header, before any pixel is decoded. Other users of Pillow in this process keep a limit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import logging
+import os
+import re
+import stat
+import struct
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import IO, NoReturn
+
+import pillow_heif
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageFile,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+from pillow_heif import HeifImageFile
+
+from photoramd.errors import ChangedError, DecodeError, PhotoramdError
+from photoramd.images.formats import HEAD_BYTES, describe, is_text, recognise
+from photoramd.images.isobmff import _coded_sizes, boxes
+from photoramd.photo import Fingerprint
+
+# Each decode runs in one thread; the pool above decodes several photos at once instead.
+# Thumbnails and depth maps are never looked at.
+pillow_heif.options.DECODE_THREADS = 1
+pillow_heif.options.THUMBNAILS = False
+pillow_heif.options.DEPTH_IMAGES = False
+pillow_heif.options.AUX_IMAGES = False
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+# What Pillow logs as an error is raised as one, too.
+logging.getLogger("PIL").setLevel(logging.CRITICAL)
+
+
+def _open_avif(file: IO[bytes]) -> ImageFile.ImageFile:
+    """An AVIF; if its reader takes offence at the EXIF, without that."""
+    try:
+        return AvifImagePlugin.AvifImageFile(file)
+    except (SyntaxError, ValueError):
+        file.seek(0)
+        # Items of an unknown type are passed over (`infe`: ISO/IEC 14496-12, 8.11.6).
+        without = re.sub(rb"(infe\x02.{7})Exif", rb"\1Exi_", file.read(), flags=re.DOTALL)
+        return AvifImagePlugin.AvifImageFile(io.BytesIO(without))
+
+
+_READERS: dict[str, Callable[[IO[bytes]], ImageFile.ImageFile]] = {
+    # Not the factory that turns a JPEG with several pictures into an MPO: the first picture
+    # is the one wanted, and a damaged index of the others must not matter.
+    "JPEG": JpegImagePlugin.JpegImageFile,
+    "PNG": PngImagePlugin.PngImageFile,
+    "WEBP": WebPImagePlugin.WebPImageFile,
+    "TIFF": TiffImagePlugin.TiffImageFile,
+    "BMP": BmpImagePlugin.BmpImageFile,
+    "GIF": GifImagePlugin.GifImageFile,
+    "AVIF": _open_avif,
+    "HEIF": HeifImageFile,
+}
+
+# The first four are read as a whole. Of the others Pillow takes zeros byte by byte: a sparse
+# file of terabytes would hold up all photos after it for days.
+_MAX_BYTES = dict.fromkeys(("WEBP", "TIFF", "AVIF", "HEIF"), 1 << 30)
+_MAX_BYTES |= dict.fromkeys(("JPEG", "GIF"), 1 << 28)
+_ZERO_TAIL_BYTES = 4096
+_SEARCH_BYTES = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class OpenPhoto:
+    """A photo file of which the header is read, and no pixel decoded yet.
+
+    Attributes:
+        image: Lazy; its size and mode are known, its pixels come with ``load()``.
+        format: ``JPEG``, ``PNG``, ``WEBP``, ``TIFF``, ``BMP``, ``GIF``, ``AVIF`` or ``HEIF``.
+        fingerprint: Of the open file, before anything was read from it.
+        file: What ``image`` reads from.
+        data_offset: Where ``file`` stood after the header was read.
+    """
+
+    image: ImageFile.ImageFile
+    format: str
+    fingerprint: Fingerprint
+    file: IO[bytes]
+    data_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFile:
+    """A file that may be a photo.
+
+    Attributes:
+        path: As it was asked for.
+        file: To read from; has no descriptor.
+        descriptor: For those who need one. Its position is that of ``file``.
+        fingerprint: Of the open file, before anything was read from it.
+        head: The first bytes.
+    """
+
+    path: str | os.PathLike[str]
+    file: IO[bytes]
+    descriptor: int
+    fingerprint: Fingerprint
+    head: bytes
+
+
+@contextlib.contextmanager
+def open_file(path: str | os.PathLike[str]) -> Iterator[OpenFile]:
+    """Open a file, and answer for everything that Pillow does inside the block.
+
+    The file is opened once; a symbolic link is not followed, a pipe is not waited for.
+
+    Raises:
+        DecodeError: It cannot be opened, or an exception that is not photoramd's own came out
+            of the block.
+        ChangedError: The file changed between the beginning and the end of the block.
+    """
+    _quieten_pillow()
+    fd = _open_regular_file(path)
+    with io.BufferedReader(_File(fd)) as file:
+        before = _fingerprint(fd, path)
+        failure: PhotoramdError | None = None
+        try:
+            yield OpenFile(path, file, fd, before, file.read(HEAD_BYTES))
+        except PhotoramdError as error:
+            failure = error
+        except Exception as error:
+            failure = _explained(error, path, file)
+        # A file that was being written is no damaged file, whatever was read of it.
+        if not _fingerprint(fd, path).is_stable_since(before):
+            raise ChangedError("it changed while it was read", path=path) from failure
+        if failure is not None:
+            raise failure
+
+
+@contextlib.contextmanager
+def open_photo(
+    path: str | os.PathLike[str], *, max_pixels: int | None = None
+) -> Iterator[OpenPhoto]:
+    """Open a photo: `open_file` and `open_image` in one.
+
+    Raises:
+        DecodeError: See there.
+        ChangedError: See there.
+    """
+    with open_file(path) as opened, open_image(opened, max_pixels=max_pixels) as photo:
+        yield photo
+
+
+_END_MARKERS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xae\x42\x60\x82"}
+
+
+def require_end(photo: OpenPhoto, path: str | os.PathLike[str]) -> None:
+    """Refuse a JPEG or PNG whose end marker does not follow its header.
+
+    What decodes may yet be half a file: libjpeg and zlib take the zeros at the end of a
+    preallocated, half-copied one for pixels. Within coded pixels JPEG's marker cannot occur,
+    and PNG's will not (ITU-T T.81, B.1.1.3; PNG 1.2, 4.1.4). Other bytes may come after it.
+
+    Raises:
+        DecodeError: The end is missing.
+    """
+    marker = _END_MARKERS.get(photo.format)
+    end = photo.fingerprint.size
+    while marker is not None:
+        if end <= photo.data_offset:
+            raise DecodeError(f"truncated {photo.format}: its end is missing", path=path)
+        start = max(photo.data_offset, end - _SEARCH_BYTES)
+        photo.file.seek(start)
+        if marker in photo.file.read(end - start + len(marker)):
+            return
+        end = start
+
+
+class _File(io.FileIO):
+    """Keeps its descriptor to itself.
+
+    libtiff would map the file into memory, and a program that truncates it meanwhile would
+    kill the process with SIGBUS.
+    """
+
+    def fileno(self) -> NoReturn:
+        raise io.UnsupportedOperation("fileno")
+
+
+_FILE_TYPES = {
+    stat.S_IFDIR: "a directory",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def _open_regular_file(path: str | os.PathLike[str]) -> int:
+    try:
+        # O_NONBLOCK: a pipe without a writer must not block the daemon.
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    except (OSError, ValueError) as error:
+        raise DecodeError(_open_failure(error), path=path) from error
+    status = os.fstat(fd)
+    if stat.S_ISREG(status.st_mode) and status.st_size > 0:
+        return fd
+    os.close(fd)
+    if stat.S_ISREG(status.st_mode):
+        raise DecodeError("it is empty", path=path)
+    kind = _FILE_TYPES.get(stat.S_IFMT(status.st_mode), "not a regular file")
+    raise DecodeError(f"it is {kind}, not a photo", path=path)
+
+
+def _open_failure(error: OSError | ValueError) -> str:
+    if isinstance(error, ValueError):  # a null byte in the path
+        return str(error)
+    if error.errno == errno.ELOOP:
+        return "it is a symbolic link, which is not followed"
+    if error.errno == errno.ENXIO:
+        return "it is a socket, not a photo"
+    return f"it cannot be opened: {error.strerror}"
+
+
+def _fingerprint(fd: int, path: str | os.PathLike[str]) -> Fingerprint:
+    try:
+        return Fingerprint.of(os.fstat(fd))
+    except OSError as error:  # a network share may forget an open file
+        raise DecodeError(f"it cannot be read: {error.strerror}", path=path) from error
+
+
+@contextlib.contextmanager
+def open_image(opened: OpenFile, *, max_pixels: int | None = None) -> Iterator[OpenPhoto]:
+    """Read the header of a photo. Only inside the block of `open_file`.
+
+    Args:
+        opened: The file.
+        max_pixels: Refuse images of more pixels; None for a block that decodes none.
+
+    Raises:
+        DecodeError: It is no photo, is cut off or too large.
+    """
+    path, file, fingerprint, head = opened.path, opened.file, opened.fingerprint, opened.head
+    format_ = recognise(head)
+    if format_ is None:
+        raise DecodeError(f"photoramd cannot read it: {describe(head)}", path=path)
+    if fingerprint.size > _MAX_BYTES.get(format_, fingerprint.size):
+        size = f"{fingerprint.size / 1e9:.1f} GB"
+        raise DecodeError(f"at {size} it is too large for a {format_} photo", path=path)
+    if format_ in ("WEBP", "AVIF", "HEIF") and ends_in_zeros(file, _content_end(file, head)):
+        raise DecodeError(f"truncated {format_}: it ends in zeros", path=path)
+    if max_pixels is not None:
+        _raise_pillow_limit(max_pixels)
+    file.seek(0)
+    with _READERS[format_](file) as image:
+        if max_pixels is not None:
+            check_pixels(path, *_decoded_size(file, image, format_), max_pixels)
+        yield OpenPhoto(image, format_, fingerprint, file, file.tell())
+
+
+def ends_in_zeros(file: IO[bytes], end: int, tail_bytes: int = _ZERO_TAIL_BYTES) -> bool:
+    """Whether the last bytes before an offset are all zero, that is, have not been copied yet.
+
+    Coded pixels never are, those of a preallocated file that is still being copied are.
+    """
+    if not 0 < end <= file.seek(0, os.SEEK_END):
+        return False  # cut off, or damaged: its reader will say so
+    start = max(0, end - tail_bytes)
+    file.seek(start)
+    return not any(file.read(end - start))
+
+
+def _content_end(file: IO[bytes], head: bytes) -> int:
+    """Where a WebP, AVIF or HEIF ends by what it says itself; padding may follow."""
+    if head.startswith(b"RIFF"):
+        return 8 + int(struct.unpack_from("<I", head, 4)[0])
+    return max((start + length for _, start, length in boxes(file)), default=0)
+
+
+def _decoded_size(file: IO[bytes], image: ImageFile.ImageFile, format_: str) -> tuple[int, int]:
+    if format_ != "HEIF":
+        return image.size
+    # The size Pillow tells is that after a crop; the whole is what gets decoded.
+    return max([image.size, *_coded_sizes(file)], key=lambda size: size[0] * size[1])
+
+
+def check_pixels(path: str | os.PathLike[str], width: int, height: int, max_pixels: int) -> None:
+    """Refuse a photo that is too large.
+
+    Raises:
+        DecodeError: It has more than ``max_pixels`` pixels.
+    """
+    if width * height > max_pixels:
+        raise DecodeError(
+            f"it has {width} x {height} pixels, more than the limit of {max_pixels:,}",
+            path=path,
+            remedy="raise max_pixels in [decode]",
+        )
+
+
+def _raise_pillow_limit(max_pixels: int) -> None:
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and limit < max_pixels:
+        Image.MAX_IMAGE_PIXELS = max_pixels
+
+
+_quieten_lock = threading.Lock()
+_QUIET = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
+
+
+def _quieten_pillow() -> None:
+    # warnings.catch_warnings is not safe between threads; one filter for good is. Whoever sets
+    # filters later, as pytest does for each test, is overtaken again.
+    if warnings.filters[:1] != [_QUIET]:
+        with _quieten_lock:
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+_quieten_pillow()
+
+
+# --- Foreign exceptions ---
+
+_CUT_SHORT = re.compile(
+    r"truncat|unexpected end|end of file|out of data|could not create decoder", re.IGNORECASE
+)
+
+
+def _explained(error: Exception, path: str | os.PathLike[str], file: IO[bytes]) -> DecodeError:
+    failure = DecodeError(_reason(error, file), path=path)
+    failure.__cause__ = error
+    return failure
+
+
+def _reason(error: Exception, file: IO[bytes]) -> str:
+    if isinstance(error, MemoryError):
+        return "there is not enough memory to decode it"
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"it cannot be read: {error.strerror}"
+    if isinstance(error, Image.DecompressionBombError):
+        size = re.search(r"\d+", str(error))
+        return f"it has {int(size[0]):,} pixels, far too many" if size else "it is far too large"
+    file.seek(0)
+    head = file.read(HEAD_BYTES)
+    if is_text(head):
+        return f"photoramd cannot read it: {describe(head)}"
+    if _is_cut_short(error):
+        return f"truncated {recognise(head)}"
+    return f"damaged, truncated or unsupported {recognise(head)}: {str(error).strip()}"
+
+
+def _is_cut_short(error: BaseException) -> bool:
+    if isinstance(error, (EOFError, IndexError, struct.error)) or _CUT_SHORT.search(str(error)):
+        return True
+    return error.__cause__ is not None and _is_cut_short(error.__cause__)

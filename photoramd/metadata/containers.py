@@ -1,0 +1,226 @@
+"""Photo files as the parts they are made of: the XMP packet, IPTC, and everything else.
+
+JPEG, PNG and WebP are sequences of parts, so that "nothing else changed" can be told by
+comparing bytes: no pixel is decoded, and what is equal here is equal for every program.
+
+Formats: ITU-T T.81 annex B, XMP Specification Part 3 (ISO 16684-3), PNG 1.2, the WebP
+container specification, Photoshop image resource blocks.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from photoramd.errors import DecodeError
+from photoramd.metadata.embedded import UnreadableError, international_text, photoshop_resources
+
+_JUMBF = re.compile(rb"jumb....jumd", re.DOTALL)
+"""The beginning of a JUMBF superbox (ISO 19566-5), which holds C2PA's signed claims."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What a file is made of.
+
+    Attributes:
+        packets: Its XMP packets; more than one is against the specifications.
+        has_extended_xmp: Whether its XMP goes on in further parts.
+        iptc: Its IPTC record, if there is one.
+        iptc_digest: What Photoshop's resources say is the MD5 of that.
+        rest: Everything else, in its order; what depends on the size of the XMP is left out.
+        is_signed: Whether it has content credentials (C2PA), which a change would break.
+    """
+
+    packets: tuple[bytes, ...]
+    has_extended_xmp: bool
+    iptc: bytes | None
+    rest: tuple[bytes, ...]
+    is_signed: bool
+    iptc_digest: bytes | None = None
+
+
+def layout(data: bytes, format_: str) -> Layout:
+    """Take a JPEG, PNG or WebP file apart.
+
+    Raises:
+        DecodeError: It is not what it says, or has something twice.
+    """
+    try:
+        return _READERS[format_](data)
+    except (struct.error, IndexError, ValueError, UnreadableError) as error:
+        raise DecodeError(f"the {format_} file's parts were not understood") from error
+
+
+def is_known(format_: str) -> bool:
+    """Whether `layout` knows a format."""
+    return format_ in _READERS
+
+
+def is_signed(data: bytes) -> bool:
+    """Whether a file of any format has content credentials (C2PA)."""
+    return _JUMBF.search(data) is not None
+
+
+# --- JPEG ---
+
+_XMP = b"http://ns.adobe.com/xap/1.0/\0"
+_EXTENDED = b"http://ns.adobe.com/xmp/extension/\0"
+_PHOTOSHOP = b"Photoshop 3.0\0"
+_SOS, _APP1, _APP2, _APP11, _APP13 = 0xDA, 0xE1, 0xE2, 0xEB, 0xED
+_IPTC, _IPTC_DIGEST = 0x0404, 0x0425
+
+
+def _jpeg(data: bytes) -> Layout:
+    packets: list[bytes] = []
+    rest: list[bytes] = []
+    blocks = b""
+    extended = signed = False
+    for marker, start, end in _segments(data):
+        content = b"" if marker == _SOS else data[start + 4 : end]
+        if marker == _APP1 and content.startswith(_XMP):
+            packets.append(content[len(_XMP) :])
+        elif marker == _APP13 and content.startswith(_PHOTOSHOP):
+            blocks += content[len(_PHOTOSHOP) :]
+        elif marker == _APP2 and content.startswith(b"MPF\0"):
+            rest.append(b"MPF")  # holds offsets into the file, which follow its size
+        else:
+            extended = extended or (marker == _APP1 and content.startswith(_EXTENDED))
+            signed = signed or (marker == _APP11 and is_signed(content))
+            rest.append(data[start:end])
+    iptc = digest = None
+    for number, content in photoshop_resources(blocks):
+        if number == _IPTC:
+            if iptc is not None:
+                # ExifTool would put one list of keywords into both.
+                raise DecodeError("it has two IPTC records")
+            iptc = content
+        elif number == _IPTC_DIGEST:
+            digest = content
+        else:
+            rest.append(struct.pack(">H", number) + content)
+    return Layout(tuple(packets), extended, iptc, tuple(rest), signed, digest)
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """Marker, start and end of each segment; the last is all that begins with the scan."""
+    if data[:2] != b"\xff\xd8":
+        raise ValueError
+    position = 2
+    while True:
+        if data[position] != 0xFF:
+            raise ValueError
+        marker = data[position + 1]
+        if marker == _SOS:
+            yield marker, position, len(data)
+            return
+        (length,) = struct.unpack_from(">H", data, position + 2)
+        if length < 2 or position + 2 + length > len(data):
+            raise ValueError
+        yield marker, position, position + 2 + length
+        position += 2 + length
+
+
+# --- PNG ---
+
+_PNG_XMP = b"XML:com.adobe.xmp\0"
+
+
+def _png(data: bytes) -> Layout:
+    packets: list[bytes] = []
+    rest: list[bytes] = []
+    signed = False
+    position = 8
+    while position < len(data):
+        length, kind = struct.unpack_from(">I4s", data, position)
+        end = position + 12 + length
+        signed = signed or kind == b"caBX"
+        if kind == b"iTXt" and data.startswith(_PNG_XMP, position + 8):
+            packets.append(international_text(data[position + 8 + len(_PNG_XMP) : end - 4]))
+        else:
+            rest.append(data[position:end])
+        if kind == b"IEND":
+            rest.append(data[end:])
+            break
+        position = end
+    return Layout(tuple(packets), False, None, tuple(rest), signed)
+
+
+# --- WebP ---
+
+_XMP_FLAG, _ALPHA_FLAG = 0x04, 0x10
+
+
+def _webp(data: bytes) -> Layout:
+    chunks, tail = _webp_chunks(data)
+    packets = tuple(content for kind, content in chunks if kind == b"XMP ")
+    rest = [kind + content for kind, content in chunks if kind not in (b"XMP ", b"VP8X")]
+    flags = [bytes([c[0] & ~_XMP_FLAG]) + c[1:] for kind, c in chunks if kind == b"VP8X"]
+    # Without flags but for alpha it says nothing that the pixels do not say.
+    rest += [content for content in flags if content[0] & ~_ALPHA_FLAG]
+    signed = any(kind == b"C2PA" for kind, _ in chunks)
+    return Layout(packets, False, None, (*rest, tail), signed)
+
+
+def _webp_chunks(data: bytes) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    if data[:4] != b"RIFF" or data[8:12] != b"WEBP":
+        raise ValueError
+    (length,) = struct.unpack_from("<I", data, 4)
+    end = 8 + length
+    if end > len(data):
+        raise ValueError
+    chunks = []
+    position = 12
+    while position < end:
+        kind, size = struct.unpack_from("<4sI", data, position)
+        chunks.append((kind, data[position + 8 : position + 8 + size]))
+        position += 8 + size + (size & 1)
+    return chunks, data[end:]
+
+
+def rewrite_webp(data: bytes, packet: bytes, size: tuple[int, int]) -> bytes:
+    """A WebP file with another XMP packet; ExifTool writes this format only from 12.6x on.
+
+    Args:
+        data: The file.
+        packet: The packet; empty: none.
+        size: Width and height, for a file that has no extended header yet.
+
+    Raises:
+        DecodeError: It is not what it says.
+    """
+    try:
+        chunks, tail = _webp_chunks(data)
+        chunks = [chunk for chunk in chunks if chunk[0] != b"XMP "]
+        if packet:
+            if chunks[0][0] != b"VP8X":
+                chunks.insert(0, (b"VP8X", _extended_header(chunks[0], size)))
+            chunks.append((b"XMP ", packet))
+        kind, header = chunks[0]
+        if kind == b"VP8X":
+            flags = header[0] | _XMP_FLAG if packet else header[0] & ~_XMP_FLAG
+            chunks[0] = (kind, bytes([flags]) + header[1:])
+            plain = len(chunks) == 2 and chunks[1][0] in (b"VP8 ", b"VP8L")
+            if not packet and plain and not flags & ~_ALPHA_FLAG:
+                del chunks[0]  # it was made for the packet
+    except (struct.error, IndexError, ValueError) as error:
+        raise DecodeError("the WEBP file's parts were not understood") from error
+    body = b"".join(
+        struct.pack("<4sI", kind, len(content)) + content + b"\0" * (len(content) & 1)
+        for kind, content in chunks
+    )
+    return b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WEBP" + body + tail
+
+
+def _extended_header(first: tuple[bytes, bytes], size: tuple[int, int]) -> bytes:
+    kind, content = first
+    # VP8L says in its own header whether it has alpha (bit 28 after the signature byte).
+    has_alpha = kind == b"VP8L" and struct.unpack_from("<I", content, 1)[0] >> 28 & 1
+    width, height = (struct.pack("<I", side - 1)[:3] for side in size)
+    return bytes([_ALPHA_FLAG if has_alpha else 0]) + bytes(3) + width + height
+
+
+_READERS: dict[str, Callable[[Any], Layout]] = {"JPEG": _jpeg, "PNG": _png, "WEBP": _webp}

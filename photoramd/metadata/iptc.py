@@ -1,0 +1,166 @@
+"""IPTC keywords beside those of XMP, in photos that have IPTC.
+
+IPTC knows no Unicode unless it says so, and other programs disagree about records that do
+not; so a record in an older encoding is left alone. Format: IPTC-NAA Information
+Interchange Model 4.2.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from photoramd.keywords import MAX_KEYWORD_BYTES, fold
+from photoramd.metadata.changes import NO_CHANGE, Change, Entries, Recorded
+from photoramd.metadata.embedded import datasets, iptc_text
+
+FIELD = "IPTC:Keywords"
+_RECORD = "IPTC:Record"
+_CHARSET = "IPTC:CodedCharacterSet"
+"""Not keywords, but recorded like them: what was made around them."""
+
+_KEYWORDS, _CHARACTER_SET, _VERSION, _ENVELOPE_VERSION = (2, 25), (1, 90), (2, 0), (1, 0)
+_UTF8 = b"\x1b%G"
+
+
+@dataclass(frozen=True, slots=True)
+class IptcPlan:
+    """What is to become of a photo's IPTC record.
+
+    Attributes:
+        keywords: All its keywords; None: it stays as it is.
+        options: For ExifTool, besides the keywords.
+        is_removed: Whether the whole record goes, which was made for our keywords.
+        change: What becomes of the ledger.
+        rejected: What the user took out.
+    """
+
+    keywords: tuple[str, ...] | None = None
+    options: tuple[str, ...] = ()
+    is_removed: bool = False
+    change: Change = NO_CHANGE
+    rejected: Entries = field(default_factory=dict)
+
+
+def keywords(record: bytes | None) -> tuple[str, ...]:
+    """The keywords of a record."""
+    found = datasets(record or b"")
+    return tuple(iptc_text(value) for number, value in found if number == _KEYWORDS)
+
+
+def others(record: bytes | None) -> list[tuple[tuple[int, int], bytes]]:
+    """Everything in a record but its keywords and what they need."""
+    ours = (_KEYWORDS, _CHARACTER_SET, _VERSION, _ENVELOPE_VERSION)
+    return [pair for pair in datasets(record or b"") if pair[0] not in ours]
+
+
+def plan(
+    record: bytes | None,
+    digest: bytes | None,
+    ours: Sequence[str],
+    users: Sequence[str],
+    recorded: Recorded,
+    given_up: Sequence[str] = (),
+    *,
+    create: bool,
+) -> IptcPlan:
+    """Bring a record to the state that the machine's keywords ask for.
+
+    Args:
+        record: The IPTC record; None if there is none.
+        digest: The MD5 of the record that Photoshop's resources have, if they do.
+        ours: The machine's keywords in ``dc:subject``.
+        users: The user's keywords in ``dc:subject``.
+        recorded: What the ledger has of the photo.
+        given_up: Keywords that it has and that are the user's by now.
+        create: Whether to make a record where there is none.
+    """
+    if record is None and (not create or not ours) and not recorded.ours(FIELD):
+        return IptcPlan()
+    present = keywords(record)
+    theirs = [v for v in recorded.added.get(FIELD, ()) if v in given_up]
+    added = [v for v in recorded.added.get(FIELD, ()) if v in present and v not in theirs]
+    seeded = [v for v in recorded.seeded.get(FIELD, ()) if v in present]
+    missing = [v for v in recorded.ours(FIELD) if v not in present and v not in theirs]
+    gone = tuple(v for v in missing if record is not None)
+    rejected = {FIELD: gone} if gone else {}
+    forgotten = (*(v for v in missing if v not in gone), *theirs)
+    if not _is_writable(record):
+        return IptcPlan(rejected=rejected, change=_change((), (), forgotten))
+    dropped = [v for v in added if v not in ours] + ([] if ours else seeded)
+    left = [v for v in present if v not in dropped]
+    unwanted = {fold(v) for v in (*left, *recorded.rejected.get(FIELD, ()), *gone)}
+    seed: list[str] = []
+    fresh = [v for v in ours if fold(v) not in unwanted and _fits(v)]
+    if fresh and not present:
+        # Programs that read this field read no other.
+        seed = [v for v in users if fold(v) not in unwanted and _fits(v)]
+    if not fresh and not dropped:
+        return IptcPlan(rejected=rejected, change=_change((), (), forgotten))
+    new = (*left, *seed, *fresh)
+    change = _change(fresh, seed, (*dropped, *forgotten))
+    return _with_surroundings(record, digest, new, change, recorded, rejected)
+
+
+def _with_surroundings(
+    record: bytes | None,
+    digest: bytes | None,
+    new: tuple[str, ...],
+    change: Change,
+    recorded: Recorded,
+    rejected: Entries,
+) -> IptcPlan:
+    """The record itself, its declared encoding, and its digest."""
+    options: list[str] = []
+    added, removed = dict(change.added), dict(change.removed)
+    is_made_by_us = bool(recorded.added.get(_RECORD))
+    if not new and is_made_by_us and not others(record):
+        removed |= {name: recorded.added.get(name, ()) for name in (_RECORD, _CHARSET)}
+        removed = {name: found for name, found in removed.items() if found}
+        return IptcPlan((), (), True, Change({}, {}, removed), rejected)
+    if record is None:
+        added[_RECORD] = ("made",)
+    is_ascii = all(text.isascii() for text in new) and all(
+        value.isascii() for _, value in others(record)
+    )
+    if not is_ascii and not _is_declared(record):
+        options.append("-IPTC:CodedCharacterSet=UTF8")
+        added[_CHARSET] = ("UTF8",)
+    elif is_ascii and recorded.added.get(_CHARSET):
+        options.append("-IPTC:CodedCharacterSet=")
+        removed[_CHARSET] = recorded.added[_CHARSET]
+    # A digest that does not match says that another program changed the record; it must
+    # go on saying so.
+    if record is not None and digest == hashlib.md5(record, usedforsecurity=False).digest():
+        options.append("-Photoshop:IPTCDigest=new")
+    return IptcPlan(new, tuple(options), False, Change(added, change.seeded, removed), rejected)
+
+
+def _change(added: Sequence[str], seeded: Sequence[str], removed: Sequence[str]) -> Change:
+    parts = ({FIELD: tuple(values)} if values else {} for values in (added, seeded, removed))
+    return Change(*parts)
+
+
+def _fits(text: str) -> bool:
+    return len(text.encode()) <= MAX_KEYWORD_BYTES
+
+
+def _is_declared(record: bytes | None) -> bool:
+    return any(pair == (_CHARACTER_SET, _UTF8) for pair in datasets(record or b""))
+
+
+def _is_writable(record: bytes | None) -> bool:
+    """Whether keywords can be added without giving other bytes a new meaning, or new bytes."""
+    values = [value for number, value in datasets(record or b"") if number[0] != 1]
+    if _is_declared(record):
+        return all(map(_is_utf8, values))
+    return all(value.isascii() for value in values)
+
+
+def _is_utf8(value: bytes) -> bool:
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

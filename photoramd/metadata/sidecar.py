@@ -1,0 +1,193 @@
+"""XMP sidecars: which file belongs to a photo, reading it, and the keywords in it.
+
+What is in a sidecar is the business of `xmp_keywords`, whose functions can be had from
+here; putting it on the disk is that of `replace`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from photoramd.errors import ChangedError, SidecarError
+from photoramd.images.formats import PHOTO_SUFFIXES, RAW_SUFFIXES, suffix
+from photoramd.metadata.xmp_keywords import (
+    Provenance,
+    add_subjects,
+    marks,
+    remove_subjects,
+    replace_mark,
+    subjects,
+)
+from photoramd.metadata.xmp_packet import MAX_BYTES, Packet
+from photoramd.photo import Fingerprint
+from photoramd.system.atomic import refuse_unless_plain
+
+__all__ = [
+    "Provenance",
+    "Target",
+    "add_subjects",
+    "load",
+    "locate",
+    "marks",
+    "parse",
+    "remove_subjects",
+    "replace_mark",
+    "subjects",
+]
+
+_PICTURE_SUFFIXES = PHOTO_SUFFIXES | RAW_SUFFIXES | {".jxl", ".jp2", ".psd"}
+"""What can lay claim to a sidecar without a suffix of its own, decodable here or not."""
+
+_XMP_SPELLINGS = (".xmp", ".XMP", ".Xmp")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The sidecar of a photo: to be updated if it exists, else to be created."""
+
+    path: Path
+    exists: bool
+
+
+def locate(
+    photo: Path,
+    *,
+    names: Sequence[str] | None = None,
+    lightroom_names: bool = False,
+    known: Path | None = None,
+) -> Target:
+    """Find the sidecar of a photo, or the name of the one to create.
+
+    1. An existing ``IMG.EXT.xmp``.
+    2. Else an existing ``IMG.xmp``, if the photo is the only RAW or the only photo with
+       that stem, or if this RAW's keywords went there when it was: beside a RAW it belongs
+       to the RAW.
+    3. Else ``IMG.EXT.xmp`` is to be created.
+
+    ``.XMP`` counts too. The directory is only listed when there is an ``IMG.xmp`` and no
+    ``IMG.EXT.xmp``, so a directory of many photos costs a few ``lstat`` calls each.
+
+    Args:
+        photo: The photo.
+        names: The names in its directory, or those that begin with its stem, if known.
+        lightroom_names: Create ``IMG.xmp`` for a RAW if no other RAW has that stem.
+        known: The sidecar that the photo had when it was last written.
+
+    Raises:
+        SidecarError: The sidecar is a symbolic link, a hard link or no regular file, so
+            that writing it would reach further than the photo's directory.
+    """
+    if (own := _find(photo.parent, photo.name)) is not None:
+        return _plain(own)
+    new = Target(photo.with_name(f"{photo.name}.xmp"), exists=False)
+    shared = _find(photo.parent, photo.stem)
+    is_raw = suffix(photo.name) in RAW_SUFFIXES
+    if shared is None and not (lightroom_names and is_raw):
+        return new
+    if shared is not None and is_raw and shared[0] == known:
+        return _plain(shared)
+    if not _owns_stem(photo.name, _list(photo.parent) if names is None else names):
+        return new
+    if shared is not None:
+        return _plain(shared)
+    return Target(photo.with_name(f"{photo.stem}.xmp"), exists=False)
+
+
+def load(path: Path) -> tuple[bytes, Fingerprint]:
+    """Read a sidecar, and what it looked like meanwhile.
+
+    Raises:
+        SidecarError: It cannot be read, is over 1 MiB or must not be replaced.
+        ChangedError: It went away, or changed while it was read.
+    """
+    try:
+        # Without O_NONBLOCK, opening a pipe would wait for a writer.
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError as error:
+        raise ChangedError("the sidecar is gone", path=path) from error
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    try:
+        before = os.fstat(fd)
+        refuse_unless_plain(path, before)
+        data = b""
+        while chunk := os.read(fd, MAX_BYTES + 1 - len(data)):
+            data += chunk
+        after = os.fstat(fd)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    finally:
+        os.close(fd)
+    if not Fingerprint.of(after).is_stable_since(Fingerprint.of(before)):
+        raise ChangedError("the sidecar is being written by another program", path=path)
+    return data, Fingerprint.of(after)
+
+
+def parse(data: bytes, *, path: Path | None = None) -> Packet:
+    """Parse a sidecar; the one place that says which ones are left alone.
+
+    Raises:
+        SidecarError: Empty, over 1 MiB, malformed, with a DOCTYPE, or not XMP.
+    """
+    return Packet(data, path)
+
+
+def _find(directory: Path, base: str) -> tuple[Path, os.stat_result] | None:
+    for spelling in _XMP_SPELLINGS:
+        path = directory / f"{base}{spelling}"
+        try:
+            return path, path.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                return None
+            raise _unreadable(path, error) from error
+    return None
+
+
+def _plain(found: tuple[Path, os.stat_result]) -> Target:
+    refuse_unless_plain(*found)
+    return Target(found[0], exists=True)
+
+
+def _list(directory: Path) -> list[str]:
+    try:
+        return os.listdir(directory)
+    except OSError as error:
+        raise _unreadable(directory, error) from error
+
+
+def _owns_stem(photo: str, names: Iterable[str]) -> bool:
+    """Whether ``IMG.xmp`` is the sidecar of that photo and of no other one.
+
+    Case is ignored: on a file system that ignores it, ``img.jpg`` shares the sidecar too.
+    """
+    stem = os.path.splitext(photo)[0].casefold()
+    rivals = RAW_SUFFIXES if suffix(photo) in RAW_SUFFIXES else _PICTURE_SUFFIXES
+    for name in names:
+        folded = name.casefold()
+        if not folded.startswith(stem) or name == photo:
+            continue
+        other, extension = os.path.splitext(folded)
+        # A photo "IMG.JPG" owns the "IMG.JPG.xmp" that "IMG.JPG.tif" would share.
+        if folded == stem or (other == stem and extension in rivals):
+            return False
+    return True
+
+
+def _unreadable(path: Path, error: OSError) -> SidecarError:
+    if error.errno == errno.ELOOP:
+        refuse_unless_plain(path, path.lstat())
+    return SidecarError(
+        f"cannot be read ({error.strerror})",
+        path=path,
+        remedy="let the user that photoramd runs as read it",
+    )
+
+
+SIDECAR_SUFFIX = ".xmp"

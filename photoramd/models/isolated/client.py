@@ -1,0 +1,213 @@
+"""The process that a model lives in, so that ending it gives all memory back: the other side.
+
+`photoramd.models.isolated.worker` is what runs there, and describes the messages.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from photoramd.errors import ModelError
+from photoramd.models.preprocessing import Pixels
+from photoramd.models.tagger import Scores, Tagger
+from photoramd.models.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from photoramd.models.preprocessing import Crop
+
+log = logging.getLogger(__name__)
+
+START_SECONDS = 1800.0
+"""To verify and load a model, and to convert its weights: gigabytes, on a slow disk."""
+
+PHOTO_SECONDS = 60.0
+"""For one photo; and once more for a batch. The largest network takes 2 s on two quick cores."""
+
+_SEND_SECONDS = 60
+"""Without a byte being taken; the other side does nothing else when it is sent something."""
+
+STOP_SECONDS = 20.0
+"""How long what is under way may still take when a stop is asked for."""
+
+_LOOK_SECONDS = 0.25
+"""How often a stop and progress are looked for while waiting."""
+
+_KILL_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What must be known of the tagger in the other process; see `Tagger`."""
+
+    name: str
+    revision: str
+    vocabulary: Vocabulary
+    crop: Crop
+
+
+class ProcessError(Exception):
+    """The process is gone, answered nonsense, or did not answer in time; it must be ended."""
+
+
+class NotTakenError(ProcessError):
+    """The process is gone, and was before it had taken what it was sent."""
+
+
+class ModelProcess:
+    """A process with a model, until `end`.
+
+    Args:
+        is_stopped: Whether answers are waited for only `STOP_SECONDS` more.
+        beat: Called when the process got on while it is waited for.
+
+    Raises:
+        ProcessError: The system has no room for one.
+    """
+
+    def __init__(self, is_stopped: Callable[[], bool], beat: Callable[[], object]) -> None:
+        self._is_stopped = is_stopped
+        self._beat = beat
+        ours, theirs = socket.socketpair()
+        with theirs:
+            # A process that is frozen takes nothing, and must not stop this one with it.
+            limit = struct.pack("ll", _SEND_SECONDS, 0)
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+            self._connection: Connection[Any, Any] = Connection(ours.detach())
+            level = logging.getLogger("photoramd").getEffectiveLevel()
+            command = [
+                "-P",
+                "-m",
+                "photoramd.models.isolated.worker",
+                str(theirs.fileno()),
+                str(level),
+            ]
+            try:
+                self._process = subprocess.Popen(
+                    [sys.executable, *command],
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=[theirs.fileno()],
+                    # The very modules that this process has.
+                    env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+                )
+            except OSError as error:
+                self._connection.close()
+                raise ProcessError(f"cannot be started: {error.strerror}") from error
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def load(self, load: Callable[[], Tagger]) -> Description:
+        """Load the model; once, first of all.
+
+        Args:
+            load: Can be pickled.
+
+        Raises:
+            ModelError: As `load` does.
+            ProcessError: See there.
+        """
+        description: Description = self._ask([load], Description, START_SECONDS)
+        return description
+
+    def scores(self, batch: Sequence[Pixels]) -> Scores:
+        """See `photoramd.models.tagger.Tagger.scores`.
+
+        Raises:
+            ModelError: The model failed on this batch.
+            NotTakenError: The batch is not to blame.
+            ProcessError: See there.
+        """
+        limit = PHOTO_SECONDS * (1 + len(batch))
+        # One by one: in one piece they would take six times as long.
+        scores: Scores = self._ask([len(batch), *batch], np.ndarray, limit)
+        return scores
+
+    def end(self) -> None:
+        """End it at once: it has nothing to lose. Nothing happens if it has ended."""
+        self._connection.close()
+        self._process.kill()
+        try:
+            self._process.wait(_KILL_SECONDS)
+        except subprocess.TimeoutExpired:  # in the hands of a disk; it will end
+            log.warning("Process %d of the model does not end", self.pid)
+
+    def _ask(self, messages: Sequence[object], kind: type[Any], seconds: float) -> Any:
+        deadline = time.monotonic() + seconds
+        try:
+            for message in messages:
+                self._connection.send(message)
+            while True:
+                self._wait(deadline, seconds)
+                answer = self._connection.recv()
+                if not isinstance(answer, logging.LogRecord):
+                    break
+                logger = logging.getLogger(answer.name)
+                if logger.isEnabledFor(answer.levelno):
+                    logger.handle(answer)
+        except BlockingIOError as error:
+            raise ProcessError(f"did not react for {_SEND_SECONDS} s") from error
+        # So says unix(7) if the other end is closed: on sending, or with something unread there.
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise NotTakenError(self._end_in_words()) from error
+        except (EOFError, OSError) as error:
+            raise ProcessError(self._end_in_words()) from error
+        if isinstance(answer, ModelError):
+            raise answer
+        if not isinstance(answer, kind):
+            raise ProcessError(f"answered with {type(answer).__name__}")
+        return answer
+
+    def _wait(self, deadline: float, seconds: float) -> None:
+        """Wait for the next message."""
+        stop_by, used = math.inf, self._processor_ticks()
+        while not self._connection.poll(_LOOK_SECONDS):
+            now = time.monotonic()
+            if stop_by == math.inf and self._is_stopped():
+                stop_by = now + STOP_SECONDS
+            if now >= stop_by:
+                raise ProcessError("was stopped")
+            if now >= deadline:
+                raise ProcessError(f"did not answer within {seconds:.0f} s")
+            before, used = used, self._processor_ticks()
+            if used > before:
+                self._beat()
+
+    def _processor_ticks(self) -> int:
+        """The processor time that it has used: utime and stime of proc_pid_stat(5)."""
+        try:
+            stat = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii", errors="replace")
+            return sum(map(int, stat.rpartition(")")[2].split()[11:13]))
+        except (OSError, ValueError):
+            return 0
+
+    def _end_in_words(self) -> str:
+        try:
+            status = self._process.wait(_KILL_SECONDS)
+        except subprocess.TimeoutExpired:
+            return "hung up"
+        if status == -signal.SIGKILL:
+            return "was killed, perhaps for want of memory"
+        return f"ended with signal {-status}" if status < 0 else f"ended with code {status}"

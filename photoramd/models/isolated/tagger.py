@@ -1,0 +1,190 @@
+"""A tagger whose memory goes back to the system when it has been idle for long.
+
+Torch alone holds half a gigabyte once it is imported, whatever a process frees. So the model
+lives in a process of its own, which is ended, and started again when photos come.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Self
+
+from photoramd.errors import ModelError, ModelUnavailableError
+from photoramd.models.isolated.client import Description, ModelProcess, NotTakenError, ProcessError
+from photoramd.models.preprocessing import Pixels
+from photoramd.models.tagger import Scores, Tagger
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+log = logging.getLogger(__name__)
+
+REST_SECONDS = (0.0, 10.0, 30.0, 120.0, 600.0)
+"""After so many failures in a row the model is left alone for so long; the last from then on."""
+
+
+class UnloadingTagger:
+    """See `Tagger`. Use it as a context manager or `close` it; for one thread.
+
+    The first start fails as loading in this process would. A later one that fails, say
+    because the weights are not the pinned bytes any more, is tried again after a rest; until
+    then there are no scores. So it is after the process failed twice in a row.
+
+    Args:
+        load: Loads the model; can be pickled.
+        idle_seconds: After how long without batches the process is ended.
+        is_stopped: Whether a batch or a start under way may finish only if that is soon.
+        beat: Called when the process that is waited for gets on.
+
+    Attributes:
+        trouble: Why there is no model now, in words for people; usually empty.
+
+    Raises:
+        ModelError: As `load` does.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[], Tagger],
+        *,
+        idle_seconds: float,
+        is_stopped: Callable[[], bool] = lambda: False,
+        beat: Callable[[], object] = lambda: None,
+    ) -> None:
+        self.trouble = ""
+        self._load = load
+        self._idle_seconds = idle_seconds
+        self._is_stopped = is_stopped
+        self._beat = beat
+        self._now = -math.inf
+        self._idle_since = math.inf
+        self._resting_until = -math.inf
+        self._failures = 0
+        self._process: ModelProcess | None
+        try:
+            self._process, description = self._start()
+        except ProcessError as error:
+            raise ModelError(f"the process of the model {error}") from error
+        self.name = description.name
+        self.revision = description.revision
+        self.vocabulary = description.vocabulary
+        self.crop = description.crop
+        self.decode_side = self.crop.decode_side
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process; harmless if repeated."""
+        self._end()
+
+    def pixels(self, image: Image.Image) -> Pixels:
+        """Crop and resize, in this process."""
+        return self.crop.pixels(image)
+
+    def scores(self, batch: Sequence[Pixels]) -> Scores:
+        """See `photoramd.models.tagger.Tagger.scores`.
+
+        Raises:
+            ModelError: The model failed on this batch, or its process did.
+            ModelUnavailableError: There is no model now.
+        """
+        self._idle_since = math.inf  # until `step` tells the time
+        try:
+            try:
+                scores = self._running().scores(batch)
+            except NotTakenError:  # a process that ends looks alive to its last moment
+                scores = self._running().scores(batch)
+        except ProcessError as error:
+            self._end()
+            self._refuse_if_stopped()
+            self._rest()
+            self.trouble = f"the process of the model {error}"
+            log.warning("%s", self.trouble)
+            raise ModelError(f"the process of the model {error}") from error
+        self._failures = 0
+        self.trouble = ""
+        return scores
+
+    def step(self, now: float) -> None:
+        """Told the time by the loop in each turn, monotonic: unload what has long been idle."""
+        self._now = now
+        if self._process is None:
+            return
+        if self._idle_since == math.inf:
+            self._idle_since = now
+        if now >= self.deadline():
+            self._end()
+            log.info("Unloaded the model, idle for %g minutes", self._idle_seconds / 60)
+
+    def deadline(self) -> float:
+        """When `step` will have something to do if nothing else happens."""
+        return math.inf if self._process is None else self._idle_since + self._idle_seconds
+
+    @property
+    def is_available(self) -> bool:
+        """Whether photos may be brought: the model does not rest after failures."""
+        return self._now >= self._resting_until
+
+    # Inside.
+
+    def _running(self) -> ModelProcess:
+        """The process; started if need be."""
+        self._refuse_if_stopped()
+        if self._process is not None and self._process.is_alive:
+            return self._process
+        if not self.is_available:
+            raise ModelUnavailableError("the model rests after failures")
+        if self._process is not None:
+            log.warning("The process of the model ended while it was idle")
+            self._end()
+        started = time.monotonic()
+        try:
+            process, description = self._start()
+        except (ModelError, ProcessError) as error:
+            self._refuse_if_stopped()
+            raise self._unavailable(error) from error
+        if description.revision != self.revision:
+            process.end()
+            raise self._unavailable(
+                ModelError("it is not the same as before", remedy="start photoramd again")
+            )
+        log.info("Loaded the model again in %.1f s", time.monotonic() - started)
+        self._process = process
+        return process
+
+    def _start(self) -> tuple[ModelProcess, Description]:
+        process = ModelProcess(self._is_stopped, self._beat)
+        try:
+            return process, process.load(self._load)
+        except BaseException:  # also a signal that ends this process
+            process.end()
+            raise
+
+    def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.end()
+
+    def _rest(self) -> None:
+        pause = REST_SECONDS[min(self._failures, len(REST_SECONDS) - 1)]
+        self._failures += 1
+        self._resting_until = self._now + pause
+
+    def _unavailable(self, error: Exception) -> ModelUnavailableError:
+        self._failures = max(self._failures, 1)  # nothing is to be had from trying at once
+        self._rest()
+        self.trouble = f"the model cannot be loaded: {error}"
+        remedy = getattr(error, "remedy", None)
+        log.error("The model cannot be loaded again: %s%s", error, f" ({remedy})" if remedy else "")
+        return ModelUnavailableError(self.trouble, remedy=remedy)
+
+    def _refuse_if_stopped(self) -> None:
+        if self._is_stopped():
+            raise ModelUnavailableError("photoramd is being stopped")

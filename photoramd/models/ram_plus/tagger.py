@@ -1,0 +1,359 @@
+"""RAM++ (Recognize Anything Plus): 4,585 tags, each with a threshold of its own.
+
+Importing this module imports torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from photoramd.errors import IntegrityError, ModelError
+from photoramd.models.batching import CpuRunner, GpuRunner
+from photoramd.models.layers.linear import Arithmetic, packing_works
+from photoramd.models.preprocessing import Pixels, Resize
+from photoramd.models.ram_plus.network import (
+    RAM_PLUS_SHAPE,
+    Preparation,
+    RamPlusNetwork,
+    RamPlusShape,
+)
+from photoramd.models.ram_plus.tag_decoder import CHUNK
+from photoramd.models.tagger import Scores
+from photoramd.models.vocabulary import Vocabulary
+from photoramd.models.weights.catalog import (
+    RAM_PLUS,
+    RAM_PLUS_TAGS,
+    RAM_PLUS_THRESHOLDS,
+    PinnedFile,
+)
+from photoramd.models.weights.convert import load_copy, write_copy
+from photoramd.models.weights.converted import CopyName
+from photoramd.models.weights.safetensors import Entry, MappedTensors
+from photoramd.models.weights.verified import load_state_dict, locate, open_verified, read_verified
+from photoramd.system.cpu import available_cores, has_bfloat16
+from photoramd.system.memory import trim_memory
+
+log = logging.getLogger(__name__)
+
+_DECODE_SIDE = 768
+"""Twice the input: a photo that the decoder reduced to it gives nearly the same pixels."""
+
+_FLOOR = 0.2
+"""Less than half of the lowest threshold."""
+
+_MEAN = (0.485, 0.456, 0.406)
+_DEVIATION = (0.229, 0.224, 0.225)
+"""Of ImageNet's photos, as the network was trained."""
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+CALIBRATION: Final = "calibration"
+"""A note in a quantised copy: what tells it from others of the same original."""
+
+_FORM_VERSION = 1
+"""To be raised with any change of what `Preparation` does."""
+
+_INFERENCE_VERSION = 1
+"""To be raised with any change of the network or of its crop."""
+
+
+class RamPlusTagger:
+    """See `photoramd.models.tagger.Tagger`.
+
+    Args:
+        network: The network, for all tags or for the wanted ones.
+        vocabulary: All tags.
+        digest: SHA-256 of the weights, hexadecimal.
+        wanted: The positions of the tags that the network is for; None for all. Others score 0.
+        threads: How many images at a time on a CPU.
+        side: Of the network's input in pixels.
+    """
+
+    name: Final = RAM_PLUS.name
+
+    def __init__(
+        self,
+        network: RamPlusNetwork,
+        vocabulary: Vocabulary,
+        digest: str,
+        *,
+        wanted: Sequence[int] | None = None,
+        threads: int = 1,
+        side: int = RAM_PLUS_SHAPE.encoder.image_side,
+    ) -> None:
+        self.vocabulary = vocabulary
+        self.revision = _revision(digest, vocabulary.labels, _numbers(network), wanted)
+        self._network = network
+        self._wanted = None if wanted is None else np.asarray(wanted)
+        self.crop = Resize(side, _DECODE_SIDE)
+        self.decode_side = self.crop.decode_side
+        on_cpu = network.arithmetic.is_cpu
+        # Not a method of this object: a circle of references would keep a tagger that is dropped.
+        infer = partial(_logits, network)
+        self._runner = CpuRunner(infer, threads) if on_cpu else GpuRunner(infer)
+
+    @classmethod
+    def load(
+        cls,
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        threads: int | None = None,
+        is_wanted: Callable[[str], bool] | None = None,
+    ) -> RamPlusTagger:
+        """Verify and load the weights.
+
+        The first time, a converted copy is written beside them, if possible, which is loaded
+        from then on; the original is not needed any more.
+
+        Args:
+            device: ``cpu``, ``cuda``, ``mps`` or ``auto``. Only ``cpu`` was tried.
+            precision: ``float32``, ``bfloat16``, ``int8`` (once calibrated), or ``auto``: bfloat16
+                where it is native, else float32.
+            threads: How many images at a time on a CPU; None for as many as there are cores.
+            is_wanted: Which tags can become keywords. If few enough, the work is restricted to
+                them. They become part of the revision then: another list infers anew.
+
+        Raises:
+            IntegrityError: A file is not what it must be, or others could change it.
+            ModelError: Files are missing or unfit, or the device or precision is not there.
+        """
+        arithmetic = choose_arithmetic(precision, choose_device(device))
+        vocabulary = load_vocabulary()
+        wanted = choose_tags(vocabulary, is_wanted)
+        network = load_network(RAM_PLUS.weights, RAM_PLUS_SHAPE, arithmetic, wanted)
+        return cls(
+            network,
+            vocabulary,
+            RAM_PLUS.weights.sha256,
+            wanted=wanted,
+            threads=threads or available_cores(),
+        )
+
+    def pixels(self, image: Image.Image) -> Pixels:
+        """The whole photo, made square: uint8 RGB, shape (384, 384, 3)."""
+        return self.crop.pixels(image)
+
+    def scores(self, batch: Sequence[Pixels]) -> Scores:
+        """Probabilities, float32, shape (photos, tags)."""
+        scores = np.zeros((len(batch), len(self.vocabulary.labels)), np.float32)
+        if not batch:
+            return scores
+        try:
+            found = self._runner.run(batch).sigmoid().numpy()
+        except (RuntimeError, ValueError) as error:
+            raise ModelError(f"the model {self.name} failed: {error}") from error
+        finally:
+            # A daemon mostly waits; what the next batch needs comes back in milliseconds.
+            self._network.rest()
+            trim_memory()
+        if not np.isfinite(found).all():
+            raise ModelError(f"the model {self.name} gave scores that are no numbers")
+        if self._wanted is None:
+            return np.asarray(found, np.float32)
+        scores[:, self._wanted] = found
+        return scores
+
+    def logits(self, batch: Sequence[Pixels]) -> Scores:
+        """Logits of the tags that the network is for, float32, shape (photos, tags)."""
+        logits: Scores = self._runner.run(batch).numpy()
+        return logits
+
+
+def _logits(network: RamPlusNetwork, pixels: Tensor) -> Tensor:
+    return network.logits(normalise(pixels)).cpu()
+
+
+def normalise(pixels: Tensor) -> Tensor:
+    """From uint8, shape (B, height, width, 3), to float32, shape (B, 3, height, width)."""
+    values = pixels.permute(0, 3, 1, 2).to(torch.float32) / 255
+    mean, deviation = (torch.tensor(v).view(3, 1, 1) for v in (_MEAN, _DEVIATION))
+    return (values - mean) / deviation
+
+
+def load_vocabulary() -> Vocabulary:
+    """The tags and their thresholds, from the verified files.
+
+    Raises:
+        IntegrityError: A file is not what it must be.
+        ModelError: One is missing.
+    """
+    labels, thresholds = (
+        read_verified(locate(pin), pin) for pin in (RAM_PLUS_TAGS, RAM_PLUS_THRESHOLDS)
+    )
+    return vocabulary_of(labels, thresholds)
+
+
+def vocabulary_of(labels: bytes, thresholds: bytes) -> Vocabulary:
+    """The tags and their thresholds, from files with one a line.
+
+    Raises:
+        ModelError: They are no such files.
+    """
+    try:
+        names = tuple(labels.decode("utf-8").splitlines())
+        numbers = tuple(map(float, thresholds.decode("ascii").split()))
+        return Vocabulary(names, numbers, ((),) * len(names), _FLOOR)
+    except ValueError as error:
+        raise ModelError(f"the list of tags is damaged: {error}") from error
+
+
+def choose_tags(
+    vocabulary: Vocabulary, is_wanted: Callable[[str], bool] | None
+) -> tuple[int, ...] | None:
+    """The positions of the tags to restrict the work to; None if that would not save half.
+
+    A restriction is part of the revision, so a few denied tags must not be one: then another
+    denied tag would have all photos looked at anew.
+    """
+    if is_wanted is None:
+        return None
+    wanted = tuple(
+        position
+        for position, label in enumerate(vocabulary.labels)
+        if vocabulary.thresholds[position] < 1 and is_wanted(label)
+    )
+    chunks, all_chunks = (-(-len(tags) // CHUNK) for tags in (wanted, vocabulary.labels))
+    return wanted if wanted and 2 * chunks <= all_chunks else None
+
+
+def choose_device(device: str) -> torch.device:
+    """The device of a configuration's name; ``auto`` prefers a GPU.
+
+    Raises:
+        ModelError: It is not there.
+    """
+    available: dict[str, Callable[[], bool]] = {
+        "cuda": torch.cuda.is_available,
+        "mps": torch.backends.mps.is_available,
+        "cpu": lambda: True,
+    }
+    if device == "auto":
+        device = next(name for name, is_available in available.items() if is_available())
+    if device not in available or not available[device]():
+        raise ModelError(f"there is no device {device}", remedy='set model.device to "auto"')
+    return torch.device(device)
+
+
+def choose_arithmetic(precision: str, device: torch.device) -> Arithmetic:
+    """The arithmetic of a configuration's precision.
+
+    Raises:
+        ModelError: The model has no such precision, or not on this device.
+    """
+    if precision == "int8":
+        if device.type != "cpu":
+            raise ModelError(
+                f"the precision int8 is for processors, not for {device.type}",
+                remedy='set model.precision to "auto", or model.device to "cpu"',
+            )
+        arithmetic = Arithmetic.whole(fastest_dtype(device))
+        if arithmetic.quantisation is not None and not arithmetic.quantisation.packed:
+            log.warning('int8 is slow on this processor; model.precision = "auto" is faster')
+        return arithmetic
+    if precision == "auto":
+        return Arithmetic.best(fastest_dtype(device), device)
+    RAM_PLUS.require(precision=precision)
+    return Arithmetic.best(_DTYPES[precision], device)
+
+
+def fastest_dtype(device: torch.device) -> torch.dtype:
+    """The faster one of bfloat16 and float32.
+
+    It depends on what there is alone, never on a measurement: other numbers are another revision,
+    and a busy moment must not have all photos tagged anew.
+    """
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(False)
+    else:
+        native = device.type == "cpu" and has_bfloat16() and packing_works(torch.bfloat16)
+    return torch.bfloat16 if native else torch.float32
+
+
+def load_network(
+    pin: PinnedFile,
+    shape: RamPlusShape,
+    arithmetic: Arithmetic,
+    wanted: Sequence[int] | None = None,
+) -> RamPlusNetwork:
+    """Verify weights or a converted copy of them and build the network.
+
+    Args:
+        pin: The original.
+        shape: The sizes.
+        arithmetic: With which numbers to calculate.
+        wanted: The only tags wanted; None for all.
+
+    Raises:
+        IntegrityError: Original or copy is not what it must be.
+        ModelError: It is missing or unfit.
+    """
+    copy = copy_name(pin, arithmetic.precision)
+    mapped = load_copy(copy)
+    if mapped is None:
+        if arithmetic.quantisation is not None:
+            raise ModelError(
+                f"the model {RAM_PLUS.name} was not calibrated for int8",
+                remedy=f"photoramd model calibrate {RAM_PLUS.name} DIR, with a directory of your "
+                "photos",
+            )
+        with open_verified(locate(pin), pin) as file:
+            official = load_state_dict(file, key="model", mmap=True)
+            mapped = _convert(copy, Preparation(official, shape, arithmetic.dtype))
+            if mapped is None:
+                prepared = Preparation(official, shape, arithmetic.dtype).take_all()
+                return RamPlusNetwork(prepared, shape, arithmetic, wanted)
+    calibration = mapped.metadata.get(CALIBRATION, "")
+    return RamPlusNetwork(mapped.tensors, shape, arithmetic, wanted, mapped.release, calibration)
+
+
+def copy_name(pin: PinnedFile, precision: str) -> CopyName:
+    """The converted copy for a precision."""
+    return CopyName(pin, f"{precision}-{_FORM_VERSION}")
+
+
+def _convert(copy: CopyName, preparation: Preparation) -> MappedTensors | None:
+    """Write a converted copy and map it; None if it cannot be written."""
+    entries = {name: Entry(preparation.dtype(name), s) for name, s in preparation.shapes.items()}
+    log.info("Writing a converted copy of the weights, once")
+    try:
+        write_copy(copy, entries, preparation.take)
+    except IntegrityError:
+        raise
+    except ModelError as error:
+        log.warning(
+            "No converted copy of the weights, so each start takes longer and more memory: %s. "
+            "Any command that loads the model and may write there makes it, "
+            "such as: sudo photoramd tag PHOTO",
+            str(error),  # who keeps the error itself keeps the weights
+        )
+        return None
+    return load_copy(copy)
+
+
+def _numbers(network: RamPlusNetwork) -> str:
+    """What tells apart arithmetics that give other scores."""
+    arithmetic = network.arithmetic
+    if arithmetic.quantisation is None:
+        return str(arithmetic.dtype)
+    return f"int8 {arithmetic.quantisation.levels} {arithmetic.dtype} {network.calibration}"
+
+
+def _revision(
+    digest: str, labels: Sequence[str], numbers: str, wanted: Sequence[int] | None
+) -> str:
+    """Of weights, labels, code, precision and restriction: 12 hexadecimal digits."""
+    own = hashlib.sha256()
+    restriction = "all" if wanted is None else repr(tuple(wanted))
+    for part in (digest, "\n".join(labels), f"{_INFERENCE_VERSION} {numbers}", restriction):
+        own.update(hashlib.sha256(part.encode()).digest())
+    return own.hexdigest()[:12]

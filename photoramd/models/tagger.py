@@ -1,0 +1,55 @@
+"""The protocol of a tagger: a loaded model that turns pixels into scores for labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from photoramd.models.preprocessing import Pixels
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from photoramd.models.preprocessing import Crop
+    from photoramd.models.vocabulary import Vocabulary
+
+
+Scores = npt.NDArray[np.float32]
+"""Probabilities, float32, shape (photos, labels)."""
+
+
+class Tagger(Protocol):
+    """A loaded model."""
+
+    @property
+    def name(self) -> str:
+        """The name of the model in the configuration, such as ``embedded``."""
+
+    @property
+    def revision(self) -> str:
+        """Changes whenever equal pixels could get other scores: weights, network, labels."""
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The labels, in the order of the scores' columns, and what is known of them."""
+
+    @property
+    def crop(self) -> Crop:
+        """What `decode_side` and `pixels` are made of."""
+
+    @property
+    def decode_side(self) -> int:
+        """The decoder may shrink a photo while it decodes, to no less than this shorter side."""
+
+    def pixels(self, image: Image.Image) -> Pixels:
+        """Crop and resize an upright RGB image to the model's input. Called from many threads."""
+
+    def scores(self, batch: Sequence[Pixels]) -> Scores:
+        """Scores of a batch, in its order. Called from one thread.
+
+        Raises:
+            ModelError: The model failed on this batch.
+        """

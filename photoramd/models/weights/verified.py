@@ -1,0 +1,362 @@
+"""Weights: where they are, and that they are the pinned bytes.
+
+Nothing of a file is parsed before all of it was read through one descriptor and its size
+and SHA-256 agree with the pin. Small files are then parsed from the very bytes that were
+hashed (`read_verified`), large ones from the very descriptor (`open_verified`), with torch's
+``weights_only`` unpickler. So a file that is replaced between check and load changes
+nothing, and what does not agree is refused.
+
+Locating and verifying import neither torch nor the package that carries the weights.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import os
+import pickle  # only for the error that torch raises  # nosec B403
+import stat
+from collections.abc import Callable
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
+
+from photoramd.errors import IntegrityError, ModelError
+from photoramd.models.weights.catalog import (
+    EMBEDDED,
+    MODELS,
+    RAM_PLUS,
+    Model,
+    PinnedFile,
+    known_model,
+)
+from photoramd.models.weights.store import open_trusted, search_stores
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = [
+    "EMBEDDED",
+    "MODELS",
+    "RAM_PLUS",
+    "Model",
+    "PinnedFile",
+    "Progress",
+    "VerifiedFile",
+    "WrongBytesError",
+    "resolve_digest",
+    "known_model",
+    "load_state_dict",
+    "locate",
+    "open_verified",
+    "read_verified",
+    "verify",
+]
+
+_CHUNK_BYTES = 1 << 20
+
+
+class WrongBytesError(IntegrityError):
+    """A file of the right name has another size or digest: the right one must be brought."""
+
+
+Progress = Callable[[int], object]
+"""Called with a number of bytes that have been dealt with since the last call."""
+
+
+def locate(pin: PinnedFile) -> Path:
+    """Where a file is: in the package that carries it, else in a model store.
+
+    The user's store is asked before the system's; the first that has the name counts, so
+    that a bad file is not passed over. Nothing is opened or imported.
+
+    Raises:
+        ModelError: It is not installed.
+    """
+    if pin.package:
+        return _locate_in_package(pin)
+    paths = [store.path(pin.folder, pin.name) for store in search_stores()]
+    for path in paths:
+        if os.path.lexists(path):
+            return path
+    raise ModelError("not installed", path=paths[0], remedy=pin.remedy)
+
+
+def _locate_in_package(pin: PinnedFile) -> Path:
+    """Where a package keeps a file.
+
+    Some installers link packages' files from a cache instead of copying them, so links are
+    resolved here, once. That is no gap: whatever the path leads to must have the pinned
+    bytes, so a link can make loading fail but not succeed with others.
+    """
+    spec = find_spec(pin.package)
+    if spec is None or not spec.submodule_search_locations:
+        raise ModelError(
+            f"the package {pin.package} with the weights {pin.name} is not installed",
+            remedy=pin.remedy,
+        )
+    path = Path(spec.submodule_search_locations[0], *pin.member.split("/"))
+    try:
+        return path.resolve(strict=True)
+    except (OSError, RuntimeError) as error:
+        raise ModelError("the weights are missing", path=path, remedy=pin.remedy) from error
+
+
+def resolve_digest(pin: PinnedFile) -> PinnedFile:
+    """The pin with its whole digest, which for some was noted when they were installed.
+
+    Raises:
+        IntegrityError: Nothing was noted, or what was is no digest or not the published one,
+            or others could have changed it.
+        ModelError: The file is not installed.
+    """
+    if pin.is_full:
+        return pin
+    path = locate(pin)
+    store = next(each for each in search_stores() if each.path(pin.folder, pin.name) == path)
+    digest = store.recorded(pin.folder, pin.name)
+    if digest is None:
+        raise WrongBytesError(
+            "its digest was not noted when it was installed", path=path, remedy=pin.remedy
+        )
+    _check_digest(digest, path, pin)
+    return replace(pin, sha256=digest)
+
+
+def verify(pin: PinnedFile, progress: Progress | None = None) -> Path:
+    """Locate a file and check all its bytes; returns where it is.
+
+    Raises:
+        IntegrityError: Its bytes are not the pinned ones.
+        ModelError: It is missing or cannot be read.
+    """
+    path = locate(pin)
+    if pin.package:
+        read_verified(path, pin)
+        return path
+    with open_verified(path, resolve_digest(pin), progress):
+        return path
+
+
+class VerifiedFile:
+    """An open file whose bytes were hashed and are the pinned ones.
+
+    A context manager: leaving it without an exception checks that the file was not changed
+    since it was hashed, then closes it.
+
+    What this guards against: another file in its place, at any time, for the path is looked
+    up only once; a change in place by an ordinary program such as rsync, which shows in the
+    times of the file; a change by another user, who was found unable to write to it. What
+    it cannot guard against: this user and root, who could as well change photoramd itself.
+    A mapped file stays open to them for as long as it is mapped.
+
+    Attributes:
+        path: Where it was.
+        pin: What its bytes are.
+        file: The file itself, for reading; at its beginning.
+    """
+
+    def __init__(self, path: Path, pin: PinnedFile, file: BinaryIO) -> None:
+        self.path = path
+        self.pin = pin
+        self.file = file
+        self._state = _state(file)
+
+    @property
+    def name(self) -> str:
+        """A path to the open file itself, whatever its own path leads to by now.
+
+        For libraries that map files and want a path: it is good until the file is closed.
+        """
+        base = "/proc/self/fd" if os.path.isdir("/proc/self/fd") else "/dev/fd"
+        return f"{base}/{self.file.fileno()}"
+
+    def check_unchanged(self) -> None:
+        """Compare the file's size and times with what they were before it was hashed.
+
+        Raises:
+            IntegrityError: They differ.
+        """
+        if _state(self.file) != self._state:
+            raise IntegrityError(
+                "was changed while it was being loaded",
+                path=self.path,
+                remedy=f"try again; if that does not help: {self.pin.remedy}",
+            )
+
+    def close(self) -> None:
+        """Close the file."""
+        self.file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None:
+                self.check_unchanged()
+        finally:
+            self.close()
+
+
+def open_verified(path: Path, pin: PinnedFile, progress: Progress | None = None) -> VerifiedFile:
+    """Open a file of a model store and hash it whole; use the result in a ``with`` block.
+
+    Memory is bounded by one chunk, whatever the size of the file.
+
+    Args:
+        path: Where `locate` found it.
+        pin: What the bytes must be, with its whole digest: see `resolve_digest`.
+        progress: Told of every chunk.
+
+    Raises:
+        IntegrityError: Another size or digest, no regular file, a symbolic link, or others
+            could change it.
+        ModelError: The file is missing or cannot be read.
+        ValueError: The pin has no whole digest.
+    """
+    _check_full(pin)
+    try:
+        file = open_trusted(path)
+    except OSError as error:
+        raise _unreadable(error, path, pin) from error
+    try:
+        verified = VerifiedFile(path, pin, file)
+        _check_size(os.fstat(file.fileno()).st_size, path, pin)
+        _check_digest(_digest(file, progress), path, pin)
+        file.seek(0)
+        verified.check_unchanged()
+    except OSError as error:
+        file.close()
+        raise _unreadable(error, path, pin) from error
+    except BaseException:
+        file.close()
+        raise
+    return verified
+
+
+def read_verified(path: Path, pin: PinnedFile) -> bytes:
+    """Read a whole file through one descriptor; returns the bytes that were hashed.
+
+    Nothing that happens to the file afterwards matters, so it may belong to anybody.
+
+    Args:
+        path: The file itself: a symbolic link as last component is refused.
+        pin: What the bytes must be, with its whole digest and its size.
+
+    Raises:
+        IntegrityError: Another size or digest, or no regular file.
+        ModelError: The file is missing or cannot be read.
+        ValueError: The pin has no whole digest.
+    """
+    _check_full(pin)
+    try:
+        with open(path, "rb", opener=_open_itself) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise IntegrityError("not a regular file", path=path, remedy=pin.remedy)
+            _check_size(status.st_size, path, pin)
+            # One byte more than expected, to notice a file that has grown since.
+            data = file.read(status.st_size + 1)
+    except OSError as error:
+        if error.errno in {errno.ELOOP, errno.EISDIR}:
+            raise IntegrityError("not a regular file", path=path, remedy=pin.remedy) from error
+        raise _unreadable(error, path, pin) from error
+    _check_size(len(data), path, pin)
+    _check_digest(hashlib.sha256(data).hexdigest(), path, pin)
+    return data
+
+
+def load_state_dict(
+    source: bytes | VerifiedFile, *, key: str | None = None, mmap: bool = False
+) -> dict[str, Tensor]:
+    """Parse a torch file that holds a flat state dict; imports torch.
+
+    Only tensors and plain containers are built (``weights_only``): a pickle that names
+    anything else is refused, not run.
+
+    Args:
+        source: What `read_verified` or `open_verified` returned.
+        key: Where the state dict is, if the file holds a dict around it.
+        mmap: Whether to map the tensors of an open file instead of reading them.
+
+    Returns:
+        Parameter names to tensors on the CPU.
+
+    Raises:
+        ModelError: It is no such file.
+    """
+    import torch
+
+    file: Any = io.BytesIO(source) if isinstance(source, bytes) else source.file
+    if mmap and isinstance(source, VerifiedFile):
+        file = source.name
+    try:
+        content = torch.load(
+            file, map_location="cpu", weights_only=True, mmap=isinstance(file, str)
+        )
+        if key is not None:
+            content = content[key]
+    except (
+        pickle.UnpicklingError, RuntimeError, EOFError, ValueError, LookupError, TypeError, OSError,
+    ) as error:  # fmt: skip
+        summary = str(error).partition("\n")[0]
+        raise ModelError(f"the weights cannot be loaded: {summary}") from error
+    if not isinstance(content, dict) or not all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in content.items()
+    ):
+        raise ModelError("the weights are no state dict")
+    return dict(content)
+
+
+def _open_itself(path: str, flags: int) -> int:
+    # Without O_NONBLOCK, opening a pipe in the file's place would wait for ever.
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+
+
+def _state(file: BinaryIO) -> tuple[int, ...]:
+    """What changes when a file's content does. Of the times, ctime cannot be set back."""
+    status = os.fstat(file.fileno())
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _digest(file: BinaryIO, progress: Progress | None) -> str:
+    digest = hashlib.sha256()
+    chunk = bytearray(_CHUNK_BYTES)
+    view = memoryview(chunk)
+    while count := file.readinto(chunk):  # type: ignore[attr-defined]
+        digest.update(view[:count])
+        if progress is not None:
+            progress(count)
+    return digest.hexdigest()
+
+
+def _check_full(pin: PinnedFile) -> None:
+    if not pin.is_full:
+        raise ValueError(f"{pin.name}: a part of a digest is not enough to trust a file")
+
+
+def _check_digest(digest: str, path: Path, pin: PinnedFile) -> None:
+    if not pin.agrees(digest):
+        raise WrongBytesError(
+            f"SHA-256 is {digest}, expected {pin.sha256}", path=path, remedy=pin.remedy
+        )
+
+
+def _check_size(size_bytes: int, path: Path, pin: PinnedFile) -> None:
+    if pin.size_bytes is not None and size_bytes != pin.size_bytes:
+        raise WrongBytesError(
+            f"{size_bytes:,} bytes, expected {pin.size_bytes:,}", path=path, remedy=pin.remedy
+        )
+
+
+def _unreadable(error: OSError, path: Path, pin: PinnedFile) -> ModelError:
+    return ModelError(f"cannot read the weights: {error.strerror}", path=path, remedy=pin.remedy)

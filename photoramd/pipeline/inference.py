@@ -1,0 +1,138 @@
+"""From a file to the model's scores: decode, crop, identify, infer."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from photoramd.errors import ModelError, ModelUnavailableError
+from photoramd.images.budget import PixelRoom
+from photoramd.images.decoder import decode
+from photoramd.models.preprocessing import Pixels
+from photoramd.models.tagger import Tagger
+from photoramd.models.vocabulary import kept
+from photoramd.photo import Fingerprint
+
+log = logging.getLogger(__name__)
+
+LONGEST_SECONDS = 15.0
+"""The model is given no more photos at once than it takes this long for, but one."""
+
+
+# Memory is the process's, so this is too.
+_room = PixelRoom()
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What the model needs of one photo, and what identifies the picture."""
+
+    pixels: Pixels
+    digest: bytes
+    fingerprint: Fingerprint
+
+
+def prepare(tagger: Tagger, path: Path, max_pixels: int) -> Decoded:
+    """Decode a photo to the model's input; runs in the threads of a look-ahead pool.
+
+    Raises:
+        DecodeError: The photo cannot be decoded.
+        ChangedError: It changed while it was read.
+    """
+    with _room.share(max_pixels) as reserve:
+        image = decode(path, side=tagger.decode_side, max_pixels=max_pixels, reserve=reserve)
+        pixels, fingerprint = tagger.pixels(image.image), image.fingerprint
+        del image
+    return Decoded(pixels, digest_of(pixels), fingerprint)
+
+
+def digest_of(pixels: Pixels) -> bytes:
+    """What tells pictures apart: BLAKE2b, 128 bits, of the pixels given to the model."""
+    return hashlib.blake2b(pixels.data, digest_size=16).digest()
+
+
+@dataclass(slots=True)
+class BatchSizer:
+    """How many pictures the model is given at once: as many as it looks at in a few seconds.
+
+    A large model takes seconds for one, and a daemon that is to stop must not wait for many.
+    """
+
+    size: int = 1
+
+    def learn(self, pictures: int, seconds: float) -> None:
+        """So many pictures took so long."""
+        if seconds > LONGEST_SECONDS:
+            self.size = max(1, pictures // 2)
+        elif pictures == self.size and seconds < LONGEST_SECONDS / 2:
+            self.size *= 2
+
+
+def infer_in_turns(
+    tagger: Tagger, unseen: Mapping[bytes, Pixels], pace: BatchSizer, proceed: Callable[[], bool]
+) -> tuple[dict[bytes, Mapping[str, float]], dict[bytes, ModelError]]:
+    """Run the model on a batch, a few pictures at a time.
+
+    Args:
+        tagger: The model.
+        unseen: Its input by digest.
+        pace: How many at a time.
+        proceed: Asked before each turn but the first; False leaves out the rest.
+
+    Returns:
+        As `infer`, perhaps of fewer pictures.
+    """
+    scores: dict[bytes, Mapping[str, float]] = {}
+    failed: dict[bytes, ModelError] = {}
+    rest = iter(unseen.items())
+    while turn := dict(islice(rest, pace.size)):
+        if (scores or failed) and not proceed():
+            break
+        began = time.monotonic()
+        good, bad = infer(tagger, turn)
+        pace.learn(len(turn), time.monotonic() - began)
+        scores |= good
+        failed |= bad
+    return scores, failed
+
+
+def infer(
+    tagger: Tagger, unseen: Mapping[bytes, Pixels]
+) -> tuple[dict[bytes, Mapping[str, float]], dict[bytes, ModelError]]:
+    """Run the model on pictures at once; if it refuses, on each picture alone.
+
+    Args:
+        tagger: The model.
+        unseen: Its input by digest.
+
+    Returns:
+        The scores worth keeping by digest and label, and by digest why there are none.
+    """
+    scores: dict[bytes, Mapping[str, float]] = {}
+    failed: dict[bytes, ModelError] = {}
+    if not unseen:
+        return scores, failed
+    try:
+        rows = tagger.scores(list(unseen.values()))
+        return {d: kept(tagger.vocabulary, r) for d, r in zip(unseen, rows, strict=True)}, failed
+    except ModelUnavailableError as caught:
+        return scores, dict.fromkeys(unseen, caught)
+    except ModelError as caught:
+        error = caught
+    except Exception as caught:
+        # A bug costs one picture; ended by it, the daemon would meet it again at each start.
+        log.exception("Unexpected error in the model")
+        error = ModelError(f"unexpected error in the model: {caught!r}")
+    if len(unseen) == 1:
+        return scores, dict.fromkeys(unseen, error)
+    log.warning("The model failed on a batch of %d: %s; one by one", len(unseen), error)
+    for digest, pixels in unseen.items():
+        one, bad = infer(tagger, {digest: pixels})
+        scores |= one
+        failed |= bad
+    return scores, failed

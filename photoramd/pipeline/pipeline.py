@@ -1,0 +1,270 @@
+"""One batch of photos: decode -> tag -> save -> write.
+
+Decoding runs ahead in a small pool; the model, the database and the writer belong to
+the thread that calls `Pipeline.step`. Memory is bounded by the look-ahead, whatever the
+number of photos.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from photoramd.database.photos import Job, Store
+from photoramd.database.results import Results, Tagged
+from photoramd.errors import ChangedError, ModelError, ModelUnavailableError, PhotoramdError
+from photoramd.models.preprocessing import Pixels
+from photoramd.models.rules import Rules, select
+from photoramd.models.tagger import Tagger
+from photoramd.photo import Fingerprint, Photo, Tag
+from photoramd.pipeline.inference import BatchSizer, Decoded, infer_in_turns, prepare
+from photoramd.pipeline.lookahead import LookAhead
+from photoramd.pipeline.writer import Writer
+
+ABSENT_SECONDS = 60.0
+"""When a photo that is not there now is looked for again."""
+
+WRITES_TOGETHER = 8
+"""Photos whose files are written together: a stop waits for them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one photo in one step.
+
+    Attributes:
+        path: The photo.
+        state: ``written``; ``tagged``: not written yet, see the error; ``failed``;
+            ``pending``: it changed meanwhile and is looked at again, or the model is not there.
+        tags: Its keywords, the surest first.
+        error: Why it was not written, or failed, or waits.
+        inferred: Whether the model ran for it; equal pictures share one result.
+        seconds: Its share of the time that the step took.
+    """
+
+    path: Path
+    state: str
+    tags: Sequence[Tag] = ()
+    error: PhotoramdError | None = None
+    inferred: bool = False
+    seconds: float = 0.0
+
+
+class Pipeline:
+    """Takes due photos from the store through all steps. Use it as a context manager."""
+
+    def __init__(
+        self,
+        store: Store,
+        results: Results,
+        writer: Writer,
+        tagger: Tagger,
+        rules: Rules,
+        *,
+        max_pixels: int,
+        batch_size: int,
+        threads: int,
+        quiet_seconds: float = 5,
+        proceed: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Make a pipeline.
+
+        Args:
+            store: The queue.
+            results: Scores and keywords.
+            writer: What writes them.
+            tagger: The model.
+            rules: How scores become keywords.
+            max_pixels: Of a photo; larger ones are refused.
+            batch_size: How many photos a step takes.
+            threads: How many photos are decoded at a time.
+            quiet_seconds: How long a photo that changed is left alone.
+            proceed: Called after each part of a step that may take long: something got done.
+                Returns whether to go on; the rest of the batch stays in the queue otherwise.
+        """
+        self._store = store
+        self._results = results
+        self._writer = writer
+        self._tagger = tagger
+        self._rules = rules
+        self._batch_size = batch_size
+        self._quiet_seconds = quiet_seconds
+        self._proceed = proceed
+        self._pace = BatchSizer()
+        self._in_flight: set[int] = set()
+        # Photos that the model ran for and that were not reported yet.
+        self._unreported: set[int] = set()
+        # The last photo that was asked whether its settings are old; None: all were.
+        self._asked: int | None = 0
+
+        def work(job: Job) -> Decoded:
+            return prepare(tagger, job.photo.path, max_pixels)
+
+        self._decoding = LookAhead(work, threads=threads, depth=2 * batch_size)
+
+    def __enter__(self) -> Pipeline:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._decoding.close()
+
+    def step(self, now: float, *, infers: bool = True) -> list[Outcome]:
+        """Take one batch as far as it goes; an empty list means that nothing is due.
+
+        Args:
+            now: Unix seconds.
+            infers: Whether photos may be decoded and tagged; if not, only what is tagged
+                already is written.
+
+        Raises:
+            StoreError: The database failed; nothing is lost.
+        """
+        began = time.monotonic()
+        if infers:
+            self._fill(now)
+        outcomes, inferred = self._tag(self._take(), now)
+        self._unreported |= inferred
+        outcomes += self._write(now)
+        seconds = (time.monotonic() - began) / max(1, len(outcomes))
+        return [replace(outcome, seconds=seconds) for outcome in outcomes]
+
+    def retry(self) -> None:
+        """Somebody mended something: file systems that refused a write are tried at once."""
+        self._writer.retry()
+
+    def _fill(self, now: float) -> None:
+        room = self._decoding.room
+        if room:
+            for job in self._store.due(now, room, skip=self._in_flight):
+                self._in_flight.add(job.id)
+                self._decoding.submit(job)
+
+    def _take(self) -> list[tuple[Job, Decoded | PhotoramdError]]:
+        taken: list[tuple[Job, Decoded | PhotoramdError]] = []
+        while len(taken) < self._batch_size and len(self._decoding) and self._proceed():
+            job, decoded = self._decoding.take()
+            self._in_flight.remove(job.id)
+            taken.append((job, decoded))
+        return taken
+
+    def _tag(
+        self, batch: Sequence[tuple[Job, Decoded | PhotoramdError]], now: float
+    ) -> tuple[list[Outcome], set[int]]:
+        """Scores and keywords for a batch; one bad photo costs only itself."""
+        outcomes = []
+        good: list[tuple[Job, Decoded]] = []
+        for job, decoded in batch:
+            if isinstance(decoded, PhotoramdError):
+                outcomes.append(self._give_up(job, decoded, now))
+            elif decoded.fingerprint != job.photo.fingerprint:
+                changed = Photo(job.photo.path, decoded.fingerprint)
+                outcomes.append(self._look_again(changed, now))
+            else:
+                good.append((job, decoded))
+        scores, fresh, failed = self._scores([decoded for _, decoded in good])
+        tagged = []
+        for job, decoded in good:
+            if decoded.digest in failed:
+                outcomes.append(self._give_up(job, failed[decoded.digest], now))
+            elif decoded.digest in scores:
+                tags = select(self._tagger.vocabulary, scores[decoded.digest], self._rules)
+                tagged.append(Tagged(job, decoded.digest, scores[decoded.digest], tags))
+        if tagged:
+            self._results.save(tagged, self._tagger.name, self._tagger.revision, now)
+        # One of several equal pictures was inferred.
+        inferred = {item.digest: item.job.id for item in tagged if item.digest in fresh}
+        return outcomes, set(inferred.values())
+
+    def _scores(
+        self, batch: Sequence[Decoded]
+    ) -> tuple[dict[bytes, Mapping[str, float]], set[bytes], dict[bytes, ModelError]]:
+        """Scores by digest, remembered or fresh; which are fresh; what the model refused."""
+        scores: dict[bytes, Mapping[str, float]] = {}
+        unseen: dict[bytes, Pixels] = {}
+        for decoded in batch:
+            if decoded.digest not in scores and decoded.digest not in unseen:
+                remembered = self._results.recall(
+                    decoded.digest, self._tagger.name, self._tagger.revision
+                )
+                if remembered is None:
+                    unseen[decoded.digest] = decoded.pixels
+                else:
+                    scores[decoded.digest] = remembered
+        fresh, failed = infer_in_turns(self._tagger, unseen, self._pace, self._proceed)
+        return scores | fresh, set(fresh), failed
+
+    def _write(self, now: float) -> list[Outcome]:
+        due = self._store.due_writes(now, self._batch_size)
+        if not due and self._choose_again():
+            due = self._store.due_writes(now, self._batch_size)
+        outcomes = []
+        for start in range(0, len(due), WRITES_TOGETHER):
+            if self._proceed():
+                outcomes += self._write_some(due[start : start + WRITES_TOGETHER], now)
+        return outcomes
+
+    def _write_some(self, due: Sequence[Job], now: float) -> list[Outcome]:
+        outcomes = []
+        tags: dict[int, list[Tag]] = {}
+        batch = []
+        for job in due:
+            present = Fingerprint.at(job.photo.path)
+            if present is None:
+                # Moved, removed, or its disk is gone: no sidecar belongs there now.
+                self._store.postpone(job, now + ABSENT_SECONDS)
+            elif present != job.photo.fingerprint:
+                # Its keywords are those of another picture.
+                outcomes.append(self._look_again(Photo(job.photo.path, present), now))
+            else:
+                tags[job.id] = self._results.tags(job.id)
+                batch.append((job, tags[job.id]))
+        for job, error in self._writer.write(batch, now):
+            state = "written" if error is None else "tagged"
+            is_new = job.id in self._unreported
+            self._unreported.discard(job.id)
+            outcomes.append(Outcome(job.photo.path, state, tags[job.id], error, is_new))
+        return outcomes
+
+    def choose_again(self) -> None:
+        """Ask all photos once more whether their keywords were chosen with old settings."""
+        self._asked = 0
+
+    def _choose_again(self) -> bool:
+        """Choose keywords with the present settings where that was not done; one batch."""
+        if self._asked is None:
+            return False
+        tagger = self._tagger
+        outdated = self._results.outdated(
+            tagger.name, tagger.revision, self._asked, self._batch_size
+        )
+        self._asked = outdated[-1].photo_id if outdated else None
+        self._results.choose_again(
+            [
+                (each.photo_id, None)
+                if each.scores is None
+                else (each.photo_id, select(tagger.vocabulary, each.scores, self._rules))
+                for each in outdated
+            ]
+        )
+        return bool(outdated)
+
+    def _give_up(self, job: Job, error: PhotoramdError, now: float) -> Outcome:
+        if isinstance(error, ChangedError):
+            return self._look_again(job.photo, now)
+        if isinstance(error, ModelUnavailableError):
+            self._store.postpone(job, now)
+            return Outcome(job.photo.path, "pending", error=error)
+        if not os.path.lexists(job.photo.path):
+            # Removed, or its disk is gone: a scan will tell. It is not the photo's failure.
+            self._store.postpone(job, now + ABSENT_SECONDS)
+            return Outcome(job.photo.path, "pending")
+        self._store.fail(job, error.message, now)
+        return Outcome(job.photo.path, "failed", error=error)
+
+    def _look_again(self, photo: Photo, now: float) -> Outcome:
+        """The file changed while it waited or was read: look again after the quiet period."""
+        self._store.enqueue([photo], now, not_before=now + self._quiet_seconds)
+        return Outcome(photo.path, "pending")

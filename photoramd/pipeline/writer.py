@@ -1,0 +1,327 @@
+"""What to write where: keywords into sidecars and photos, and the ledger of what was added.
+
+A batch is written in four steps: every new file is prepared as a temporary, one commit
+records what is about to be put in place, the temporaries take their places, one commit
+records that they did. A process that dies in between is cleared up after by
+`Writer.recover`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from dataclasses import replace as altered
+from pathlib import Path
+
+from photoramd.database.ledger import Done, Ledger, Write
+from photoramd.database.photos import Job
+from photoramd.errors import (
+    ChangedError,
+    PhotoramdError,
+    StoreError,
+    WriteError,
+    printable,
+)
+from photoramd.metadata import sidecar
+from photoramd.metadata.changes import PHOTO, Change, Entries
+from photoramd.metadata.exiftool import ExifTool
+from photoramd.metadata.plan import Origin, Plan
+from photoramd.metadata.plan_sidecar import plan_sidecar
+from photoramd.metadata.xmp_keywords import values
+from photoramd.photo import Tag
+from photoramd.pipeline.planner import Planner
+from photoramd.system import atomic
+from photoramd.system.atomic import Prepared
+
+__all__ = ["Origin", "Plan", "Writer", "plan_sidecar", "write_once"]
+
+log = logging.getLogger(__name__)
+
+REST_SECONDS = 60.0
+"""How long a file system is left alone after it refused a write for a reason of its own."""
+
+CHANGED_SECONDS = 5.0
+"""When to try again after another program wrote the file at the same time."""
+
+
+class Writer:
+    """Writes the keywords of tagged photos and remembers what it added."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        mode: Callable[[Path], str],
+        origin: Origin,
+        *,
+        create: Collection[str] = (),
+        exiftool: ExifTool | None = None,
+        lightroom_names: Callable[[Path], bool] = lambda _: False,
+    ) -> None:
+        """Make a writer.
+
+        Args:
+            ledger: Where additions are recorded.
+            mode: The write mode for a photo: ``sidecar``, ``embed`` or ``none``.
+            origin: Who gives the keywords.
+            create: Hierarchical fields to make where they are not.
+            exiftool: What embeds; needed where a photo's mode is ``embed`` or was.
+            lightroom_names: Whether a new sidecar of this RAW is ``IMG.xmp``.
+        """
+        self._ledger = ledger
+        self._mode = mode
+        self._planner = Planner(
+            ledger,
+            mode,
+            origin,
+            create=create,
+            exiftool=exiftool,
+            lightroom_names=lightroom_names,
+        )
+        # By device number: until when it rests, and why.
+        self._resting: dict[int, tuple[float, PhotoramdError]] = {}
+        self._unsettled: dict[int, Write] = {}
+
+    def write(
+        self, batch: Sequence[tuple[Job, Sequence[Tag]]], now: float
+    ) -> list[tuple[Job, PhotoramdError | None]]:
+        """Write a batch; one photo's failure costs only itself.
+
+        Returns:
+            The jobs with the reason why each was not written, or None. A photo of which more
+            files are to be written stays tagged, and comes again before it is among them.
+
+        Raises:
+            StoreError: The database failed; files are whole, old or new.
+        """
+        outcomes: list[tuple[Job, PhotoramdError | None]] = []
+        done: list[Done] = []
+        waiting: list[tuple[Job, Plan, Prepared]] = []
+
+        def give_up(job: Job, error: PhotoramdError) -> None:
+            self._defer(job, error, now)
+            outcomes.append((job, error))
+
+        def succeed(job: Job, plan: Plan) -> None:
+            done.append(_done(job, plan))
+            if plan.outcome != "again":
+                outcomes.append((job, None))
+
+        try:
+            for job, tags in batch:
+                try:
+                    plan = self._plan(job, tags, now)
+                    prepared = _prepare(plan, job.photo.path)
+                except StoreError:
+                    raise
+                except PhotoramdError as error:
+                    give_up(job, error)
+                    continue
+                except Exception as error:
+                    # A bug costs one photo; the log has what is needed to find it.
+                    log.exception("Unexpected error while writing")
+                    unexpected = f"unexpected error: {error!r}"
+                    give_up(job, PhotoramdError(unexpected, path=job.photo.path))
+                    continue
+                if prepared is None:
+                    succeed(job, plan)
+                else:
+                    # The bytes are on the disk; a batch of photos need not be in memory.
+                    waiting.append((job, altered(plan, content=b""), prepared))
+            if waiting:
+                self._ledger.begin([_intent(*each) for each in waiting])
+            while waiting:
+                job, plan, prepared = waiting.pop(0)
+                try:
+                    plan = _commit(plan, prepared)
+                except PhotoramdError as error:
+                    give_up(job, error)
+                else:
+                    succeed(job, plan)
+        finally:
+            for _, _, prepared in waiting:
+                atomic.discard(prepared)
+        if done:
+            self._ledger.finish(done, now)
+        return outcomes
+
+    def retry(self) -> None:
+        """Try file systems that refused a write again without waiting."""
+        self._resting.clear()
+
+    def undo(self, job: Job, now: float, *, dry_run: bool = False) -> tuple[Plan, ...]:
+        """Take back exactly what the ledger has of a photo.
+
+        Returns:
+            What was done, or would be, file by file.
+
+        Raises:
+            PhotoramdError: It could not be done; what was done before is recorded.
+        """
+        plans = []
+        if job.id in self._unsettled:
+            self._settle(self._unsettled[job.id], now)
+        for plan in self._planner.undo_plans(job, now):
+            if dry_run:
+                plans.append(plan)
+                continue
+            self._planner.reject(job, plan, now)
+            prepared = _prepare(plan, job.photo.path)
+            if prepared is not None:
+                self._ledger.begin([_intent(job, plan, prepared)])
+                try:
+                    plan = _commit(plan, prepared)
+                except PhotoramdError:
+                    self._ledger.abandon(job.id)
+                    raise
+            self._ledger.record(_done(job, plan), now)
+            plans.append(plan)
+        if not dry_run:
+            self._ledger.finish([Done(job.id, PHOTO, outcome="undone")], now)
+        return tuple(plans)
+
+    def recover(self, now: float) -> None:
+        """Clear up after a process that died while it wrote.
+
+        What cannot be cleared up now, because the directory is not there, say, is cleared
+        up before the photo is next written.
+        """
+        for write in self._ledger.interrupted():
+            self._unsettled[write.photo_id] = write
+        for write in list(self._unsettled.values()):
+            try:
+                self._settle(write, now)
+            except PhotoramdError as error:
+                log.warning("An interrupted write cannot be cleared up now: %s", error)
+
+    def _settle(self, write: Write, now: float) -> None:
+        """Find out whether an interrupted write happened, and record it if it did."""
+        if not os.path.lexists(write.target) and not os.path.lexists(write.temporary):
+            # A directory that is not mounted looks like this, and nothing follows from it.
+            if not os.path.lexists(write.photo):
+                raise ChangedError("its directory is not there", path=write.target)
+            self._ledger.abandon(write.photo_id)
+        elif atomic.settle(write.target, write.temporary, write.after):
+            self._ledger.record(_settled(write), now)
+        else:
+            self._ledger.abandon(write.photo_id)
+        log.info("%s: cleared up after an interrupted write", printable(write.target))
+        del self._unsettled[write.photo_id]
+
+    def _plan(self, job: Job, tags: Sequence[Tag], now: float) -> Plan:
+        is_undone = self._ledger.is_undone(job.id)
+        if not is_undone and self._mode(job.photo.path) == "none":
+            return Plan(place=PHOTO)
+        cause = self._rest(job.photo.fingerprint.device, now)
+        if cause is not None:
+            raise cause
+        if job.id in self._unsettled:
+            self._settle(self._unsettled[job.id], now)
+        if is_undone:
+            return self._planner.next_undo_plan(job, now)
+        plan = self._planner.plan(job, tags, now)
+        self._planner.reject(job, plan, now)
+        return plan
+
+    def _rest(self, device: int, now: float) -> PhotoramdError | None:
+        """Why a file system is left alone now, if it is."""
+        until, cause = self._resting.get(device, (now, None))
+        return cause if now < until else None
+
+    def _defer(self, job: Job, error: PhotoramdError, now: float) -> None:
+        """Keep the result and try again; a file system that refuses everything gets a rest.
+
+        The photo that found out waits longer than those that were not tried, so that each
+        new try is another photo's: one bad directory must not hold up all others.
+        """
+        if job.id not in self._unsettled:
+            # Where it is still open whether an earlier write happened, that must stay known.
+            self._ledger.abandon(job.id)
+        device = job.photo.fingerprint.device
+        seconds = CHANGED_SECONDS if isinstance(error, ChangedError) else None
+        if isinstance(error, WriteError) and error.concerns_file_system:
+            if self._rest(device, now) is error:
+                seconds = REST_SECONDS
+            else:
+                seconds = 2 * REST_SECONDS
+                self._resting[device] = (now + REST_SECONDS, error)
+                self._ledger.rest(device, error.message, now + REST_SECONDS)
+        self._ledger.defer(job, error.message, now, seconds=seconds)
+
+
+def write_once(
+    photo: Path, tags: Sequence[Tag], origin: Origin, now: float, *, lightroom_names: bool = False
+) -> Path | None:
+    """Add tags to a photo's sidecar without a database; returns the sidecar, if there is one.
+
+    Raises:
+        SidecarError: The sidecar must not be written.
+        ChangedError: Another program is writing it.
+        WriteError: The system does not let us.
+    """
+    plan = plan_sidecar(photo, tags, origin, now, lightroom_names=lightroom_names)
+    prepared = _prepare(plan, photo)
+    if prepared is not None:
+        atomic.commit(prepared)
+    return plan.target
+
+
+def _prepare(plan: Plan, photo: Path) -> Prepared | None:
+    if plan.is_removal and plan.target is not None and plan.expected is not None:
+        # Nothing to record before it: what is gone is found gone by the next one.
+        atomic.remove(plan.target, plan.expected)
+        return None
+    if plan.target is None or plan.content is None:
+        return None
+    return atomic.prepare(
+        plan.target,
+        plan.content,
+        expected=plan.expected,
+        beside=photo,
+        keep_date=plan.place == PHOTO,
+    )
+
+
+def _commit(plan: Plan, prepared: Prepared) -> Plan:
+    after = atomic.commit(prepared)
+    return altered(plan, after=after)
+
+
+def _done(job: Job, plan: Plan) -> Done:
+    path = None if plan.is_removal else plan.target
+    after = plan.after if plan.place == PHOTO else None
+    return Done(job.id, plan.place, plan.change, path, plan.created, after, plan.outcome)
+
+
+def _intent(job: Job, plan: Plan, prepared: Prepared) -> Write:
+    return Write(
+        job.id,
+        job.photo.path,
+        prepared.target,
+        prepared.temporary,
+        prepared.after,
+        plan.place,
+        plan.change,
+        plan.created,
+    )
+
+
+def _settled(write: Write) -> Done:
+    """A write that was completed by a process which died, with what of it is there now."""
+    if write.place == PHOTO:
+        # Whoever edits the photo before this is recorded makes it differ from the record,
+        # and then it is looked at again.
+        return Done(write.photo_id, PHOTO, write.change, after=write.after)
+    present: dict[str, tuple[str, ...]] = {}
+    with suppress(PhotoramdError):
+        present = values(sidecar.load(write.target)[0], path=write.target)
+
+    def there(entries: Entries) -> Entries:
+        return {
+            name: tuple(value for value in found if value in present.get(name, ()))
+            for name, found in entries.items()
+        }
+
+    change = Change(there(write.change.added), there(write.change.seeded), write.change.removed)
+    return Done(write.photo_id, write.place, change, write.target, write.created)

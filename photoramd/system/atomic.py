@@ -1,0 +1,405 @@
+"""Atomic replacement of a file, in two steps with room for a commit between them.
+
+`prepare` writes the whole new content to a temporary beside the target and says what the
+target's fingerprint will be; the caller notes that in its database; `commit` puts the
+temporary in the target's place if nobody touched the target meanwhile. Killed at any
+point, the target is the old file or the new one, whole; `settle` clears up.
+
+The look at the target and the rename are two system calls, and another program may write
+between them. So, where the file system can, the two files are exchanged rather than one
+renamed over the other: what came out is looked at once more, and put back if it is not
+what was expected.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import secrets
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from photoramd.errors import SidecarError
+from photoramd.photo import Fingerprint
+from photoramd.system import file_attributes
+from photoramd.system.renameat2 import EXCHANGE, NOREPLACE, UNSUPPORTED, rename
+from photoramd.system.write_errors import changed, translated
+
+pass
+
+
+log = logging.getLogger(__name__)
+
+_SUFFIX = ".tmp"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A replacement that waits to be committed or discarded.
+
+    Attributes:
+        target: The file to replace or to create.
+        temporary: The new content, beside it.
+        before: What the target is now; None if there is none.
+        after: What the target will be.
+    """
+
+    target: Path
+    temporary: Path
+    before: Fingerprint | None
+    after: Fingerprint
+
+
+def prepare(
+    target: Path,
+    data: bytes,
+    *,
+    expected: Fingerprint | None,
+    beside: Path | None = None,
+    keep_date: bool = False,
+) -> Prepared:
+    """Write new content for a file to a temporary beside it, and to the disk.
+
+    An existing target's mode, owner, group, ACL and extended attributes are taken over. A
+    new file gets those of ``beside`` but for the right to execute: whoever may edit the
+    photo may edit its sidecar; the owner may always write.
+
+    Args:
+        target: The file to replace or to create.
+        data: The whole new content.
+        expected: What the target was when its content was read; None if there was none.
+        beside: The photo that a new file belongs to.
+        keep_date: Give it the target's date, a millisecond later: it must differ, or
+            backups and other programs would not see that the file changed.
+
+    Raises:
+        ChangedError: The target is not what was expected.
+        SidecarError: The target must not be replaced: a link, read-only, or an owner or
+            attribute that cannot be kept.
+        WriteError: The system does not let us write; nothing is left behind.
+    """
+    temporary = target.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}{_SUFFIX}")
+    with translated(target), _source(target, expected) as source:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+        fd = os.open(temporary, flags, 0o600)
+        try:
+            try:
+                _write(fd, data)
+                if source is None:
+                    file_attributes.imitate(fd, beside)
+                else:
+                    file_attributes.keep(fd, source, target)
+                if keep_date and source is not None:
+                    _date(fd, os.fstat(source).st_mtime_ns)
+                os.fsync(fd)
+                after = Fingerprint.of(os.fstat(fd))
+            finally:
+                os.close(fd)
+        except BaseException:
+            _drop(temporary)
+            raise
+    return Prepared(target, temporary, expected, after)
+
+
+def commit(prepared: Prepared) -> Fingerprint:
+    """Put a prepared replacement in its place.
+
+    Returns:
+        What the target is now; ``prepared.after``, unless a network server changed it.
+
+    Raises:
+        ChangedError: Another program wrote, made or removed the target meanwhile; its
+            file is there unharmed and the temporary is gone.
+        WriteError: The system does not let us; the target is intact and the temporary
+            gone.
+    """
+    target, temporary = prepared.target, prepared.temporary
+    with translated(target):
+        try:
+            # Opened before the rename, so that what fails with it changes nothing.
+            directory = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError:
+            _drop(temporary)
+            raise
+        try:
+            _put_in_place(prepared)
+            try:
+                _sync(directory)
+            except OSError:
+                _take_back(prepared)
+                raise
+        finally:
+            os.close(directory)
+            # Anything else is another program's work that could not be put back.
+            left = _look(temporary)
+            if left is not None and left in {prepared.before, prepared.after}:
+                _drop(temporary)
+        return Fingerprint.of(target.lstat())
+
+
+def remove(target: Path, expected: Fingerprint) -> None:
+    """Remove a file if nobody touched it meanwhile.
+
+    Raises:
+        ChangedError: It is not what was expected; it is there unharmed.
+        SidecarError: It must not be removed: see `prepare`.
+        WriteError: The system does not let us.
+    """
+    temporary = target.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}{_SUFFIX}")
+    with translated(target), _source(target, expected):
+        # Taken aside first, and looked at there: nobody writes to it under that name.
+        _move_to_free_name_of(target, temporary)
+        if _look(temporary) != expected:
+            _move_to_free_name_of(temporary, target)
+            raise changed(target)
+        temporary.unlink()
+        directory = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            _sync(directory)
+        finally:
+            os.close(directory)
+
+
+def discard(prepared: Prepared) -> None:
+    """Drop a prepared replacement; harmless if it is gone."""
+    remove_temporary(prepared.temporary)
+
+
+def settle(target: Path, temporary: Path, after: Fingerprint) -> bool:
+    """Clear up after a process that was killed while it had a replacement prepared.
+
+    Args:
+        target: `Prepared.target`.
+        temporary: `Prepared.temporary`.
+        after: `Prepared.after`.
+
+    Returns:
+        Whether the replacement was completed. If not, the target is the file of before,
+        or what another program made of it, and the temporary is gone.
+
+    Raises:
+        ChangedError: The directory is gone: nothing can be said.
+        WriteError: The system does not let us.
+    """
+    with translated(target):
+        target.parent.stat()
+        left = _look(temporary)
+        if left is None:
+            return True
+        found = _look(target)
+        if found == after == left:
+            # Killed between giving the file its second name and taking the first away.
+            temporary.unlink()
+            return True
+        if found == after:
+            # Killed after the exchange, before the look at what came out of it, which may
+            # be another program's newer file: so it goes back, whatever it is.
+            rename(temporary, target, EXCHANGE)
+        temporary.unlink()
+        return False
+
+
+def remove_temporary(path: Path) -> bool:
+    """Remove a file if it is a temporary of photoramd's by name and kind.
+
+    Returns:
+        Whether it was removed; a file that is not ours, or gone, is left as it is.
+
+    Raises:
+        WriteError: The system does not let us.
+    """
+    if not (path.name.startswith(TEMPORARY_PREFIX) and path.name.endswith(_SUFFIX)):
+        return False
+    with translated(path):
+        try:
+            if not stat.S_ISREG(path.lstat().st_mode):
+                return False
+            path.unlink()
+        except FileNotFoundError:
+            return False
+    return True
+
+
+def refuse_unless_plain(path: Path, status: os.stat_result) -> None:
+    """Refuse a file that another name leads to, or that is none.
+
+    Raises:
+        SidecarError: It is a symbolic link, has several hard links, or is no regular file.
+    """
+    remedy = "put a regular file of its own in its place, or take it away"
+    if stat.S_ISLNK(status.st_mode):
+        raise SidecarError("is a symbolic link, and not written through", path=path, remedy=remedy)
+    if not stat.S_ISREG(status.st_mode):
+        raise SidecarError("is no regular file", path=path, remedy=remedy)
+    if status.st_nlink > 1:
+        raise SidecarError(
+            "has several hard links, which replacing it would part", path=path, remedy=remedy
+        )
+
+
+def _write(fd: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(fd, rest) :]
+
+
+_LATER_NS = (1_000_000, 1_000_000_000, 2_000_000_000)
+"""A millisecond; or what a file system of coarser dates can tell apart."""
+
+
+def _date(fd: int, before_ns: int) -> None:
+    for later in _LATER_NS:
+        os.utime(fd, ns=(time.time_ns(), before_ns + later))
+        if os.fstat(fd).st_mtime_ns != before_ns:
+            return
+
+
+def _look(path: Path) -> Fingerprint | None:
+    try:
+        return Fingerprint.of(path.lstat())
+    except FileNotFoundError:
+        return None
+
+
+@contextmanager
+def _source(target: Path, expected: Fingerprint | None) -> Iterator[int | None]:
+    """The file to replace, opened, after a look at it; None where there is to be none."""
+    if expected is None:
+        _require_absent(target)
+        yield None
+        return
+    try:
+        fd = os.open(target, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError as error:
+        raise changed(target) from error
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            refuse_unless_plain(target, target.lstat())
+        raise
+    try:
+        status = os.fstat(fd)
+        refuse_unless_plain(target, status)
+        if not status.st_mode & 0o222:
+            raise SidecarError(
+                "is read-only", path=target, remedy="chmod u+w, if photoramd may change it"
+            )
+        if not _is_same(Fingerprint.of(status), expected):
+            raise changed(target)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _is_same(found: Fingerprint | None, expected: Fingerprint) -> bool:
+    """Whether nothing happened to a file; ctime tells of new links, modes and attributes."""
+    return found == expected and expected.ctime_ns in {0, found.ctime_ns}
+
+
+def _require_absent(target: Path) -> None:
+    if (found := _lstat(target)) is not None:
+        refuse_unless_plain(target, found)
+        raise changed(target)
+
+
+def _lstat(path: Path) -> os.stat_result | None:
+    try:
+        return path.lstat()
+    except FileNotFoundError:
+        return None
+
+
+def _put_in_place(prepared: Prepared) -> None:
+    if prepared.before is None:
+        _move_to_free_name(prepared.temporary, prepared.target)
+    else:
+        _move_over(prepared.temporary, prepared.target, prepared.before)
+
+
+def _take_back(prepared: Prepared) -> None:
+    """Make it undone as well as can be, where the rename may not have reached the disk."""
+    with suppress(OSError):
+        if _look(prepared.target) != prepared.after:
+            return
+        if prepared.before is None:
+            prepared.target.unlink()
+        elif _look(prepared.temporary) == prepared.before:
+            rename(prepared.temporary, prepared.target, EXCHANGE)
+
+
+def _move_to_free_name(temporary: Path, target: Path) -> None:
+    try:
+        rename(temporary, target, NOREPLACE)
+        return
+    except FileExistsError as error:
+        raise changed(target) from error
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
+    try:
+        os.link(temporary, target, follow_symlinks=False)
+    except FileExistsError as error:
+        raise changed(target) from error
+    except OSError as error:
+        if error.errno not in UNSUPPORTED | {errno.EPERM}:
+            raise
+        # Neither way: some network and FUSE file systems. A look is all there is.
+        _require_absent(target)
+        temporary.rename(target)
+
+
+def _move_to_free_name_of(source: Path, target: Path) -> None:
+    try:
+        rename(source, target, NOREPLACE)
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
+        _require_absent(target)
+        source.rename(target)
+
+
+def _move_over(temporary: Path, target: Path, before: Fingerprint) -> None:
+    """Exchange the files and look at what came out; `commit` removes it."""
+    if not _is_same(_look(target), before):
+        raise changed(target)
+    try:
+        rename(temporary, target, EXCHANGE)
+    except FileNotFoundError as error:
+        raise changed(target) from error
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
+        temporary.rename(target)
+        return
+    # The rename itself changes ctime, so that takes no part here.
+    if _look(temporary) != before:
+        try:
+            rename(temporary, target, EXCHANGE)
+        except OSError:
+            # What came out is another program's edit: no sweep may take it for ours.
+            kept = target.with_name(f"{target.name}.{secrets.token_hex(4)}.kept")
+            _move_to_free_name(temporary, kept)
+            log.warning("%s: another program's edit of it was saved as %s", target, kept.name)
+        raise changed(target)
+
+
+def _drop(temporary: Path) -> None:
+    with suppress(OSError):
+        temporary.unlink()
+
+
+def _sync(directory: int) -> None:
+    try:
+        os.fsync(directory)
+    except OSError as error:
+        # Some file systems have nothing to write back for a directory.
+        if error.errno not in UNSUPPORTED:
+            raise
+
+
+TEMPORARY_PREFIX = ".photoramd-"
+"""What the names of photoramd's own temporary files begin with; hidden, so never a photo."""

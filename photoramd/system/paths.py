@@ -1,0 +1,108 @@
+"""Where photoramd's own files are: configuration, overrides, database.
+
+The places follow the Filesystem Hierarchy Standard for a system service and the XDG base
+directory specification for a user.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from pathlib import Path
+from typing import Literal
+
+from photoramd.errors import printable
+from photoramd.system.mounts import mount_of, read_mounts
+
+SYSTEM_CONFIG = Path("/etc/photoramd/config.toml")
+SYSTEM_DATABASE = Path("/var/lib/photoramd/photoramd.db")
+MOUNTS = Path("/proc/self/mountinfo")
+
+# SQLite's locks and shared memory do not work, or only seem to, across machines.
+_NETWORK_TYPES = re.compile(r"nfs\d?|cifs|smb\d?|smbfs|9p|afs|ceph|lustre|fuse\..*")
+
+
+def find_config(path: Path | None = None) -> Path | None:
+    """The configuration file: the one asked for, else the user's, else the system's.
+
+    A place that cannot be looked into counts as found: reading it tells why.
+    """
+    if path is not None:
+        return path
+    for place in _search_places():
+        try:
+            place.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError:
+            pass
+        return place
+    return None
+
+
+def default_config() -> Path:
+    """Where a new configuration file belongs: for root the system's place, else the user's."""
+    user = _user_directory("XDG_CONFIG_HOME", ".config")
+    return SYSTEM_CONFIG if user is None or os.geteuid() == 0 else user / "config.toml"
+
+
+def _search_places() -> list[Path]:
+    user = _user_directory("XDG_CONFIG_HOME", ".config")
+    return [user / "config.toml", SYSTEM_CONFIG] if user else [SYSTEM_CONFIG]
+
+
+def searched() -> str:
+    """The places that `find_config` looks into, in words."""
+    return " nor ".join(printable(place) for place in _search_places())
+
+
+def _user_directory(variable: str, below_home: str) -> Path | None:
+    """The directory of photoramd in an XDG base directory; None for a user without a home.
+
+    The XDG base directory specification says to ignore relative paths.
+    """
+    base = Path(os.environ.get(variable, ""))
+    if not base.is_absolute():
+        base = Path(os.path.expanduser("~")) / below_home  # never raises
+    return base / "photoramd" if base.is_absolute() else None
+
+
+def default_database(config_path: Path | None) -> Path:
+    """The system's database for root, its service and its configuration, else the user's."""
+    system = SYSTEM_DATABASE.parent
+    user = _user_directory("XDG_STATE_HOME", ".local/state")
+    writable = system.is_dir() and os.access(system, os.W_OK)
+    if user is None or os.geteuid() == 0 or writable or config_path == SYSTEM_CONFIG:
+        return SYSTEM_DATABASE
+    return user / SYSTEM_DATABASE.name
+
+
+def find_overrides(name: Path, base: Path | None) -> Path | None:
+    """An overrides file as given relative to ``base``, else in the user's configuration folder."""
+    user = _user_directory("XDG_CONFIG_HOME", ".config")
+    expanded = Path(os.path.expanduser(name))  # never raises
+    places = [place / expanded for place in (base, user) if place is not None]
+    return next((place for place in places if os.path.lexists(place)), None)
+
+
+def kind_of(path: Path) -> Literal["directory", "other", "missing", "unreachable"]:
+    """What is at a path, without an exception for any path."""
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return "missing"
+    except OSError:
+        return "unreachable"
+    return "directory" if stat.S_ISDIR(mode) else "other"
+
+
+def filesystem_type(path: Path) -> str:
+    """The type of the file system that holds a path, or would; empty where it is unknown."""
+    mount = mount_of(os.path.realpath(path), read_mounts(MOUNTS))
+    return mount.kind if mount else ""
+
+
+def is_network_type(kind: str) -> bool:
+    """Whether a type of file system, as `filesystem_type` gives it, is shared by machines."""
+    return _NETWORK_TYPES.fullmatch(kind) is not None

@@ -1,0 +1,109 @@
+"""From "something happened to this file" to a pending row: only whole, stable files pass.
+
+A file is stable when nothing happened to it for the quiet period and two looks at it,
+that far apart, agree in everything ``stat`` can tell.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from photoramd.database.photos import Store
+from photoramd.photo import Fingerprint, Photo
+from photoramd.watch.debouncer import Debouncer, group_of
+
+CAPACITY = 10_000
+"""How many files may wait for their quiet period; scans pause above it."""
+
+PATIENCE = 3
+"""How many quiet periods a one-shot scan waits for a file that keeps changing."""
+
+
+class StabilityTracker:
+    """The way of a file into the queue. Times: monotonic ``now``, Unix ``wall``, seconds."""
+
+    def __init__(self, store: Store, debouncer: Debouncer) -> None:
+        self._store = store
+        self._debouncer = debouncer
+        self._first_look: dict[str, Fingerprint] = {}
+        # How often a file was found changed at the end of its quiet period.
+        self._restless: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._debouncer)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a scan may go on."""
+        return len(self._debouncer) < CAPACITY
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing waits but files that change all the time."""
+        return all(self._restless.get(path, 0) >= PATIENCE for path in self._first_look)
+
+    def notice(self, path: str, now: float) -> None:
+        """An event named a photo; ignore it if it looks as the database says."""
+        fingerprint = Fingerprint.at(path)
+        if fingerprint is None:
+            return
+        known = self._store.find(path)
+        if known is None or known.fingerprint != fingerprint or known.state == "missing":
+            self._wait(path, fingerprint, now)
+        elif known.missed_scans:
+            # A scan under way may have passed its place before it came back.
+            self._store.seen([known.id])
+
+    def notice_companion(self, path: str, now: float) -> None:
+        """An event named a sidecar or a RAW.
+
+        What arrives together is looked at together, and a sidecar that could not be
+        written may have been mended.
+        """
+        self._debouncer.disturb(path, now)
+        self._store.retry_writes(*group_of(path))
+
+    def offer(self, photos: Sequence[Photo], now: float) -> None:
+        """A scan found photos that differ from the database."""
+        for photo in photos:
+            path = os.fspath(photo.path)
+            if path not in self._first_look:
+                self._wait(path, photo.fingerprint, now)
+
+    def deadline(self, now: float) -> float | None:
+        """When `settle` may next have something to do, or None."""
+        return self._debouncer.deadline(now)
+
+    def settle(self, now: float, wall: float) -> int:
+        """Queue the files that have become stable; returns how many."""
+        stable = []
+        for path in self._debouncer.ready(now):
+            before = self._first_look.pop(path)
+            fingerprint = Fingerprint.at(path)
+            if fingerprint is not None and not fingerprint.is_stable_since(before):
+                self._restless[path] = self._restless.get(path, 0) + 1
+                self._wait(path, fingerprint, now)
+                continue
+            self._restless.pop(path, None)
+            if fingerprint is not None:
+                stable.append(Photo(Path(path), fingerprint))
+        new = [photo for photo in stable if not self._moved(photo, wall)]
+        if new:
+            self._store.enqueue(new, wall)
+        return len(stable)
+
+    def _wait(self, path: str, fingerprint: Fingerprint, now: float) -> None:
+        self._first_look[path] = fingerprint
+        self._debouncer.add(path, now)
+
+    def _moved(self, photo: Photo, wall: float) -> bool:
+        """Whether this is a known file under a new name; then its row follows it."""
+        if self._store.find(os.fspath(photo.path)) is not None:
+            return False
+        for photo_id, old in self._store.same_file(photo.fingerprint):
+            if not os.path.lexists(old):
+                self._store.relocate(photo_id, photo.path, wall)
+                return True
+        return False
