@@ -74,7 +74,7 @@ test-systemd: setup
 
 MINUTES ?= 3
 soak: setup-test
-	$(BIN)/python -m tests.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m tests.system.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 setup-bench: setup-test
 	@PYTHON=$(PYTHON) contrib/system-packages.sh bench

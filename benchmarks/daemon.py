@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
-from benchmarks.photos import camera_photos
+from tests.support.photos import camera_photos
 
 QUIET_SECONDS = 5.0
 

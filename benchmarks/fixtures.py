@@ -31,7 +31,7 @@ import PIL
 from PIL import features
 from rich.console import Console
 
-from benchmarks.photos import camera_photos
+from tests.support.photos import camera_photos
 
 DEFAULT = Path(__file__).resolve().parent.parent / "build" / "fixtures"
 RECORD = Path(__file__).with_name("fixtures.json")

@@ -27,13 +27,13 @@ from PIL import Image
 from benchmarks import calibration, machine, report
 from benchmarks.figures import Result
 from benchmarks.measure import Case, measure, ready
-from benchmarks.samples import sample_photos
 from photoramd.errors import ModelError
 from photoramd.models.preprocessing import Pixels
 from photoramd.models.registry import load
 from photoramd.models.tagger import Tagger
 from photoramd.models.weights.catalog import RAM_PLUS
 from photoramd.system.cpu import available_cores, has_bfloat16
+from tests.support.samples import sample_photos
 
 DEVICES = ("cpu", "cuda", "mps")
 PRECISIONS = ("float32", "bfloat16", "int8")
@@ -51,7 +51,7 @@ def checkpoint(models: Sequence[str], precisions: Sequence[str]) -> Iterator[Pat
         yield None
         return
     # Only here: they import torch.
-    from benchmarks.random_weights import calibrate_stored, stored_checkpoint, stored_pin
+    from tests.support.random_weights import calibrate_stored, stored_checkpoint, stored_pin
 
     with (
         tempfile.TemporaryDirectory(prefix="ram-plus-") as name,
@@ -73,7 +73,7 @@ def loaded(options: argparse.Namespace, model: str, precision: str, device: str)
     """
     if model != RAM_PLUS.name:
         return load(model, threads=options.threads or 1, precision=precision, device=device)
-    from benchmarks.random_weights import stored_tagger
+    from tests.support.random_weights import stored_tagger
 
     threads = options.threads or available_cores()
     return stored_tagger(Path(options.worker), precision=precision, device=device, threads=threads)

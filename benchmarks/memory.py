@@ -23,7 +23,7 @@ from PIL import Image
 from benchmarks import machine, report
 from benchmarks.figures import Figure, Judged, Result
 from benchmarks.report import progress
-from benchmarks.samples import sample_photos
+from tests.support.samples import sample_photos
 
 BATCH = 8
 

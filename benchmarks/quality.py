@@ -36,13 +36,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from benchmarks.photos import camera_photos
 from photoramd.images.decoder import decode
 from photoramd.models.imagenet import read_table
 from photoramd.models.registry import load
 from photoramd.models.rules import Rules, select
 from photoramd.models.tagger import Scores, Tagger
 from photoramd.models.vocabulary import kept
+from tests.support.photos import camera_photos
 
 MAX_PIXELS = 120_000_000
 FULL_SIDE = 1 << 20

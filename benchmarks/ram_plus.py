@@ -94,8 +94,8 @@ class _Published:
     def __init__(self, checkpoint: Path) -> None:
         import torch
 
-        from benchmarks.ram_plus_reference import ReferenceRamPlus
         from photoramd.models.ram_plus.network import RAM_PLUS_SHAPE as SHAPE
+        from tests.support.ram_plus_reference import ReferenceRamPlus
 
         weights = torch.load(checkpoint, weights_only=True)["model"]
         self._network = ReferenceRamPlus(weights, SHAPE.encoder, SHAPE.decoder)
@@ -136,11 +136,11 @@ class _Tagger:
     def __init__(self, precision: str, checkpoint: Path, photo: Path, threads: int) -> None:
         import torch
 
-        from benchmarks.random_weights import stored_pin
         from photoramd.models.ram_plus.network import RAM_PLUS_SHAPE
         from photoramd.models.ram_plus.tagger import RamPlusTagger, choose_arithmetic, load_network
         from photoramd.models.vocabulary import Vocabulary
         from photoramd.pipeline.inference import prepare
+        from tests.support.random_weights import stored_pin
 
         pin = stored_pin(checkpoint)
         arithmetic = choose_arithmetic(precision, torch.device("cpu"))
@@ -347,8 +347,8 @@ def _distance(
 @contextmanager
 def materials(checkpoint: Path | None, count: int) -> Iterator[tuple[Path, list[Path]]]:
     """A checkpoint in a model store, and photos."""
-    from benchmarks.photos import camera_photos
-    from benchmarks.random_weights import stored_checkpoint
+    from tests.support.photos import camera_photos
+    from tests.support.random_weights import stored_checkpoint
 
     with tempfile.TemporaryDirectory(prefix="ram-plus-") as name:
         directory = Path(name)
@@ -378,7 +378,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     with materials(arguments.checkpoint, arguments.photos) as (checkpoint, photos):
         common = ["--threads", str(arguments.threads), str(checkpoint), *map(str, photos)]
         if "int8" in arguments.variants:
-            from benchmarks.random_weights import calibrate_stored, stored_pin
+            from tests.support.random_weights import calibrate_stored, stored_pin
 
             calibrate_stored(stored_pin(checkpoint))
         for cap in arguments.cap:

@@ -20,9 +20,9 @@ from statistics import median
 
 from PIL import Image
 
-from benchmarks.dng import dng
-from benchmarks.photos import camera_photos
 from photoramd.images.decoder import decode
+from tests.support.dng import dng
+from tests.support.photos import camera_photos
 
 SIDE = 448
 """What the embedded model asks for."""

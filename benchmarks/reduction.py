@@ -23,8 +23,8 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.decode import FULL, MAX_PIXELS
-from benchmarks.photos import camera_photos
 from photoramd.images.decoder import decode
+from tests.support.photos import camera_photos
 
 SIDES = (1536, 768, 512, 384, 256)
 

@@ -22,7 +22,6 @@ from pathlib import Path
 
 from PIL import Image
 
-from benchmarks.samples import sample_photos
 from photoramd.database.connection import Database
 from photoramd.database.photos import Store
 from photoramd.database.roots import HealthStore
@@ -34,6 +33,7 @@ from photoramd.watch.roots import Root
 from photoramd.watch.stability import StabilityTracker
 from photoramd.watch.supervisor import Supervisor
 from photoramd.watch.watcher import Inbox, Watcher
+from tests.support.samples import sample_photos
 
 PER_DIRECTORY = 200
 DIFFERENT = 2000

@@ -32,7 +32,6 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.daemon import configure, cpu_seconds
-from benchmarks.photos import camera_photos
 from benchmarks.ram_plus import materials
 from photoramd.models import registry
 from photoramd.models.isolated.tagger import UnloadingTagger
@@ -40,6 +39,7 @@ from photoramd.models.preprocessing import Pixels, Resize
 from photoramd.models.tagger import Scores, Tagger
 from photoramd.models.vocabulary import Vocabulary
 from photoramd.system.cpu import available_cores
+from tests.support.photos import camera_photos
 
 _IDLE_SECONDS = 6.0
 _BATCH = 8
@@ -107,7 +107,7 @@ def _load_embedded(_: Path) -> Tagger:
 def _load_ram_plus(checkpoint: Path) -> Tagger:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Only here: it imports torch.
-    from benchmarks.random_weights import stored_tagger
+    from tests.support.random_weights import stored_tagger
 
     return stored_tagger(checkpoint, precision="auto", threads=available_cores())
 

@@ -27,7 +27,6 @@ from benchmarks import calibration, fixtures, report
 from benchmarks.decode import EMBEDDED_SIDE
 from benchmarks.figures import Figure, Judged, Result
 from benchmarks.measure import Case, Work, measure
-from benchmarks.samples import sample_photos
 from photoramd.metadata.changes import Recorded
 from photoramd.metadata.exiftool import ExifTool
 from photoramd.metadata.plan import Origin, Plan
@@ -35,6 +34,7 @@ from photoramd.metadata.plan_embedding import plan_photo
 from photoramd.metadata.plan_sidecar import plan_sidecar
 from photoramd.photo import Tag
 from photoramd.system import atomic
+from tests.support.samples import sample_photos
 
 TAGS = [Tag(f"keyword {number}", 0.9, ("Auto",)) for number in range(8)]
 MORE = [*TAGS, Tag("another", 0.5)]

@@ -26,7 +26,7 @@ from pathlib import Path
 
 sys.path.insert(0, os.fspath(Path(__file__).resolve().parents[1]))
 
-from benchmarks.samples import ALBUM, sample_photos
+from tests.support.samples import ALBUM, sample_photos
 
 QUERIES = {"embedded": ("animal", "vehicle AND NOT rocket"), "ram++": ("cat", "food OR drink")}
 TIMEOUT_SECONDS = 600

@@ -7,26 +7,24 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-from PIL import Image
 
-from benchmarks.samples import sample_photos
 from photoramd.config.loader import Config, Debounce, Model, State, Tags, Watch
 from photoramd.daemon import assembly
 from photoramd.database.connection import Database
 from photoramd.models import registry
-from photoramd.models.preprocessing import Pixels
-from photoramd.models.tagger import Scores, Tagger
+from photoramd.models.tagger import Tagger
 from photoramd.models.weights.catalog import RAM_PLUS, PinnedFile
 from photoramd.models.weights.store import default_store
-from photoramd.photo import Fingerprint, Photo
 from photoramd.pipeline.pipeline import Outcome
+from tests.support.album import Scan
+from tests.support.samples import sample_photos
+from tests.support.taggers import CountingTagger
 
 # A slow or busy machine is no fault of what is tested, and the next run is to try the same.
 settings.register_profile(
@@ -81,47 +79,6 @@ def database(tmp_path: Path) -> Iterator[Database]:
         yield opened
 
 
-def photo_at(path: Path) -> Photo:
-    """A photo as a scan would find it."""
-    return Photo(path, Fingerprint.of(path.lstat()))
-
-
-def sidecar_of(photo: Path) -> Path:
-    """The name of a new sidecar of a photo."""
-    return photo.with_name(photo.name + ".xmp")
-
-
-def await_tick(path: Path) -> None:
-    """Wait until a change of this file will have a later time than its last one.
-
-    File systems note times in steps of up to 10 ms, before Linux 6.13 at least.
-    """
-    with tempfile.TemporaryFile(dir=path.parent) as probe:
-        while os.fstat(probe.fileno()).st_ctime_ns <= path.lstat().st_ctime_ns:
-            os.utime(probe.fileno())
-
-
-class CountingTagger:
-    """The real embedded tagger, with a count of the pictures it was asked about."""
-
-    def __init__(self, tagger: Tagger) -> None:
-        self._tagger = tagger
-        self.inferred = 0
-        self.batches: list[int] = []
-        self.name = tagger.name
-        self.revision = tagger.revision
-        self.vocabulary = tagger.vocabulary
-        self.decode_side = tagger.decode_side
-
-    def pixels(self, image: Image.Image) -> Pixels:
-        return self._tagger.pixels(image)
-
-    def scores(self, batch: Sequence[Pixels]) -> Scores:
-        self.inferred += len(batch)
-        self.batches.append(len(batch))
-        return self._tagger.scores(batch)
-
-
 @pytest.fixture(scope="session")
 def embedded_tagger() -> Tagger:
     """The real embedded tagger, loaded once; in the precision that every machine has."""
@@ -156,9 +113,6 @@ def configure(tmp_path: Path, album: Path) -> Callable[..., Config]:
     return make
 
 
-Scan = Callable[[Config], list[Outcome]]
-
-
 @pytest.fixture
 def scan(tagger: CountingTagger) -> Scan:
     """Run `photoramd scan` in this process; returns what became of photos."""
@@ -189,7 +143,7 @@ def exiftool() -> Callable[..., str]:
 @pytest.fixture
 def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PinnedFile:
     """A small random checkpoint of RAM++ in a model store."""
-    from benchmarks.random_weights import TINY, save_checkpoint
+    from tests.support.random_weights import TINY, save_checkpoint
 
     monkeypatch.setattr("photoramd.models.weights.store.SYSTEM_STORE", tmp_path / "models")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
@@ -213,7 +167,7 @@ def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PinnedFile:
 @pytest.fixture
 def tag_files(checkpoint: PinnedFile, monkeypatch: pytest.MonkeyPatch) -> PinnedFile:
     """Everything that RAM++ wants to be loaded, in small."""
-    from benchmarks.random_weights import TINY
+    from tests.support.random_weights import TINY
 
     module = "photoramd.models.ram_plus.tagger"
     contents = {

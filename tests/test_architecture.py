@@ -15,19 +15,27 @@ import photoramd
 
 PACKAGE = Path(photoramd.__file__).parent
 
-# From the bottom to the top; what is not named here is a one-job module between them.
-BOTTOM = ["photoramd.errors", "photoramd.photo"]
-TOP = [
-    "photoramd.pipeline.writer",
-    "photoramd.pipeline.undo",
-    "photoramd.pipeline.pipeline",
-    "photoramd.watch.reconciler",
-    "photoramd.daemon.loop",
-    "photoramd.daemon.assembly",
-    "photoramd.daemon.session",
-    "photoramd.doctor",
-    "photoramd.cli",
-]
+# From the bottom to the top. A package imports those on lower floors, and no other one: what
+# stands on one floor knows nothing of its neighbours.
+FLOORS = (
+    {"errors"},
+    {"photo"},
+    {"keywords"},
+    {"system"},
+    {"images", "models"},
+    {"metadata", "config"},
+    {"database"},
+    {"watch", "pipeline", "search"},
+    {"daemon", "doctor"},
+    {"cli"},
+    {"__main__"},
+)
+FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
+
+MOST_LINES = 400
+MOST_METHODS = 12
+MOST_PARAMETERS = 6
+EMPTY_NAMES = {"utils", "util", "helpers", "helper", "manager", "common", "misc", "service"}
 
 
 def modules() -> dict[str, Path]:
@@ -58,27 +66,63 @@ GRAPH = {
 }
 
 
-def level(name: str) -> int:
-    if name in BOTTOM:
-        return BOTTOM.index(name)
-    if name in ("photoramd", "photoramd.__main__"):
-        return 100
-    for index, top in enumerate(TOP):
-        if name == top or name.startswith(top + "."):
-            return 10 + index
-    return 5
+def package(name: str) -> str:
+    """The package, or the module beside the packages, that a module belongs to."""
+    return name.split(".")[1]
 
 
-@pytest.mark.parametrize("name", sorted(GRAPH))
-def test_nothing_imports_what_is_above_it(name: str) -> None:
-    above = {other for other in GRAPH[name] if level(other) > level(name)}
-    assert not above
+def test_every_package_has_its_floor() -> None:
+    assert {package(name) for name in GRAPH if "." in name} == FLOOR.keys()
+
+
+@pytest.mark.parametrize("name", sorted(FLOOR))
+def test_a_package_imports_only_what_is_below_it(name: str) -> None:
+    wrong = {
+        (importer, imported)
+        for importer, others in GRAPH.items()
+        if "." in importer and package(importer) == name
+        for imported in others
+        if package(imported) != name and FLOOR[package(imported)] >= FLOOR[name]
+    }
+    assert not wrong
 
 
 def test_imports_form_no_cycle() -> None:
     # A package's own module stands for its modules only where it is named itself.
     graph = {name: {o for o in GRAPH[name] if not name.startswith(o + ".")} for name in GRAPH}
     tuple(TopologicalSorter(graph).static_order())
+
+
+@pytest.mark.parametrize("name", sorted(name for name in FLOOR if (PACKAGE / name).is_dir()))
+def test_a_package_says_what_it_is_for(name: str) -> None:
+    tree = ast.parse((PACKAGE / name / "__init__.py").read_text(encoding="utf-8"))
+    text = ast.get_docstring(tree) or ""
+    assert "Shows" in text, "what others may use of it"
+    assert "Must not know" in text, "what it leaves to others"
+
+
+@pytest.mark.parametrize("name", sorted(GRAPH))
+def test_a_module_is_small_and_named_after_its_job(name: str) -> None:
+    path = modules()[name]
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= MOST_LINES
+    assert not EMPTY_NAMES & set(name.split("."))
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ClassDef):
+            public = [
+                each.name
+                for each in node.body
+                if isinstance(each, ast.FunctionDef) and not each.name.startswith("_")
+            ]
+            reason = f"{MOST_METHODS} methods"  # "More than 12 methods: ..." in its docstring
+            assert len(public) <= MOST_METHODS or reason in (ast.get_docstring(node) or ""), (
+                f"{node.name} has {len(public)} public methods"
+            )
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            arguments = node.args
+            named = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
+            count = sum(each.arg not in ("self", "cls") for each in named)
+            assert count <= MOST_PARAMETERS, f"{node.name} has {count} parameters"
 
 
 @pytest.mark.parametrize(

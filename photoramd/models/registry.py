@@ -11,11 +11,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from photoramd.errors import PIP, ModelError
-from photoramd.models.tagger import Tagger
 from photoramd.models.weights.verified import EMBEDDED, RAM_PLUS, known_model
 
 if TYPE_CHECKING:
-    pass
+    from photoramd.models.tagger import Tagger
 
 
 def load(

@@ -47,12 +47,12 @@ __all__ = [
     "Progress",
     "VerifiedFile",
     "WrongBytesError",
-    "resolve_digest",
     "known_model",
     "load_state_dict",
     "locate",
     "open_verified",
     "read_verified",
+    "resolve_digest",
     "verify",
 ]
 

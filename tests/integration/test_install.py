@@ -1,0 +1,249 @@
+"""contrib/install.sh as far as it goes without installing; tests/service does the rest."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+NOBODY = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--"]
+
+
+def install(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the installer as a user who can install nothing."""
+    script = (ROOT / "contrib" / "install.sh").read_text()
+    command = [*NOBODY, "bash", "-c", script, "install.sh", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
+
+
+def test_help_and_documentation_name_every_option() -> None:
+    done = install("--help")
+    assert done.returncode == 0
+    options = set(re.findall(r"--[a-z]+", done.stdout))
+    assert options == {"--photos", "--user", "--group", "--prefix", "--uninstall", "--help"}
+    document = (ROOT / "docs" / "install.md").read_text()
+    assert options - {"--help"} <= set(re.findall(r"--[a-z]+", document))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--photo", "/srv"], "unknown option: --photo"),
+        (["--photos"], "--photos needs a directory"),
+        (["--user", ""], "--user needs a value"),
+        (["--photos", "/srv", "--uninstall"], "exclude each other"),
+        (["--photos", "/srv", "/mnt"], "must run as root"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_line(arguments: list[str], message: str) -> None:
+    done = install(*arguments)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert not done.stdout
+
+
+def call(script: str, *values: object) -> subprocess.CompletedProcess[str]:
+    """Run functions of the installer; $1 and so on are the values."""
+    text = (ROOT / "contrib" / "install.sh").read_text()
+    functions, last = text.rstrip().rsplit("\n", 1)
+    assert last == 'main "$@"'
+    command = ["bash", "-c", f"{functions}\n{script}", "install.sh", *map(str, values)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+
+
+PREFIX = "parse_options --photos /srv --prefix "
+
+
+def test_a_prefix_with_other_things_in_it_is_refused(tmp_path: Path) -> None:
+    assert call(f'{PREFIX}"$1"; check_prefix', tmp_path / "not" / "there").returncode == 0
+    assert call(f'{PREFIX}"$1"; check_prefix', tmp_path).returncode == 0
+    photo = tmp_path / "photo.jpg"
+    photo.touch()
+    for directory in (tmp_path, "/usr/local", "/usr", "/opt/../usr"):
+        done = call(f'{PREFIX}"$1"; check_prefix', directory)
+        assert (done.returncode, "has other things in it" in done.stderr) == (1, True), directory
+    photo.rename(tmp_path / "pyvenv.cfg")
+    assert call(f'{PREFIX}"$1"; check_prefix', tmp_path).returncode == 0
+
+
+def test_a_prefix_where_somebody_else_could_put_what_root_runs_is_refused(tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    os.chown(theirs, 65534, 65534)
+    for directory in (theirs, theirs / "photoramd"):
+        done = call(f'{PREFIX}"$1"; check_prefix', directory)
+        assert done.returncode == 1
+        assert f"{theirs} does not belong to root" in done.stderr
+
+
+def test_uninstalling_removes_what_was_installed_and_nothing_else(tmp_path: Path) -> None:
+    prefix = tmp_path / "photoramd"
+    make = 'make_environment() { mkdir -p "$1/bin" "$1/lib"; ln -s lib "$1/lib64"; }'
+    call(f'prefix=$1; {make}; mark_prefix; make_environment "$1"; remove_program', prefix)
+    assert not prefix.exists()
+    # Somebody found it a good place for photos.
+    call(f'prefix=$1; {make}; mark_prefix; make_environment "$1"', prefix)
+    photo = prefix / "photos" / "lib" / "photo.jpg"
+    photo.parent.mkdir(parents=True)
+    photo.touch()
+    assert "stays" in call("prefix=$1; remove_program", prefix).stdout
+    assert photo.exists()
+    assert not (prefix / "lib").exists()
+
+
+def test_an_environment_that_was_there_before_stays(tmp_path: Path) -> None:
+    (tmp_path / "pyvenv.cfg").touch()
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "photoramd").touch()
+    done = call("prefix=$1; mark_prefix; remove_program", tmp_path)
+    assert "stays" in done.stdout
+    assert (tmp_path / "bin" / "photoramd").exists()
+
+
+@pytest.mark.parametrize("name", ['a"b', "a\\b", "a\nUser=root"])
+def test_names_that_a_unit_cannot_hold_are_refused_even_behind_a_link(
+    name: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / "link").symlink_to(name)
+    done = call('parse_options --photos "$1"; check_photos', tmp_path / "link")
+    assert done.returncode == 1
+    assert "cannot be named in a unit" in done.stderr
+
+
+def test_photos_with_spaces_and_percent_signs_are_named_as_systemd_reads_them(
+    tmp_path: Path,
+) -> None:
+    script = 'UNITS=$1 DROPINS=$1/d; parse_options --photos "/srv/My 100%" "${@:2}"; install_unit'
+    done = call(script, tmp_path, "/home/anna/a tmp", "/tmp/photos")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "d" / "photos.conf").read_text().splitlines()[1:] == [
+        "[Service]",
+        'ReadWritePaths="-/srv/My 100%%"',
+        'BindPaths="-/home/anna/a tmp"',
+        'BindPaths="-/tmp/photos"',
+        "ProtectHome=tmpfs",
+    ]
+    assert call(script, tmp_path, "/tmp/photos").returncode == 0
+    assert "ProtectHome" not in (tmp_path / "d" / "photos.conf").read_text()
+
+
+@pytest.mark.parametrize("place", ["/home/anna/photoramd", "/root/p", "/tmp/p", "/var/tmp/p"])
+def test_what_the_service_has_to_run_must_not_be_hidden_from_it(place: str) -> None:
+    done = call('check_visible --prefix "$1"', place)
+    assert done.returncode == 1
+    assert f"the service cannot see {place}" in done.stderr
+    for seen in ("/opt/photoramd", "/srv/home/photoramd", "/rooted"):
+        assert call('check_visible --prefix "$1"', seen).returncode == 0
+
+
+def test_a_colon_is_refused_where_a_directory_has_to_be_bound() -> None:
+    with TemporaryDirectory(dir="/tmp", prefix="a:") as directory:
+        done = call('parse_options --photos "$1"; check_photos', directory)
+    assert done.returncode == 1
+    assert "rename it without colons" in done.stderr
+
+
+def test_an_environment_whose_python_is_gone_is_made_anew(tmp_path: Path) -> None:
+    prefix = tmp_path / "prefix"
+    for name in ("lib/python3.9/site-packages/old", "bin/python"):
+        (prefix / name).parent.mkdir(parents=True)
+        (prefix / name).write_text("#!/bin/sh\nexit 1\n")
+    (prefix / "bin" / "python").chmod(0o755)
+    (prefix / "made-by-photoramds-install.sh").touch()
+    (prefix / "pyvenv.cfg").touch()
+    venv = tmp_path / "python3"
+    venv.write_text('#!/bin/sh\nmkdir -p "$3/bin"; ln -s /bin/true "$3/bin/python"\n')
+    venv.chmod(0o755)
+    done = call("LINK=$2/link prefix=$1 python=$2/python3; install_program", prefix, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in prefix.iterdir()} == {"bin", "made-by-photoramds-install.sh"}
+
+
+def test_a_later_run_keeps_the_user_unless_another_is_named(tmp_path: Path) -> None:
+    drop_in = tmp_path / "user.conf"
+    script = 'DROPINS=$1; parse_options "${@:2}"; install_user'
+    assert call(script, tmp_path, "--user", "nobody").returncode == 0
+    assert "User=nobody" in drop_in.read_text()
+    before = drop_in.stat()
+    assert "user nobody is there" in call(script, tmp_path).stdout
+    assert drop_in.stat() == before
+    assert call(script, tmp_path, "--group", "users").returncode == 0
+    assert "User=nobody\n" in drop_in.read_text()
+    assert "SupplementaryGroups=users\n" in drop_in.read_text()
+
+
+def test_a_configuration_that_cannot_be_read_is_the_doctors_business(tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text("[[watch]\n")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").symlink_to(sys.executable)
+    done = call(
+        'CONFIG=$1 ; parse_options --photos /srv --prefix "$2"; install_configuration',
+        config, tmp_path,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "cannot be read" in done.stdout
+
+
+# What would change this machine, or takes minutes, is a FAKE; tests/service has it all.
+FAKES = """
+systemctl() { echo "systemctl $*"; }
+check_machine() { :; }
+check_visible() { :; }
+install_limits() { :; }
+cd "$1"; top=$1
+CONFIG=$top/config.toml UNITS=$top/units DROPINS=$top/units/d LINK=$top/link
+SYSCTL=$top/sysctl SYSUSERS=$top/sysusers
+check_python() { python=$top/venv; }
+cat >venv <<'END_OF_VENV'
+#!/bin/sh
+mkdir -p "$3/bin" "$3/lib" && touch "$3/pyvenv.cfg" "$3/.gitignore"  # as Python 3.13 does
+printf '#!/bin/sh\\n' >"$3/bin/python"
+printf '#!/bin/sh\\necho "photoramd $*"; [ "$1" != config ] || echo >"$4"' >"$3/bin/photoramd"
+chmod +x "$3/bin/python" "$3/bin/photoramd"
+END_OF_VENV
+chmod +x venv; mkdir -p units; set -- "${@:2}"; cd "$OLDPWD/contrib"
+"""
+
+
+def test_a_later_run_keeps_the_prefix_or_moves_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    options = ["--photos", tmp_path / "photos", "--user", "nobody"]
+    unit = tmp_path / "units" / "photoramd.service"
+    first, second = tmp_path / "first", tmp_path / "second"
+    for arguments, place in (
+        ([*options, "--prefix", first], first),
+        (options, first),
+        (["--prefix", f"{first}/"], first),
+        (["--prefix", second], second),
+        ([], second),
+    ):
+        done = call(f'{FAKES}main "$@"', tmp_path, *arguments)
+        assert (done.returncode, done.stderr) == (0, ""), arguments
+        assert f"ExecStart={place}" in unit.read_text()
+        assert [each for each in (first, second) if each.exists()] == [place], arguments
+        assert (tmp_path / "link").resolve() == place / "bin" / "photoramd"
+
+
+def test_installed_twice_and_uninstalled_nothing_is_left_but_what_is_said(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    options = ["--photos", tmp_path / "photos", "--prefix", tmp_path / "prefix", "--user", "nobody"]
+    for _ in range(2):
+        done = call(f'{FAKES}main "$@"', tmp_path, *options)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.endswith("photoramd doctor\n")
+        assert (tmp_path / "link").resolve() == tmp_path / "prefix" / "bin" / "photoramd"
+        unit = (tmp_path / "units" / "photoramd.service").read_text()
+        assert f"ExecStart={tmp_path}/prefix/bin/photoramd " in unit
+    done = call(f'{FAKES}main "$@"', tmp_path, "--uninstall")
+    assert (done.returncode, done.stderr) == (0, "")
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"photos", "config.toml", "units", "venv"}
+    assert not list((tmp_path / "units").iterdir())

@@ -1,0 +1,56 @@
+"""An album that is scanned: what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+
+from photoramd.config.loader import Config
+from photoramd.daemon import assembly
+from photoramd.database.connection import Database
+from photoramd.database.photos import Store
+from photoramd.metadata.xmp_keywords import subjects
+from photoramd.pipeline import undo
+from photoramd.pipeline.pipeline import Outcome
+from photoramd.search import queries
+
+Scan = Callable[[Config], list[Outcome]]
+
+
+def written(outcomes: Sequence[object]) -> list[str]:
+    return sorted(o.path.name for o in outcomes if o.state == "written")  # type: ignore[attr-defined]
+
+
+def states(config: Config) -> dict[str, int]:
+    with closing(queries.open_readonly(config.state.path)) as connection:
+        return {state: n for state, n in queries.counts(connection).items() if n}
+
+
+def keywords(photo: Path) -> tuple[str, ...]:
+    return subjects(photo.with_name(photo.name + ".xmp").read_bytes())
+
+
+def snapshot(directory: Path) -> dict[str, tuple[int, int, bytes]]:
+    return {
+        path.name: (path.stat().st_ino, path.stat().st_mtime_ns, path.read_bytes())
+        for path in directory.rglob("*")
+        if path.is_file()
+    }
+
+
+def take_back(config: Config, *paths: Path, dry_run: bool = False) -> list[undo.Undone]:
+    with assembly.opened_for_undo(config) as (store, writer):
+        return list(undo.undo(writer, undo.select(store, paths), 1e9, dry_run=dry_run))
+
+
+def ask_again(config: Config, *paths: Path) -> None:
+    with Database(config.state.path) as database:
+        for path in paths:
+            Store(database).retag(str(path), only_failed=False)
+
+
+def changed(config: Config, **tags: object) -> Config:
+    return msgspec.structs.replace(config, tags=msgspec.structs.replace(config.tags, **tags))

@@ -1,0 +1,29 @@
+"""Files of the tests: as a scan finds them, their sidecars, their times."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from photoramd.photo import Fingerprint, Photo
+
+
+def photo_at(path: Path) -> Photo:
+    """A photo as a scan would find it."""
+    return Photo(path, Fingerprint.of(path.lstat()))
+
+
+def sidecar_of(photo: Path) -> Path:
+    """The name of a new sidecar of a photo."""
+    return photo.with_name(photo.name + ".xmp")
+
+
+def await_tick(path: Path) -> None:
+    """Wait until a change of this file will have a later time than its last one.
+
+    File systems note times in steps of up to 10 ms, before Linux 6.13 at least.
+    """
+    with tempfile.TemporaryFile(dir=path.parent) as probe:
+        while os.fstat(probe.fileno()).st_ctime_ns <= path.lstat().st_ctime_ns:
+            os.utime(probe.fileno())

@@ -1,0 +1,31 @@
+"""The real tagger with a count."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PIL import Image
+
+from photoramd.models.preprocessing import Pixels
+from photoramd.models.tagger import Scores, Tagger
+
+
+class CountingTagger:
+    """The real embedded tagger, with a count of the pictures it was asked about."""
+
+    def __init__(self, tagger: Tagger) -> None:
+        self._tagger = tagger
+        self.inferred = 0
+        self.batches: list[int] = []
+        self.name = tagger.name
+        self.revision = tagger.revision
+        self.vocabulary = tagger.vocabulary
+        self.decode_side = tagger.decode_side
+
+    def pixels(self, image: Image.Image) -> Pixels:
+        return self._tagger.pixels(image)
+
+    def scores(self, batch: Sequence[Pixels]) -> Scores:
+        self.inferred += len(batch)
+        self.batches.append(len(batch))
+        return self._tagger.scores(batch)
