@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from stat import S_ISREG
 
@@ -56,6 +57,21 @@ class Tag:
     name: str
     confidence: float
     parents: tuple[str, ...] = ()
+
+
+class PhotoState(StrEnum):
+    """The state of a photo in the database; the values are stored."""
+
+    PENDING = "pending"
+    """Waits to be decoded and tagged."""
+    TAGGED = "tagged"
+    """Has a result that waits to be written."""
+    WRITTEN = "written"
+    """Done, until the photo or the settings change."""
+    FAILED = "failed"
+    """Could not be decoded or tagged; tried again at its ``next_attempt``."""
+    MISSING = "missing"
+    """Absent from two complete scans."""
 
 
 @dataclass(frozen=True, slots=True)

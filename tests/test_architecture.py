@@ -18,7 +18,7 @@ PACKAGE = Path(photoramd.__file__).parent
 # From the bottom to the top. A package imports those on lower floors, and no other one: what
 # stands on one floor knows nothing of its neighbours.
 FLOORS = (
-    {"errors"},
+    {"errors", "clock"},
     {"photo"},
     {"keywords"},
     {"system"},

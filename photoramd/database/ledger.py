@@ -16,12 +16,12 @@ from pathlib import Path
 from photoramd.database.columns import columns, fingerprint_of, path_of, signed
 from photoramd.database.connection import Database
 from photoramd.database.photos import RETRY_SECONDS, Job
-from photoramd.metadata.changes import NO_CHANGE, PHOTO, SIDECAR, Change, Entries, Recorded
+from photoramd.metadata.changes import NO_CHANGE, Change, Entries, Place, Recorded
 from photoramd.metadata.fields import SUBJECT
 from photoramd.photo import Fingerprint
 
-_PREFIXES = {SIDECAR: "", PHOTO: "photo:"}
-_BESIDE = f"field NOT LIKE '{_PREFIXES[PHOTO]}%'"
+_PREFIXES = {Place.SIDECAR: "", Place.PHOTO: "photo:"}
+_BESIDE = f"field NOT LIKE '{_PREFIXES[Place.PHOTO]}%'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Write:
     target: Path
     temporary: Path
     after: Fingerprint
-    place: str
+    place: Place
     change: Change
     created: bool
 
@@ -64,7 +64,7 @@ class Done:
     """
 
     photo_id: int
-    place: str = SIDECAR
+    place: Place = Place.SIDECAR
     change: Change = NO_CHANGE
     sidecar: Path | None = None
     created: bool = False
@@ -78,7 +78,7 @@ class Ledger:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def recorded(self, photo_id: int, place: str) -> Recorded:
+    def recorded(self, photo_id: int, place: Place) -> Recorded:
         """What photoramd added to a photo in a place, and what the user took out again."""
         rows = self._database.rows(
             """SELECT field, value, seeded, rejected_at IS NOT NULL FROM ledger
@@ -88,7 +88,7 @@ class Ledger:
         prefix = _PREFIXES[place]
         found: tuple[dict[str, tuple[str, ...]], ...] = ({}, {}, {})
         for field, value, seeded, rejected in rows:
-            if field.startswith(_PREFIXES[PHOTO]) == bool(prefix):
+            if field.startswith(_PREFIXES[Place.PHOTO]) == bool(prefix):
                 entries = found[2 if rejected else 1 if seeded else 0]
                 name = field.removeprefix(prefix)
                 entries[name] = (*entries.get(name, ()), value)
@@ -106,7 +106,7 @@ class Ledger:
         path, created = rows[0] if rows else (None, 0)
         return (None if path is None else Path(os.fsdecode(path))), bool(created)
 
-    def reject(self, photo_id: int, place: str, rejected: Entries, now: float) -> None:
+    def reject(self, photo_id: int, place: Place, rejected: Entries, now: float) -> None:
         """The user took these entries out of the file; they are never added again."""
         with self._database.transaction() as db:
             db.executemany(
@@ -253,7 +253,7 @@ class Ledger:
                    VALUES (?, ?, ?, ?, ?)""",
                 [(done.photo_id, *pair, now, seeded) for pair in _pairs(done.place, entries)],
             )
-        if done.place == SIDECAR:
+        if done.place == Place.SIDECAR:
             path = None if done.sidecar is None else os.fsencode(done.sidecar)
             db.execute(
                 "UPDATE photos SET sidecar = ?, created = ? WHERE id = ?",
@@ -305,7 +305,7 @@ class Ledger:
             )
 
 
-def _pairs(place: str, entries: Entries) -> list[tuple[str, str]]:
+def _pairs(place: Place, entries: Entries) -> list[tuple[str, str]]:
     """Field, as it is stored, and value."""
     return [
         (_PREFIXES[place] + name, value) for name, values in entries.items() for value in values
@@ -319,12 +319,12 @@ def _encode(write: Write) -> str:
     )
 
 
-def _decode(text: str) -> tuple[str, Change, bool]:
+def _decode(text: str) -> tuple[Place, Change, bool]:
     found = json.loads(text)
     if isinstance(found, list):  # of a version that knew one field only
-        return SIDECAR, Change({SUBJECT.name: tuple(found)}), False
+        return Place.SIDECAR, Change({SUBJECT.name: tuple(found)}), False
     entries = (
         {name: tuple(values) for name, values in found[key].items()}
         for key in ("added", "seeded", "removed")
     )
-    return found["place"], Change(*entries), found["created"]
+    return Place(found["place"]), Change(*entries), found["created"]

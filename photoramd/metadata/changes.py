@@ -4,9 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 Entries = Mapping[str, tuple[str, ...]]
 """Entries by the name of their field."""
+
+
+class Place(StrEnum):
+    """Where keywords are written to."""
+
+    SIDECAR = "sidecar"
+    PHOTO = "photo"
+
+
+class WriteOutcome(StrEnum):
+    """What a photo is after a write."""
+
+    WRITTEN = "written"
+    UNDONE = "undone"
+    AGAIN = "again"
+    """There is more to write: the photo's other file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +65,3 @@ class Change:
 
 
 NO_CHANGE = Change()
-
-
-SIDECAR, PHOTO = "sidecar", "photo"
-"""The places that keywords are written to."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from photoramd.metadata.changes import NO_CHANGE, SIDECAR, Change, Entries
+from photoramd.metadata.changes import NO_CHANGE, Change, Entries, Place
 from photoramd.metadata.fields import SUBJECT
 from photoramd.metadata.xmp_keywords import Provenance
 from photoramd.photo import Fingerprint, Tag
@@ -45,7 +45,7 @@ class Plan:
     target: Path | None = None
     content: bytes | None = None
     expected: Fingerprint | None = None
-    place: str = SIDECAR
+    place: Place = Place.SIDECAR
     change: Change = NO_CHANGE
     rejected: Entries = field(default_factory=dict)
     created: bool = False

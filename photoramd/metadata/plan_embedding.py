@@ -24,7 +24,7 @@ from photoramd.errors import (
 )
 from photoramd.images.formats import HEAD_BYTES, describe, recognise, suffix
 from photoramd.metadata import containers, delta, embedded, iptc
-from photoramd.metadata.changes import PHOTO, Change, Recorded
+from photoramd.metadata.changes import Change, Place, Recorded
 from photoramd.metadata.containers import Layout
 from photoramd.metadata.embedded import UnreadableError
 from photoramd.metadata.exiftool import Changes, ExifTool
@@ -120,7 +120,7 @@ def plan_photo(
         photo,
         None,
         fingerprint,
-        PHOTO,
+        Place.PHOTO,
         change=_joined(merged.change, planned.change),
         rejected={**merged.rejected, **planned.rejected},
     )

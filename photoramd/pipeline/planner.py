@@ -11,7 +11,7 @@ from photoramd.database.ledger import Ledger
 from photoramd.database.photos import Job
 from photoramd.errors import ChangedError, EmbeddingError, PhotoramdError
 from photoramd.metadata import sidecar
-from photoramd.metadata.changes import NO_CHANGE, PHOTO, SIDECAR, Recorded
+from photoramd.metadata.changes import NO_CHANGE, Place, Recorded
 from photoramd.metadata.exiftool import ExifTool
 from photoramd.metadata.fields import SUBJECT
 from photoramd.metadata.plan import Origin, Plan
@@ -56,13 +56,13 @@ class Planner:
             plan = self._plan_sidecar(job, tags, now)
         if plan.outcome == "again":
             return plan
-        other = SIDECAR if plan.place == PHOTO else PHOTO
-        is_hidden = plan.place == PHOTO and self._is_hidden(job)
+        other = Place.SIDECAR if plan.place == Place.PHOTO else Place.PHOTO
+        is_hidden = plan.place == Place.PHOTO and self._is_hidden(job)
         if not is_hidden and self._ledger.recorded(job.id, other).is_empty:
             return plan
         if plan.is_write or (is_hidden and plan.change != NO_CHANGE):
             return altered(plan, outcome="again")
-        if other == SIDECAR:
+        if other == Place.SIDECAR:
             self.reject(job, plan, now)
             return self._plan_sidecar(job, tags if is_hidden else (), now)
         if is_embedding:
@@ -71,11 +71,11 @@ class Planner:
 
     def undo_plans(self, job: Job, now: float) -> Iterator[Plan]:
         """What takes everything of ours out of a photo's files, one after the other."""
-        recorded = self._ledger.recorded(job.id, SIDECAR)
+        recorded = self._ledger.recorded(job.id, Place.SIDECAR)
         # Where the user took out all of ours, the mark is still there.
         if not recorded.is_empty or recorded.rejected:
             yield self._plan_sidecar(job, (), now, is_undo=True)
-        recorded = self._ledger.recorded(job.id, PHOTO)
+        recorded = self._ledger.recorded(job.id, Place.PHOTO)
         if not recorded.is_empty or recorded.rejected:
             # Edited since or not: ours goes.
             yield self._plan_photo(job, (), now, known=None, is_undo=True)
@@ -86,7 +86,7 @@ class Planner:
             self.reject(job, plan, now)
             if plan.is_write or plan.change.removed:
                 return altered(plan, outcome="again")
-        return Plan(place=PHOTO)
+        return Plan(place=Place.PHOTO)
 
     def reject(self, job: Job, plan: Plan, now: float) -> None:
         """Record what a plan found taken out by the user."""
@@ -95,7 +95,7 @@ class Planner:
 
     def _is_hidden(self, job: Job) -> bool:
         """Whether a sidecar has keywords of the user's, which some programs read instead."""
-        ours = self._ledger.recorded(job.id, SIDECAR).ours
+        ours = self._ledger.recorded(job.id, Place.SIDECAR).ours
         try:
             target = sidecar.locate(job.photo.path, known=self._ledger.sidecar(job.id)[0])
             found = values(sidecar.load(target.path)[0]) if target.exists else {}
@@ -103,10 +103,12 @@ class Planner:
             return False  # what cannot be read, or not now, hides nothing
         return any(set(entries) - set(ours(name)) for name, entries in found.items())
 
-    def _recorded(self, job: Job, place: str) -> Recorded:
+    def _recorded(self, job: Job, place: Place) -> Recorded:
         """What the ledger has of a place; what was taken out in one stays out of both."""
         own = self._ledger.recorded(job.id, place)
-        other = self._ledger.recorded(job.id, SIDECAR if place == PHOTO else PHOTO)
+        other = self._ledger.recorded(
+            job.id, Place.SIDECAR if place == Place.PHOTO else Place.PHOTO
+        )
         name = SUBJECT.name
         refused = (*own.rejected.get(name, ()), *other.rejected.get(name, ()))
         return altered(own, rejected={**own.rejected, name: refused}) if refused else own
@@ -142,7 +144,7 @@ class Planner:
             tags,
             self._origin,
             now,
-            self._recorded(job, PHOTO),
+            self._recorded(job, Place.PHOTO),
             self._exiftool,
             known=known,
             create=self._create,
@@ -173,8 +175,8 @@ class Planner:
             tags,
             self._origin,
             now,
-            self._recorded(job, SIDECAR),
-            embedded_ours=self._ledger.recorded(job.id, PHOTO).added.get(SUBJECT.name, ()),
+            self._recorded(job, Place.SIDECAR),
+            embedded_ours=self._ledger.recorded(job.id, Place.PHOTO).added.get(SUBJECT.name, ()),
             create=self._create,
             created=created,
             known=known,

@@ -25,7 +25,7 @@ from photoramd.errors import (
     printable,
 )
 from photoramd.metadata import sidecar
-from photoramd.metadata.changes import PHOTO, Change, Entries
+from photoramd.metadata.changes import Change, Entries, Place
 from photoramd.metadata.exiftool import ExifTool
 from photoramd.metadata.plan import Origin, Plan
 from photoramd.metadata.plan_sidecar import plan_sidecar
@@ -178,7 +178,7 @@ class Writer:
             self._ledger.record(_done(job, plan), now)
             plans.append(plan)
         if not dry_run:
-            self._ledger.finish([Done(job.id, PHOTO, outcome="undone")], now)
+            self._ledger.finish([Done(job.id, Place.PHOTO, outcome="undone")], now)
         return tuple(plans)
 
     def recover(self, now: float) -> None:
@@ -212,7 +212,7 @@ class Writer:
     def _plan(self, job: Job, tags: Sequence[Tag], now: float) -> Plan:
         is_undone = self._ledger.is_undone(job.id)
         if not is_undone and self._mode(job.photo.path) == "none":
-            return Plan(place=PHOTO)
+            return Plan(place=Place.PHOTO)
         cause = self._rest(job.photo.fingerprint.device, now)
         if cause is not None:
             raise cause
@@ -279,7 +279,7 @@ def _prepare(plan: Plan, photo: Path) -> Prepared | None:
         plan.content,
         expected=plan.expected,
         beside=photo,
-        keep_date=plan.place == PHOTO,
+        keep_date=plan.place == Place.PHOTO,
     )
 
 
@@ -290,7 +290,7 @@ def _commit(plan: Plan, prepared: Prepared) -> Plan:
 
 def _done(job: Job, plan: Plan) -> Done:
     path = None if plan.is_removal else plan.target
-    after = plan.after if plan.place == PHOTO else None
+    after = plan.after if plan.place == Place.PHOTO else None
     return Done(job.id, plan.place, plan.change, path, plan.created, after, plan.outcome)
 
 
@@ -309,10 +309,10 @@ def _intent(job: Job, plan: Plan, prepared: Prepared) -> Write:
 
 def _settled(write: Write) -> Done:
     """A write that was completed by a process which died, with what of it is there now."""
-    if write.place == PHOTO:
+    if write.place == Place.PHOTO:
         # Whoever edits the photo before this is recorded makes it differ from the record,
         # and then it is looked at again.
-        return Done(write.photo_id, PHOTO, write.change, after=write.after)
+        return Done(write.photo_id, Place.PHOTO, write.change, after=write.after)
     present: dict[str, tuple[str, ...]] = {}
     with suppress(PhotoramdError):
         present = values(sidecar.load(write.target)[0], path=write.target)

@@ -26,7 +26,7 @@ from photoramd.database.ledger import Ledger
 from photoramd.database.photos import Job, Store
 from photoramd.errors import ChangedError, ConfigError, PhotoramdError, WriteError
 from photoramd.keywords import is_keyword
-from photoramd.metadata.changes import PHOTO, SIDECAR
+from photoramd.metadata.changes import Place
 from photoramd.metadata.exiftool import Changes, ExifTool
 from photoramd.metadata.plan import Origin
 from photoramd.metadata.plan_sidecar import plan_sidecar
@@ -81,7 +81,7 @@ class Desk:
 
     @property
     def place(self) -> str:
-        return PHOTO if self.mode == "embed" else SIDECAR
+        return Place.PHOTO if self.mode == "embed" else Place.SIDECAR
 
 
 @pytest.fixture(scope="module")

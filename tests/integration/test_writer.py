@@ -13,7 +13,7 @@ from photoramd.database.ledger import Ledger, Write
 from photoramd.database.photos import Job, Store
 from photoramd.database.results import Results, Tagged
 from photoramd.errors import PhotoramdError, WriteError
-from photoramd.metadata.changes import SIDECAR
+from photoramd.metadata.changes import Place
 from photoramd.metadata.fields import SUBJECT
 from photoramd.metadata.xmp_keywords import add_subjects, marks, remove_subjects, subjects
 from photoramd.metadata.xmp_packet import EMPTY_PACKET
@@ -59,7 +59,7 @@ def desk(database: Database) -> Desk:
 
 def added(desk: Desk, job: Job) -> tuple[str, ...]:
     """What the ledger says was added to dc:subject."""
-    return tuple(desk.ledger.recorded(job.id, SIDECAR).added.get(SUBJECT.name, ()))
+    return tuple(desk.ledger.recorded(job.id, Place.SIDECAR).added.get(SUBJECT.name, ()))
 
 
 def test_the_ledger_holds_what_was_added_and_not_what_was_there(desk: Desk, put: Put) -> None:
@@ -83,7 +83,7 @@ def test_a_tag_that_the_user_takes_out_stays_out_on_any_later_run(desk: Desk, pu
         assert desk.write(now) == [("a.png", None)]
     # What is no longer wanted goes, what is new comes.
     assert subjects(sidecar.read_bytes()) == ("cat", "pet 30")
-    assert set(desk.ledger.recorded(job.id, SIDECAR).rejected[SUBJECT.name]) == {"animal"}
+    assert set(desk.ledger.recorded(job.id, Place.SIDECAR).rejected[SUBJECT.name]) == {"animal"}
     # Not even after the whole sidecar is gone.
     sidecar.unlink()
     desk.tagged(photo)
@@ -178,7 +178,7 @@ def test_a_raw_that_comes_later_gets_its_sidecar_without_the_jpegs_keywords(
     assert subjects(shared.read_bytes()) == ("Oma", "lake", "cat", "pet")
     assert subjects(sidecar_of(jpeg).read_bytes())[:2] == ("animal", "cat")
     for job in (jpegs, raws):
-        assert not desk.ledger.recorded(job.id, SIDECAR).rejected
+        assert not desk.ledger.recorded(job.id, Place.SIDECAR).rejected
         desk.writer.undo(job, 200)
     assert shared.read_bytes() == users
     assert not sidecar_of(jpeg).exists()
@@ -281,7 +281,7 @@ def test_undo_finds_ours_where_it_was_written(desk: Desk, put: Put) -> None:
     newer.write_bytes(users)
     desk.writer.undo(job, 20)
     assert known.read_bytes() == newer.read_bytes() == users
-    assert desk.ledger.recorded(job.id, SIDECAR).is_empty
+    assert desk.ledger.recorded(job.id, Place.SIDECAR).is_empty
 
 
 def test_a_sidecar_under_another_name_stays_ours_and_the_users(desk: Desk, put: Put) -> None:
