@@ -158,7 +158,7 @@ def test_a_full_disk_is_said_and_what_was_received_is_kept(
     """A tiny file system; the check beforehand is told that there is room."""
     assert os.geteuid() == 0, "this test needs root"
     program = PROGRAM.replace(
-        'sys.argv[0] = "photoramd"', "modelstore.ModelStore.free_bytes = lambda self: 10**12"
+        'sys.argv[0] = "photoramd"', "store.ModelStore.free_bytes = lambda self: 10**12"
     )
     script = 'mount -t tmpfs -o size=200k tmpfs "$1" && "$2" -c "$3" "$1" model fetch fake++'
     script += '; echo "$?" $(ls -s --block-size=1k "$1/.partial")'

@@ -122,7 +122,7 @@ def test_the_documentation_has_the_figures_of_the_baseline() -> None:
 # on a slow machine too.
 SLOW = """
 from PIL import Image
-from photoramd import decoder
+from photoramd.images import decoder
 quick = decoder.to_rgb
 picture = Image.new("RGB", (1600, 1200))
 def slow(image):

@@ -146,7 +146,9 @@ def test_fault_20_ready_pings_status_and_stopping(
 BLOCKABLE = """
 import sys, time
 from pathlib import Path
-from photoramd import assembly, inference, systemd
+from photoramd.daemon import assembly
+from photoramd.pipeline import inference
+from photoramd.daemon import sd_notify
 from photoramd.cli import main
 
 class Slow:
@@ -421,7 +423,7 @@ def test_reloads_amid_work_lose_nothing_and_do_nothing_twice(
 
 TELLS_WHEN_A_MODEL_IS_DROPPED = """
 import gc, sys, weakref
-from photoramd import assembly
+from photoramd.daemon import assembly
 from photoramd.cli import main
 
 gc.disable()  # a daemon that mostly waits may not collect garbage for hours
@@ -459,7 +461,7 @@ def test_a_model_that_a_reload_replaces_leaves_memory(
 
 SLOW_TO_LOAD = """
 import sys, time
-from photoramd import assembly
+from photoramd.daemon import assembly
 from photoramd.cli import main
 
 load = assembly.load_tagger

@@ -39,12 +39,14 @@ _PROGRAM = """
 import os, sys
 from pathlib import Path
 root = Path(os.environ["SCRATCH"])
-from photoramd import places
-places.SYSTEM_CONFIG = root / "etc/photoramd/config.toml"
-places.SYSTEM_DATABASE = root / "var/lib/photoramd/photoramd.db"
-from photoramd import cli, download, pins
+from photoramd.system import paths
+paths.SYSTEM_CONFIG = root / "etc/photoramd/config.toml"
+paths.SYSTEM_DATABASE = root / "var/lib/photoramd/photoramd.db"
+from photoramd import cli
+from photoramd.models.weights import download
+from photoramd.models.weights import catalog
 from tests.support.scenes import SMALL_MODELS
-pins.MODELS = SMALL_MODELS
+catalog.MODELS = SMALL_MODELS
 download.Downloader.__init__.__kwdefaults__["pause"] = lambda _: None
 sys.argv[0] = "photoramd"
 cli.main()

@@ -430,7 +430,7 @@ def test_fault_06_input_and_output_errors_cost_only_time(faults: list[str], make
 
 
 IMPATIENT = """
-from photoramd import writer
+from photoramd.pipeline import writer
 writer.REST_SECONDS = 1.0  # instead of a minute
 from photoramd.cli import main
 main()
@@ -742,7 +742,10 @@ def test_fault_15_links_pipes_and_sockets_are_no_photos(shared: World, tmp_path:
 DRIVER = """
 import os, time, sys, threading
 from pathlib import Path
-from photoramd import inference, pipeline, watcher, writer
+from photoramd.pipeline import inference
+from photoramd.pipeline import pipeline
+from photoramd.watch import watcher
+from photoramd.pipeline import writer
 control = Path({control!r})
 
 # The event handler raises once: watchdog's dispatching thread dies of it.

@@ -33,17 +33,18 @@ REPOSITORY = Path(__file__).parents[3]
 CHILD = """
 import os, pickle, sys
 from pathlib import Path
-from photoramd import failures, replace
+from photoramd.system import write_errors
+from photoramd.system import atomic
 from photoramd.errors import PhotoramdError
 from photoramd.photo import Fingerprint
 
 target, data, note = Path(sys.argv[1]), bytes.fromhex(sys.argv[2]), Path(sys.argv[3])
 expected = Fingerprint.of(target.lstat()) if target.exists() else None
 try:
-    prepared = replace.prepare(target, data, expected=expected)
+    prepared = atomic.prepare(target, data, expected=expected)
     if note != Path("/dev/null"):
         note.write_bytes(pickle.dumps(prepared))
-    replace.commit(prepared)
+    atomic.commit(prepared)
     answer = "done"
 except PhotoramdError as error:
     answer = f"{type(error).__name__} {getattr(error, 'errno', '')}".strip()
