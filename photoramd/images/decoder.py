@@ -52,7 +52,7 @@ def decode(
 ) -> Decoded:
     """Decode one photo: of an animation the first frame, of a collection the main picture.
 
-    Of a camera RAW it is the preview; see `rawfile`.
+    Of a camera RAW it is the preview; see `raw`.
 
     Args:
         path: The photo; symbolic links are not followed.

@@ -2,7 +2,7 @@
 
 What the model sees is the preview that the camera put into the file, which is what viewers
 show too; without one of sufficient size it is the sensor's data, developed at half the width
-and height. libraw runs in a process of its own (`rawworker`), so that no file can end this
+and height. libraw runs in a process of its own (`raw_worker`), so that no file can end this
 one. It comes with the extra ``raw``; without that, RAW files are recognised and not tagged.
 """
 
@@ -40,7 +40,7 @@ TIMEOUT_SECONDS = 120.0
 _ZERO_TAIL_BYTES = 1 << 16
 """More than the rows of nothing but black that a picture may end with in most formats."""
 
-_WORKER = Path(__file__).with_name("rawworker.py")
+_WORKER = Path(__file__).with_name("raw_worker.py")
 
 _ORIENTATIONS = (1, 2, 4, 3, 5, 8, 6, 7)
 """EXIF's number for each way to turn a picture that libraw knows (``flip``, from 0 to 7)."""

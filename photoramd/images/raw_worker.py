@@ -1,4 +1,4 @@
-"""What libraw makes of one camera RAW. Run as a process of its own; see `rawfile`.
+"""What libraw makes of one camera RAW. Run as a process of its own; see `raw`.
 
 libraw takes apart dozens of undocumented formats in C++. Whatever a file makes it do, it does
 to this process, which has a limit of memory and of processor time, can write no file, and ends

@@ -341,7 +341,7 @@ import sys
 from functools import partial
 from pathlib import Path
 from photoramd.models.isolated.tagger import UnloadingTagger
-from tests import misbehaving_tagger
+from tests.support import misbehaving_tagger
 load = partial(misbehaving_tagger.load, Path(sys.argv[1]))
 tagger = UnloadingTagger(load, idle_seconds=60)
 print(tagger._process.pid, flush=True)
@@ -516,10 +516,10 @@ def test_weights_that_are_tampered_with_while_it_is_unloaded_are_refused(
 HANGING = """
 from photoramd.daemon import assembly
 from photoramd.cli import main
-from photoramd.models.isolated import client as process
-from tests import misbehaving_tagger
+from photoramd.models.isolated import client
+from tests.support import misbehaving_tagger
 assembly.loader = lambda config: misbehaving_tagger.load_hanging
-process.STOP_SECONDS = 0.5
+client.STOP_SECONDS = 0.5
 main()
 """
 

@@ -1,7 +1,7 @@
 """Damage DNGs at random and see what libraw does: python -m tests.support.rawfuzz --seconds 120.
 
 Each damaged file is given to the worker's code in a process of its own, with its limits.
-Prints how those processes ended. What the daemon makes of a crash is in test_rawfile.py.
+Prints how those processes ended. What the daemon makes of a crash is in test_raw.py.
 """
 
 from __future__ import annotations

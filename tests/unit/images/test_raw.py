@@ -24,7 +24,7 @@ from photoramd.cli import cli
 from photoramd.config.loader import Config
 from photoramd.daemon import assembly
 from photoramd.errors import ChangedError, DecodeError
-from photoramd.images import raw
+from photoramd.images import formats, raw
 from photoramd.images.decoder import decode
 from photoramd.images.opener import open_file
 from photoramd.images.raw_structure import structure
@@ -32,7 +32,6 @@ from photoramd.metadata.embedded import read_keywords
 from photoramd.metadata.xmp_keywords import subjects
 from photoramd.models.tagger import Tagger
 from photoramd.search import queries
-from photoramd.watch import filters
 from tests.support.album import Scan
 from tests.support.dng import dng, jpeg
 from tests.support.orientation import as_stored
@@ -307,8 +306,8 @@ def test_libraw_can_write_no_file_and_has_a_limit_of_memory(
     directory = Path(raw.__file__).parent
     code = f"""
 sys.path.insert(0, {str(directory)!r})
-import rawworker
-rawworker.limit()
+import raw_worker
+raw_worker.limit()
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 try:
     open({str(tmp_path / "new")!r}, "wb", buffering=0).write(b"x")
@@ -554,7 +553,7 @@ def test_without_the_extra_a_raw_is_counted_and_with_it_the_next_scan_tags_it(
         return root.raw_left_out
 
     with monkeypatch.context() as without:
-        without.setattr(filters, "reads_raw", lambda: False)
+        without.setattr(formats, "reads_raw", lambda: False)
         assert [outcome.path.name for outcome in scan(config)] == ["a.jpg"]
         assert left_out() == 1
         assert "camera RAW files that are not tagged: 1" in caplog.text
@@ -562,7 +561,7 @@ def test_without_the_extra_a_raw_is_counted_and_with_it_the_next_scan_tags_it(
     assert [(each.path.name, each.state) for each in scan(config)] == [("IMG.DNG", "written")]
     assert left_out() == 0
     with monkeypatch.context() as without:
-        without.setattr(filters, "reads_raw", lambda: False)
+        without.setattr(formats, "reads_raw", lambda: False)
         scan(config)
         scan(config)
         assert left_out() == 1

@@ -461,7 +461,7 @@ def test_a_bad_file_in_the_first_store_is_not_passed_over(
     with first.partial("p") as file:
         write_all(file, b"bad")
         first.install("p", file, "large", "w.pth")
-    monkeypatch.setattr(verify, "search_stores", lambda: (first, store))
+    monkeypatch.setattr(verified, "search_stores", lambda: (first, store))
     assert locate(pin) == first.path("large", "w.pth")
     with pytest.raises(IntegrityError):
         verify(pin)

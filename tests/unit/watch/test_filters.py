@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from photoramd.errors import ConfigError
+from photoramd.images import formats
 from photoramd.images.formats import PHOTO_SUFFIXES, RAW_SUFFIXES, suffix
 from photoramd.system.atomic import TEMPORARY_PREFIX
-from photoramd.watch import filters
 from photoramd.watch.filters import Filter, is_photo_directory_name, is_photo_name
 
 ROOT = "/volume1/photos"
@@ -47,7 +47,7 @@ def test_a_raw_counts_where_there_is_a_decoder(
     assert is_photo_name(os.path.basename(path))
     assert Filter(ROOT).wants(path)
     assert not Filter(ROOT).leaves_out(path)
-    monkeypatch.setattr(filters, "reads_raw", lambda: False)
+    monkeypatch.setattr(formats, "reads_raw", lambda: False)
     assert not is_photo_name(os.path.basename(path))
     assert not Filter(ROOT).wants(path)
     assert Filter(ROOT).leaves_out(path)
