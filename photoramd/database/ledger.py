@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from photoramd.database.columns import columns, fingerprint_of, path_of, signed
+from photoramd.database.conditions import QUEUED
 from photoramd.database.connection import Database
 from photoramd.database.photos import RETRY_SECONDS, Job
 from photoramd.metadata.changes import NO_CHANGE, Change, Entries, Place, Recorded
@@ -216,7 +217,7 @@ class Ledger:
                 self._finish(db, each, now)
 
     def _finish(self, db: sqlite3.Connection, done: Done, now: float) -> None:
-        self.settle(db, done, now)
+        self._settle(db, done, now)
         if done.outcome == "written":
             db.execute(
                 """UPDATE photos SET state = 'written', attempts = 0,
@@ -237,9 +238,9 @@ class Ledger:
     def record(self, done: Done, now: float) -> None:
         """Only record what a write changed; what the photo waits for stays as it is."""
         with self._database.transaction() as db:
-            self.settle(db, done, now)
+            self._settle(db, done, now)
 
-    def settle(self, db: sqlite3.Connection, done: Done, now: float) -> None:
+    def _settle(self, db: sqlite3.Connection, done: Done, now: float) -> None:
         """What a write changed in the ledger and in the photo's row; in a transaction."""
         db.execute("DELETE FROM writes WHERE photo_id = ?", (done.photo_id,))
         db.executemany(
@@ -298,9 +299,9 @@ class Ledger:
         """Put off all photos of a file system (its device number) that wait to be written."""
         with self._database.transaction() as db:
             db.execute(
-                """UPDATE photos SET reason = ?, next_attempt = ?
-                   WHERE state IN ('pending', 'tagged', 'failed') AND state = 'tagged'
-                   AND +device = ? AND next_attempt < ?""",
+                f"""UPDATE photos SET reason = ?, next_attempt = ?
+                    WHERE {QUEUED} AND state = 'tagged'
+                    AND +device = ? AND next_attempt < ?""",  # noqa: S608
                 (reason, until, signed(device), until),
             )
 

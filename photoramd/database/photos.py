@@ -16,6 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from photoramd.database.columns import columns, fingerprint_of, path_of, signed
+from photoramd.database.conditions import (
+    PHOTOS_AT,
+    PHOTOS_WITHIN,
+    QUEUED,
+    bounds,
+    places,
+    within,
+)
 from photoramd.database.connection import Database
 from photoramd.photo import Fingerprint, Photo
 
@@ -45,19 +53,6 @@ class Job:
     id: int
     photo: Photo
     attempts: int
-
-
-_QUEUED = "state IN ('pending', 'tagged', 'failed')"
-"""The condition of the queue's indexes, to the letter: SQLite does not use them without it."""
-
-_UNDER = "(path = ? OR (path >= ? AND path < ?))"
-
-
-def under(top: str) -> tuple[bytes, bytes, bytes]:
-    """What a condition "at or below this path" compares with."""
-    base = os.fsencode(top).rstrip(b"/")
-    # "0" is the character after "/": a range of the index instead of a pattern.
-    return base or b"/", base + b"/", base + b"0"
 
 
 class Store:
@@ -92,8 +87,8 @@ class Store:
     def directories_under(self, root: str) -> list[str]:
         """The known directories at and below a path."""
         rows = self._database.rows(
-            f"SELECT path FROM directories WHERE {_UNDER}",  # noqa: S608
-            under(root),
+            f"SELECT path FROM directories WHERE {within('path')}",  # noqa: S608
+            bounds(root),
         )
         return [os.fsdecode(row[0]) for row in rows]
 
@@ -178,7 +173,7 @@ class Store:
         if first is None or first > now:
             return []  # a long queue of photos that are put off costs nothing
         return self._jobs(
-            f"{_QUEUED} AND p.state = ? AND +p.next_attempt <= ?"
+            f"{QUEUED} AND p.state = ? AND +p.next_attempt <= ?"
             " ORDER BY p.found_at DESC, p.id DESC",
             (state, now),
             limit,
@@ -187,11 +182,10 @@ class Store:
 
     def under(self, path: Path) -> list[Job]:
         """The photos at or below a path that are not missing, by directory and name."""
-        directory, name = os.path.split(path)
         return self._jobs(
-            """p.state <> 'missing' AND (d.path = ? OR (d.path >= ? AND d.path < ?)
-                   OR (d.path = ? AND p.name = ?)) ORDER BY d.path, p.name""",
-            (*under(os.fspath(path)), os.fsencode(directory), os.fsencode(name)),
+            f"""p.state <> 'missing' AND ({within("d.path")} OR p.name = ? AND d.path = ?)
+                ORDER BY d.path, p.name""",
+            places(os.fspath(path)),
             -1,
             (),
         )
@@ -204,7 +198,7 @@ class Store:
         # it.
         moments = [
             self._database.rows(
-                f"SELECT min(next_attempt) FROM photos p WHERE {_QUEUED} AND p.state = ?",  # noqa: S608
+                f"SELECT min(next_attempt) FROM photos p WHERE {QUEUED} AND p.state = ?",  # noqa: S608
                 (state,),
             )
             for state in states
@@ -214,7 +208,7 @@ class Store:
     def waiting(self) -> int:
         """How many photos are pending or tagged."""
         rows = self._database.rows(
-            f"SELECT count(*) FROM photos p WHERE {_QUEUED} AND p.state IN ('pending', 'tagged')"  # noqa: S608
+            f"SELECT count(*) FROM photos p WHERE {QUEUED} AND p.state IN ('pending', 'tagged')"  # noqa: S608
         )
         return int(rows[0][0])
 
@@ -226,7 +220,7 @@ class Store:
         with self._database.transaction() as db:
             db.execute(
                 f"""UPDATE photos SET next_attempt = min(next_attempt - ?, ?)
-                    WHERE {_QUEUED} AND next_attempt > 0""",  # noqa: S608
+                    WHERE {QUEUED} AND next_attempt > 0""",  # noqa: S608
                 (back, now + RETRY_SECONDS[-1]),
             )
 
@@ -240,7 +234,6 @@ class Store:
             path: A photo, or a directory with all below it.
             only_failed: Only photos that failed.
         """
-        directory, name = os.path.split(path)
         condition = "state = 'failed'" if only_failed else "state <> 'missing'"
         with self._database.transaction() as db:
             return db.execute(
@@ -248,11 +241,8 @@ class Store:
                         next_attempt = 0, reason = NULL,
                         state = CASE WHEN state = 'failed' OR result_id IS NULL
                                      THEN 'pending' ELSE state END
-                    WHERE {condition}
-                    AND (directory_id IN (SELECT id FROM directories WHERE {_UNDER})
-                         OR name = ? AND directory_id =
-                             (SELECT id FROM directories WHERE path = ?))""",  # noqa: S608
-                (*under(path), os.fsencode(name), os.fsencode(directory)),
+                    WHERE {condition} AND {PHOTOS_AT}""",  # noqa: S608
+                places(path),
             ).rowcount
 
     def undo(self, path: str, now: float) -> None:
@@ -262,28 +252,24 @@ class Store:
             path: A photo, or a directory with all below it.
             now: Unix seconds.
         """
-        directory, name = os.path.split(path)
-        chosen = f"""state <> 'missing'
-            AND (directory_id IN (SELECT id FROM directories WHERE {_UNDER})
-                 OR name = ? AND directory_id = (SELECT id FROM directories WHERE path = ?))"""  # noqa: S608
-        places = (*under(path), os.fsencode(name), os.fsencode(directory))
+        chosen = f"state <> 'missing' AND {PHOTOS_AT}"
         with self._database.transaction() as db:
             db.execute(
                 f"DELETE FROM keywords WHERE photo_id IN (SELECT id FROM photos WHERE {chosen})",  # noqa: S608
-                places,
+                places(path),
             )
             db.execute(
                 f"""UPDATE photos SET undone_at = ?, attempts = 0, next_attempt = 0, reason = NULL,
                         state = CASE WHEN EXISTS (SELECT 1 FROM ledger WHERE photo_id = photos.id)
                                      THEN 'tagged' ELSE state END
                     WHERE {chosen}""",  # noqa: S608
-                (now, *places),
+                (now, *places(path)),
             )
 
     def retry_writes(self, directory: str, stem: str) -> None:
         """Try photos at once whose writing failed, if they have this stem."""
         rows = self._database.rows(
-            f"""SELECT p.id, p.name FROM photos p WHERE {_QUEUED} AND p.state = 'tagged'
+            f"""SELECT p.id, p.name FROM photos p WHERE {QUEUED} AND p.state = 'tagged'
                 AND p.reason IS NOT NULL
                 AND +p.directory_id = (SELECT id FROM directories WHERE path = ?)""",  # noqa: S608
             (os.fsencode(directory),),
@@ -300,9 +286,8 @@ class Store:
             for root, mode in modes.items():
                 if known.get(os.fsencode(root), mode) != mode:
                     db.execute(
-                        f"""UPDATE photos SET settings = NULL WHERE directory_id IN
-                            (SELECT id FROM directories WHERE {_UNDER})""",  # noqa: S608
-                        under(root),
+                        f"""UPDATE photos SET settings = NULL WHERE {PHOTOS_WITHIN}""",  # noqa: S608
+                        bounds(root),
                     )
                 db.execute("INSERT OR REPLACE INTO modes VALUES (?, ?)", (os.fsencode(root), mode))
 
@@ -324,7 +309,7 @@ class Store:
             )
         rows = self._database.rows(
             f"""SELECT DISTINCT d.id, d.path FROM photos p
-                JOIN directories d ON d.id = p.directory_id WHERE {_QUEUED}"""  # noqa: S608
+                JOIN directories d ON d.id = p.directory_id WHERE {QUEUED}"""  # noqa: S608
         )
         with self._database.transaction() as db:
             for number, path in rows:
@@ -336,9 +321,9 @@ class Store:
                     )
                 else:
                     db.execute(
-                        """UPDATE photos SET next_attempt = NULL, attempts = 0, state =
-                               CASE state WHEN 'failed' THEN 'pending' ELSE state END
-                           WHERE directory_id = ? AND state IN ('pending', 'tagged', 'failed')""",
+                        f"""UPDATE photos SET next_attempt = NULL, attempts = 0, state =
+                                CASE state WHEN 'failed' THEN 'pending' ELSE state END
+                            WHERE directory_id = ? AND {QUEUED}""",  # noqa: S608
                         (number,),
                     )
 
@@ -347,9 +332,8 @@ class Store:
         with self._database.transaction() as db:
             db.execute(
                 f"""UPDATE photos SET next_attempt = ?
-                    WHERE {_QUEUED} AND next_attempt < ?
-                    AND directory_id IN (SELECT id FROM directories WHERE {_UNDER})""",  # noqa: S608
-                (until, until, *under(top)),
+                    WHERE {QUEUED} AND next_attempt < ? AND {PHOTOS_WITHIN}""",  # noqa: S608
+                (until, until, *bounds(top)),
             )
 
     def release(self, top: str) -> None:
@@ -357,9 +341,9 @@ class Store:
         with self._database.transaction() as db:
             db.execute(
                 f"""UPDATE photos SET next_attempt = 0
-                    WHERE {_QUEUED} AND state IN ('pending', 'tagged') AND next_attempt > 0
-                    AND directory_id IN (SELECT id FROM directories WHERE {_UNDER})""",  # noqa: S608
-                under(top),
+                    WHERE {QUEUED} AND state IN ('pending', 'tagged') AND next_attempt > 0
+                    AND {PHOTOS_WITHIN}""",  # noqa: S608
+                bounds(top),
             )
 
     def postpone(self, job: Job, until: float) -> None:
@@ -377,10 +361,10 @@ class Store:
         # All numbers of a directory at once: one's new number may be another's old one.
         update = """UPDATE photos
             SET device = (SELECT value FROM json_each(?1) WHERE CAST(key AS INTEGER) = device)
-            WHERE device IN (SELECT CAST(key AS INTEGER) FROM json_each(?1))
-            AND directory_id IN (SELECT id FROM directories WHERE path = ?2"""
-        whole = [(f"{update} OR (path >= ?3 AND path < ?4))", wholly, under(top))] if wholly else []
-        parts = [(f"{update})", moves, (os.fsencode(path),)) for path, moves in partly.items()]
+            WHERE device IN (SELECT CAST(key AS INTEGER) FROM json_each(?1)) AND """
+        whole = [(update + PHOTOS_WITHIN, wholly, bounds(top))] if wholly else []
+        one = update + "directory_id IN (SELECT id FROM directories WHERE path = ?)"  # noqa: S608
+        parts = [(one, moves, (os.fsencode(path),)) for path, moves in partly.items()]
         with self._database.transaction() as db:
             for statement, moves, places in [*parts, *whole]:
                 known = {signed(old): signed(new) for old, new in moves.items()}

@@ -13,8 +13,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from photoramd.database.conditions import places, within
 from photoramd.database.connection import Database, visit
-from photoramd.database.photos import under
 from photoramd.database.readonly import open_readonly, select
 
 RETAG = "retag"
@@ -80,14 +80,14 @@ def is_known(database: Path, path: Path) -> bool:
     with closing(open_readonly(database)) as connection:
         found = select(
             connection,
-            """SELECT EXISTS (
-                   SELECT 1 FROM directories d JOIN photos p ON p.directory_id = d.id
-                   WHERE d.path = ? OR (d.path >= ? AND d.path < ?)
-               ) OR EXISTS (
-                   SELECT 1 FROM directories d JOIN photos p ON p.directory_id = d.id
-                   WHERE d.path = ? AND p.name = ?
-               )""",
-            [*under(os.fspath(path)), os.fsencode(path.parent), os.fsencode(path.name)],
+            f"""SELECT EXISTS (
+                    SELECT 1 FROM directories d JOIN photos p ON p.directory_id = d.id
+                    WHERE {within("d.path")}
+                ) OR EXISTS (
+                    SELECT 1 FROM directories d JOIN photos p ON p.directory_id = d.id
+                    WHERE p.name = ? AND d.path = ?
+                )""",  # noqa: S608
+            places(os.fspath(path)),
         )
         return bool(found[0][0])
 

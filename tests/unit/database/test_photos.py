@@ -181,27 +181,3 @@ def test_the_queue_is_asked_by_its_indexes_however_many_photos_are_done(
         assert "SCAN" not in plan, plan
         assert "TEMP B-TREE" not in plan, plan
         assert "photos_queue" in plan or "photos_retry" in plan, plan
-
-
-def test_questions_of_the_loop_do_not_read_finished_photos(
-    store: Store, database: Database
-) -> None:
-    """They are asked twice a second, and there may be a million."""
-    asked: list[str] = []
-    database._connection.set_trace_callback(asked.append)
-    store.due(1000, 8)
-    store.due_writes(1000, 8)
-    store.next_due()
-    store.waiting()
-    store.hold("/a", 1)
-    store.release("/a")
-    store.clamp_retries(1)
-    database._connection.set_trace_callback(None)
-    plans = [
-        str(row[3])
-        for sql in asked
-        if sql.lstrip().startswith(("SELECT", "UPDATE"))
-        for row in database.rows(f"EXPLAIN QUERY PLAN {sql}")
-    ]
-    assert plans
-    assert [plan for plan in plans if plan.startswith("SCAN") or "B-TREE" in plan] == []
