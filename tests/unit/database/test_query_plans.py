@@ -11,13 +11,10 @@ import pytest
 
 from photoramd.database.connection import Database
 from photoramd.database.ledger import Ledger
-from photoramd.database.photos import Store
+from photoramd.database.photos import Photos
+from photoramd.database.queue import Queue
+from photoramd.database.requests import Requests
 from photoramd.search import queries
-
-
-@pytest.fixture
-def store(database: Database) -> Store:
-    return Store(database)
 
 
 @pytest.fixture
@@ -45,14 +42,14 @@ def plans(connection: sqlite3.Connection, ask: Callable[[], object], about: str)
 @pytest.mark.parametrize(
     "ask",
     [
-        lambda store, _: store.due(1000, 8),
-        lambda store, _: store.due_writes(1000, 8),
-        lambda store, _: store.next_due(),
-        lambda store, _: store.waiting(),
-        lambda store, _: store.hold("/a", 1),
-        lambda store, _: store.release("/a"),
-        lambda store, _: store.clamp_retries(1),
-        lambda store, _: store.retry_writes("/album", "a"),
+        lambda queue, _: queue.due(1000, 8),
+        lambda queue, _: queue.due_writes(1000, 8),
+        lambda queue, _: queue.next_due(),
+        lambda queue, _: queue.waiting(),
+        lambda queue, _: queue.hold("/a", 1),
+        lambda queue, _: queue.release("/a"),
+        lambda queue, _: queue.clamp_retries(1),
+        lambda queue, _: queue.retry_writes("/album", "a"),
         lambda _, ledger: ledger.rest(7, "full", 20),
     ],
     ids=[
@@ -61,21 +58,20 @@ def plans(connection: sqlite3.Connection, ask: Callable[[], object], about: str)
     ],
 )  # fmt: skip
 def test_questions_of_the_loop_do_not_read_finished_photos(
-    ask: Callable[[Store, Ledger], object],
-    store: Store,
+    ask: Callable[[Queue, Ledger], object],
     database: Database,
     connection: sqlite3.Connection,
 ) -> None:
     """They are asked twice a second, and there may be a million."""
-    found = plans(connection, lambda: ask(store, Ledger(database)), "photos")
+    found = plans(connection, lambda: ask(Queue(database), Ledger(database)), "photos")
     assert any("photos_queue" in plan or "photos_retry" in plan for plan in found), found
     assert [plan for plan in found if plan.startswith("SCAN") or "B-TREE" in plan] == []
 
 
 def test_photos_outside_the_watched_directories_are_found_by_the_queue(
-    store: Store, connection: sqlite3.Connection
+    database: Database, connection: sqlite3.Connection
 ) -> None:
-    found = plans(connection, lambda: store.leave_out(lambda _: True), "FROM photos p")
+    found = plans(connection, lambda: Queue(database).leave_out(lambda _: True), "FROM photos p")
     assert any("photos_queue" in plan or "photos_retry" in plan for plan in found), found
 
 
@@ -88,17 +84,17 @@ def test_reasons_are_counted_in_the_queue(database: Database) -> None:
 @pytest.mark.parametrize(
     "ask",
     [
-        lambda store: store.directories_under("/album"),
-        lambda store: store.under(Path("/album")),
-        lambda store: store.retag("/album", only_failed=False),
-        lambda store: store.undo("/album", 1),
-        lambda store: store.move_devices("/album", {1: 2}, {}),
+        lambda database: Photos(database).directories_under("/album"),
+        lambda database: Photos(database).under(Path("/album")),
+        lambda database: Requests(database).retag("/album", only_failed=False),
+        lambda database: Requests(database).undo("/album", 1),
+        lambda database: Photos(database).move_devices("/album", {1: 2}, {}),
     ],
     ids=["directories_under", "under", "retag", "undo", "move_devices"],
 )
 def test_directories_below_one_are_found_by_their_index(
-    ask: Callable[[Store], object], store: Store, connection: sqlite3.Connection
+    ask: Callable[[Database], object], database: Database, connection: sqlite3.Connection
 ) -> None:
-    found = plans(connection, lambda: ask(store), "path >= ")
+    found = plans(connection, lambda: ask(database), "path >= ")
     assert any("(path>? AND path<?)" in plan for plan in found), found
     assert not [plan for plan in found if plan.startswith(("SCAN directories", "SCAN d"))]
