@@ -23,8 +23,9 @@ import numpy as np
 from benchmarks import calibration, report
 from benchmarks.figures import Result
 from benchmarks.measure import Case, measure, ready
+from photoramd.clock import UnixTime
 from photoramd.database.connection import Database
-from photoramd.database.photos import Store
+from photoramd.database.queue import Queue
 from photoramd.database.results import Results, Tagged
 from photoramd.photo import Fingerprint, Photo, Tag
 from photoramd.search import queries
@@ -38,7 +39,7 @@ _RUN_MS = 200
 
 def fill(database: Database, photos: int) -> None:
     """Photos with keywords ``word0`` (the most frequent) and so on."""
-    store, results = Store(database), Results(database)
+    queue, results = Queue(database), Results(database)
     found = [
         Photo(
             Path(f"/photos/{number // 200:04}/IMG_{number % 200:04}.jpg"),
@@ -46,17 +47,17 @@ def fill(database: Database, photos: int) -> None:
         )
         for number in range(photos)
     ]
-    store.enqueue(found, 1)
+    queue.enqueue(found, UnixTime(1))
     generator = np.random.default_rng(1)
     # Zipf's law: the frequency of a word is about the inverse of its rank.
     chances = 1 / np.arange(1, WORDS + 1)
     ranks = generator.choice(WORDS, (photos, _KEYWORDS), p=chances / chances.sum())
     batch: list[Tagged] = []
-    for job, row in zip(store.due(2, photos), ranks.tolist(), strict=True):
+    for job, row in zip(queue.due(UnixTime(2), photos), ranks.tolist(), strict=True):
         tags = [Tag(f"word{rank}", round(0.9 - rank / 2000, 3)) for rank in dict.fromkeys(row)]
         scores = {tag.name: tag.confidence for tag in tags}
         batch.append(Tagged(job, job.id.to_bytes(16, "big"), scores, tags))
-    results.save(batch, "embedded", "1", 3)
+    results.save(batch, "embedded", "1", UnixTime(3))
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,10 @@ from pathlib import Path
 
 from PIL import Image
 
+from photoramd.clock import UnixTime, unix_time
 from photoramd.database.connection import Database
-from photoramd.database.photos import Store
+from photoramd.database.photos import Photos
+from photoramd.database.queue import Queue
 from photoramd.database.roots import HealthStore
 from photoramd.photo import Fingerprint, Photo
 from photoramd.watch.debouncer import Debouncer
@@ -55,14 +57,14 @@ def make_tree(top: Path, photos: int) -> None:
 
 def know_tree(database: Database, top: Path) -> None:
     """Record every file of a tree as written."""
-    store = Store(database)
+    queue = Queue(database)
     for directory, _, names in os.walk(top):
         if names:
             photos = []
             for name in names:
                 path = Path(directory, name)
                 photos.append(Photo(path, Fingerprint.of(path.lstat())))
-            store.enqueue(photos, 1)
+            queue.enqueue(photos, UnixTime(1))
     with database.transaction() as db:
         # Without settings the daemon would look at all of them again, and they are no photos.
         db.execute("UPDATE photos SET state = 'written', written_at = 1, settings = 'known'")
@@ -72,12 +74,12 @@ class Parts:
     """The parts of a daemon that find photos, without the network."""
 
     def __init__(self, database: Database, top: Path) -> None:
-        self.store = Store(database)
-        self.intake = StabilityTracker(self.store, Debouncer(quiet_seconds=5))
+        photos, self.queue = Photos(database), Queue(database)
+        self.intake = StabilityTracker(photos, self.queue, Debouncer(quiet_seconds=5))
         root = Root(os.fspath(top), Filter(top))
         book = HealthStore(database, [root.path])
-        self.reconciler = Reconciler(self.store, self.intake, [root], book)
-        self.patrol = Supervisor([root], book, self.store, self.reconciler.request)
+        self.reconciler = Reconciler(photos, self.intake, [root], book)
+        self.patrol = Supervisor([root], book, self.queue, self.reconciler.request)
         self.reconciler.request(root.path)
 
 
@@ -92,10 +94,10 @@ def reconcile(top: Path, path: Path) -> dict[str, float]:
         began, longest = time.perf_counter(), 0.0
         while parts.reconciler.is_scanning:
             step = time.perf_counter()
-            parts.reconciler.advance(parts.patrol, time.monotonic(), time.time())
+            parts.reconciler.advance(parts.patrol, time.monotonic(), unix_time())
             longest = max(longest, time.perf_counter() - step)
         seconds = time.perf_counter() - began
-        assert parts.store.waiting() == 0
+        assert parts.queue.waiting() == 0
     return {"seconds": seconds, "peak_mb": peak_megabytes(), "longest_step_seconds": longest}
 
 
@@ -105,12 +107,12 @@ def find_new(top: Path, path: Path) -> dict[str, float]:
         parts = Parts(database, top)
         began, now = time.perf_counter(), 0.0
         while parts.reconciler.is_scanning or len(parts.intake):
-            parts.reconciler.advance(parts.patrol, now, time.time())
+            parts.reconciler.advance(parts.patrol, now, unix_time())
             if not parts.reconciler.can_advance:
                 now += 10
-            parts.intake.settle(now, time.time())
+            parts.intake.settle(now, unix_time())
         seconds = time.perf_counter() - began
-        found = parts.store.waiting()
+        found = parts.queue.waiting()
     return {"seconds": seconds, "peak_mb": peak_megabytes(), "photos": found}
 
 
@@ -183,9 +185,9 @@ def latency(directory: Path, waiting: int) -> dict[str, float]:
             picture.save(target)
         photos.append(Photo(target, Fingerprint.of(target.lstat())))
     with Database(path) as database:
-        store = Store(database)
+        queue = Queue(database)
         for first in range(0, waiting, 1000):
-            store.enqueue(photos[first : first + 1000], 1)
+            queue.enqueue(photos[first : first + 1000], UnixTime(1))
     process = start(configuration(directory, top, path), directory / "log")
     samples, found = sample_photos(), []
     try:

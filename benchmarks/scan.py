@@ -21,6 +21,7 @@ from benchmarks import calibration, report
 from benchmarks.figures import Result
 from benchmarks.measure import Case, Work, measure
 from benchmarks.scale import Parts, know_tree, make_tree
+from photoramd.clock import unix_time
 from photoramd.database.connection import Database
 
 
@@ -32,11 +33,11 @@ def comparing(top: Path, known: Path) -> Iterator[Work]:
 
         def work(lap: Callable[[], None]) -> None:
             while parts.reconciler.is_scanning:
-                parts.reconciler.advance(parts.patrol, time.monotonic(), time.time())
+                parts.reconciler.advance(parts.patrol, time.monotonic(), unix_time())
                 lap()
 
         yield work
-        assert parts.store.waiting() == 0
+        assert parts.queue.waiting() == 0
 
 
 @contextmanager
@@ -51,14 +52,14 @@ def finding(top: Path, files: int) -> Iterator[Work]:
         def work(lap: Callable[[], None]) -> None:
             now = 0.0
             while parts.reconciler.is_scanning or len(parts.intake):
-                parts.reconciler.advance(parts.patrol, now, time.time())
+                parts.reconciler.advance(parts.patrol, now, unix_time())
                 if not parts.reconciler.can_advance:
                     now += 10
-                parts.intake.settle(now, time.time())
+                parts.intake.settle(now, unix_time())
                 lap()
 
         yield work
-        assert parts.store.waiting() == files
+        assert parts.queue.waiting() == files
 
 
 def cases(directory: Path, files: int) -> list[Case]:

@@ -21,6 +21,7 @@ import click
 from msgspec import structs
 
 from photoramd.cli.output import console, waiting
+from photoramd.clock import unix_time
 from photoramd.config import loader
 from photoramd.errors import NoImagesError, PhotoramdError, UsageError, printable
 from photoramd.images import formats
@@ -280,7 +281,7 @@ def _write(result: Result, tagger: Tagger, configuration: loader.Config) -> None
         watch.path in above and watch.sidecar_names == "lightroom" for watch in configuration.watch
     )
     try:
-        write_once(result.path, result.tags, origin, time.time(), lightroom_names=lightroom_names)
+        write_once(result.path, result.tags, origin, unix_time(), lightroom_names=lightroom_names)
     except PhotoramdError as error:
         result.warnings.append(f"tags not written: {error}")
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from photoramd.cli.output import console, print_json
+from photoramd.clock import unix_time
 from photoramd.config import loader
 from photoramd.errors import LockedError, PhotoramdError, printable
 
@@ -45,8 +45,8 @@ def command(
 
     tops = [canonical_path(Path(path)) for path in paths]
     try:
-        with opened_for_undo(configuration) as (store, writer):
-            jobs = select(store, tops)
+        with opened_for_undo(configuration) as (photos, writer):
+            jobs = select(photos, tops)
             if not as_json and not quiet:
                 outcomes = list(_shown(_undo(writer, jobs, dry_run), len(jobs)))
             else:
@@ -99,7 +99,7 @@ def _ask_the_daemon(database: Path, tops: Sequence[Path], *, as_json: bool, quie
 def _undo(writer: Any, jobs: Sequence[Job], dry_run: bool) -> Iterator[Undone]:
     from photoramd.pipeline.undo import undo
 
-    return undo(writer, jobs, time.time(), dry_run=dry_run)
+    return undo(writer, jobs, unix_time(), dry_run=dry_run)
 
 
 def _plain(each: Undone) -> dict[str, object]:

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import re
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from photoramd.clock import unix_time
 from photoramd.config.loader import Config, Watch
 from photoramd.config.overrides import load_overrides
 from photoramd.daemon import backup
@@ -25,7 +25,8 @@ from photoramd.daemon.status_line import StatusLine
 from photoramd.database import backups
 from photoramd.database.connection import Database
 from photoramd.database.ledger import Ledger
-from photoramd.database.photos import Store
+from photoramd.database.photos import Photos
+from photoramd.database.queue import Queue
 from photoramd.database.requests import Requests
 from photoramd.database.results import Results
 from photoramd.database.roots import HealthStore
@@ -210,11 +211,12 @@ def build(
         notifier.beat()
         return not interrupts.stopped
 
-    store = Store(database)
-    store.clamp_retries(time.time())
+    photos, queue = Photos(database), Queue(database)
+    queue.clamp_retries(unix_time())
     # What is no longer watched is not ours to touch.
-    store.leave_out(lambda directory: plan.root_of(directory) is not None)
-    store.note_modes({os.fspath(watch.path): watch.write for watch in config.watch})
+    queue.leave_out(lambda directory: plan.root_of(directory) is not None)
+    results = Results(database, settings_digest(plan.rules, config.tags.fields))
+    results.note_modes({os.fspath(watch.path): watch.write for watch in config.watch})
     writer = Writer(
         Ledger(database),
         plan.mode,
@@ -223,7 +225,7 @@ def build(
         exiftool=resources.exiftool,
         lightroom_names=plan.has_lightroom_names,
     )
-    writer.recover(time.time())
+    writer.recover(unix_time())
     debouncer = Debouncer(
         quiet_seconds=config.debounce.quiet_seconds,
         max_wait_seconds=config.debounce.max_wait_seconds,
@@ -232,8 +234,8 @@ def build(
     with ExitStack() as stack:
         pipeline = stack.enter_context(
             Pipeline(
-                store,
-                Results(database, settings_digest(plan.rules, config.tags.fields)),
+                queue,
+                results,
                 writer,
                 plan.tagger,
                 plan.rules,
@@ -244,19 +246,19 @@ def build(
                 proceed=proceed,
             )
         )
-        intake = StabilityTracker(store, debouncer)
+        intake = StabilityTracker(photos, queue, debouncer)
         book = HealthStore(database, [os.fspath(watch.path) for watch in config.watch])
-        reconciler = Reconciler(store, intake, plan.roots, book)
+        reconciler = Reconciler(photos, intake, plan.roots, book)
         patrol = Supervisor(
             plan.roots,
             book,
-            store,
+            queue,
             reconciler.request,
             poll_seconds=config.scan.poll_seconds,
             audit_seconds=config.scan.audit_seconds,
         )
         daemon = Daemon(
-            store,
+            queue,
             intake,
             pipeline,
             reconciler,
@@ -283,7 +285,7 @@ def _extra(path: Path, watched: Sequence[Watch]) -> Watch:
 
 
 @contextmanager
-def opened_for_undo(config: Config) -> Iterator[tuple[Store, Writer]]:
+def opened_for_undo(config: Config) -> Iterator[tuple[Photos, Writer]]:
     """Open the database and make a writer that only takes back; no model is loaded.
 
     Raises:
@@ -292,8 +294,8 @@ def opened_for_undo(config: Config) -> Iterator[tuple[Store, Writer]]:
     """
     with Database(config.state.path) as database, ExifTool() as exiftool:
         writer = Writer(Ledger(database), lambda _: "none", Origin("", ""), exiftool=exiftool)
-        writer.recover(time.time())
-        yield Store(database), writer
+        writer.recover(unix_time())
+        yield Photos(database), writer
 
 
 def load_tagger(config: Config) -> Tagger:

@@ -16,11 +16,12 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
+from photoramd.clock import UnixTime, unix_time
 from photoramd.daemon.backup import DailyBackup
 from photoramd.daemon.schedule import ALWAYS, Schedule
 from photoramd.daemon.sd_notify import Notifier
 from photoramd.daemon.status_line import StatusLine
-from photoramd.database.photos import WITH_INFERENCE, WITHOUT_INFERENCE, Store
+from photoramd.database.queue import WITH_INFERENCE, WITHOUT_INFERENCE, Queue
 from photoramd.database.requests import Requests
 from photoramd.errors import StoreError, printable
 from photoramd.images.formats import RAW_SUFFIXES, suffix
@@ -56,7 +57,7 @@ class Daemon:
 
     def __init__(
         self,
-        store: Store,
+        queue: Queue,
         intake: StabilityTracker,
         pipeline: Pipeline,
         reconciler: Reconciler,
@@ -75,7 +76,7 @@ class Daemon:
         """Put a loop together.
 
         Args:
-            store: The queue.
+            queue: The photos that wait.
             intake: What fills it.
             pipeline: What empties it.
             reconciler: What scans.
@@ -90,7 +91,7 @@ class Daemon:
             bulletin: What the status line is made of.
             probe: Raises a StoreError if the database cannot be written.
         """
-        self._store = store
+        self._queue = queue
         self._intake = intake
         self._pipeline = pipeline
         self._reconciler = reconciler
@@ -135,11 +136,11 @@ class Daemon:
             now = time.monotonic()
             # Watches first, scan second: in the other order files fall into the gap.
             with self._notifier.busy():
-                self._patrol.begin(self._watcher, now, time.time())
+                self._patrol.begin(self._watcher, now, unix_time())
             self._scan_all(now)
             log.info("Watching %s", self._reconciler.names)
             self._notifier.ready(self._is_well)
-            self._tell(0, time.time())
+            self._tell(0, unix_time())
             while not self._interrupts.stopped:
                 if self._interrupts.reload and self._reloads(reload):
                     return
@@ -163,7 +164,7 @@ class Daemon:
                 pass
         return not self._interrupts.stopped
 
-    def step(self, now: float, wall: float) -> list[Outcome]:
+    def step(self, now: float, wall: UnixTime) -> list[Outcome]:
         """One turn of the loop, without waiting. Times: monotonic and Unix seconds."""
         self._read_news(self._inbox.take(), now)
         self._check_clock(now, wall)
@@ -206,7 +207,7 @@ class Daemon:
     @property
     def waiting(self) -> int:
         """Photos that are queued, or wait for their quiet period."""
-        return len(self._intake) + self._store.waiting()
+        return len(self._intake) + self._queue.waiting()
 
     # Inside.
 
@@ -235,7 +236,7 @@ class Daemon:
             return False
         return True
 
-    def _tell(self, done: int, wall: float) -> None:
+    def _tell(self, done: int, wall: UnixTime) -> None:
         """Tell who wants to know how it goes."""
         now = time.monotonic()
         self._bulletin.note(done, now)
@@ -254,7 +255,7 @@ class Daemon:
 
     def _turn(self, on_outcomes: Callable[[Sequence[Outcome]], None], *, once: bool) -> bool:
         """A step, and the wait for the next one; returns whether a one-shot run is done."""
-        now, wall = time.monotonic(), time.time()
+        now, wall = time.monotonic(), unix_time()
         outcomes = self.step(now, wall)
         on_outcomes(outcomes)
         self._tell(sum(outcome.state == "written" for outcome in outcomes), wall)
@@ -265,7 +266,7 @@ class Daemon:
         self._interrupts.wait(self._idle_seconds(now, wall))
         return False
 
-    def _idle_seconds(self, now: float, wall: float) -> float:
+    def _idle_seconds(self, now: float, wall: UnixTime) -> float:
         """How long nothing will happen by itself."""
         if self._reconciler.can_advance:
             return 0
@@ -273,10 +274,10 @@ class Daemon:
         deadline = self._intake.deadline(now)
         if deadline is not None:
             moments.append(deadline - now)
-        due = self._store.next_due(WITH_INFERENCE)
+        due = self._queue.next_due(WITH_INFERENCE)
         if due is not None:
             moments.append(max(due, wall if self._infers(wall) else self._opens(wall)) - wall)
-        due = self._store.next_due(WITHOUT_INFERENCE)
+        due = self._queue.next_due(WITHOUT_INFERENCE)
         if due is not None:
             moments.append(due - wall)
         if self._unloading is not None:
@@ -285,30 +286,30 @@ class Daemon:
             moments.append(WATCH_SECONDS)
         return max(0.0, min(moments))
 
-    def _is_done(self, wall: float) -> bool:
+    def _is_done(self, wall: UnixTime) -> bool:
         if self.is_scanning or not self._intake.is_settled:
             return False
-        due = self._store.next_due()
+        due = self._queue.next_due()
         return due is None or due > wall
 
-    def _infers(self, wall: float) -> bool:
+    def _infers(self, wall: UnixTime) -> bool:
         """Whether the model may run now."""
         is_available = self._unloading is None or self._unloading.is_available
         return is_available and self._is_open(wall)
 
-    def _is_open(self, wall: float) -> bool:
+    def _is_open(self, wall: UnixTime) -> bool:
         return not self._is_watching or self._schedule.is_open(wall)
 
-    def _opens(self, wall: float) -> float:
+    def _opens(self, wall: UnixTime) -> float:
         return self._schedule.next_change(wall)
 
-    def _check_clock(self, now: float, wall: float) -> None:
+    def _check_clock(self, now: float, wall: UnixTime) -> None:
         """A wall clock that was set makes stored times wrong, and file times doubtful."""
         before, self._clock_offset = self._clock_offset, wall - now
         if before is not None and abs(self._clock_offset - before) > CLOCK_JUMP_SECONDS:
             log.warning("The clock was set; scanning everything")
             # Set ahead, or after the machine slept, what is due earlier is none the worse.
-            self._store.clamp_retries(wall, back=max(0.0, before - self._clock_offset))
+            self._queue.clamp_retries(wall, back=max(0.0, before - self._clock_offset))
             self._pipeline.retry()
             if self._is_watching:
                 self._scan_all(now)
@@ -317,10 +318,10 @@ class Daemon:
         for request in self._requests.take():
             if request.is_undo:
                 log.info("Asked to take back the tags of %s", printable(request.path))
-                self._store.undo(request.path, time.time())
+                self._requests.undo(request.path, unix_time())
                 continue
             log.info("Asked to tag %s again", printable(request.path))
-            self._store.retag(request.path, only_failed=request.only_failed)
+            self._requests.retag(request.path, only_failed=request.only_failed)
             self._pipeline.choose_again()
             # It may be new: then a look at the disk finds it.
             top = request.path if os.path.isdir(request.path) else os.path.dirname(request.path)

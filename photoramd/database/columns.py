@@ -1,4 +1,4 @@
-"""Paths and fingerprints as the database stores them.
+"""Values as the database stores them.
 
 Paths are stored as the bytes they are on disk, 64-bit unsigned numbers as signed ones.
 """
@@ -9,16 +9,23 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from photoramd.photo import Fingerprint
+from photoramd.photo import Fingerprint, PhotoState
+
+_STATES = {state.value: state for state in PhotoState}
 
 
 def path_of(directory: bytes, name: bytes) -> Path:
-    """The path of a photo from its two columns."""
+    """Return the path of a photo from its two columns."""
     return Path(os.fsdecode(directory), os.fsdecode(name))
 
 
+def state_of(text: str) -> PhotoState:
+    """Return the state of a photo from its column."""
+    return _STATES[text]  # a tenth of the time of PhotoState(text), for every known photo
+
+
 def columns(fingerprint: Fingerprint) -> tuple[int, int, int, int]:
-    """A fingerprint as it is stored: size, mtime_ns, device, inode."""
+    """Return a fingerprint as it is stored: size, mtime_ns, device, inode."""
     return (
         fingerprint.size,
         fingerprint.mtime_ns,
@@ -28,11 +35,11 @@ def columns(fingerprint: Fingerprint) -> tuple[int, int, int, int]:
 
 
 def fingerprint_of(columns: Sequence[int]) -> Fingerprint:
-    """The inverse of `columns`."""
+    """Return the inverse of `columns`."""
     size, mtime_ns, device, inode = columns
     return Fingerprint(size, mtime_ns, device % 2**64, inode % 2**64)
 
 
 def signed(number: int) -> int:
-    """A number as it is stored: SQLite's are signed, and some inode numbers use all 64 bits."""
+    """Return a number as it is stored: SQLite's are signed, some inode numbers use all 64 bits."""
     return number - 2**64 if number >= 2**63 else number

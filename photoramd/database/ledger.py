@@ -1,7 +1,7 @@
-"""What photoramd wrote: the ledger of added values, and replacements under way.
+"""The ledger: which values photoramd added to which file, and which writes are under way.
 
-A replacement is recorded before the rename and finished after it, so that a process
-that dies between the two leaves enough to tell which happened.
+A write is recorded before its file is renamed into place and finished afterwards, so a process
+that dies between the two leaves enough to tell what happened.
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from photoramd.clock import UnixTime
 from photoramd.database.columns import columns, fingerprint_of, path_of, signed
+from photoramd.database.conditions import QUEUED
 from photoramd.database.connection import Database
-from photoramd.database.photos import RETRY_SECONDS, Job
-from photoramd.metadata.changes import NO_CHANGE, Change, Entries, Place, Recorded
+from photoramd.database.photos import Job
+from photoramd.database.queue import RETRY_SECONDS
+from photoramd.metadata.changes import NO_CHANGE, Change, Entries, Place, Recorded, WriteOutcome
 from photoramd.metadata.fields import SUBJECT
 from photoramd.photo import Fingerprint
 
@@ -26,16 +29,16 @@ _BESIDE = f"field NOT LIKE '{_PREFIXES[Place.PHOTO]}%'"
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A replacement of a file that is about to happen, and what it changes in the ledger.
+    """A replacement of a file that is about to happen, and its changes to the ledger.
 
     Attributes:
         photo_id: The photo's row.
         photo: The photo.
         target: The file to replace: the photo or its sidecar.
-        temporary: Its new content, beside it.
-        after: The fingerprint the target will have once it is done.
-        place: `SIDECAR` or `PHOTO`.
-        change: What is added and removed.
+        temporary: The file with the new content, beside it.
+        after: The fingerprint that the target has afterwards.
+        place: Which of the two it is.
+        change: The entries added and removed.
         created: Whether the sidecar is photoramd's own.
     """
 
@@ -55,12 +58,12 @@ class Done:
 
     Attributes:
         photo_id: The photo's row.
-        place: `SIDECAR` or `PHOTO`.
-        change: What was added and removed.
-        sidecar: The photo's sidecar from now on, if it has one; ignored for `PHOTO`.
+        place: The file that was written.
+        change: The entries added and removed.
+        sidecar: The photo's sidecar from now on, if it has one; ignored for `Place.PHOTO`.
         created: Whether photoramd made it.
         after: The fingerprint of the photo, if that was written.
-        outcome: ``written``; ``undone``; or ``again``: there is more to write.
+        outcome: What it means for the photo.
     """
 
     photo_id: int
@@ -69,7 +72,7 @@ class Done:
     sidecar: Path | None = None
     created: bool = False
     after: Fingerprint | None = None
-    outcome: str = "written"
+    outcome: WriteOutcome = WriteOutcome.WRITTEN
 
 
 class Ledger:
@@ -79,7 +82,7 @@ class Ledger:
         self._database = database
 
     def recorded(self, photo_id: int, place: Place) -> Recorded:
-        """What photoramd added to a photo in a place, and what the user took out again."""
+        """Return what photoramd added to a photo in a place, and what the user removed since."""
         rows = self._database.rows(
             """SELECT field, value, seeded, rejected_at IS NOT NULL FROM ledger
                WHERE photo_id = ? ORDER BY added_at, value""",
@@ -96,21 +99,21 @@ class Ledger:
         return Recorded(found[0], found[1], found[2], (last[0][0] if last else None) or 0.0)
 
     def is_undone(self, photo_id: int) -> bool:
-        """Whether the user took a photo's tags back."""
+        """Return whether the user took a photo's tags back."""
         rows = self._database.rows("SELECT undone_at FROM photos WHERE id = ?", (photo_id,))
         return bool(rows) and rows[0][0] is not None
 
     def sidecar(self, photo_id: int) -> tuple[Path | None, bool]:
-        """The photo's sidecar, and whether photoramd made it."""
+        """Return the photo's sidecar, and whether photoramd made it."""
         rows = self._database.rows("SELECT sidecar, created FROM photos WHERE id = ?", (photo_id,))
         path, created = rows[0] if rows else (None, 0)
         return (None if path is None else Path(os.fsdecode(path))), bool(created)
 
-    def reject(self, photo_id: int, place: Place, rejected: Entries, now: float) -> None:
-        """The user took these entries out of the file; they are never added again."""
+    def reject(self, photo_id: int, place: Place, rejected: Entries, now: UnixTime) -> None:
+        """Record that the user took entries out of the file; they are never added again."""
         with self._database.transaction() as db:
             db.executemany(
-                # The ledger may have lost it: see `merge._proved`.
+                # The ledger may lack it: see `merge._proved`.
                 """INSERT INTO ledger (photo_id, field, value, added_at, rejected_at)
                    VALUES (?, ?, ?, ?, ?)
                    ON CONFLICT (photo_id, field, value)
@@ -118,14 +121,14 @@ class Ledger:
                 [(photo_id, *pair, now, now) for pair in _pairs(place, rejected)],
             )
 
-    def inherit(self, job: Job, sidecar: Path, now: float) -> bool:
-        """Take over from another photo what it has in a sidecar that is this one's now.
+    def inherit(self, job: Job, sidecar: Path, now: UnixTime) -> bool:
+        """Move the entries of a sidecar from the photo that it belonged to.
 
-        ``IMG.xmp`` was the JPEG's until the RAW came, or that of a RAW which is gone. The
-        other photo is written anew.
+        ``IMG.xmp`` belongs to the JPEG until there is a RAW, or to a RAW that is gone. The other
+        photo is written again.
 
         Returns:
-            Whether that could be done; not while the other photo is being written.
+            Whether that was possible; it is not while the other photo is being written.
         """
         stem = os.fsencode(job.photo.path.stem)
         rows = self._database.rows(
@@ -173,7 +176,7 @@ class Ledger:
         return True
 
     def begin(self, writes: Sequence[Write]) -> None:
-        """Record what is about to be renamed into place, before it is."""
+        """Record writes before their files are renamed into place."""
         with self._database.transaction() as db:
             db.executemany(
                 "INSERT OR REPLACE INTO writes VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -190,7 +193,7 @@ class Ledger:
             )
 
     def interrupted(self) -> list[Write]:
-        """Replacements that were begun and not finished: a process died between the two."""
+        """Return the writes that a process began and did not live to finish."""
         rows = self._database.rows(
             """SELECT w.photo_id, d.path, p.name, w.target, w.temporary,
                       w.size, w.mtime_ns, w.device, w.inode, w.additions
@@ -209,22 +212,22 @@ class Ledger:
             for row in rows
         ]
 
-    def finish(self, done: Sequence[Done], now: float) -> None:
-        """These photos are written."""
+    def finish(self, done: Sequence[Done], now: UnixTime) -> None:
+        """Record that photos are written."""
         with self._database.transaction() as db:
             for each in done:
                 self._finish(db, each, now)
 
-    def _finish(self, db: sqlite3.Connection, done: Done, now: float) -> None:
-        self.settle(db, done, now)
-        if done.outcome == "written":
+    def _finish(self, db: sqlite3.Connection, done: Done, now: UnixTime) -> None:
+        self._settle(db, done, now)
+        if done.outcome is WriteOutcome.WRITTEN:
             db.execute(
                 """UPDATE photos SET state = 'written', attempts = 0,
                        written_at = CASE WHEN undone_at IS NULL THEN ? END,
                        next_attempt = 0, reason = NULL WHERE id = ? AND state = 'tagged'""",
                 (now, done.photo_id),
             )
-        elif done.outcome == "undone":
+        elif done.outcome is WriteOutcome.UNDONE:
             db.execute("DELETE FROM keywords WHERE photo_id = ?", (done.photo_id,))
             db.execute(
                 """UPDATE photos SET undone_at = ?, written_at = NULL, reason = CASE
@@ -234,13 +237,13 @@ class Ledger:
                 (now, done.photo_id),
             )
 
-    def record(self, done: Done, now: float) -> None:
-        """Only record what a write changed; what the photo waits for stays as it is."""
+    def record(self, done: Done, now: UnixTime) -> None:
+        """Record what a write changed, and leave the photo in its state."""
         with self._database.transaction() as db:
-            self.settle(db, done, now)
+            self._settle(db, done, now)
 
-    def settle(self, db: sqlite3.Connection, done: Done, now: float) -> None:
-        """What a write changed in the ledger and in the photo's row; in a transaction."""
+    def _settle(self, db: sqlite3.Connection, done: Done, now: UnixTime) -> None:
+        """Store what a write changed in the ledger and in the photo's row."""
         db.execute("DELETE FROM writes WHERE photo_id = ?", (done.photo_id,))
         db.executemany(
             """DELETE FROM ledger WHERE photo_id = ? AND field = ? AND value = ?
@@ -266,20 +269,21 @@ class Ledger:
             )
 
     def abandon(self, photo_id: int) -> None:
-        """A begun replacement did not happen."""
+        """Record that a write under way did not happen."""
         with self._database.transaction() as db:
             db.execute("DELETE FROM writes WHERE photo_id = ?", (photo_id,))
 
-    def defer(self, job: Job, reason: str, now: float, *, seconds: float | None) -> None:
-        """Writing failed; the result is kept and the write tried again.
+    def defer(self, job: Job, reason: str, now: UnixTime, *, seconds: float | None) -> None:
+        """Record that a write failed; the result is kept, and the write is retried.
 
-        What was begun and not cleared up stays recorded: see `abandon`.
+        A write under way stays recorded until `abandon`.
 
         Args:
             job: The tagged photo.
             reason: Why it could not be written.
-            now: Unix seconds.
-            seconds: When to try again, without counting an attempt; None: the usual back-off.
+            now: The present time.
+            seconds: The delay before the retry, without counting an attempt; None: the usual
+                back-off.
         """
         delay = RETRY_SECONDS[min(job.attempts, len(RETRY_SECONDS) - 1)]
         with self._database.transaction() as db:
@@ -294,19 +298,19 @@ class Ledger:
                 ),
             )
 
-    def rest(self, device: int, reason: str, until: float) -> None:
-        """Put off all photos of a file system (its device number) that wait to be written."""
+    def rest(self, device: int, reason: str, until: UnixTime) -> None:
+        """Postpone all photos on a device that wait to be written."""
         with self._database.transaction() as db:
             db.execute(
-                """UPDATE photos SET reason = ?, next_attempt = ?
-                   WHERE state IN ('pending', 'tagged', 'failed') AND state = 'tagged'
-                   AND +device = ? AND next_attempt < ?""",
+                f"""UPDATE photos SET reason = ?, next_attempt = ?
+                    WHERE {QUEUED} AND state = 'tagged'
+                    AND +device = ? AND next_attempt < ?""",  # noqa: S608
                 (reason, until, signed(device), until),
             )
 
 
 def _pairs(place: Place, entries: Entries) -> list[tuple[str, str]]:
-    """Field, as it is stored, and value."""
+    """Return pairs of a field, as it is stored, and a value."""
     return [
         (_PREFIXES[place] + name, value) for name, values in entries.items() for value in values
     ]
@@ -321,7 +325,7 @@ def _encode(write: Write) -> str:
 
 def _decode(text: str) -> tuple[Place, Change, bool]:
     found = json.loads(text)
-    if isinstance(found, list):  # of a version that knew one field only
+    if isinstance(found, list):  # by a version that knew one field only
         return Place.SIDECAR, Change({SUBJECT.name: tuple(found)}), False
     entries = (
         {name: tuple(values) for name, values in found[key].items()}

@@ -1,20 +1,19 @@
-"""What other processes ask of the one that owns the database: rows that it notices.
+"""Requests of other processes to the one that owns the database, as rows.
 
-SQLite counts the changes of other connections, so that looking costs nothing while there
-are none.
+SQLite counts the changes of other connections, so polling costs nothing while there are none.
 """
 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from photoramd.clock import UnixTime, unix_time
+from photoramd.database.conditions import PHOTOS_AT, places, within
 from photoramd.database.connection import Database, visit
-from photoramd.database.photos import under
 from photoramd.database.readonly import open_readonly, select
 
 RETAG = "retag"
@@ -24,12 +23,12 @@ UNDO = "undo"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Somebody wants a photo, or all photos below a directory, to be tagged again, or never.
+    """A user's request to tag a photo, or all photos below a directory, again.
 
     Attributes:
         path: Absolute.
         only_failed: Only photos that failed.
-        is_undo: Their tags are to be taken back instead.
+        is_undo: Take their tags back instead.
     """
 
     path: str
@@ -38,19 +37,19 @@ class Request:
 
     @property
     def kind(self) -> str:
-        """What it is called in the database."""
+        """Its name in the database."""
         return UNDO if self.is_undo else RETAG_FAILED if self.only_failed else RETAG
 
 
 class Requests:
-    """The requests, for the process that owns the database."""
+    """The requests as the owner of the database takes them and carries them out."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._version: int | None = None
 
     def take(self) -> list[Request]:
-        """New requests, the oldest first; they are forgotten."""
+        """Return new requests, the oldest first, and remove them from the database."""
         version = self._database.rows("PRAGMA data_version")[0][0]
         if version == self._version:
             return []
@@ -63,16 +62,58 @@ class Requests:
             Request(os.fsdecode(path), kind == RETAG_FAILED, kind == UNDO) for _, kind, path in rows
         ]
 
+    def retag(self, path: str, *, only_failed: bool) -> int:
+        """Have photos tagged and written again, undone ones too; return how many.
+
+        `Pipeline.choose_again` does it. It uses stored scores where there are some, so the
+        model runs only for pictures that it has not seen.
+
+        Args:
+            path: A photo, or a directory with all below it.
+            only_failed: Only photos that failed.
+        """
+        condition = "state = 'failed'" if only_failed else "state <> 'missing'"
+        with self._database.transaction() as db:
+            return db.execute(
+                f"""UPDATE photos SET undone_at = NULL, settings = NULL, attempts = 0,
+                        next_attempt = 0, reason = NULL,
+                        state = CASE WHEN state = 'failed' OR result_id IS NULL
+                                     THEN 'pending' ELSE state END
+                    WHERE {condition} AND {PHOTOS_AT}""",  # noqa: S608
+                places(path),
+            ).rowcount
+
+    def undo(self, path: str, now: UnixTime) -> None:
+        """Have the tags of photos taken back, by the writer when their turn comes.
+
+        Args:
+            path: A photo, or a directory with all below it.
+            now: The present time.
+        """
+        chosen = f"state <> 'missing' AND {PHOTOS_AT}"
+        with self._database.transaction() as db:
+            db.execute(
+                f"DELETE FROM keywords WHERE photo_id IN (SELECT id FROM photos WHERE {chosen})",  # noqa: S608
+                places(path),
+            )
+            db.execute(
+                f"""UPDATE photos SET undone_at = ?, attempts = 0, next_attempt = 0, reason = NULL,
+                        state = CASE WHEN EXISTS (SELECT 1 FROM ledger WHERE photo_id = photos.id)
+                                     THEN 'tagged' ELSE state END
+                    WHERE {chosen}""",  # noqa: S608
+                (now, *places(path)),
+            )
+
 
 def canonical_path(path: Path) -> Path:
-    """A photo or directory as the database names it: absolute; only a photo may be a link."""
+    """Return a path as the database names it: absolute; only a photo may be a link."""
     if os.path.isdir(path):
         return Path(os.path.realpath(path))
     return Path(os.path.realpath(path.parent), path.name)
 
 
 def is_known(database: Path, path: Path) -> bool:
-    """Whether the database has a photo at or below a path (an `canonical_path`).
+    """Return whether the database has a photo at or below a `canonical_path`.
 
     Raises:
         StoreError: There is no database, or it cannot be read.
@@ -80,30 +121,30 @@ def is_known(database: Path, path: Path) -> bool:
     with closing(open_readonly(database)) as connection:
         found = select(
             connection,
-            """SELECT EXISTS (
-                   SELECT 1 FROM directories d JOIN photos p ON p.directory_id = d.id
-                   WHERE d.path = ? OR (d.path >= ? AND d.path < ?)
-               ) OR EXISTS (
-                   SELECT 1 FROM directories d JOIN photos p ON p.directory_id = d.id
-                   WHERE d.path = ? AND p.name = ?
-               )""",
-            [*under(os.fspath(path)), os.fsencode(path.parent), os.fsencode(path.name)],
+            f"""SELECT EXISTS (
+                    SELECT 1 FROM directories d JOIN photos p ON p.directory_id = d.id
+                    WHERE {within("d.path")}
+                ) OR EXISTS (
+                    SELECT 1 FROM directories d JOIN photos p ON p.directory_id = d.id
+                    WHERE p.name = ? AND d.path = ?
+                )""",  # noqa: S608
+            places(os.fspath(path)),
         )
         return bool(found[0][0])
 
 
 def submit(database: Path, requests: Sequence[Request]) -> None:
-    """Leave requests for the owner of the database, who may be at work or may come later.
+    """Leave requests for the owner of the database, which may run now or later.
 
     Raises:
         StoreError: There is no database, or it may not be written.
     """
-    # The reader knows all that can be wrong with the file, and what to do about it.
+    # Its errors name what is wrong with the file, and the remedy.
     open_readonly(database).close()
     with visit(database) as connection:
         connection.execute("BEGIN IMMEDIATE")
         connection.executemany(
             "INSERT INTO requests (kind, path, created_at) VALUES (?, ?, ?)",
-            [(r.kind, os.fsencode(r.path), time.time()) for r in requests],
+            [(r.kind, os.fsencode(r.path), unix_time()) for r in requests],
         )
         connection.execute("COMMIT")

@@ -1,20 +1,30 @@
-"""What the model thought of each picture: scores once per picture, keywords per photo."""
+"""The model's results: scores once per picture, keywords per photo."""
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from photoramd.clock import UnixTime
 from photoramd.database.columns import columns
+from photoramd.database.conditions import PHOTOS_WITHIN, bounds
 from photoramd.database.connection import Database
 from photoramd.database.photos import Job
-from photoramd.photo import Tag
+from photoramd.photo import PhotoState, Tag
 
 
 @dataclass(frozen=True, slots=True)
 class Tagged:
-    """The outcome of the model for one photo: fresh scores, or a result known before."""
+    """The model's result for one photo, inferred now or stored before.
+
+    Attributes:
+        job: The photo.
+        digest: Of its picture.
+        scores: Confidence by label.
+        tags: The keywords chosen.
+    """
 
     job: Job
     digest: bytes
@@ -24,7 +34,7 @@ class Tagged:
 
 @dataclass(frozen=True, slots=True)
 class Outdated:
-    """A photo whose keywords are to be chosen anew; no scores: the model must look again."""
+    """A photo that needs its keywords chosen again; without scores it needs inference too."""
 
     photo_id: int
     scores: Mapping[str, float] | None
@@ -34,19 +44,24 @@ class Results:
     """Scores and keywords in the database."""
 
     def __init__(self, database: Database, settings: str = "") -> None:
-        """Args: the database, and a digest of the settings that choose keywords."""
+        """Use a database.
+
+        Args:
+            database: The database.
+            settings: A digest of the settings that choose keywords.
+        """
         self._database = database
         self._settings = settings
 
     def recall(self, digest: bytes, model: str, revision: str) -> dict[str, float] | None:
-        """The stored scores of a picture, or None if this model has not seen it."""
+        """Return the stored scores of a picture; None if this model has not seen it."""
         result = self._database.rows(
             "SELECT id FROM results WHERE digest = ? AND model = ? AND revision = ?",
             (digest, model, revision),
         )
         return self._scores(result[0][0]) if result else None
 
-    def save(self, outcomes: Sequence[Tagged], model: str, revision: str, now: float) -> None:
+    def save(self, outcomes: Sequence[Tagged], model: str, revision: str, now: UnixTime) -> None:
         """Store scores and keywords; the photos become tagged.
 
         A photo that changed since it was decoded is left alone.
@@ -65,7 +80,7 @@ class Results:
                     self._set_keywords(db, job.id, outcome.tags)
 
     def tags(self, photo_id: int) -> list[Tag]:
-        """The keywords of a photo, the surest first."""
+        """Return the keywords of a photo, the most confident first."""
         rows = self._database.rows(
             """SELECT l.name, k.confidence, k.parents
                FROM keywords k JOIN labels l ON l.id = k.label_id
@@ -78,14 +93,14 @@ class Results:
         ]
 
     def outdated(self, model: str, revision: str, after: int, limit: int) -> list[Outdated]:
-        """Written photos whose keywords were chosen with other settings, in the order of ids.
+        """Return photos whose keywords were chosen with other settings, in the order of ids.
 
         Args:
-            model: The model whose scores can be used.
-            revision: Its revision. A photo that another model tagged is only among them if
-                it was asked for (`retag`), and then without scores.
-            after: The last id of the call before.
-            limit: At most so many.
+            model: The model that made usable scores.
+            revision: Its revision. A photo that another model tagged is included only if
+                it was requested (`Requests.retag`), and then without scores.
+            after: The last id of the previous call.
+            limit: The greatest number of photos.
         """
         rows = self._database.rows(
             """SELECT p.id, CASE WHEN r.model = ? AND r.revision = ? THEN r.id END
@@ -103,16 +118,32 @@ class Results:
         ]
 
     def choose_again(self, chosen: Sequence[tuple[int, Sequence[Tag] | None]]) -> None:
-        """Store keywords that were chosen anew; None: the model must look again."""
+        """Store keywords by row of photo; None: the model must run again."""
         with self._database.transaction() as db:
             for photo_id, tags in chosen:
                 db.execute(
                     """UPDATE photos SET state = ?, settings = ?, attempts = 0, next_attempt = 0,
                            reason = NULL WHERE id = ? AND state IN ('written', 'tagged')""",
-                    ("pending" if tags is None else "tagged", self._settings, photo_id),
+                    (
+                        PhotoState.PENDING if tags is None else PhotoState.TAGGED,
+                        self._settings,
+                        photo_id,
+                    ),
                 )
                 if tags is not None:
                     self._set_keywords(db, photo_id, tags)
+
+    def note_modes(self, modes: Mapping[str, str]) -> None:
+        """Store the write mode of each root; photos of a root with another one are outdated."""
+        known = dict(self._database.rows("SELECT root, mode FROM modes"))
+        with self._database.transaction() as db:
+            for root, mode in modes.items():
+                if known.get(os.fsencode(root), mode) != mode:
+                    db.execute(
+                        f"UPDATE photos SET settings = NULL WHERE {PHOTOS_WITHIN}",  # noqa: S608
+                        bounds(root),
+                    )
+                db.execute("INSERT OR REPLACE INTO modes VALUES (?, ?)", (os.fsencode(root), mode))
 
     def _scores(self, result_id: int) -> dict[str, float]:
         rows = self._database.rows(
@@ -123,7 +154,7 @@ class Results:
         return {name: float(score) for name, score in rows}
 
     def _result(
-        self, db: sqlite3.Connection, outcome: Tagged, model: str, revision: str, now: float
+        self, db: sqlite3.Connection, outcome: Tagged, model: str, revision: str, now: UnixTime
     ) -> int:
         key = (outcome.digest, model, revision)
         find = "SELECT id FROM results WHERE digest = ? AND model = ? AND revision = ?"
@@ -146,7 +177,7 @@ class Results:
 
     def _set_keywords(self, db: sqlite3.Connection, photo_id: int, tags: Sequence[Tag]) -> None:
         db.execute("DELETE FROM keywords WHERE photo_id = ?", (photo_id,))
-        # A photo whose tags were taken back gets none, however often it is looked at.
+        # A photo with its tags taken back gets none, however often it is processed.
         undone = "SELECT 1 FROM photos WHERE id = ? AND undone_at IS NOT NULL"
         if db.execute(undone, (photo_id,)).fetchone():
             return

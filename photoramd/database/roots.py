@@ -6,22 +6,32 @@ import logging
 import os
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Literal
+from enum import StrEnum
 
+from photoramd.clock import UnixTime
 from photoramd.database.connection import Database
 from photoramd.errors import printable
 from photoramd.images.formats import RAW_REMEDY
 
 log = logging.getLogger(__name__)
 
-State = Literal["online", "degraded", "offline"]
+
+class RootState(StrEnum):
+    """The state of a watched directory; the values are stored."""
+
+    ONLINE = "online"
+    """Present and watched."""
+    DEGRADED = "degraded"
+    """Present, but some changes are found late, or some photos not at all."""
+    OFFLINE = "offline"
+    """Absent, unreadable, or another directory than before."""
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How a root is, why, and what the user can do about it."""
+    """The state of a root, the reason, and what the user can do about it."""
 
-    state: State = "online"
+    state: RootState = RootState.ONLINE
     reason: str | None = None
     remedy: str | None = None
 
@@ -30,14 +40,26 @@ ONLINE = Health()
 
 
 class HealthStore:
-    """The health of all roots in the database; a change is logged once."""
+    """The health of all roots in the database.
+
+    It also logs changes, each once: it alone knows what was recorded before.
+    """
 
     def __init__(self, database: Database, roots: Collection[str]) -> None:
+        """Forget the roots in the database that are no longer watched.
+
+        Args:
+            database: The database.
+            roots: The paths of the watched directories.
+
+        Raises:
+            StoreError: The database failed.
+        """
         self._database = database
         self._roots = frozenset(roots)
         self._last: dict[str, Health] = {}
-        self._told: set[str] = set()
-        self._before = {
+        self._raw_reported: set[str] = set()
+        self._stored = {
             os.fsdecode(path): state
             for path, state in database.rows("SELECT path, health FROM roots")
         }
@@ -47,18 +69,18 @@ class HealthStore:
                     db.execute("DELETE FROM roots WHERE path = ?", (path,))
 
     def was_offline(self, path: str) -> bool:
-        """Whether a root was offline when it was last recorded, by a process before this too."""
+        """Return whether a root was offline when last recorded, by an earlier process too."""
         last = self._last.get(path)
-        return (self._before.get(path) if last is None else last.state) == "offline"
+        return (self._stored.get(path) if last is None else last.state) == RootState.OFFLINE
 
-    def record(self, path: str, health: Health, now: float) -> None:
-        """Store a root's health (Unix seconds) and log it if it changed."""
-        if self._last.get(path) == health:
-            return
+    def record(self, path: str, health: Health, now: UnixTime) -> None:
+        """Store a root's health and log it if it changed."""
         last = self._last.get(path)
-        level = logging.INFO if health.state == "online" else logging.WARNING
+        if last == health:
+            return
+        level = logging.INFO if health.state == RootState.ONLINE else logging.WARNING
         if last is not None and last.state == health.state:
-            level = logging.DEBUG  # the details change: status has them
+            level = logging.DEBUG  # only the details changed, and status shows them
         details = "".join(f"; {text}" for text in (health.reason, health.remedy) if text)
         extra = {"ROOT": os.fsencode(path)}
         log.log(level, "%s is %s%s", printable(path), health.state, details, extra=extra)
@@ -76,14 +98,22 @@ class HealthStore:
                 (os.fsencode(path), health.state, health.reason, health.remedy, now),
             )
 
-    def troubles(self) -> dict[str, Health]:
-        """What was last recorded of the roots that are not online."""
-        return {path: health for path, health in self._last.items() if health.state != "online"}
+    def unhealthy(self) -> dict[str, Health]:
+        """Return the health of the roots that were not online when last recorded."""
+        return {
+            path: health for path, health in self._last.items() if health.state != RootState.ONLINE
+        }
 
-    def scanned(self, path: str, now: float, raw_left_out: int = 0) -> None:
-        """A scan of a root is complete (Unix seconds); RAW files left out are named once."""
-        if raw_left_out and path not in self._told:
-            self._told.add(path)
+    def record_scan(self, path: str, now: UnixTime, raw_left_out: int = 0) -> None:
+        """Store that a scan of a root is complete.
+
+        Args:
+            path: The root.
+            now: The present time.
+            raw_left_out: How many RAW files there cannot be decoded; logged once for each root.
+        """
+        if raw_left_out and path not in self._raw_reported:
+            self._raw_reported.add(path)
             text = "%s: camera RAW files that are not tagged: %d; to have them tagged, %s"
             log.warning(text, printable(path), raw_left_out, RAW_REMEDY)
         with self._database.transaction() as db:

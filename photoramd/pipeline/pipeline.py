@@ -13,7 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from photoramd.database.photos import Job, Store
+from photoramd.clock import UnixTime
+from photoramd.database.photos import Job
+from photoramd.database.queue import Queue
 from photoramd.database.results import Results, Tagged
 from photoramd.errors import ChangedError, ModelError, ModelUnavailableError, PhotoramdError
 from photoramd.models.preprocessing import Pixels
@@ -54,11 +56,11 @@ class Outcome:
 
 
 class Pipeline:
-    """Takes due photos from the store through all steps. Use it as a context manager."""
+    """Takes due photos from the queue through all steps. Use it as a context manager."""
 
     def __init__(
         self,
-        store: Store,
+        queue: Queue,
         results: Results,
         writer: Writer,
         tagger: Tagger,
@@ -73,7 +75,7 @@ class Pipeline:
         """Make a pipeline.
 
         Args:
-            store: The queue.
+            queue: The photos that wait.
             results: Scores and keywords.
             writer: What writes them.
             tagger: The model.
@@ -85,7 +87,7 @@ class Pipeline:
             proceed: Called after each part of a step that may take long: something got done.
                 Returns whether to go on; the rest of the batch stays in the queue otherwise.
         """
-        self._store = store
+        self._queue = queue
         self._results = results
         self._writer = writer
         self._tagger = tagger
@@ -111,7 +113,7 @@ class Pipeline:
     def __exit__(self, *_: object) -> None:
         self._decoding.close()
 
-    def step(self, now: float, *, infers: bool = True) -> list[Outcome]:
+    def step(self, now: UnixTime, *, infers: bool = True) -> list[Outcome]:
         """Take one batch as far as it goes; an empty list means that nothing is due.
 
         Args:
@@ -135,10 +137,10 @@ class Pipeline:
         """Somebody mended something: file systems that refused a write are tried at once."""
         self._writer.retry()
 
-    def _fill(self, now: float) -> None:
+    def _fill(self, now: UnixTime) -> None:
         room = self._decoding.room
         if room:
-            for job in self._store.due(now, room, skip=self._in_flight):
+            for job in self._queue.due(now, room, skip=self._in_flight):
                 self._in_flight.add(job.id)
                 self._decoding.submit(job)
 
@@ -151,7 +153,7 @@ class Pipeline:
         return taken
 
     def _tag(
-        self, batch: Sequence[tuple[Job, Decoded | PhotoramdError]], now: float
+        self, batch: Sequence[tuple[Job, Decoded | PhotoramdError]], now: UnixTime
     ) -> tuple[list[Outcome], set[int]]:
         """Scores and keywords for a batch; one bad photo costs only itself."""
         outcomes = []
@@ -196,17 +198,17 @@ class Pipeline:
         fresh, failed = infer_in_turns(self._tagger, unseen, self._pace, self._proceed)
         return scores | fresh, set(fresh), failed
 
-    def _write(self, now: float) -> list[Outcome]:
-        due = self._store.due_writes(now, self._batch_size)
+    def _write(self, now: UnixTime) -> list[Outcome]:
+        due = self._queue.due_writes(now, self._batch_size)
         if not due and self._choose_again():
-            due = self._store.due_writes(now, self._batch_size)
+            due = self._queue.due_writes(now, self._batch_size)
         outcomes = []
         for start in range(0, len(due), WRITES_TOGETHER):
             if self._proceed():
                 outcomes += self._write_some(due[start : start + WRITES_TOGETHER], now)
         return outcomes
 
-    def _write_some(self, due: Sequence[Job], now: float) -> list[Outcome]:
+    def _write_some(self, due: Sequence[Job], now: UnixTime) -> list[Outcome]:
         outcomes = []
         tags: dict[int, list[Tag]] = {}
         batch = []
@@ -214,7 +216,7 @@ class Pipeline:
             present = Fingerprint.at(job.photo.path)
             if present is None:
                 # Moved, removed, or its disk is gone: no sidecar belongs there now.
-                self._store.postpone(job, now + ABSENT_SECONDS)
+                self._queue.postpone(job, UnixTime(now + ABSENT_SECONDS))
             elif present != job.photo.fingerprint:
                 # Its keywords are those of another picture.
                 outcomes.append(self._look_again(Photo(job.photo.path, present), now))
@@ -251,20 +253,20 @@ class Pipeline:
         )
         return bool(outdated)
 
-    def _give_up(self, job: Job, error: PhotoramdError, now: float) -> Outcome:
+    def _give_up(self, job: Job, error: PhotoramdError, now: UnixTime) -> Outcome:
         if isinstance(error, ChangedError):
             return self._look_again(job.photo, now)
         if isinstance(error, ModelUnavailableError):
-            self._store.postpone(job, now)
+            self._queue.postpone(job, now)
             return Outcome(job.photo.path, "pending", error=error)
         if not os.path.lexists(job.photo.path):
             # Removed, or its disk is gone: a scan will tell. It is not the photo's failure.
-            self._store.postpone(job, now + ABSENT_SECONDS)
+            self._queue.postpone(job, UnixTime(now + ABSENT_SECONDS))
             return Outcome(job.photo.path, "pending")
-        self._store.fail(job, error.message, now)
+        self._queue.fail(job, error.message, now)
         return Outcome(job.photo.path, "failed", error=error)
 
-    def _look_again(self, photo: Photo, now: float) -> Outcome:
+    def _look_again(self, photo: Photo, now: UnixTime) -> Outcome:
         """The file changed while it waited or was read: look again after the quiet period."""
-        self._store.enqueue([photo], now, not_before=now + self._quiet_seconds)
+        self._queue.enqueue([photo], now, not_before=UnixTime(now + self._quiet_seconds))
         return Outcome(photo.path, "pending")

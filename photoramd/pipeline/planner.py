@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace as altered
 from pathlib import Path
 
+from photoramd.clock import UnixTime
 from photoramd.database.ledger import Ledger
 from photoramd.database.photos import Job
 from photoramd.errors import ChangedError, EmbeddingError, PhotoramdError
@@ -44,7 +45,7 @@ class Planner:
         self._lightroom_names = lightroom_names
         self._named: set[str] = set()
 
-    def plan(self, job: Job, tags: Sequence[Tag], now: float) -> Plan:
+    def plan(self, job: Job, tags: Sequence[Tag], now: UnixTime) -> Plan:
         """The file to write; when this is done, the other one.
 
         That is so after a change of the mode, to take ours out of it; and where keywords
@@ -69,7 +70,7 @@ class Planner:
             return plan  # what is inside cannot be changed any more
         return self._embedding_plan(job, (), now) or plan
 
-    def undo_plans(self, job: Job, now: float) -> Iterator[Plan]:
+    def undo_plans(self, job: Job, now: UnixTime) -> Iterator[Plan]:
         """What takes everything of ours out of a photo's files, one after the other."""
         recorded = self._ledger.recorded(job.id, Place.SIDECAR)
         # Where the user took out all of ours, the mark is still there.
@@ -80,7 +81,7 @@ class Planner:
             # Edited since or not: ours goes.
             yield self._plan_photo(job, (), now, known=None, is_undo=True)
 
-    def next_undo_plan(self, job: Job, now: float) -> Plan:
+    def next_undo_plan(self, job: Job, now: UnixTime) -> Plan:
         """The next file of an undone photo that still holds something of ours."""
         for plan in self.undo_plans(job, now):
             self.reject(job, plan, now)
@@ -88,7 +89,7 @@ class Planner:
                 return altered(plan, outcome="again")
         return Plan(place=Place.PHOTO)
 
-    def reject(self, job: Job, plan: Plan, now: float) -> None:
+    def reject(self, job: Job, plan: Plan, now: UnixTime) -> None:
         """Record what a plan found taken out by the user."""
         if plan.rejected:
             self._ledger.reject(job.id, plan.place, plan.rejected, now)
@@ -113,7 +114,7 @@ class Planner:
         refused = (*own.rejected.get(name, ()), *other.rejected.get(name, ()))
         return altered(own, rejected={**own.rejected, name: refused}) if refused else own
 
-    def _embedding_plan(self, job: Job, tags: Sequence[Tag], now: float) -> Plan | None:
+    def _embedding_plan(self, job: Job, tags: Sequence[Tag], now: UnixTime) -> Plan | None:
         """The photo itself; None where it must not be written."""
         try:
             return self._plan_photo(job, tags, now, known=job.photo.fingerprint)
@@ -131,7 +132,7 @@ class Planner:
         self,
         job: Job,
         tags: Sequence[Tag],
-        now: float,
+        now: UnixTime,
         *,
         known: Fingerprint | None,
         is_undo: bool = False,
@@ -151,7 +152,7 @@ class Planner:
             is_undo=is_undo,
         )
 
-    def _inherit(self, job: Job, now: float) -> None:
+    def _inherit(self, job: Job, now: UnixTime) -> None:
         """Take over what another photo has in this one's sidecar."""
         known, photo = self._ledger.sidecar(job.id)[0], job.photo.path
         target = sidecar.locate(photo, known=known)
@@ -165,7 +166,7 @@ class Planner:
             )
 
     def _plan_sidecar(
-        self, job: Job, tags: Sequence[Tag], now: float, *, is_undo: bool = False
+        self, job: Job, tags: Sequence[Tag], now: UnixTime, *, is_undo: bool = False
     ) -> Plan:
         if not is_undo:
             self._inherit(job, now)

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from photoramd.database.photos import Job, Store
+from photoramd.clock import UnixTime
+from photoramd.database.photos import Job, Photos
 from photoramd.errors import NoImagesError, PhotoramdError, StoreError
 from photoramd.metadata.fields import SUBJECT
 from photoramd.metadata.plan import Plan
@@ -32,7 +33,7 @@ class Undone:
     error: PhotoramdError | None = None
 
 
-def select(store: Store, paths: Sequence[Path]) -> list[Job]:
+def select(photos: Photos, paths: Sequence[Path]) -> list[Job]:
     """The photos at or below these paths that tags may have been written for.
 
     Raises:
@@ -40,7 +41,7 @@ def select(store: Store, paths: Sequence[Path]) -> list[Job]:
     """
     found: dict[int, Job] = {}
     for path in paths:
-        jobs = store.under(path)
+        jobs = photos.under(path)
         if not jobs:
             raise unknown(path)
         found |= {job.id: job for job in jobs}
@@ -57,7 +58,7 @@ def unknown(path: Path) -> NoImagesError:
 
 
 def undo(
-    writer: Writer, jobs: Sequence[Job], now: float, *, dry_run: bool = False
+    writer: Writer, jobs: Sequence[Job], now: UnixTime, *, dry_run: bool = False
 ) -> Iterator[Undone]:
     """Take back the tags of photos, one after the other; one photo's failure costs only itself.
 

@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import replace as altered
 from pathlib import Path
 
+from photoramd.clock import UnixTime
 from photoramd.database.ledger import Done, Ledger, Write
 from photoramd.database.photos import Job
 from photoramd.errors import (
@@ -25,7 +26,7 @@ from photoramd.errors import (
     printable,
 )
 from photoramd.metadata import sidecar
-from photoramd.metadata.changes import Change, Entries, Place
+from photoramd.metadata.changes import Change, Entries, Place, WriteOutcome
 from photoramd.metadata.exiftool import ExifTool
 from photoramd.metadata.plan import Origin, Plan
 from photoramd.metadata.plan_sidecar import plan_sidecar
@@ -84,7 +85,7 @@ class Writer:
         self._unsettled: dict[int, Write] = {}
 
     def write(
-        self, batch: Sequence[tuple[Job, Sequence[Tag]]], now: float
+        self, batch: Sequence[tuple[Job, Sequence[Tag]]], now: UnixTime
     ) -> list[tuple[Job, PhotoramdError | None]]:
         """Write a batch; one photo's failure costs only itself.
 
@@ -150,7 +151,7 @@ class Writer:
         """Try file systems that refused a write again without waiting."""
         self._resting.clear()
 
-    def undo(self, job: Job, now: float, *, dry_run: bool = False) -> tuple[Plan, ...]:
+    def undo(self, job: Job, now: UnixTime, *, dry_run: bool = False) -> tuple[Plan, ...]:
         """Take back exactly what the ledger has of a photo.
 
         Returns:
@@ -178,10 +179,10 @@ class Writer:
             self._ledger.record(_done(job, plan), now)
             plans.append(plan)
         if not dry_run:
-            self._ledger.finish([Done(job.id, Place.PHOTO, outcome="undone")], now)
+            self._ledger.finish([Done(job.id, Place.PHOTO, outcome=WriteOutcome.UNDONE)], now)
         return tuple(plans)
 
-    def recover(self, now: float) -> None:
+    def recover(self, now: UnixTime) -> None:
         """Clear up after a process that died while it wrote.
 
         What cannot be cleared up now, because the directory is not there, say, is cleared
@@ -195,7 +196,7 @@ class Writer:
             except PhotoramdError as error:
                 log.warning("An interrupted write cannot be cleared up now: %s", error)
 
-    def _settle(self, write: Write, now: float) -> None:
+    def _settle(self, write: Write, now: UnixTime) -> None:
         """Find out whether an interrupted write happened, and record it if it did."""
         if not os.path.lexists(write.target) and not os.path.lexists(write.temporary):
             # A directory that is not mounted looks like this, and nothing follows from it.
@@ -209,7 +210,7 @@ class Writer:
         log.info("%s: cleared up after an interrupted write", printable(write.target))
         del self._unsettled[write.photo_id]
 
-    def _plan(self, job: Job, tags: Sequence[Tag], now: float) -> Plan:
+    def _plan(self, job: Job, tags: Sequence[Tag], now: UnixTime) -> Plan:
         is_undone = self._ledger.is_undone(job.id)
         if not is_undone and self._mode(job.photo.path) == "none":
             return Plan(place=Place.PHOTO)
@@ -224,12 +225,12 @@ class Writer:
         self._planner.reject(job, plan, now)
         return plan
 
-    def _rest(self, device: int, now: float) -> PhotoramdError | None:
+    def _rest(self, device: int, now: UnixTime) -> PhotoramdError | None:
         """Why a file system is left alone now, if it is."""
         until, cause = self._resting.get(device, (now, None))
         return cause if now < until else None
 
-    def _defer(self, job: Job, error: PhotoramdError, now: float) -> None:
+    def _defer(self, job: Job, error: PhotoramdError, now: UnixTime) -> None:
         """Keep the result and try again; a file system that refuses everything gets a rest.
 
         The photo that found out waits longer than those that were not tried, so that each
@@ -246,12 +247,17 @@ class Writer:
             else:
                 seconds = 2 * REST_SECONDS
                 self._resting[device] = (now + REST_SECONDS, error)
-                self._ledger.rest(device, error.message, now + REST_SECONDS)
+                self._ledger.rest(device, error.message, UnixTime(now + REST_SECONDS))
         self._ledger.defer(job, error.message, now, seconds=seconds)
 
 
 def write_once(
-    photo: Path, tags: Sequence[Tag], origin: Origin, now: float, *, lightroom_names: bool = False
+    photo: Path,
+    tags: Sequence[Tag],
+    origin: Origin,
+    now: UnixTime,
+    *,
+    lightroom_names: bool = False,
 ) -> Path | None:
     """Add tags to a photo's sidecar without a database; returns the sidecar, if there is one.
 
@@ -291,7 +297,9 @@ def _commit(plan: Plan, prepared: Prepared) -> Plan:
 def _done(job: Job, plan: Plan) -> Done:
     path = None if plan.is_removal else plan.target
     after = plan.after if plan.place == Place.PHOTO else None
-    return Done(job.id, plan.place, plan.change, path, plan.created, after, plan.outcome)
+    return Done(
+        job.id, plan.place, plan.change, path, plan.created, after, WriteOutcome(plan.outcome)
+    )
 
 
 def _intent(job: Job, plan: Plan, prepared: Prepared) -> Write:

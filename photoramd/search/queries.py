@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from photoramd.database.columns import path_of
+from photoramd.database.conditions import QUEUED
 from photoramd.database.readonly import open_readonly, select, snapshot
 from photoramd.photo import Tag
 from photoramd.search.expression import And, Expression, Not, Or, Term, fold, parse, terms
@@ -233,12 +234,11 @@ def reasons(connection: sqlite3.Connection, limit: int = 10) -> list[Reason]:
     """Why photos failed or are tried again, the most frequent reason first."""
     rows = select(
         connection,
-        """SELECT d.path, p.name, g.reason, g.photos
-           FROM (SELECT reason, count(*) AS photos, min(id) AS example FROM photos
-                 WHERE reason IS NOT NULL AND state IN ('pending', 'tagged', 'failed')
-                 GROUP BY reason) g
-           JOIN photos p ON p.id = g.example JOIN directories d ON d.id = p.directory_id
-           ORDER BY g.photos DESC, g.reason LIMIT ?""",
+        f"""SELECT d.path, p.name, g.reason, g.photos
+            FROM (SELECT reason, count(*) AS photos, min(id) AS example FROM photos
+                  WHERE reason IS NOT NULL AND {QUEUED} GROUP BY reason) g
+            JOIN photos p ON p.id = g.example JOIN directories d ON d.id = p.directory_id
+            ORDER BY g.photos DESC, g.reason LIMIT ?""",  # noqa: S608
         [limit],
     )
     return [

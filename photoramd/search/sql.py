@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from photoramd.database.conditions import bounds, within
 from photoramd.search.expression import And, Expression, Not, Or, Term, fold
 
 
@@ -31,10 +32,8 @@ def select_photos(
     if not missing:
         condition += " AND p.state != 'missing'"
     if under is not None:
-        directory = os.fsencode(os.path.realpath(under)).rstrip(b"/")
-        # Everything that begins with "directory/" sorts before "directory0".
-        condition += " AND (d.path = ? OR d.path >= ? AND d.path < ?)"
-        parameters += [directory or b"/", directory + b"/", directory + b"0"]
+        condition += f" AND {within('d.path')}"
+        parameters += bounds(os.path.realpath(under))
     hits = f"""hits AS (
         SELECT p.id, d.path AS directory, p.name, p.state
         FROM photos p JOIN directories d ON d.id = p.directory_id WHERE {condition}

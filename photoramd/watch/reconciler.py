@@ -14,7 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from photoramd.database.photos import Store
+from photoramd.clock import UnixTime
+from photoramd.database.photos import Photos
 from photoramd.database.roots import HealthStore
 from photoramd.errors import PhotoramdError, printable
 from photoramd.photo import Photo
@@ -51,9 +52,9 @@ class Reconciler:
     """Compares the disk with the database. Times: monotonic ``now``, Unix ``wall``, seconds."""
 
     def __init__(
-        self, store: Store, intake: StabilityTracker, roots: Sequence[Root], book: HealthStore
+        self, photos: Photos, intake: StabilityTracker, roots: Sequence[Root], book: HealthStore
     ) -> None:
-        self._store = store
+        self._photos = photos
         self._intake = intake
         self._roots = roots
         self._book = book
@@ -105,7 +106,7 @@ class Reconciler:
         for root in self._roots:
             self.request(root.path)
 
-    def advance(self, patrol: Supervisor, now: float, wall: float) -> None:
+    def advance(self, patrol: Supervisor, now: float, wall: UnixTime) -> None:
         """Walk a few directories further, as long as the intake takes what is found."""
         began = time.monotonic()
         while self._intake.has_room:
@@ -126,17 +127,17 @@ class Reconciler:
                 walk.seconds += elapsed
                 return
 
-    def _begin(self, patrol: Supervisor, wall: float) -> _Walk | None:
+    def _begin(self, patrol: Supervisor, wall: UnixTime) -> _Walk | None:
         while self._requested:
             top = next(iter(self._requested))
             del self._requested[top]
             root = self.root_of(top)
             if root is not None and patrol.may_walk(root, wall):
-                scan = Scan(top, root.filter, self._store, root.unmounted)
+                scan = Scan(top, root.filter, self._photos, root.unmounted)
                 return _Walk(root, scan, iter(scan))
         return None
 
-    def _end(self, walk: _Walk, wall: float) -> None:
+    def _end(self, walk: _Walk, wall: UnixTime) -> None:
         """Draw the conclusions of a whole scan; deletions come last and only if all is well."""
         root, scan = walk.root, walk.scan
         # Gone or replaced while it was walked: nothing was learnt.
@@ -145,17 +146,17 @@ class Reconciler:
         root.scan_problem = _complaint(scan)
         root.unreadable = tuple(scan.unreadable)
         if scan.moves:
-            self._store.move_devices(root.path, scan.moved_wholly(), scan.moved_partly())
+            self._photos.move_devices(root.path, scan.moved_wholly(), scan.moved_partly())
         absent = sum(map(len, scan.absent.values()))
         root.vanished = 0 if scan.present else absent
         if root.vanished:
             return
         gone = scan.gone()
         if gone:
-            self._store.missed(gone, wall)
+            self._photos.missed(gone, wall)
         for temporary in scan.leftovers:
             _sweep(temporary, wall)
-        self._book.scanned(root.path, wall, scan.left_out)
+        self._book.record_scan(root.path, wall, scan.left_out)
         log.debug(
             "%s: scanned, %d photos",
             printable(root.path),
@@ -164,7 +165,7 @@ class Reconciler:
         )
 
 
-def _sweep(temporary: Path, wall: float) -> None:
+def _sweep(temporary: Path, wall: UnixTime) -> None:
     """Remove a temporary that a killed process left; a fresh one may be in use."""
     with suppress(OSError, PhotoramdError):
         if wall - temporary.lstat().st_ctime > LEFTOVER_SECONDS and remove_temporary(temporary):

@@ -11,7 +11,7 @@ import os
 import stat
 from dataclasses import dataclass
 
-from photoramd.database.roots import ONLINE, Health
+from photoramd.database.roots import ONLINE, Health, RootState
 from photoramd.errors import PhotoramdError
 from photoramd.system.mounts import is_below, read_mounts
 from photoramd.watch.filters import Filter
@@ -74,22 +74,26 @@ class Root:
             status = os.stat(self.path, follow_symlinks=False)
         except OSError as error:
             return Health(
-                "offline",
+                RootState.OFFLINE,
                 f"not there ({error.strerror}); its photos keep their state",
                 "mount the share or disk again, or remove the directory from the configuration",
             )
         if not stat.S_ISDIR(status.st_mode):
-            return Health("offline", "not a directory", "correct its path in the configuration")
+            return Health(
+                RootState.OFFLINE, "not a directory", "correct its path in the configuration"
+            )
         if not os.access(self.path, os.R_OK | os.X_OK):
             return Health(
-                "offline", "not readable", "give photoramd's user read and execute permission"
+                RootState.OFFLINE,
+                "not readable",
+                "give photoramd's user read and execute permission",
             )
         is_mount = any(mount.point == self.path for mount in read_mounts())
         identity = _Identity(status.st_dev, status.st_ino, is_mount)
         before = self._identity
         if before and before.is_mount and not is_mount and identity != self._hidden:
             return Health(
-                "offline",
+                RootState.OFFLINE,
                 "its file system is not mounted; its photos keep their state",
                 "mount the share or disk again, or restart photoramd if none belongs there",
             )
@@ -107,10 +111,10 @@ class Root:
             return obstacle
         if self.vanished:
             return Health(
-                "offline",
+                RootState.OFFLINE,
                 f"all its {self.vanished} photos have vanished; they keep their state",
                 "mount the share or disk again; if the photos were removed on purpose, remove"
                 " the directory from the configuration",
             )
         problem = self.scan_problem or self.watch_problem or self.silence
-        return Health("degraded", problem.message, problem.remedy) if problem else ONLINE
+        return Health(RootState.DEGRADED, problem.message, problem.remedy) if problem else ONLINE

@@ -13,8 +13,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from photoramd.database.photos import Known, Store
-from photoramd.photo import Fingerprint, Photo
+from photoramd.database.photos import Known, Photos
+from photoramd.photo import Fingerprint, Photo, PhotoState
 from photoramd.system.atomic import TEMPORARY_PREFIX
 from photoramd.system.mounts import is_below
 from photoramd.watch.filters import Filter
@@ -44,7 +44,7 @@ class Scan:
 
     top: str
     filter: Filter
-    store: Store
+    photos: Photos
     unmounted_points: Collection[str] = ()
     present: int = 0
     left_out: int = 0
@@ -61,7 +61,7 @@ class Scan:
         stack = [self.top]
         while stack:
             directory = stack.pop()
-            known = self.store.listing(directory)
+            known = self.photos.listing(directory)
             try:
                 status = os.stat(directory, follow_symlinks=False)
                 if not stat.S_ISDIR(status.st_mode):
@@ -79,9 +79,9 @@ class Scan:
             self.devices.setdefault(status.st_dev, set())
             stack += below
             yield self._compare(directory, found, known)
-        for directory in self.store.directories_under(self.top):
+        for directory in self.photos.directories_under(self.top):
             if directory not in self.directories and not self._is_unknown(directory):
-                self._miss(directory, self.store.listing(directory))
+                self._miss(directory, self.photos.listing(directory))
                 yield []
 
     def gone(self) -> list[int]:
@@ -165,7 +165,7 @@ class Scan:
                 returned.append(row.id)
         self._miss(directory, known)
         if returned:
-            self.store.seen(returned)
+            self.photos.seen(returned)
         return changed
 
     def _is_same(self, directory: str, old: Fingerprint, new: Fingerprint) -> bool:
@@ -182,7 +182,7 @@ class Scan:
             return
         place = self._place_of(directory)
         for known in expected.values():
-            if known.state != "missing":
+            if known.state != PhotoState.MISSING:
                 self.absent.setdefault((known.fingerprint.device, place), []).append(known.id)
 
     def _place_of(self, directory: str) -> int | None:

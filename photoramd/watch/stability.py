@@ -10,8 +10,10 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from photoramd.database.photos import Store
-from photoramd.photo import Fingerprint, Photo
+from photoramd.clock import UnixTime
+from photoramd.database.photos import Photos
+from photoramd.database.queue import Queue
+from photoramd.photo import Fingerprint, Photo, PhotoState
 from photoramd.watch.debouncer import Debouncer, group_of
 
 CAPACITY = 10_000
@@ -24,8 +26,9 @@ PATIENCE = 3
 class StabilityTracker:
     """The way of a file into the queue. Times: monotonic ``now``, Unix ``wall``, seconds."""
 
-    def __init__(self, store: Store, debouncer: Debouncer) -> None:
-        self._store = store
+    def __init__(self, photos: Photos, queue: Queue, debouncer: Debouncer) -> None:
+        self._photos = photos
+        self._queue = queue
         self._debouncer = debouncer
         self._first_look: dict[str, Fingerprint] = {}
         # How often a file was found changed at the end of its quiet period.
@@ -49,12 +52,12 @@ class StabilityTracker:
         fingerprint = Fingerprint.at(path)
         if fingerprint is None:
             return
-        known = self._store.find(path)
-        if known is None or known.fingerprint != fingerprint or known.state == "missing":
+        known = self._photos.find(path)
+        if known is None or known.fingerprint != fingerprint or known.state == PhotoState.MISSING:
             self._wait(path, fingerprint, now)
         elif known.missed_scans:
             # A scan under way may have passed its place before it came back.
-            self._store.seen([known.id])
+            self._photos.seen([known.id])
 
     def notice_companion(self, path: str, now: float) -> None:
         """An event named a sidecar or a RAW.
@@ -63,7 +66,7 @@ class StabilityTracker:
         written may have been mended.
         """
         self._debouncer.disturb(path, now)
-        self._store.retry_writes(*group_of(path))
+        self._queue.retry_writes(*group_of(path))
 
     def offer(self, photos: Sequence[Photo], now: float) -> None:
         """A scan found photos that differ from the database."""
@@ -76,7 +79,7 @@ class StabilityTracker:
         """When `settle` may next have something to do, or None."""
         return self._debouncer.deadline(now)
 
-    def settle(self, now: float, wall: float) -> int:
+    def settle(self, now: float, wall: UnixTime) -> int:
         """Queue the files that have become stable; returns how many."""
         stable = []
         for path in self._debouncer.ready(now):
@@ -91,19 +94,19 @@ class StabilityTracker:
                 stable.append(Photo(Path(path), fingerprint))
         new = [photo for photo in stable if not self._moved(photo, wall)]
         if new:
-            self._store.enqueue(new, wall)
+            self._queue.enqueue(new, wall)
         return len(stable)
 
     def _wait(self, path: str, fingerprint: Fingerprint, now: float) -> None:
         self._first_look[path] = fingerprint
         self._debouncer.add(path, now)
 
-    def _moved(self, photo: Photo, wall: float) -> bool:
+    def _moved(self, photo: Photo, wall: UnixTime) -> bool:
         """Whether this is a known file under a new name; then its row follows it."""
-        if self._store.find(os.fspath(photo.path)) is not None:
+        if self._photos.find(os.fspath(photo.path)) is not None:
             return False
-        for photo_id, old in self._store.same_file(photo.fingerprint):
+        for photo_id, old in self._photos.same_file(photo.fingerprint):
             if not os.path.lexists(old):
-                self._store.relocate(photo_id, photo.path, wall)
+                self._photos.relocate(photo_id, photo.path, wall)
                 return True
         return False

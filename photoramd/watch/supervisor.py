@@ -14,8 +14,9 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from photoramd.database.photos import Store
-from photoramd.database.roots import Health, HealthStore
+from photoramd.clock import UnixTime
+from photoramd.database.queue import Queue
+from photoramd.database.roots import Health, HealthStore, RootState
 from photoramd.errors import PhotoramdError, printable
 from photoramd.system.mounts import Mount, is_below, read_mounts, silent_parts
 from photoramd.watch.roots import Root
@@ -65,7 +66,7 @@ class Supervisor:
         self,
         roots: Sequence[Root],
         book: HealthStore,
-        store: Store,
+        queue: Queue,
         request: Callable[[str], None],
         *,
         poll_seconds: float = 60,
@@ -74,7 +75,7 @@ class Supervisor:
         """Make a patrol; ``request`` asks for a scan of a directory."""
         self._posts = {root.path: _Post(root) for root in roots}
         self._book = book
-        self._store = store
+        self._queue = queue
         self._request = request
         self._poll_seconds = poll_seconds
         self._audit_seconds = audit_seconds
@@ -83,13 +84,13 @@ class Supervisor:
         self._next_visit = float("-inf")
         self._next_audit = float("inf")
 
-    def begin(self, watcher: Watcher, now: float, wall: float) -> None:
+    def begin(self, watcher: Watcher, now: float, wall: UnixTime) -> None:
         """Arm the watches of all roots that are there, and ask for a scan of each."""
         self._watcher = watcher
         self._next_audit = now + self._audit_seconds
         self._round(now, wall)
 
-    def step(self, now: float, wall: float) -> None:
+    def step(self, now: float, wall: UnixTime) -> None:
         """Do what is due."""
         if now >= self._next_visit:
             self._round(now, wall)
@@ -110,7 +111,7 @@ class Supervisor:
             if post.retry_at is not None:
                 post.retry_at, post.retries = now, 1
             if not post.is_offline:
-                self._store.release(post.root.path)
+                self._queue.release(post.root.path)
         self._next_visit = now
 
     def deadline(self) -> float:
@@ -118,7 +119,7 @@ class Supervisor:
         polls = [m for post in self._posts.values() for m in post.polls.values()]
         return min([self._next_visit, self._next_audit, *polls])
 
-    def may_walk(self, root: Root, wall: float) -> bool:
+    def may_walk(self, root: Root, wall: UnixTime) -> bool:
         """Whether a scan of a root makes sense now."""
         obstacle = root.look()
         if obstacle is not None:
@@ -127,13 +128,13 @@ class Supervisor:
 
     def troubles(self) -> dict[str, Health]:
         """The health of the roots that were not online when they were last looked at."""
-        return self._book.troubles()
+        return self._book.unhealthy()
 
     def is_offline(self, root: Root) -> bool:
         """Whether a root's photos are to be left alone."""
         return self._posts[root.path].is_offline
 
-    def walked(self, root: Root, scan: Scan, seconds: float, now: float, wall: float) -> None:
+    def walked(self, root: Root, scan: Scan, seconds: float, now: float, wall: UnixTime) -> None:
         """A scan of a root or of a part of it has ended; it took so long."""
         post = self._posts[root.path]
         is_whole = scan.top == root.path
@@ -147,23 +148,23 @@ class Supervisor:
             self._visit(post, now, wall)
             self._audit(post, now, wall)
 
-    def _round(self, now: float, wall: float) -> None:
+    def _round(self, now: float, wall: UnixTime) -> None:
         self._next_visit = now + self._visit_seconds
         for post in self._posts.values():
             self._visit(post, now, wall)
 
-    def _visit(self, post: _Post, now: float, wall: float) -> None:
+    def _visit(self, post: _Post, now: float, wall: UnixTime) -> None:
         """Look at one root; if it went or came back, act."""
         root = post.root
         health = root.check()
         was_offline = post.is_offline or self._book.was_offline(root.path)
-        post.is_offline = health.state == "offline"
+        post.is_offline = health.state == RootState.OFFLINE
         self._book.record(root.path, health, wall)
         if post.is_offline:
             # What is not there is put off, not failed.
             if now - post.held_at >= HOLD_SECONDS / 2:
                 post.held_at = now
-                self._store.hold(root.path, wall + HOLD_SECONDS)
+                self._queue.hold(root.path, UnixTime(wall + HOLD_SECONDS))
             if root.vanished:
                 self._arm_if_new(post, now, wall)
                 post.polls.setdefault(root.path, now + self._poll_seconds)
@@ -172,7 +173,7 @@ class Supervisor:
         if was_offline:
             # The same directory may be back: its watches went with it all the same.
             root.is_new = True
-            self._store.release(root.path)
+            self._queue.release(root.path)
             self._request(root.path)
         self._notice_mounts(post)
         self._arm_if_new(post, now, wall)
@@ -191,13 +192,13 @@ class Supervisor:
             post.root.unmounted = (before | gone) - points
         post.mounts = mounts
 
-    def _arm_if_new(self, post: _Post, now: float, wall: float) -> None:
+    def _arm_if_new(self, post: _Post, now: float, wall: UnixTime) -> None:
         if post.root.is_new:
             post.root.is_new = False
             post.retries = 0
             self._arm(post, now, wall)
 
-    def _arm(self, post: _Post, now: float, wall: float) -> None:
+    def _arm(self, post: _Post, now: float, wall: UnixTime) -> None:
         """Watch a root and have it scanned: in this order, else files fall into the gap."""
         root = post.root
         post.retry_at = None
@@ -210,7 +211,7 @@ class Supervisor:
         if problem is not None:
             self._degrade(post, problem, now, wall)
 
-    def _degrade(self, post: _Post, problem: PhotoramdError, now: float, wall: float) -> None:
+    def _degrade(self, post: _Post, problem: PhotoramdError, now: float, wall: UnixTime) -> None:
         """A root, or a part of it, cannot be watched: walk it, and try again later."""
         is_polled = post.root.poll != "never"
         post.root.watch_problem = _with_consequence(problem, is_polled=is_polled)
@@ -239,7 +240,7 @@ class Supervisor:
             post.root.unreadable = ()  # until the scan tells anew
             self._request(post.root.path)
 
-    def _audit(self, post: _Post, now: float, wall: float) -> None:
+    def _audit(self, post: _Post, now: float, wall: UnixTime) -> None:
         """Compare the watches with the directories; what is amiss is armed anew."""
         root, watcher = post.root, self._watcher
         if watcher is None or post.is_offline or post.retry_at is not None:

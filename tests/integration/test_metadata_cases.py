@@ -23,7 +23,8 @@ from photoramd.config.loader import Config
 from photoramd.config.overrides import load_overrides
 from photoramd.database.connection import Database
 from photoramd.database.ledger import Ledger
-from photoramd.database.photos import Job, Store
+from photoramd.database.photos import Job, Photos
+from photoramd.database.queue import Queue
 from photoramd.errors import ChangedError, ConfigError, PhotoramdError, WriteError
 from photoramd.keywords import is_keyword
 from photoramd.metadata.changes import Place
@@ -48,7 +49,7 @@ class Desk:
         self.now = 1e9
         self.create: list[str] = []
         self.database = database
-        self.store = Store(database)
+        self.photos, self.queue = Photos(database), Queue(database)
         self.ledger = Ledger(database)
         self.writer = Writer(
             self.ledger, lambda _: self.mode, Origin("model", "1"), create=self.create,
@@ -56,13 +57,13 @@ class Desk:
         )  # fmt: skip
 
     def job(self, photo: Path) -> Job:
-        known = self.store.find(os.fspath(photo))
+        known = self.photos.find(os.fspath(photo))
         if known is None or known.fingerprint != photo_at(photo).fingerprint:
-            self.store.enqueue([photo_at(photo)], self.now)
+            self.queue.enqueue([photo_at(photo)], self.now)
         with self.database.transaction() as db:
             name = (os.fsencode(photo.name),)
             db.execute("UPDATE photos SET state = 'tagged' WHERE name = ?", name)
-        (job,) = self.store.under(photo)
+        (job,) = self.photos.under(photo)
         return job
 
     def tag(self, photo: Path, *names: str | Tag) -> PhotoramdError | None:
@@ -71,7 +72,7 @@ class Desk:
         return error
 
     def undo(self, photo: Path) -> None:
-        (job,) = self.store.under(photo)
+        (job,) = self.photos.under(photo)
         self.writer.undo(job, self.now)
         with self.database.transaction() as db:
             db.execute("UPDATE photos SET undone_at = NULL")
@@ -504,10 +505,10 @@ def test_case_24_what_is_no_sidecar_is_left_and_tried_again(
     assert sidecar.read_bytes() == content
     rows = beside.database.rows("SELECT state, reason, next_attempt FROM photos")
     assert rows[0][:2] == ("tagged", error.message)
-    assert beside.store.due_writes(beside.now, 1) == []
+    assert beside.queue.due_writes(beside.now, 1) == []
     sidecar.write_text(SIDECAR_TEXT)
-    beside.store.retry_writes(os.fspath(photo.parent), photo.stem)
-    assert [job.photo.path for job in beside.store.due_writes(beside.now, 1)] == [photo]
+    beside.queue.retry_writes(os.fspath(photo.parent), photo.stem)
+    assert [job.photo.path for job in beside.queue.due_writes(beside.now, 1)] == [photo]
     assert beside.tag(photo, "dog") is None
     assert shown(sidecar) == ["dog"]
 

@@ -15,7 +15,7 @@ import pytest
 from photoramd.config.loader import Config, Watch
 from photoramd.daemon import assembly
 from photoramd.database.connection import Database
-from photoramd.database.photos import Store
+from photoramd.database.queue import Queue
 from photoramd.errors import ModelError
 from photoramd.models.preprocessing import Pixels
 from photoramd.models.tagger import Scores
@@ -254,13 +254,13 @@ def test_an_empty_directory_in_place_of_a_full_one_deletes_nothing(
 
 
 def test_the_newest_photos_come_first(database: Database, put: Put) -> None:
-    store = Store(database)
+    queue = Queue(database)
     from tests.support.files import photo_at
 
     old, new = put("cat", "old.png"), put("china", "new.jpg")
-    store.enqueue([photo_at(old)], 1)
-    store.enqueue([photo_at(new)], 2)
-    assert [job.photo.path for job in store.due(3, 1)] == [new]
+    queue.enqueue([photo_at(old)], 1)
+    queue.enqueue([photo_at(new)], 2)
+    assert [job.photo.path for job in queue.due(3, 1)] == [new]
 
 
 def test_a_photo_that_was_replaced_before_its_keywords_were_written_gets_its_own(

@@ -10,7 +10,8 @@ import pytest
 
 from photoramd.database.connection import Database
 from photoramd.database.ledger import Ledger, Write
-from photoramd.database.photos import Job, Store
+from photoramd.database.photos import Job, Photos
+from photoramd.database.queue import Queue
 from photoramd.database.results import Results, Tagged
 from photoramd.errors import PhotoramdError, WriteError
 from photoramd.metadata.changes import Place
@@ -32,7 +33,8 @@ class Desk:
 
     def __init__(self, database: Database, mode: str = "sidecar") -> None:
         self.lightroom_names = False
-        self.store, self.results = Store(database), Results(database)
+        self.photos, self.queue = Photos(database), Queue(database)
+        self.results = Results(database)
         self.ledger = Ledger(database)
         self.writer = Writer(
             self.ledger, lambda _: mode, ORIGIN, lightroom_names=lambda _: self.lightroom_names
@@ -40,15 +42,15 @@ class Desk:
 
     def tagged(self, photo: Path, tags: Sequence[Tag] = TAGS) -> Job:
         """A photo that waits to be written."""
-        self.store.enqueue([photo_at(photo)], 1)
-        job = next(j for j in self.store.due(1000, 99) if j.photo.path == photo)
+        self.queue.enqueue([photo_at(photo)], 1)
+        job = next(j for j in self.queue.due(1000, 99) if j.photo.path == photo)
         digest = os.fsencode(photo)
         self.results.save([Tagged(job, digest, {}, tags)], "m", "1", 2)
         return job
 
     def write(self, now: float = 10) -> list[tuple[str, PhotoramdError | None]]:
         """Write what is due."""
-        batch = [(job, self.results.tags(job.id)) for job in self.store.due_writes(now, 99)]
+        batch = [(job, self.results.tags(job.id)) for job in self.queue.due_writes(now, 99)]
         return [(job.photo.path.name, error) for job, error in self.writer.write(batch, now)]
 
 
@@ -193,7 +195,7 @@ def test_a_raw_waits_for_no_jpeg_that_cannot_be_written(desk: Desk, put: Put) ->
     raw = put("china", "a.cr2")
     jpegs, raws = desk.tagged(jpeg), desk.tagged(raw, [Tag("cat", 0.9)])
     jpeg.unlink()
-    desk.store.postpone(jpegs, 1000)
+    desk.queue.postpone(jpegs, 1000)
     assert desk.write(20) == [("a.cr2", None)]
     assert subjects(shared.read_bytes()) == ("Oma", "cat")
     assert added(desk, raws) == ("cat",)
@@ -204,12 +206,12 @@ def test_a_jpeg_that_failed_waits_on_when_a_raw_takes_its_sidecar(desk: Desk, pu
     jpeg.with_suffix(".xmp").write_bytes(add_subjects(None, ["Oma"]) or b"")
     jpegs = desk.tagged(jpeg)
     desk.write()
-    desk.store.fail(jpegs, "truncated", 20)
-    due = desk.store.next_due(("failed",))
+    desk.queue.fail(jpegs, "truncated", 20)
+    due = desk.queue.next_due(("failed",))
     desk.tagged(put("china", "a.cr2"))
     assert desk.write(20) == [("a.cr2", None)]
     assert not added(desk, jpegs)
-    assert desk.store.next_due(("failed",)) == due
+    assert desk.queue.next_due(("failed",)) == due
 
 
 def test_all_that_the_user_took_out_of_a_sidecar_stays_out_when_a_raw_takes_it(
@@ -241,8 +243,8 @@ def test_a_raw_takes_over_the_sidecar_of_one_that_is_gone(desk: Desk, put: Put) 
     desk.write(20)
     new = old.rename(old.with_suffix(".dng"))
     os.utime(new)
-    desk.store.missed([olds.id], 30)
-    desk.store.missed([olds.id], 40)
+    desk.photos.missed([olds.id], 30)
+    desk.photos.missed([olds.id], 40)
     news = desk.tagged(new)
     desk.write(50)
     assert subjects(shared.read_bytes()) == ("cat",)
@@ -356,7 +358,7 @@ def test_a_file_system_that_refuses_everything_is_tried_once_a_rest(
     monkeypatch.setattr(atomic, "prepare", prepare)
     outcomes = []
     for now in range(10, 130):
-        due = desk.store.due_writes(now, 4)
+        due = desk.queue.due_writes(now, 4)
         outcomes += desk.writer.write([(job, desk.results.tags(job.id)) for job in due], now)
     assert len(outcomes) <= 2 * 4
     monkeypatch.undo()

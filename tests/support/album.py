@@ -8,10 +8,11 @@ from pathlib import Path
 
 import msgspec
 
+from photoramd.clock import UnixTime
 from photoramd.config.loader import Config
 from photoramd.daemon import assembly
 from photoramd.database.connection import Database
-from photoramd.database.photos import Store
+from photoramd.database.requests import Requests
 from photoramd.metadata.xmp_keywords import subjects
 from photoramd.pipeline import undo
 from photoramd.pipeline.pipeline import Outcome
@@ -42,14 +43,14 @@ def snapshot(directory: Path) -> dict[str, tuple[int, int, bytes]]:
 
 
 def take_back(config: Config, *paths: Path, dry_run: bool = False) -> list[undo.Undone]:
-    with assembly.opened_for_undo(config) as (store, writer):
-        return list(undo.undo(writer, undo.select(store, paths), 1e9, dry_run=dry_run))
+    with assembly.opened_for_undo(config) as (photos, writer):
+        return list(undo.undo(writer, undo.select(photos, paths), UnixTime(1e9), dry_run=dry_run))
 
 
 def ask_again(config: Config, *paths: Path) -> None:
     with Database(config.state.path) as database:
         for path in paths:
-            Store(database).retag(str(path), only_failed=False)
+            Requests(database).retag(str(path), only_failed=False)
 
 
 def changed(config: Config, **tags: object) -> Config:

@@ -27,7 +27,8 @@ from pathlib import Path
 
 from photoramd.database.connection import Database
 from photoramd.database.ledger import Ledger
-from photoramd.database.photos import Store
+from photoramd.database.photos import Photos
+from photoramd.database.queue import Queue
 from photoramd.database.roots import HealthStore
 from photoramd.metadata import containers, plan_embedding
 from photoramd.metadata.exiftool import ExifTool
@@ -72,7 +73,7 @@ class Scene:
         self.before = self.files()
         with Database(self.database) as database:
             photo = self.album / "a.jpg"
-            Store(database).enqueue([Photo(photo, Fingerprint.of(photo.lstat()))], NOW)
+            Queue(database).enqueue([Photo(photo, Fingerprint.of(photo.lstat()))], NOW)
             with database.transaction() as db:
                 db.execute("UPDATE photos SET state = 'tagged'")
 
@@ -87,7 +88,7 @@ class Scene:
 
     def write(self, database: Database, writer: Writer) -> list[str]:
         """Write what is to be written; returns what went wrong."""
-        jobs = Store(database).due_writes(NOW, 9)
+        jobs = Queue(database).due_writes(NOW, 9)
         return [str(error) for _, error in writer.write([(j, TAGS) for j in jobs], NOW) if error]
 
     def keywords(self) -> list[str]:
@@ -145,7 +146,7 @@ def go_on(scene: Scene, exiftool: ExifTool) -> dict[str, object]:
             "states": [row[0] for row in states],
             "under_way": under_way[0][0],
         }
-        (job,) = Store(database).under(scene.album)
+        (job,) = Photos(database).under(scene.album)
         writer.undo(job, NOW)
         found["taken_back"] = scene.files() == scene.before
         found["left"] += [p.name for p in scene.album.iterdir() if p.name not in scene.before]
@@ -154,12 +155,15 @@ def go_on(scene: Scene, exiftool: ExifTool) -> dict[str, object]:
 
 def scan(scene: Scene, database: Database, wall: float) -> int:
     """A daemon's first scan; returns how many photos are not as the database says."""
-    store, top = Store(database), os.fspath(scene.album)
-    intake = StabilityTracker(store, Debouncer(quiet_seconds=5, max_wait_seconds=60, batch_size=8))
+    photos, queue = Photos(database), Queue(database)
+    top = os.fspath(scene.album)
+    intake = StabilityTracker(
+        photos, queue, Debouncer(quiet_seconds=5, max_wait_seconds=60, batch_size=8)
+    )
     roots = [Root(top, Filter(scene.album, ()))]
     book = HealthStore(database, [top])
-    reconciler = Reconciler(store, intake, roots, book)
-    patrol = Supervisor(roots, book, store, reconciler.request)
+    reconciler = Reconciler(photos, intake, roots, book)
+    patrol = Supervisor(roots, book, queue, reconciler.request)
     reconciler.request_all()
     while reconciler.is_scanning:
         reconciler.advance(patrol, time.monotonic(), wall)

@@ -21,7 +21,8 @@ from photoramd.config.loader import Config, State, Watch
 from photoramd.daemon import assembly
 from photoramd.database.connection import Database
 from photoramd.database.ledger import Ledger
-from photoramd.database.photos import Store
+from photoramd.database.photos import Photos
+from photoramd.database.queue import Queue
 from photoramd.metadata.exiftool import ExifTool
 from photoramd.metadata.plan import Origin
 from photoramd.photo import Fingerprint, Photo, Tag
@@ -40,9 +41,8 @@ def prepare(sample: Path, album: Path, config: Config) -> dict[str, bytes]:
     (album / "old.jpg.xmp").write_text(SIDECAR)
     before = {path.name: path.read_bytes() for path in album.iterdir()}
     with Database(config.state.path) as database, ExifTool() as exiftool:
-        store = Store(database)
         photos = [album / name for name in before if name.endswith("g")]
-        store.enqueue([Photo(path, Fingerprint.of(path.lstat())) for path in photos], 1)
+        Queue(database).enqueue([Photo(path, Fingerprint.of(path.lstat())) for path in photos], 1)
         with database.transaction() as db:
             db.execute("UPDATE photos SET state = 'tagged'")
 
@@ -50,7 +50,7 @@ def prepare(sample: Path, album: Path, config: Config) -> dict[str, bytes]:
             return "embed" if path.name == "inside.jpg" else "sidecar"
 
         writer = Writer(Ledger(database), mode, Origin("m", "1"), exiftool=exiftool)
-        outcomes = writer.write([(job, TAGS) for job in store.under(album)], time.time())
+        outcomes = writer.write([(job, TAGS) for job in Photos(database).under(album)], time.time())
         assert all(error is None for _, error in outcomes), outcomes
     assert before != {path.name: path.read_bytes() for path in album.iterdir()}
     return before
@@ -58,8 +58,8 @@ def prepare(sample: Path, album: Path, config: Config) -> dict[str, bytes]:
 
 def take_back(config: Config, album: Path) -> list[str]:
     """Undo; returns what went wrong."""
-    with assembly.opened_for_undo(config) as (store, writer):
-        done = undo.undo(writer, undo.select(store, [album]), time.time())
+    with assembly.opened_for_undo(config) as (known, writer):
+        done = undo.undo(writer, undo.select(known, [album]), time.time())
         return [str(each.error) for each in done if each.error is not None]
 
 

@@ -17,8 +17,9 @@ from photoramd.daemon import backup
 from photoramd.daemon.backup import DailyBackup
 from photoramd.database import backups
 from photoramd.database.connection import Database
-from photoramd.database.photos import Store
+from photoramd.database.photos import Photos
 from photoramd.database.prune import prune
+from photoramd.database.queue import Queue
 from photoramd.errors import DamagedError, LockedError, StoreError
 from photoramd.photo import Fingerprint, Photo
 from tests.support.daemons import Photoramd
@@ -28,7 +29,7 @@ Put = Callable[[str, str], Path]
 
 def fill(path: Path, photos: int = 500) -> None:
     with Database(path) as database:
-        Store(database).enqueue(
+        Queue(database).enqueue(
             [Photo(Path(f"/album/{n}.jpg"), Fingerprint(1, n, 1, n)) for n in range(photos)], 1
         )
 
@@ -42,7 +43,7 @@ def path(tmp_path: Path) -> Path:
 
 def count(path: Path) -> int:
     with Database(path) as database:
-        return Store(database).waiting()
+        return Queue(database).waiting()
 
 
 def garbage_header(path: Path) -> None:
@@ -79,7 +80,7 @@ def test_a_damaged_database_gives_way_to_its_last_copy(
     content = path.read_bytes()
     path.with_name(f"{path.name}-wal").write_bytes(b"an old log")
     with Database(path, recover=backups.recover) as database:
-        assert Store(database).waiting() == 500
+        assert Queue(database).waiting() == 500
     (aside,) = [p for p in path.parent.glob("*.damaged-*") if not p.name.endswith("-wal")]
     assert aside.read_bytes() == content
 
@@ -91,7 +92,7 @@ def test_a_damaged_database_without_a_copy_gives_way_to_a_new_one(
     damage(path)
     content = path.read_bytes()
     with Database(path, recover=backups.recover) as database:
-        assert Store(database).waiting() == 0
+        assert Queue(database).waiting() == 0
     (aside,) = path.parent.glob("*.damaged-*")
     assert aside.read_bytes() == content
 
@@ -111,7 +112,7 @@ def test_another_programs_file_is_left_alone(tmp_path: Path) -> None:
 
 def test_a_copy_is_made_while_another_connection_writes(path: Path, tmp_path: Path) -> None:
     with Database(path) as database:
-        store, stop = Store(database), threading.Event()
+        queue, stop = Queue(database), threading.Event()
         copied: list[Path] = []
 
         def copy() -> None:
@@ -126,7 +127,7 @@ def test_a_copy_is_made_while_another_connection_writes(path: Path, tmp_path: Pa
         number = 1000
         while not stop.is_set():
             number += 1
-            store.enqueue(
+            queue.enqueue(
                 [Photo(Path(f"/album/{number}.jpg"), Fingerprint(1, number, 1, number))], 1
             )
         thread.join()
@@ -229,7 +230,7 @@ def test_what_was_set_aside_comes_back_with_its_log(path: Path) -> None:
     # A process that is killed leaves the last changes in the log.
     files = [path, path.with_name(f"{path.name}-wal")]
     with Database(path) as database:
-        Store(database).enqueue([Photo(Path("/album/new.jpg"), Fingerprint(1, 1, 1, 1))], 1)
+        Queue(database).enqueue([Photo(Path("/album/new.jpg"), Fingerprint(1, 1, 1, 1))], 1)
         contents = [file.read_bytes() for file in files]
     for file, content in zip(files, contents, strict=True):
         file.write_bytes(content)
@@ -246,14 +247,14 @@ def test_a_copy_that_is_not_there_is_named(path: Path) -> None:
 
 def test_only_photos_that_are_missing_for_long_enough_are_forgotten(path: Path) -> None:
     with Database(path) as database:
-        store = Store(database)
-        ids = [row.id for row in store.listing("/album").values()]
+        photos = Photos(database)
+        ids = [row.id for row in photos.listing("/album").values()]
         for _ in range(2):
-            store.missed(ids[:10], 1000)
-            store.missed(ids[10:20], 9000)
-        store.missed(ids[20:], 1000)  # once is not missing
+            photos.missed(ids[:10], 1000)
+            photos.missed(ids[10:20], 9000)
+        photos.missed(ids[20:], 1000)  # once is not missing
         # The database may be in use.
         assert prune(path, 5000) == 10
-        assert len(store.listing("/album")) == 490
+        assert len(photos.listing("/album")) == 490
         assert prune(path, 5000) == 0
         assert database.rows("PRAGMA foreign_key_check") == []

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from photoramd.database.connection import Database
-from photoramd.database.photos import Store
+from photoramd.database.photos import Photos
+from photoramd.database.queue import Queue
 from photoramd.database.results import Results, Tagged
 from photoramd.photo import Tag
 from photoramd.watch.debouncer import Debouncer
@@ -19,37 +20,44 @@ Put = Callable[[str, str], Path]
 
 
 @pytest.fixture
-def store(database: Database) -> Store:
-    return Store(database)
+def photos(database: Database) -> Photos:
+    return Photos(database)
 
 
 @pytest.fixture
-def intake(store: Store) -> StabilityTracker:
-    return StabilityTracker(store, Debouncer(quiet_seconds=5, max_wait_seconds=60, batch_size=8))
+def queue(database: Database) -> Queue:
+    return Queue(database)
 
 
-def queued(store: Store) -> list[str]:
-    return sorted(job.photo.path.name for job in store.due(1000, 100))
+@pytest.fixture
+def intake(photos: Photos, queue: Queue) -> StabilityTracker:
+    return StabilityTracker(
+        photos, queue, Debouncer(quiet_seconds=5, max_wait_seconds=60, batch_size=8)
+    )
 
 
-def finish(database: Database, store: Store, path: Path) -> None:
+def queued(queue: Queue) -> list[str]:
+    return sorted(job.photo.path.name for job in queue.due(1000, 100))
+
+
+def finish(database: Database, queue: Queue, path: Path) -> None:
     """Take a queued photo to `tagged`."""
-    job = next(job for job in store.due(1000, 100) if job.photo.path == path)
+    job = next(job for job in queue.due(1000, 100) if job.photo.path == path)
     Results(database).save([Tagged(job, b"d", {"cat": 0.9}, [Tag("cat", 0.9)])], "m", "1", 5)
 
 
 def test_a_file_is_queued_after_its_quiet_period(
-    intake: StabilityTracker, store: Store, put: Put
+    intake: StabilityTracker, queue: Queue, put: Put
 ) -> None:
     photo = put("china", "a.jpg")
     intake.notice(os.fspath(photo), 0)
     assert intake.settle(4, 100) == 0
     assert intake.settle(5, 100) == 1
-    assert queued(store) == ["a.jpg"]
+    assert queued(queue) == ["a.jpg"]
 
 
 def test_a_file_that_grows_without_events_is_looked_at_again(
-    intake: StabilityTracker, store: Store, put: Put
+    intake: StabilityTracker, put: Put
 ) -> None:
     photo = put("china", "a.jpg")
     intake.notice(os.fspath(photo), 0)
@@ -61,7 +69,7 @@ def test_a_file_that_grows_without_events_is_looked_at_again(
 
 
 def test_a_change_that_restores_size_and_time_is_still_a_change(
-    intake: StabilityTracker, store: Store, put: Put
+    intake: StabilityTracker, put: Put
 ) -> None:
     photo = put("china", "a.jpg")
     before = photo.stat()
@@ -75,16 +83,16 @@ def test_a_change_that_restores_size_and_time_is_still_a_change(
 
 
 def test_what_the_database_knows_is_dropped_at_the_door(
-    intake: StabilityTracker, store: Store, put: Put
+    intake: StabilityTracker, queue: Queue, put: Put
 ) -> None:
     photo = put("china", "a.jpg")
-    store.enqueue([photo_at(photo)], 1)
+    queue.enqueue([photo_at(photo)], 1)
     intake.notice(os.fspath(photo), 0)
     assert len(intake) == 0
 
 
 def test_files_that_vanish_and_things_that_are_no_files_come_to_nothing(
-    intake: StabilityTracker, store: Store, put: Put, album: Path
+    intake: StabilityTracker, queue: Queue, put: Put, album: Path
 ) -> None:
     photo = put("china", "a.jpg")
     intake.notice(os.fspath(photo), 0)
@@ -94,58 +102,56 @@ def test_files_that_vanish_and_things_that_are_no_files_come_to_nothing(
     for name in ("pipe.jpg", "link.jpg", "never-there.jpg"):
         intake.notice(os.fspath(album / name), 0)
     assert intake.settle(5, 100) == 0
-    assert queued(store) == []
+    assert queued(queue) == []
 
 
 def test_a_renamed_file_keeps_its_row(
-    intake: StabilityTracker, store: Store, database: Database, put: Put
+    intake: StabilityTracker, photos: Photos, queue: Queue, database: Database, put: Put
 ) -> None:
     photo = put("china", "a.jpg")
-    store.enqueue([photo_at(photo)], 1)
-    finish(database, store, photo)
+    queue.enqueue([photo_at(photo)], 1)
+    finish(database, queue, photo)
     new = photo.with_name("b.jpg")
     photo.rename(new)
     intake.notice(os.fspath(new), 0)
     intake.settle(5, 100)
-    assert store.find(os.fspath(photo)) is None
-    row = store.find(os.fspath(new))
+    assert photos.find(os.fspath(photo)) is None
+    row = photos.find(os.fspath(new))
     assert row is not None
     assert row.state == "tagged"
-    assert queued(store) == []
+    assert queued(queue) == []
 
 
 def test_a_copy_and_a_hard_link_get_rows_of_their_own(
-    intake: StabilityTracker, store: Store, database: Database, put: Put
+    intake: StabilityTracker, photos: Photos, queue: Queue, database: Database, put: Put
 ) -> None:
     photo = put("china", "a.jpg")
-    store.enqueue([photo_at(photo)], 1)
-    finish(database, store, photo)
+    queue.enqueue([photo_at(photo)], 1)
+    finish(database, queue, photo)
     copy, link = photo.with_name("copy.jpg"), photo.with_name("link.jpg")
     shutil.copy2(photo, copy)
     os.link(photo, link)
     for path in (copy, link):
         intake.notice(os.fspath(path), 0)
     intake.settle(5, 100)
-    assert queued(store) == ["copy.jpg", "link.jpg"]
-    assert store.find(os.fspath(photo)) is not None
+    assert queued(queue) == ["copy.jpg", "link.jpg"]
+    assert photos.find(os.fspath(photo)) is not None
 
 
 def test_a_file_moved_over_a_known_one_is_that_ones_new_content(
-    intake: StabilityTracker, store: Store, database: Database, put: Put
+    intake: StabilityTracker, queue: Queue, database: Database, put: Put
 ) -> None:
     first, second = put("china", "a.jpg"), put("flower", "b.jpg")
-    store.enqueue([photo_at(first), photo_at(second)], 1)
-    finish(database, store, first)
-    finish(database, store, second)
+    queue.enqueue([photo_at(first), photo_at(second)], 1)
+    finish(database, queue, first)
+    finish(database, queue, second)
     second.rename(first)
     intake.notice(os.fspath(first), 0)
     intake.settle(5, 100)
-    assert queued(store) == ["a.jpg"]
+    assert queued(queue) == ["a.jpg"]
 
 
-def test_a_scan_does_not_disturb_what_already_waits(
-    intake: StabilityTracker, store: Store, put: Put
-) -> None:
+def test_a_scan_does_not_disturb_what_already_waits(intake: StabilityTracker, put: Put) -> None:
     photo = put("china", "a.jpg")
     intake.notice(os.fspath(photo), 0)
     intake.offer([photo_at(photo)], 4)
@@ -153,16 +159,16 @@ def test_a_scan_does_not_disturb_what_already_waits(
 
 
 def test_a_photo_that_comes_back_while_it_is_missed_is_not_missing(
-    store: Store, intake: StabilityTracker, put: Put
+    photos: Photos, queue: Queue, intake: StabilityTracker, put: Put
 ) -> None:
     photo = put("china", "a.jpg")
-    store.enqueue([photo_at(photo)], 1)
-    row = store.find(os.fspath(photo))
+    queue.enqueue([photo_at(photo)], 1)
+    row = photos.find(os.fspath(photo))
     assert row is not None
-    store.missed([row.id], 2)
+    photos.missed([row.id], 2)
     # The second scan has passed its place when it is there again.
     intake.notice(os.fspath(photo), 3)
-    store.missed([row.id], 4)
-    row = store.find(os.fspath(photo))
+    photos.missed([row.id], 4)
+    row = photos.find(os.fspath(photo))
     assert row is not None
     assert row.state == "pending"

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from photoramd.database.connection import Database
-from photoramd.database.photos import Store
+from photoramd.database.photos import Photos
+from photoramd.database.queue import Queue
 from photoramd.database.roots import HealthStore
 from photoramd.system.mounts import Mount
 from photoramd.watch import supervisor as patrol_module
@@ -28,13 +29,13 @@ class Round:
 
     def __init__(self, database: Database, album: Path, watcher: Watcher, poll: str) -> None:
         self.path = os.fspath(album)
-        self.store = Store(database)
+        self.photos, self.queue = Photos(database), Queue(database)
         self.root = Root(self.path, Filter(album), poll)
         self.database = database
         self.watcher = watcher
         self.asked: list[str] = []
         self.patrol = Supervisor(
-            [self.root], HealthStore(database, [self.path]), self.store, self.asked.append
+            [self.root], HealthStore(database, [self.path]), self.queue, self.asked.append
         )
 
     def begin(self) -> None:
@@ -51,7 +52,7 @@ class Round:
         self, now: float, seconds: float = 0, *, more: dict[str, tuple[int, int]] | None = None
     ) -> None:
         """A whole scan has ended."""
-        scan = Scan(self.path, self.root.filter, self.store)
+        scan = Scan(self.path, self.root.filter, self.photos)
         for _ in scan:
             pass
         scan.directories |= more or {}
@@ -116,13 +117,13 @@ def test_photos_of_a_root_that_is_gone_wait_and_go_on_at_once_when_it_is_back(
     photo = put("cat", "cat.png")
     patrol = make()
     patrol.begin()
-    patrol.store.enqueue([photo_at(photo)], 1)
+    patrol.queue.enqueue([photo_at(photo)], 1)
     album.rename(album.with_name("aside"))
     patrol.step(10)
-    assert patrol.store.due(1010, 10) == []
+    assert patrol.queue.due(1010, 10) == []
     album.with_name("aside").rename(album)
     assert patrol.path in patrol.step(20)
-    assert len(patrol.store.due(1020, 10)) == 1
+    assert len(patrol.queue.due(1020, 10)) == 1
 
 
 def test_a_watch_that_has_ended_begins_anew(make: Callable[..., Round], album: Path) -> None:

@@ -1,0 +1,42 @@
+"""Conditions that several SQL statements share, each written once."""
+
+from __future__ import annotations
+
+import os
+
+QUEUED = "state IN ('pending', 'tagged', 'failed')"
+"""Photos that wait for something.
+
+The condition of the partial indexes ``photos_queue`` and ``photos_retry`` (see `migrations`).
+SQLite uses them only in statements that contain it to the letter.
+"""
+
+
+def within(column: str) -> str:
+    """Return the condition that a column of paths is a directory or below it.
+
+    Its three question marks stand for the `bounds` of the directory. It compares instead of
+    matching a pattern, so that an index on the column serves it.
+    """
+    return f"({column} = ? OR ({column} >= ? AND {column} < ?))"
+
+
+def bounds(directory: str) -> tuple[bytes, bytes, bytes]:
+    """Return what `within` compares with."""
+    base = os.fsencode(directory).rstrip(b"/")
+    # "0" is the character after "/", so this range holds what begins with "directory/".
+    return base or b"/", base + b"/", base + b"0"
+
+
+PHOTOS_WITHIN = f"directory_id IN (SELECT id FROM directories WHERE {within('path')})"  # noqa: S608
+"""Photos in a directory or below it, given by its `bounds`."""
+
+PHOTOS_AT = f"""({PHOTOS_WITHIN} OR name = ? AND directory_id =
+                 (SELECT id FROM directories WHERE path = ?))"""  # noqa: S608
+"""The photo with a path, or those within a directory of that path: see `places`."""
+
+
+def places(path: str) -> tuple[bytes, ...]:
+    """Return what `PHOTOS_AT` compares with."""
+    directory, name = os.path.split(path)
+    return (*bounds(path), os.fsencode(name), os.fsencode(directory))
