@@ -27,9 +27,10 @@ from benchmarks import calibration, fixtures, report
 from benchmarks.decode import EMBEDDED_SIDE
 from benchmarks.figures import Figure, Judged, Result
 from benchmarks.measure import Case, Work, measure
+from photoramd.clock import UnixTime
 from photoramd.metadata.changes import Recorded
 from photoramd.metadata.exiftool import ExifTool
-from photoramd.metadata.plan import Origin, Plan
+from photoramd.metadata.plan import Origin, Plan, PlanRequest
 from photoramd.metadata.plan_embedding import plan_photo
 from photoramd.metadata.plan_sidecar import plan_sidecar
 from photoramd.photo import Tag
@@ -56,12 +57,16 @@ def put(plan: Plan, photo: Path, *, keep_date: bool = False) -> None:
 
 def sidecar(tags: Sequence[Tag], photo: Path) -> None:
     """Make a photo's sidecar, or add to it."""
-    put(plan_sidecar(photo, tags, ORIGIN, 0), photo)
+    put(plan_sidecar(PlanRequest(photo, tags, ORIGIN, UnixTime(0))), photo)
 
 
 def embed(exiftool: ExifTool, photo: Path) -> None:
     """Put keywords into a photo."""
-    put(plan_photo(photo, TAGS, ORIGIN, 0, Recorded(), exiftool), photo, keep_date=True)
+    put(
+        plan_photo(PlanRequest(photo, TAGS, ORIGIN, UnixTime(0)), Recorded(), exiftool),
+        photo,
+        keep_date=True,
+    )
 
 
 @contextmanager

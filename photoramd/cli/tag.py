@@ -273,7 +273,8 @@ def _tag(
 
 def _write(result: Result, tagger: Tagger, configuration: loader.Config) -> None:
     """Add the tags to the photo's sidecar; there is no ledger without a database."""
-    from photoramd.pipeline.writer import Origin, write_once
+    from photoramd.metadata.plan import Origin
+    from photoramd.pipeline.writer import write_once
 
     origin = Origin(tagger.name, tagger.revision)
     above = Path(os.path.realpath(result.path)).parents

@@ -31,13 +31,15 @@ from photoramd.database.requests import Requests
 from photoramd.database.results import Results
 from photoramd.database.roots import HealthStore
 from photoramd.metadata.exiftool import ExifTool
+from photoramd.metadata.plan import Origin
 from photoramd.models import registry
 from photoramd.models.isolated.tagger import UnloadingTagger
 from photoramd.models.rules import Rules
 from photoramd.models.tagger import Tagger
 from photoramd.models.weights.catalog import RAM_PLUS
 from photoramd.pipeline.pipeline import Pipeline
-from photoramd.pipeline.writer import Origin, Writer
+from photoramd.pipeline.planner import WriteSettings
+from photoramd.pipeline.writer import Writer
 from photoramd.system.cpu import available_cores
 from photoramd.system.signals import Interrupts
 from photoramd.watch.debouncer import Debouncer
@@ -217,14 +219,13 @@ def build(
     queue.leave_out(lambda directory: plan.root_of(directory) is not None)
     results = Results(database, settings_digest(plan.rules, config.tags.fields))
     results.note_modes({os.fspath(watch.path): watch.write for watch in config.watch})
-    writer = Writer(
-        Ledger(database),
+    settings = WriteSettings(
         plan.mode,
         Origin(plan.tagger.name, plan.tagger.revision),
         create=config.tags.fields,
-        exiftool=resources.exiftool,
         lightroom_names=plan.has_lightroom_names,
     )
+    writer = Writer(Ledger(database), settings, resources.exiftool)
     writer.recover(unix_time())
     debouncer = Debouncer(
         quiet_seconds=config.debounce.quiet_seconds,
@@ -293,7 +294,8 @@ def opened_for_undo(config: Config) -> Iterator[tuple[Photos, Writer]]:
         StoreError: The database cannot be used.
     """
     with Database(config.state.path) as database, ExifTool() as exiftool:
-        writer = Writer(Ledger(database), lambda _: "none", Origin("", ""), exiftool=exiftool)
+        settings = WriteSettings(lambda _: "none", Origin("", ""))
+        writer = Writer(Ledger(database), settings, exiftool)
         writer.recover(unix_time())
         yield Photos(database), writer
 

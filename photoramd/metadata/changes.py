@@ -1,4 +1,4 @@
-"""What keywords in a file are whose: what the ledger has recorded, and what a write changes."""
+"""Which keywords in a file are the machine's: the ledger's record, and what a write changes."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class Recorded:
         added: The machine's keywords.
         seeded: The user's own keywords, copied from other fields when a field was made.
         rejected: What was added once and taken out by the user.
-        until: When the last write was that it knows of, in Unix seconds; 0: of none.
-        is_of_another: Whether it is about another file than the one that is there now: of that,
-            only the machine's mark in it can tell what is ours.
+        until: Unix time of the last write it knows of; 0 if there was none.
+        is_of_another: Whether it is about another file than the one that is there now. Then
+            only the provenance record in the file can tell what is ours.
     """
 
     added: Entries = field(default_factory=dict)
@@ -47,12 +47,15 @@ class Recorded:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing of ours is in the file."""
+        """Whether the file holds nothing of ours."""
         return not any(self.added.values()) and not any(self.seeded.values())
 
     def ours(self, name: str) -> tuple[str, ...]:
-        """All that was put into a field."""
+        """Return all that was put into a field."""
         return self.added.get(name, ()) + self.seeded.get(name, ())
+
+
+NOTHING_RECORDED = Recorded()
 
 
 @dataclass(frozen=True, slots=True)

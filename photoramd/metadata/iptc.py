@@ -25,14 +25,27 @@ _UTF8 = b"\x1b%G"
 
 
 @dataclass(frozen=True, slots=True)
+class IptcState:
+    """The IPTC of a photo as it is.
+
+    Attributes:
+        record: The IPTC record; None if there is none.
+        digest: The MD5 of the record in Photoshop's resources, if they have one.
+    """
+
+    record: bytes | None = None
+    digest: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class IptcPlan:
-    """What is to become of a photo's IPTC record.
+    """What should become of a photo's IPTC record.
 
     Attributes:
         keywords: All its keywords; None: it stays as it is.
         options: For ExifTool, besides the keywords.
         is_removed: Whether the whole record goes, which was made for our keywords.
-        change: What becomes of the ledger.
+        change: What changes in the ledger.
         rejected: What the user took out.
     """
 
@@ -44,20 +57,19 @@ class IptcPlan:
 
 
 def keywords(record: bytes | None) -> tuple[str, ...]:
-    """The keywords of a record."""
+    """Return the keywords of a record."""
     found = datasets(record or b"")
     return tuple(iptc_text(value) for number, value in found if number == _KEYWORDS)
 
 
 def others(record: bytes | None) -> list[tuple[tuple[int, int], bytes]]:
-    """Everything in a record but its keywords and what they need."""
+    """Return everything in a record but its keywords and what they need."""
     ours = (_KEYWORDS, _CHARACTER_SET, _VERSION, _ENVELOPE_VERSION)
     return [pair for pair in datasets(record or b"") if pair[0] not in ours]
 
 
 def plan(
-    record: bytes | None,
-    digest: bytes | None,
+    state: IptcState,
     ours: Sequence[str],
     users: Sequence[str],
     recorded: Recorded,
@@ -68,14 +80,14 @@ def plan(
     """Bring a record to the state that the machine's keywords ask for.
 
     Args:
-        record: The IPTC record; None if there is none.
-        digest: The MD5 of the record that Photoshop's resources have, if they do.
+        state: What is there.
         ours: The machine's keywords in ``dc:subject``.
         users: The user's keywords in ``dc:subject``.
         recorded: What the ledger has of the photo.
         given_up: Keywords that it has and that are the user's by now.
         create: Whether to make a record where there is none.
     """
+    record = state.record
     if record is None and (not create or not ours) and not recorded.ours(FIELD):
         return IptcPlan()
     present = keywords(record)
@@ -100,18 +112,18 @@ def plan(
         return IptcPlan(rejected=rejected, change=_change((), (), forgotten))
     new = (*left, *seed, *fresh)
     change = _change(fresh, seed, (*dropped, *forgotten))
-    return _with_surroundings(record, digest, new, change, recorded, rejected)
+    return _with_surroundings(state, new, change, recorded, rejected)
 
 
 def _with_surroundings(
-    record: bytes | None,
-    digest: bytes | None,
+    state: IptcState,
     new: tuple[str, ...],
     change: Change,
     recorded: Recorded,
     rejected: Entries,
 ) -> IptcPlan:
-    """The record itself, its declared encoding, and its digest."""
+    """Return the plan for the record, its declared encoding, and its digest."""
+    record = state.record
     options: list[str] = []
     added, removed = dict(change.added), dict(change.removed)
     is_made_by_us = bool(recorded.added.get(_RECORD))
@@ -130,9 +142,8 @@ def _with_surroundings(
     elif is_ascii and recorded.added.get(_CHARSET):
         options.append("-IPTC:CodedCharacterSet=")
         removed[_CHARSET] = recorded.added[_CHARSET]
-    # A digest that does not match says that another program changed the record; it must
-    # go on saying so.
-    if record is not None and digest == hashlib.md5(record, usedforsecurity=False).digest():
+    # A digest that does not match tells that another program changed the record: it stays.
+    if record is not None and state.digest == hashlib.md5(record, usedforsecurity=False).digest():
         options.append("-Photoshop:IPTCDigest=new")
     return IptcPlan(new, tuple(options), False, Change(added, change.seeded, removed), rejected)
 
@@ -151,7 +162,7 @@ def _is_declared(record: bytes | None) -> bool:
 
 
 def _is_writable(record: bytes | None) -> bool:
-    """Whether keywords can be added without giving other bytes a new meaning, or new bytes."""
+    """Return whether keywords can be added and leave the meaning of all other bytes alone."""
     values = [value for number, value in datasets(record or b"") if number[0] != 1]
     if _is_declared(record):
         return all(map(_is_utf8, values))

@@ -1,8 +1,8 @@
-"""The union: the user's keywords and the machine's in one packet, and telling them apart.
+"""Merge the user's keywords and the machine's in one packet, and tell them apart.
 
-Pure functions of a packet's bytes, the wanted tags, and what the ledger has recorded. What
-the user wrote is never altered, recased, duplicated or removed; what the user took out is
-never put back; what the machine no longer wants and the ledger has recorded goes.
+Pure functions of a parsed packet, the wanted tags, and what the ledger has recorded. What the
+user wrote is never altered, recased, duplicated or removed; what the user took out is never put
+back; what the ledger has recorded and the tags no longer contain is removed.
 """
 
 from __future__ import annotations
@@ -16,14 +16,37 @@ from photoramd.keywords import fold, is_word
 from photoramd.metadata.changes import NO_CHANGE, Change, Entries, Recorded
 from photoramd.metadata.fields import BY_NAME, FIELDS, HIERARCHICAL, SUBJECT, Field, folded_leaves
 from photoramd.metadata.xmp_keywords import (
+    PacketChange,
     Provenance,
-    add_values,
-    marks,
-    remove_values,
-    replace_mark,
+    edited,
+    provenance,
     values,
 )
+from photoramd.metadata.xmp_packet import EMPTY_PACKET, Packet
 from photoramd.photo import Tag
+
+
+@dataclass(frozen=True, slots=True)
+class MergeRequest:
+    """What a packet should hold, and what is known of it.
+
+    Attributes:
+        tags: The wanted keywords, the most confident first; none takes everything of ours out.
+        recorded: What the ledger has of this place.
+        provenance: Makes the provenance of a tag that is in these fields.
+        create: Names of hierarchical fields to create where they are missing.
+        others: Returns the user's keywords from elsewhere, such as the photo itself; called only
+            when ``dc:subject`` must be created.
+        is_undo: The user asks for the machine's keywords to be taken back, whether they would
+            be written now or not.
+    """
+
+    tags: Sequence[Tag]
+    recorded: Recorded
+    provenance: Callable[[Tag, tuple[str, ...]], Provenance]
+    create: Collection[str] = ()
+    others: Callable[[], Iterable[str]] = tuple
+    is_undo: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,76 +54,64 @@ class Merged:
     """The outcome of `merge`.
 
     Attributes:
-        content: The packet as it is to be; None: there is none, and none is needed.
+        packet: The packet as it should be; None if there is none and none is needed.
         is_changed: Whether that differs from what is there.
-        change: What becomes of the ledger once it is written.
+        change: What changes in the ledger once it is written.
         rejected: What the user took out, to be recorded whether it is written or not.
-        given_up: Of ``change.removed``, what is the user's by now: see `_given_up`.
+        given_up: Of ``change.removed``, what belongs to the user by now: see `_given_up`.
     """
 
-    content: bytes | None
+    packet: Packet | None
     is_changed: bool
     change: Change = NO_CHANGE
     rejected: Entries = field(default_factory=dict)
     given_up: Entries = field(default_factory=dict)
 
+    @property
+    def content(self) -> bytes | None:
+        """The packet's bytes."""
+        return None if self.packet is None else self.packet.data
 
-def merge(
-    content: bytes | None,
-    tags: Sequence[Tag],
-    recorded: Recorded,
-    *,
-    create: Collection[str] = (),
-    others: Callable[[], Iterable[str]] = tuple,
-    mark: Callable[[Tag, tuple[str, ...]], Provenance],
-    is_undo: bool = False,
-    path: Path | None = None,
-) -> Merged:
+
+def merge(packet: Packet | None, request: MergeRequest, *, path: Path | None = None) -> Merged:
     """Bring a packet to the state that the tags ask for.
 
-    With no tags, everything of ours goes. What the ledger has lost and the machine's mark
-    proves is recorded anew: see `_proved`.
+    What the ledger has lost and the provenance record proves is recorded again: see `_proved`.
 
     Args:
-        content: The packet; None if there is none.
-        tags: The wanted keywords, the surest first.
-        recorded: What the ledger has of this place.
-        create: Names of hierarchical fields to make where they are not.
-        others: Gives the user's keywords from elsewhere, the photo itself, say; asked only
-            when ``dc:subject`` must be made.
-        mark: Makes the machine's mark of a tag that is in these fields.
-        is_undo: The user asks for the machine's keywords to be taken back, whether they would
-            be written now or not.
-        path: The file, for messages.
+        packet: What is there; None if there is nothing.
+        request: What should be there.
+        path: The file of a new packet, for messages.
 
     Raises:
-        SidecarError: The packet cannot be read or added to.
+        SidecarError: The packet cannot be added to.
     """
-    newer = () if content is None else _newer(content, recorded, path)
-    given_up = {} if content is None else _given_up(newer, recorded)
-    proved = {} if content is None else _proved(content, newer, tags, recorded, is_undo, path)
+    tags, recorded = request.tags, request.recorded
+    newer = () if packet is None else _newer(packet, recorded)
+    given_up = _given_up(newer, recorded) if packet is not None else {}
+    proved = {} if packet is None else _proved(packet, newer, request)
     is_spent = not tags and (any(recorded.added.values()) or any(recorded.rejected.values()))
     recorded = _corrected(recorded, given_up, proved)
-    state = _State.of(content, recorded, path)
-    # Whoever makes the tags, what could break a field or an option is none.
+    state = _State.of(packet, recorded)
+    # Whatever made the tags: a word that could break a field or an option is not written.
     words = [tag for tag in tags if all(map(is_word, (tag.name, *tag.parents)))]
     wanted = [tag for tag in words if fold(tag.name) not in state.refused(SUBJECT)]
-    _merge_subjects(state, wanted, others)
+    _merge_subjects(state, wanted, request.others)
     machine = {fold(v) for v in (*state.kept(SUBJECT), *state.added.get(SUBJECT.name, ()))}
     ours = [tag for tag in wanted if fold(tag.name) in machine]
     for each in HIERARCHICAL:
-        _merge_paths(state, each, ours, is_wanted=each.name in create)
+        _merge_paths(state, each, ours, is_wanted=each.name in request.create)
     if not ours:
-        # A copy of what would be written now is as good as that.
+        # Copies of the user's keywords stay only if they equal what would be written now.
         names = {fold(tag.name) for tag in wanted}
         for each in FIELDS:
             copies = state.present_of(each, recorded.seeded)
             state.drop(each, (v for v in copies if fold(each.leaf(v)) not in names))
     is_touched = any(state.added.values()) or any(state.dropped.values())
-    new = _edit(content, state, path)
-    if new is not None and (is_touched or is_spent):
-        fields = {tag.name: state.fields_of(tag) for tag in ours}
-        new = replace_mark(new, [mark(tag, fields[tag.name]) for tag in ours], path=path)
+    records = None
+    if is_touched or is_spent:
+        records = [request.provenance(tag, state.fields_of(tag)) for tag in ours]
+    new = _apply(packet, state, records, path)
     gone = (state.dropped, state.forgotten, given_up)
     removed = {
         each.name: tuple(v for what in gone for v in what.get(each.name, ())) for each in FIELDS
@@ -113,29 +124,31 @@ def merge(
         for each in FIELDS
     }
     change = Change(_filled(added), _filled(state.seeded), _filled(removed))
-    return Merged(new, new != content, change, _filled(state.gone), _filled(given_up))
+    before = None if packet is None else packet.data
+    after = None if new is None else new.data
+    return Merged(new, after != before, change, _filled(state.gone), _filled(given_up))
 
 
-def _newer(content: bytes, recorded: Recorded, path: Path | None) -> tuple[Provenance, ...]:
-    """The machine's mark, where it is newer than the ledger, or that is about another file.
+def _newer(packet: Packet, recorded: Recorded) -> tuple[Provenance, ...]:
+    """Return the provenance that is newer than the ledger, or that is about another file.
 
-    It never is newer, unless the ledger is a copy of old or a new one, or somebody put another
+    There is some only if the ledger is an old copy or a new one, or if somebody put another
     photo's packet there.
     """
     until = 0.0 if recorded.is_of_another else recorded.until
-    return tuple(m for m in marks(content, path=path) if _seconds(m.when) > until)
+    return tuple(each for each in provenance(packet) if _seconds(each.when) > until)
 
 
 def _given_up(newer: Sequence[Provenance], recorded: Recorded) -> dict[str, tuple[str, ...]]:
-    """What the ledger has and a newer mark has not: somebody else's, if it is there.
+    """Return what the ledger has and newer provenance lacks: not ours, if it is there.
 
-    A mark names all that was ours when it was written.
+    Provenance names everything that was ours when it was written.
     """
     if not newer and not recorded.is_of_another:
         return {}
     given_up = {}
     for each in FIELDS:
-        named = {fold(mark.tag) for mark in newer if each.name in mark.fields}
+        named = {fold(record.tag) for record in newer if each.name in record.fields}
         entries = recorded.added.get(each.name, ())
         given_up[each.name] = tuple(v for v in entries if fold(each.leaf(v)) not in named)
         if not newer:
@@ -144,43 +157,40 @@ def _given_up(newer: Sequence[Provenance], recorded: Recorded) -> dict[str, tupl
 
 
 def _proved(
-    content: bytes,
-    newer: Sequence[Provenance],
-    tags: Sequence[Tag],
-    recorded: Recorded,
-    is_undo: bool,
-    path: Path | None,
+    packet: Packet, newer: Sequence[Provenance], request: MergeRequest
 ) -> dict[str, tuple[str, ...]]:
-    """What a newer mark says is ours, and the ledger does not know.
+    """Return what newer provenance says is ours and the ledger does not know.
 
-    The ledger would take our keywords for the user's. Only keywords that are wanted now, or
-    asked to be taken back, are claimed, in the very spelling; so if somebody copied the packet
-    to another photo, they stay. Also those that are gone: the user took them out.
+    Without this our keywords would count as the user's. Only keywords that are wanted now, or
+    that are to be taken back, are claimed, and only in the same spelling, so those in a packet
+    that somebody copied to another photo stay. Absent ones are claimed too: the user took them
+    out.
     """
+    recorded = request.recorded
     known = {fold(v) for each in (recorded.added, recorded.seeded, recorded.rejected)
              for v in each.get(SUBJECT.name, ())}  # fmt: skip
-    unknown = [mark for mark in newer if fold(mark.tag) not in known]
+    unknown = [record for record in newer if fold(record.tag) not in known]
     if not unknown:
         return {}
-    present = values(content, path=path)
-    wanted = {tag.name: tag for tag in tags}
+    present = values(packet)
+    wanted = {tag.name: tag for tag in request.tags}
     claimed: dict[str, tuple[str, ...]] = {}
-    for mark in unknown:
-        tag = wanted.get(mark.tag, Tag(mark.tag, 0) if is_undo else None)
+    for record in unknown:
+        tag = wanted.get(record.tag, Tag(record.tag, 0) if request.is_undo else None)
         if tag is None:
             continue
-        for name in mark.fields:
+        for name in record.fields:
             if name not in BY_NAME:
                 continue
             entry = BY_NAME[name].entry((*tag.parents, tag.name))
-            is_there = name == SUBJECT.name or (name in present and not is_undo)
+            is_there = name == SUBJECT.name or (name in present and not request.is_undo)
             if is_there or entry in present.get(name, ()):
                 claimed[name] = (*claimed.get(name, ()), entry)
     return claimed
 
 
 def _corrected(recorded: Recorded, given_up: Entries, proved: Entries) -> Recorded:
-    """The ledger as the mark has it."""
+    """Return the ledger as the provenance corrects it."""
 
     def left(entries: Entries, name: str) -> tuple[str, ...]:
         return tuple(v for v in entries.get(name, ()) if v not in given_up.get(name, ()))
@@ -191,7 +201,7 @@ def _corrected(recorded: Recorded, given_up: Entries, proved: Entries) -> Record
 
 
 def _seconds(when: str) -> float:
-    """Unix seconds of a mark's time; 0 if it is none."""
+    """Return the Unix time of a provenance record; 0 if it is malformed."""
     try:
         return datetime.strptime(when, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp()
     except ValueError:
@@ -200,7 +210,7 @@ def _seconds(when: str) -> float:
 
 @dataclass(slots=True)
 class _State:
-    """What is there, what the ledger says of it, and what is decided so far, by field."""
+    """What is there, what the ledger has of it, and what is decided so far, by field."""
 
     present: dict[str, tuple[str, ...]]
     recorded: Recorded
@@ -211,22 +221,22 @@ class _State:
     dropped: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, content: bytes | None, recorded: Recorded, path: Path | None) -> _State:
-        present = {} if content is None else values(content, path=path)
+    def of(cls, packet: Packet | None, recorded: Recorded) -> _State:
+        present = {} if packet is None else values(packet)
         gone, forgotten = {}, {}
         for each in FIELDS:
             there = present.get(each.name, ())
             folded = set(map(fold, there))
             missing = [v for v in recorded.ours(each.name) if v not in there]
-            # Where the whole packet is gone, nobody decided about single keywords.
-            is_rejected = content is not None
+            # Where the whole packet is gone, nobody rejected single keywords.
+            is_rejected = packet is not None
             gone[each.name] = tuple(v for v in missing if is_rejected and fold(v) not in folded)
-            # The user's now: written in another case, say.
+            # Now the user's, for example written in another case.
             forgotten[each.name] = tuple(v for v in missing if v not in gone[each.name])
         return cls(present, recorded, gone, forgotten)
 
     def refused(self, of: Field) -> set[str]:
-        """What must not be added to a field, folded."""
+        """Return what must not be added to a field, folded."""
         return {fold(v) for v in (*self.recorded.rejected.get(of.name, ()), *self.gone[of.name])}
 
     def present_of(self, of: Field, what: Entries) -> tuple[str, ...]:
@@ -234,12 +244,12 @@ class _State:
         return tuple(v for v in what.get(of.name, ()) if v in there)
 
     def kept(self, of: Field) -> tuple[str, ...]:
-        """The machine's keywords that were there and stay."""
+        """Return the machine's keywords that were there and stay."""
         dropped = self.dropped.get(of.name, ())
         return tuple(v for v in self.present_of(of, self.recorded.added) if v not in dropped)
 
     def users(self, of: Field) -> tuple[str, ...]:
-        """What is there and not the machine's; copies of the user's keywords count."""
+        """Return what is there and not the machine's, copies of the user's keywords included."""
         machine = self.recorded.added.get(of.name, ())
         return tuple(v for v in self.present.get(of.name, ()) if v not in machine)
 
@@ -248,7 +258,7 @@ class _State:
         self.dropped[of.name] = before + tuple(v for v in what if v not in before)
 
     def fields_of(self, tag: Tag) -> tuple[str, ...]:
-        """Where a tag of ours is in the end."""
+        """Return the fields that hold a tag of ours afterwards."""
         return tuple(
             each.name
             for each in FIELDS
@@ -285,7 +295,7 @@ def _merge_subjects(
 
 
 def _merge_paths(state: _State, each: Field, ours: Sequence[Tag], *, is_wanted: bool) -> None:
-    """Append the paths of our tags where a program keeps paths, and take back those of old."""
+    """Append the paths of our tags to a field of paths, and drop those that are not wanted."""
     desired = dict.fromkeys(each.entry((*tag.parents, tag.name)) for tag in ours)
     recorded = state.present_of(each, state.recorded.added)
     state.drop(each, (v for v in recorded if v not in desired))
@@ -295,7 +305,7 @@ def _merge_paths(state: _State, each: Field, ours: Sequence[Tag], *, is_wanted: 
     left = {fold(v) for v in state.present.get(each.name, ()) if v not in dropped}
     unwanted = left | state.refused(each)
     if each.name not in state.present:
-        # Programs that read this field read no other: it must hold the user's keywords, too.
+        # Programs that read this field read no other, so it must hold the user's keywords too.
         seed = _unique(_users_paths(state, each), state.refused(each))
         state.seeded[each.name] = seed
         unwanted |= {fold(v) for v in seed}
@@ -303,7 +313,7 @@ def _merge_paths(state: _State, each: Field, ours: Sequence[Tag], *, is_wanted: 
 
 
 def _users_paths(state: _State, wanted: Field) -> list[str]:
-    """The user's keywords as entries of a hierarchical field that is to be made."""
+    """Return the user's keywords as entries of a hierarchical field to create."""
     entries, covered = [], set()
     for each in HIERARCHICAL:
         users = state.users(each)
@@ -322,18 +332,24 @@ def _unique(texts: Iterable[str], refused: Collection[str]) -> tuple[str, ...]:
     return tuple(unique.values())
 
 
-def _edit(content: bytes | None, state: _State, path: Path | None) -> bytes | None:
-    new = content
-    for each in FIELDS:
-        if new is not None and state.dropped.get(each.name):
-            new = remove_values(new, each, state.dropped[each.name], path=path)
+def _apply(
+    packet: Packet | None,
+    state: _State,
+    records: Sequence[Provenance] | None,
+    path: Path | None,
+) -> Packet | None:
+    """Return the packet with what was decided; None if there is none and none is needed."""
+    added: dict[str, tuple[str, ...]] = {}
     for each in FIELDS:
         if state.added.get(each.name):
-            fresh = (*state.seeded.get(each.name, ()), *state.added[each.name])
-            new = add_values(new, each, fresh, path=path)
+            added[each.name] = (*state.seeded.get(each.name, ()), *state.added[each.name])
         else:
             state.seeded.pop(each.name, None)
-    return new
+    if packet is None:
+        if not added:
+            return None
+        packet = Packet(EMPTY_PACKET, path)
+    return edited(packet, PacketChange(state.dropped, added, records))
 
 
 def _filled(entries: Mapping[str, tuple[str, ...]]) -> Entries:

@@ -1,4 +1,4 @@
-"""Keywords inside of photos: whether it is safe, the new bytes, and proof that they are right.
+"""Plan keywords inside a photo: whether it is safe, the new bytes, and their verification.
 
 Nothing is written here: a plan holds the photo's new bytes, and `replace` puts them in its
 place. What cannot be done without a risk is refused with a reason (`EmbeddingError`), and
@@ -25,16 +25,16 @@ from photoramd.errors import (
 from photoramd.images.formats import HEAD_BYTES, describe, recognise, suffix
 from photoramd.metadata import containers, delta, embedded, iptc
 from photoramd.metadata.changes import Change, Place, Recorded
-from photoramd.metadata.containers import Layout
 from photoramd.metadata.embedded import UnreadableError
 from photoramd.metadata.exiftool import Changes, ExifTool
 from photoramd.metadata.fields import SUBJECT
-from photoramd.metadata.iptc import IptcPlan
+from photoramd.metadata.iptc import IptcPlan, IptcState
 from photoramd.metadata.merge import Merged, merge
-from photoramd.metadata.plan import Origin, Plan
-from photoramd.metadata.verify import asked, iptc_record, layout_of, verify
+from photoramd.metadata.plan import Plan, PlanRequest
+from photoramd.metadata.verify import Original, asked, iptc_record, layout_of, verify
 from photoramd.metadata.xmp_keywords import holds_nothing, values
-from photoramd.photo import Fingerprint, Tag
+from photoramd.metadata.xmp_packet import Packet
+from photoramd.photo import Fingerprint
 from photoramd.system import file_attributes
 
 MAX_XMP_BYTES = 64_000
@@ -59,29 +59,19 @@ _TRACED = {"TIFF", "HEIF", "AVIF"}
 
 
 def plan_photo(
-    photo: Path,
-    tags: Sequence[Tag],
-    origin: Origin,
-    now: float,
+    request: PlanRequest,
     recorded: Recorded,
     exiftool: ExifTool,
     *,
     known: Fingerprint | None = None,
-    create: Collection[str] = (),
-    is_undo: bool = False,
 ) -> Plan:
-    """What a photo should become: the union of what is in it and the tags.
+    """Plan what a photo should become: what is in it, merged with the tags.
 
     Args:
-        photo: The photo.
-        tags: Its keywords, the surest first; none takes everything of ours out.
-        origin: Who gives them.
-        now: Unix seconds.
+        request: The keywords that it should have.
         recorded: What the ledger has of the photo itself.
         exiftool: Writes the copy.
-        known: What the photo must look like; None: as it does.
-        create: Hierarchical fields to make where they are not.
-        is_undo: See `merge.merge`.
+        known: The fingerprint it must have; None accepts any.
 
     Raises:
         EmbeddingError: It would not be safe; nothing is wrong with the photo.
@@ -89,37 +79,26 @@ def plan_photo(
         ToolError: ExifTool is missing, refused, took too long or died.
         WriteError: No room for a temporary copy.
     """
-    data, fingerprint = _read(photo)
-    if known is not None and fingerprint != known:
+    original = _load(request.photo)
+    photo = original.photo
+    if known is not None and original.fingerprint != known:
         raise ChangedError("it changed since it was tagged", path=photo)
-    format_ = _format(photo, data)
-    parts = layout_of(photo, data, format_) if containers.is_known(format_) else None
-    if parts.is_signed if parts is not None else containers.is_signed(data):
+    if _is_signed(original):
         raise EmbeddingError("it has content credentials, which would be broken", path=photo)
-    packet = _packet(photo, parts, format_, exiftool)
+    packet = _packet(original, exiftool)
     try:
         merged = merge(
-            packet,
-            tags,
-            recorded,
-            create=create,
-            others=lambda: embedded.read_keywords(photo),
-            mark=lambda tag, fields: origin.mark(tag, fields, now),
-            is_undo=is_undo,
+            None if packet is None else Packet(packet, photo),
+            request.merge_request(recorded, lambda: embedded.read_keywords(photo)),
             path=photo,
         )
     except SidecarError as error:
         raise EmbeddingError(f"its XMP cannot be added to: {error.message}", path=photo) from error
-    ours = _machines(recorded, merged)
-    present = values(merged.content)[SUBJECT.name] if ours and merged.content else ()
-    users = [word for word in present if word not in ours]
-    record, digest = _iptc(photo, parts, format_, exiftool)
-    given_up = merged.given_up.get(SUBJECT.name, ())
-    planned = _plan_iptc(photo, format_, record, digest, ours, users, given_up, recorded, create)
+    planned = _plan_iptc(original, merged, request.create, recorded, exiftool)
     plan = Plan(
         photo,
         None,
-        fingerprint,
+        original.fingerprint,
         Place.PHOTO,
         change=_joined(merged.change, planned.change),
         rejected={**merged.rejected, **planned.rejected},
@@ -127,21 +106,34 @@ def plan_photo(
     changes = _changes(photo, merged, planned)
     if changes is None:
         return plan
-    is_traced = format_ in _TRACED or planned.keywords is not None
-    original = _original(data, packet, recorded, is_traced=is_traced)
-    if original is not None and changes.xmp == b"":
-        new = original
+    is_traced = original.format in _TRACED or planned.keywords is not None
+    restored = _restored(original.data, packet, recorded, is_traced=is_traced)
+    if restored is not None and changes.xmp == b"":
+        new = restored
     else:
-        new = _rewritten(photo, data, format_, changes, exiftool)
-    verify(photo, parts, new, format_, _EXTENSIONS[format_][0], packet, changes, exiftool)
-    change = _joined(plan.change, _restoration(photo, original, new, recorded))
+        new = _rewritten(original, changes, exiftool)
+    verify(original, new, packet, changes, exiftool)
+    change = _joined(plan.change, _restoration(photo, restored, new, recorded))
     return replace(plan, content=new, change=change)
 
 
-def _original(
+def _load(photo: Path) -> Original:
+    data, fingerprint = _read(photo)
+    format_ = _format(photo, data)
+    parts = layout_of(photo, data, format_) if containers.is_known(format_) else None
+    return Original(photo, data, fingerprint, format_, _EXTENSIONS[format_][0], parts)
+
+
+def _is_signed(original: Original) -> bool:
+    if original.parts is not None:
+        return original.parts.is_signed
+    return containers.is_signed(original.data)
+
+
+def _restored(
     data: bytes, packet: bytes | None, recorded: Recorded, *, is_traced: bool
 ) -> bytes | None:
-    """A file as it was before it got XMP, where ExifTool would leave a trace of that."""
+    """Return a file as it was before it got XMP, where ExifTool would leave a trace of that."""
     remembered = recorded.added.get(delta.FIELD)
     if remembered:
         return delta.restore(remembered[0], data)
@@ -149,7 +141,7 @@ def _original(
 
 
 def _restoration(photo: Path, original: bytes | None, new: bytes, recorded: Recorded) -> Change:
-    """What the ledger is to remember of the original from now on."""
+    """Return what the ledger should remember of the original from now on."""
     old = recorded.added.get(delta.FIELD, ())
     removed = {delta.FIELD: old} if old else {}
     if original is None or original == new:
@@ -161,7 +153,7 @@ def _restoration(photo: Path, original: bytes | None, new: bytes, recorded: Reco
 
 
 def _machines(recorded: Recorded, merged: Merged) -> list[str]:
-    """The machine's keywords in ``dc:subject`` afterwards."""
+    """Return the machine's keywords in ``dc:subject`` afterwards."""
     name = SUBJECT.name
     gone = (*merged.change.removed.get(name, ()), *merged.rejected.get(name, ()))
     kept = [word for word in recorded.added.get(name, ()) if word not in gone]
@@ -177,10 +169,10 @@ def _joined(first: Change, second: Change) -> Change:
 
 
 def _changes(photo: Path, merged: Merged, planned: IptcPlan) -> Changes | None:
-    """What ExifTool is to do; None: nothing."""
+    """Return what ExifTool should change; None if nothing."""
     packet: bytes | None = None
-    if merged.is_changed and merged.content is not None:
-        packet = b"" if _is_ours_and_spent(merged.content, photo) else merged.content
+    if merged.is_changed and merged.packet is not None:
+        packet = b"" if _is_ours_and_spent(merged.packet) else merged.packet.data
         if len(packet) > MAX_XMP_BYTES:
             raise EmbeddingError(f"its XMP would be over {MAX_XMP_BYTES:,} bytes", path=photo)
     options = list(planned.options)
@@ -196,47 +188,44 @@ def _changes(photo: Path, merged: Merged, planned: IptcPlan) -> Changes | None:
     return Changes(packet, lists, options)
 
 
-def _iptc(
-    photo: Path, parts: Layout | None, format_: str, exiftool: ExifTool
-) -> tuple[bytes | None, bytes | None]:
-    """The photo's IPTC record, and the digest that is recorded of it."""
-    if parts is not None:
-        return parts.iptc, parts.iptc_digest
-    if format_ != "TIFF":
-        return None, None
-    extension = _EXTENSIONS[format_][0]
+def _iptc_state(original: Original, exiftool: ExifTool) -> IptcState:
+    if original.parts is not None:
+        return IptcState(original.parts.iptc, original.parts.iptc_digest)
+    if original.format != "TIFF":
+        return IptcState()
+    photo, extension = original.photo, original.extension
     record = iptc_record(photo, photo, extension, exiftool)
     if record is None:
-        return None, None
+        return IptcState()
     text = asked(photo, lambda: exiftool.block(photo, extension, "Photoshop:IPTCDigest"))
     try:
-        return record, bytes.fromhex(text.decode("ascii").strip()) or None
+        return IptcState(record, bytes.fromhex(text.decode("ascii").strip()) or None)
     except ValueError:
-        return record, None
+        return IptcState(record)
 
 
 def _plan_iptc(
-    photo: Path,
-    format_: str,
-    record: bytes | None,
-    digest: bytes | None,
-    ours: Sequence[str],
-    users: Sequence[str],
-    given_up: Sequence[str],
-    recorded: Recorded,
+    original: Original,
+    merged: Merged,
     create: Collection[str],
+    recorded: Recorded,
+    exiftool: ExifTool,
 ) -> IptcPlan:
-    if format_ not in ("JPEG", "TIFF"):
+    state = _iptc_state(original, exiftool)
+    if original.format not in ("JPEG", "TIFF"):
         return IptcPlan()
+    ours = _machines(recorded, merged)
+    present = values(merged.packet)[SUBJECT.name] if ours and merged.packet is not None else ()
+    users = [word for word in present if word not in ours]
+    given_up = merged.given_up.get(SUBJECT.name, ())
     try:
-        is_wanted = iptc.FIELD in create
-        return iptc.plan(record, digest, ours, users, recorded, given_up, create=is_wanted)
+        return iptc.plan(state, ours, users, recorded, given_up, create=iptc.FIELD in create)
     except UnreadableError as error:
-        raise EmbeddingError(f"its IPTC is damaged: {error}", path=photo) from error
+        raise EmbeddingError(f"its IPTC is damaged: {error}", path=original.photo) from error
 
 
 def _read(photo: Path) -> tuple[bytes, Fingerprint]:
-    """The photo's bytes, after a look at whether it may be replaced at all."""
+    """Return the photo's bytes, after checking that it may be replaced."""
     try:
         fd = os.open(photo, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError as error:
@@ -287,10 +276,11 @@ def _format(photo: Path, data: bytes) -> str:
     return format_
 
 
-def _packet(photo: Path, parts: Layout | None, format_: str, exiftool: ExifTool) -> bytes | None:
-    """The photo's XMP packet."""
+def _packet(original: Original, exiftool: ExifTool) -> bytes | None:
+    """Return the photo's XMP packet; None if there is none."""
+    photo, parts = original.photo, original.parts
     if parts is None:
-        found = asked(photo, lambda: exiftool.block(photo, _EXTENSIONS[format_][0], "XMP"))
+        found = asked(photo, lambda: exiftool.block(photo, original.extension, "XMP"))
         packets: tuple[bytes, ...] = (found,) if found else ()
     else:
         if parts.has_extended_xmp or len(parts.packets) > 1:
@@ -301,18 +291,16 @@ def _packet(photo: Path, parts: Layout | None, format_: str, exiftool: ExifTool)
     return packets[0] if packets else None
 
 
-def _is_ours_and_spent(packet: bytes, photo: Path) -> bool:
-    """Whether a packet was made by us, and nothing is left in it."""
-    return b'x:xmptk="photoramd"' in packet and holds_nothing(packet, path=photo)
+def _is_ours_and_spent(packet: Packet) -> bool:
+    """Return whether photoramd made a packet and nothing is left in it."""
+    return b'x:xmptk="photoramd"' in packet.data and holds_nothing(packet)
 
 
-def _rewritten(
-    photo: Path, data: bytes, format_: str, changes: Changes, exiftool: ExifTool
-) -> bytes:
-    if format_ == "WEBP":
+def _rewritten(original: Original, changes: Changes, exiftool: ExifTool) -> bytes:
+    photo, data = original.photo, original.data
+    if original.format == "WEBP":
         with Image.open(BytesIO(data)) as image:
             size = image.size
         packet = changes.xmp or b""
         return asked(photo, lambda: containers.rewrite_webp(data, packet, size))
-    extension = _EXTENSIONS[format_][0]
-    return asked(photo, lambda: exiftool.rewrite(photo, extension, changes))
+    return asked(photo, lambda: exiftool.rewrite(photo, original.extension, changes))

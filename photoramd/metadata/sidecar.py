@@ -1,7 +1,6 @@
-"""XMP sidecars: which file belongs to a photo, reading it, and the keywords in it.
+"""Find the XMP sidecar of a photo, and read it.
 
-What is in a sidecar is the business of `xmp_keywords`, whose functions can be had from
-here; putting it on the disk is that of `replace`.
+Its content is parsed by `xmp_packet`; `system.atomic` puts it on the disk.
 """
 
 from __future__ import annotations
@@ -14,33 +13,12 @@ from pathlib import Path
 
 from photoramd.errors import ChangedError, SidecarError
 from photoramd.images.formats import PHOTO_SUFFIXES, RAW_SUFFIXES, suffix
-from photoramd.metadata.xmp_keywords import (
-    Provenance,
-    add_subjects,
-    marks,
-    remove_subjects,
-    replace_mark,
-    subjects,
-)
-from photoramd.metadata.xmp_packet import MAX_BYTES, Packet
+from photoramd.metadata.xmp_packet import MAX_BYTES
 from photoramd.photo import Fingerprint
 from photoramd.system.atomic import refuse_unless_plain
 
-__all__ = [
-    "Provenance",
-    "Target",
-    "add_subjects",
-    "load",
-    "locate",
-    "marks",
-    "parse",
-    "remove_subjects",
-    "replace_mark",
-    "subjects",
-]
-
 _PICTURE_SUFFIXES = PHOTO_SUFFIXES | RAW_SUFFIXES | {".jxl", ".jp2", ".psd"}
-"""What can lay claim to a sidecar without a suffix of its own, decodable here or not."""
+"""Pictures that can own an ``IMG.xmp``, whether they can be decoded here or not."""
 
 _XMP_SPELLINGS = (".xmp", ".XMP", ".Xmp")
 
@@ -64,8 +42,8 @@ def locate(
 
     1. An existing ``IMG.EXT.xmp``.
     2. Else an existing ``IMG.xmp``, if the photo is the only RAW or the only photo with
-       that stem, or if this RAW's keywords went there when it was: beside a RAW it belongs
-       to the RAW.
+       that stem, or if this RAW's keywords were written there when it was. Beside a RAW it
+       belongs to the RAW.
     3. Else ``IMG.EXT.xmp`` is to be created.
 
     ``.XMP`` counts too. The directory is only listed when there is an ``IMG.xmp`` and no
@@ -98,7 +76,7 @@ def locate(
 
 
 def load(path: Path) -> tuple[bytes, Fingerprint]:
-    """Read a sidecar, and what it looked like meanwhile.
+    """Return the content of a sidecar and its fingerprint.
 
     Raises:
         SidecarError: It cannot be read, is over 1 MiB or must not be replaced.
@@ -125,15 +103,6 @@ def load(path: Path) -> tuple[bytes, Fingerprint]:
     if not Fingerprint.of(after).is_stable_since(Fingerprint.of(before)):
         raise ChangedError("the sidecar is being written by another program", path=path)
     return data, Fingerprint.of(after)
-
-
-def parse(data: bytes, *, path: Path | None = None) -> Packet:
-    """Parse a sidecar; the one place that says which ones are left alone.
-
-    Raises:
-        SidecarError: Empty, over 1 MiB, malformed, with a DOCTYPE, or not XMP.
-    """
-    return Packet(data, path)
 
 
 def _find(directory: Path, base: str) -> tuple[Path, os.stat_result] | None:
@@ -163,7 +132,7 @@ def _list(directory: Path) -> list[str]:
 
 
 def _owns_stem(photo: str, names: Iterable[str]) -> bool:
-    """Whether ``IMG.xmp`` is the sidecar of that photo and of no other one.
+    """Return whether ``IMG.xmp`` is the sidecar of that photo and of no other one.
 
     Case is ignored: on a file system that ignores it, ``img.jpg`` shares the sidecar too.
     """

@@ -1,7 +1,7 @@
-"""The proof that a photo with other keywords is the same in everything else.
+"""Verify that a photo with other keywords is the same in everything else.
 
-Of JPEG, PNG and WebP all other bytes are compared; of formats that ExifTool writes anew, the
-decoded pixels and all other metadata.
+Of JPEG, PNG and WebP all other bytes are compared; of formats that ExifTool rewrites, the decoded
+pixels and all other metadata.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,26 +20,48 @@ from photoramd.images.opener import open_photo
 from photoramd.metadata import containers, iptc
 from photoramd.metadata.containers import Layout
 from photoramd.metadata.exiftool import Changes, ExifTool
+from photoramd.photo import Fingerprint
 
 T = TypeVar("T")
 
 _MAX_PIXELS = 400_000_000
 
 
+@dataclass(frozen=True, slots=True)
+class Original:
+    """A photo as it is before keywords are embedded.
+
+    Attributes:
+        photo: Its path.
+        data: Its bytes.
+        fingerprint: Of the file that they were read from.
+        format: By its content, such as ``JPEG``.
+        extension: What ExifTool calls that format.
+        parts: What it consists of; None if only ExifTool can tell.
+    """
+
+    photo: Path
+    data: bytes
+    fingerprint: Fingerprint
+    format: str
+    extension: str
+    parts: Layout | None
+
+
 def layout_of(photo: Path, data: bytes, format_: str) -> Layout:
-    """The parts of a photo.
+    """Return the parts of a photo.
 
     Raises:
-        EmbeddingError: It is not built as its format says.
+        EmbeddingError: It does not conform to its format.
     """
     return asked(photo, lambda: containers.layout(data, format_))
 
 
 def asked(photo: Path, question: Callable[[], T]) -> T:
-    """An answer about the photo; that there is none is a reason not to touch it.
+    """Return the answer to a question about a photo.
 
     Raises:
-        EmbeddingError: There is none.
+        EmbeddingError: There is none, which is a reason not to touch the photo.
     """
     try:
         return question()
@@ -47,7 +70,7 @@ def asked(photo: Path, question: Callable[[], T]) -> T:
 
 
 def iptc_record(photo: Path, file: Path, extension: str, exiftool: ExifTool) -> bytes | None:
-    """The IPTC record of a TIFF, or of the file that is to take its place; None if there is none.
+    """Return the IPTC record of a TIFF or of its replacement; None if there is none.
 
     Photoshop writes the same record to two places, and ExifTool writes both.
 
@@ -62,35 +85,26 @@ def iptc_record(photo: Path, file: Path, extension: str, exiftool: ExifTool) -> 
 
 
 def verify(
-    photo: Path,
-    before: Layout | None,
-    new: bytes,
-    format_: str,
-    extension: str,
-    packet: bytes | None,
-    changes: Changes,
-    exiftool: ExifTool,
+    original: Original, new: bytes, packet: bytes | None, changes: Changes, exiftool: ExifTool
 ) -> None:
     """Refuse new bytes unless our fields are as wanted and everything else as it was.
 
     Args:
-        photo: The photo as it is.
-        before: Its parts, where the format is known here; None: ExifTool is asked.
-        new: The bytes that are to take its place.
-        format_: Its format.
-        extension: How ExifTool is told of that.
-        packet: The XMP packet in it.
-        changes: What was to change.
-        exiftool: Reads both.
+        original: The photo.
+        new: The bytes that should take its place.
+        packet: The XMP packet in the photo, if there is one.
+        changes: What should change.
+        exiftool: Reads both, where the format's parts are not known.
 
     Raises:
         EmbeddingError: Something else has changed, or not what should.
     """
+    photo, before, extension = original.photo, original.parts, original.extension
     wanted = packet or b"" if changes.xmp is None else changes.xmp
     has_iptc = bool(changes.lists or changes.options)
     record: bytes | None
     if before is not None:
-        after = layout_of(photo, new, format_)
+        after = layout_of(photo, new, original.format)
         found = after.packets[0] if after.packets else b""
         same = before.rest == after.rest and len(after.packets) <= 1
         old_record, record = before.iptc, after.iptc
@@ -105,7 +119,7 @@ def verify(
             ),
         )
         old_record = record = None
-        if format_ == "TIFF":
+        if original.format == "TIFF":
             old_record = iptc_record(photo, photo, extension, exiftool)
             record = iptc_record(photo, copy, extension, exiftool)
     if has_iptc:
@@ -122,7 +136,7 @@ _WRAPPER = re.compile(rb"\s*(?:<\?xpacket\s[^>]*\?>)?\s*")
 
 
 def _comparable(packet: bytes) -> bytes:
-    """A packet without its wrapper, which ExifTool adds and marks as read-only in PNG files."""
+    """Return a packet without its wrapper, which ExifTool adds, as read-only in PNG files."""
     start = _WRAPPER.match(packet)
     end = packet.rfind(b"<?xpacket end=")
     body = packet[:end] if end > 0 else packet
@@ -130,7 +144,7 @@ def _comparable(packet: bytes) -> bytes:
 
 
 def _pixels(photo: Path) -> list[tuple[str, tuple[int, int], bytes]]:
-    """Digests of all frames."""
+    """Return mode, size and digest of all frames."""
     with open_photo(photo, max_pixels=_MAX_PIXELS) as opened:
         return [
             (frame.mode, frame.size, hashlib.blake2b(frame.tobytes()).digest())
@@ -142,7 +156,7 @@ _MOVED = ("Offset", "Offsets", "Start", "MediaDataSize", "MetaImageSize")
 
 
 def _others(photo: Path, extension: str, exiftool: ExifTool) -> dict[str, object]:
-    """All metadata but XMP, and but where things are in the file."""
+    """Return all metadata but ours, and without offsets in the file."""
     excluded = [
         "--XMP:all",
         "--IPTC:all",

@@ -1,42 +1,31 @@
-"""The keywords in an XMP packet, and the machine's mark beside them.
+"""Read and edit the keywords in an XMP packet, and the machine's provenance record beside them.
 
-The mark is a bag of structures in a namespace of its own. It tells a reader of the file
-which keywords a machine gave; the database stays the authority.
+The record is a bag of structures in a namespace of its own. It tells readers of the file which
+keywords a machine gave; the database stays the authority.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import overload
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from lxml import etree
 
 from photoramd.keywords import fold
-from photoramd.metadata.fields import FIELDS, SUBJECT, Field
-from photoramd.metadata.xmp_lists import (
-    ABOUT,
-    CONTAINERS,
-    addition,
-    append_node,
-    checked,
-    entries_of,
-    places,
-    removal,
-    subtraction,
-)
-from photoramd.metadata.xmp_packet import EMPTY_PACKET, RDF, Edit, Lines, Namespaces, Packet, escape
+from photoramd.metadata.changes import Entries
+from photoramd.metadata.fields import FIELDS, SUBJECT
+from photoramd.metadata.xmp_lists import ABOUT, CONTAINERS, PacketEdits, entries_of, places
+from photoramd.metadata.xmp_packet import RDF, Lines, Namespaces, Packet, escape
 
 PHOTORAMD = "{https://photoramd.org/ns/1.0/}"
 
-_MARK = f"{PHOTORAMD}autoTags"
+_PROVENANCE = f"{PHOTORAMD}autoTags"
 _PREFIX = "photoramd"
 
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """What the machine says of a keyword it gave.
+    """What the machine records of a keyword it gave.
 
     Attributes:
         tag: The keyword.
@@ -55,207 +44,157 @@ class Provenance:
     fields: tuple[str, ...] = (SUBJECT.name,)
 
 
-def subjects(data: bytes, *, path: Path | None = None) -> tuple[str, ...]:
-    """The keywords in ``dc:subject``, as they are written there, in that order.
-
-    Raises:
-        SidecarError: See `xmp_packet.Packet`.
-    """
-    return entries_of(Packet(data, path), SUBJECT)
+def values(packet: Packet) -> dict[str, tuple[str, ...]]:
+    """Return the entries of every keyword field that is there, by the field's name."""
+    return {each.name: entries_of(packet, each) for each in FIELDS if any(places(packet, each))}
 
 
-def values(data: bytes, *, path: Path | None = None) -> dict[str, tuple[str, ...]]:
-    """The entries of every keyword field that is there, by the field's name.
-
-    Raises:
-        SidecarError: See `xmp_packet.Packet`.
-    """
-    packet = Packet(data, path)
-    return {field.name: entries_of(packet, field) for field in FIELDS if any(places(packet, field))}
-
-
-def holds_nothing(data: bytes, *, path: Path | None = None) -> bool:
-    """Whether a packet has no property at all, and no comment.
-
-    Raises:
-        SidecarError: See `xmp_packet.Packet`.
-    """
-    packet = Packet(data, path)
+def holds_nothing(packet: Packet) -> bool:
+    """Return whether a packet has neither a property nor a comment."""
     return all(
         node.tag == f"{RDF}Description" and not len(node) and not set(node.attrib) - ABOUT
         for node in packet.rdf
     )
 
 
-def marks(data: bytes, *, path: Path | None = None) -> tuple[Provenance, ...]:
-    """The machine's mark; what is not understood of it is left out.
-
-    Raises:
-        SidecarError: See `xmp_packet.Packet`.
-    """
-    packet = Packet(data, path)
+def provenance(packet: Packet) -> tuple[Provenance, ...]:
+    """Return the machine's provenance record, without what is not understood of it."""
     found = (
-        _read_mark(item)
-        for element in packet.properties(_MARK)
+        _read_item(item)
+        for element in packet.properties(_PROVENANCE)
         for container in element
         if container.tag in CONTAINERS
         for item in container.iterchildren(f"{RDF}li")
     )
-    return tuple(mark for mark in found if mark is not None)
+    return tuple(each for each in found if each is not None)
 
 
-@overload
-def add_subjects(
-    data: bytes,
-    new: Iterable[str],
-    *,
-    mark: Sequence[Provenance] | None = None,
-    path: Path | None = None,
-) -> bytes: ...
-@overload
-def add_subjects(
-    data: None,
-    new: Iterable[str],
-    *,
-    mark: Sequence[Provenance] | None = None,
-    path: Path | None = None,
-) -> bytes | None: ...
-def add_subjects(
-    data: bytes | None,
-    new: Iterable[str],
-    *,
-    mark: Sequence[Provenance] | None = None,
-    path: Path | None = None,
-) -> bytes | None:
-    """Add the keywords to ``dc:subject`` that are not there yet, after those that are.
+@dataclass(frozen=True, slots=True)
+class PacketChange:
+    """What to change in a packet.
 
-    Keywords are compared by `keywords.fold`. What is there is never altered, moved or
-    removed.
+    Attributes:
+        removed: Entries to take out, exactly as they are written, by field.
+        added: Entries to add after those that are there, by field. Blank ones, and those that
+            are there in any case or form (`keywords.fold`), are passed over.
+        provenance: Replaces the machine's provenance record; an empty one removes it. None
+            leaves the record alone.
+    """
+
+    removed: Entries = field(default_factory=dict)
+    added: Entries = field(default_factory=dict)
+    provenance: Sequence[Provenance] | None = None
+
+
+def edited(packet: Packet, change: PacketChange) -> Packet:
+    """Return a packet with a change; everything else stays byte for byte.
+
+    Removals come before additions, which see their result. The outcome is parsed once and
+    compared with what was asked for before anyone gets it.
 
     Args:
-        data: The sidecar, or nothing to make one.
-        new: The keywords, in the order to write them. Blank ones are passed over.
-        mark: What replaces the machine's mark if a keyword is added; None leaves it alone.
-        path: The sidecar, for messages.
+        packet: The packet.
+        change: What to change.
 
     Returns:
-        The new bytes, or ``data`` itself if there is nothing to add.
+        The packet itself if nothing changes.
 
     Raises:
-        SidecarError: See `xmp_packet.Packet`; or a keyword holds a character that XML cannot; or
-            ``dc:subject`` is there in a form that cannot be added to.
+        SidecarError: An entry holds a character that XML cannot, a field is there in a form
+            that cannot be added to, or the result would be too large.
     """
-    added = add_values(data, SUBJECT, new, path=path)
-    if added is data or added is None or mark is None:
-        return added
-    return replace_mark(added, mark, path=path)
+    stripped, expected = _without(packet, change)
+    edits = PacketEdits(stripped)
+    for each in FIELDS:
+        fresh = _fresh(change.added.get(each.name, ()), expected[each.name])
+        if fresh:
+            edits.add(each, fresh)
+            expected[each.name] += fresh
+    if change.provenance is not None:
+        _replace_provenance(edits, stripped, change.provenance)
+    result = Packet(edits.spliced(), packet.path) if edits else stripped
+    if result is not packet:
+        _verify(result, expected, change.provenance)
+    return result
 
 
-def add_values(
-    data: bytes | None, field: Field, new: Iterable[str], *, path: Path | None = None
-) -> bytes | None:
-    """Add entries to a field as `add_subjects` does; a field that is not there is made.
+def _without(packet: Packet, change: PacketChange) -> tuple[Packet, dict[str, tuple[str, ...]]]:
+    """Return a packet without the removed entries, and the entries that it then has."""
+    expected = {each.name: entries_of(packet, each) for each in FIELDS}
+    edits = PacketEdits(packet)
+    for each in FIELDS:
+        doomed = frozenset(change.removed.get(each.name, ()))
+        left = tuple(value for value in expected[each.name] if value not in doomed)
+        if left != expected[each.name]:
+            edits.discard(each, doomed)
+            expected[each.name] = left
+    if not edits:
+        return packet, expected
+    if change.provenance is not None and not change.provenance:
+        # In the same pass, so that a node which held both goes whole.
+        edits.remove(packet.properties(_PROVENANCE))
+    return Packet(edits.spliced(), packet.path), expected
 
-    Raises:
-        SidecarError: See `add_subjects`.
-    """
-    packet = Packet(EMPTY_PACKET if data is None else data, path)
-    present = entries_of(packet, field)
+
+def _fresh(entries: Iterable[str], present: Iterable[str]) -> tuple[str, ...]:
+    """Return the entries that are not blank and not present, each once."""
     known = {fold(value) for value in present} | {""}
-    fresh = []
-    for value in new:
+    fresh: dict[str, str] = {}
+    for value in entries:
         if fold(value) not in known:
-            known.add(fold(value))
-            fresh.append(value)
-    if not fresh:
-        return data
-    return checked(packet, addition(packet, field, fresh), field, (*present, *fresh))
+            fresh.setdefault(fold(value), value)
+    return tuple(fresh.values())
 
 
-def remove_subjects(
-    data: bytes,
-    values: Iterable[str],
-    *,
-    mark: Sequence[Provenance] | None = None,
-    path: Path | None = None,
-) -> bytes:
-    """Remove exactly these strings from ``dc:subject``, and it if nothing is left in it.
-
-    Args:
-        data: The sidecar.
-        values: The entries as they are written; others in another case or form stay.
-        mark: What replaces the machine's mark if an entry is removed; None leaves it
-            alone, nothing in it removes it.
-        path: The sidecar, for messages.
-
-    Returns:
-        The new bytes, or ``data`` itself if none of the strings is there.
+def _verify(
+    packet: Packet,
+    expected: Mapping[str, tuple[str, ...]],
+    recorded: Sequence[Provenance] | None,
+) -> None:
+    """Compare an edited packet with what was asked for.
 
     Raises:
-        SidecarError: See `xmp_packet.Packet`.
+        SidecarError: They differ.
     """
-    stripped = remove_values(data, SUBJECT, values, path=path)
-    if stripped is data or mark is None:
-        return stripped
-    return replace_mark(stripped, mark, path=path)
+    is_right = all(entries_of(packet, each) == expected[each.name] for each in FIELDS)
+    if recorded is not None:
+        tags = [each.tag for each in provenance(packet)]
+        is_right = is_right and tags == [each.tag for each in recorded]
+    if not is_right:
+        raise packet.error(
+            "the keywords would not have come out right",
+            "please report this with the sidecar, which was left as it is",
+        )
 
 
-def remove_values(
-    data: bytes, field: Field, values: Iterable[str], *, path: Path | None = None
-) -> bytes:
-    """Remove exactly these strings from a field, and it if nothing is left in it.
-
-    Raises:
-        SidecarError: See `xmp_packet.Packet`.
-    """
-    packet = Packet(data, path)
-    doomed = frozenset(values)
-    present = entries_of(packet, field)
-    remaining = tuple(value for value in present if value not in doomed)
-    if remaining == present:
-        return data
-    return checked(packet, list(subtraction(packet, field, doomed)), field, remaining)
+def _replace_provenance(edits: PacketEdits, packet: Packet, recorded: Sequence[Provenance]) -> None:
+    present = list(packet.properties(_PROVENANCE))
+    if not recorded:
+        edits.remove(present)
+    elif not present:
+        edits.append_node(PHOTORAMD, _PREFIX, lambda names: _provenance_lines(names, recorded))
+    else:
+        node = present[0].getparent()
+        assert node is not None  # noqa: S101  a property is inside of a node
+        names = Namespaces.within(node, {RDF: "rdf", PHOTORAMD: _PREFIX})
+        edits.replace(present[0], _provenance_lines(names, recorded))
+        edits.remove(present[1:])
 
 
-def replace_mark(data: bytes, mark: Sequence[Provenance], *, path: Path | None = None) -> bytes:
-    """Replace the machine's mark as a whole; nothing in it removes it.
-
-    Raises:
-        SidecarError: See `xmp_packet.Packet`.
-    """
-    packet = Packet(data, path)
-    return checked(packet, _marking(packet, mark), SUBJECT, entries_of(packet, SUBJECT))
-
-
-def _marking(packet: Packet, mark: Sequence[Provenance]) -> list[Edit]:
-    present = list(packet.properties(_MARK))
-    if not mark:
-        return list(removal(packet, present))
-    if not present:
-        return append_node(packet, PHOTORAMD, _PREFIX, lambda names: _mark_lines(names, mark))
-    node = present[0].getparent()
-    assert node is not None  # noqa: S101  a property is inside of a node
-    names = Namespaces.within(node, {RDF: "rdf", PHOTORAMD: _PREFIX})
-    return [
-        packet.replace(present[0], _mark_lines(names, mark)),
-        *removal(packet, present[1:]),
-    ]
-
-
-def _mark_lines(names: Namespaces, mark: Sequence[Provenance]) -> Lines:
+def _provenance_lines(names: Namespaces, recorded: Sequence[Provenance]) -> Lines:
     own, rdf = names[PHOTORAMD], names[RDF]
     lines = [(0, f"<{own}:autoTags{names.declarations}>"), (1, f"<{rdf}:Bag>")]
-    for entry in mark:
+    for entry in recorded:
         lines.append((2, f'<{rdf}:li {rdf}:parseType="Resource">'))
         lines += [
             (3, f"<{own}:{name}>{escape(value)}</{own}:{name}>")
-            for name, value in _mark_fields(entry).items()
+            for name, value in _item_fields(entry).items()
         ]
         lines.append((2, f"</{rdf}:li>"))
     return [*lines, (1, f"</{rdf}:Bag>"), (0, f"</{own}:autoTags>")]
 
 
-def _mark_fields(entry: Provenance) -> dict[str, str]:
+def _item_fields(entry: Provenance) -> dict[str, str]:
     return {
         "tag": entry.tag,
         "confidence": f"{entry.confidence:.3f}",
@@ -266,7 +205,7 @@ def _mark_fields(entry: Provenance) -> dict[str, str]:
     }
 
 
-def _read_mark(item: etree._Element) -> Provenance | None:
+def _read_item(item: etree._Element) -> Provenance | None:
     """A structure in any of the forms that programs rewrite it to."""
     values = {str(name): str(value) for name, value in item.attrib.items()}
     for inner in item.iterdescendants(etree.Element):

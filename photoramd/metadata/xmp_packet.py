@@ -87,11 +87,13 @@ class Packet:
     """A parsed XMP packet.
 
     Attributes:
+        data: The bytes that it was parsed from.
+        path: The file they are from, for messages.
         rdf: The one ``rdf:RDF`` element.
 
     Args:
-        data: The bytes of the packet or sidecar.
-        path: The file they are from, for messages.
+        data: See the attributes.
+        path: See the attributes.
 
     Raises:
         SidecarError: Empty, over `MAX_BYTES`, not well-formed, with a DOCTYPE, in an
@@ -99,6 +101,7 @@ class Packet:
     """
 
     def __init__(self, data: bytes, path: Path | None = None) -> None:
+        self.data = data
         self.path = path
         if not data.strip(b"\0\t\r\n "):
             raise self.error("the sidecar is empty", "delete it, and a new one is written")

@@ -1,16 +1,15 @@
-"""What to write where: keywords into sidecars and photos, and the ledger of what was added.
+"""Write keywords into sidecars and photos, and record in the ledger what was added.
 
-A batch is written in four steps: every new file is prepared as a temporary, one commit
-records what is about to be put in place, the temporaries take their places, one commit
-records that they did. A process that dies in between is cleared up after by
-`Writer.recover`.
+A batch is written in four steps: every new file is prepared as a temporary, one commit records
+which files are about to be replaced, the temporaries replace them, one commit records that they
+did. `Writer.recover` clears up after a process that died in between.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace as altered
 from pathlib import Path
@@ -28,58 +27,39 @@ from photoramd.errors import (
 from photoramd.metadata import sidecar
 from photoramd.metadata.changes import Change, Entries, Place, WriteOutcome
 from photoramd.metadata.exiftool import ExifTool
-from photoramd.metadata.plan import Origin, Plan
+from photoramd.metadata.plan import Origin, Plan, PlanRequest
 from photoramd.metadata.plan_sidecar import plan_sidecar
 from photoramd.metadata.xmp_keywords import values
+from photoramd.metadata.xmp_packet import Packet
 from photoramd.photo import Tag
-from photoramd.pipeline.planner import Planner
+from photoramd.pipeline.planner import Planner, WriteSettings
 from photoramd.system import atomic
 from photoramd.system.atomic import Prepared
-
-__all__ = ["Origin", "Plan", "Writer", "plan_sidecar", "write_once"]
 
 log = logging.getLogger(__name__)
 
 REST_SECONDS = 60.0
-"""How long a file system is left alone after it refused a write for a reason of its own."""
+"""How long a file system that refused a write for a reason of its own is left alone."""
 
 CHANGED_SECONDS = 5.0
 """When to try again after another program wrote the file at the same time."""
 
 
 class Writer:
-    """Writes the keywords of tagged photos and remembers what it added."""
+    """Writes the keywords of tagged photos and records what it added.
+
+    Args:
+        ledger: Where additions are recorded.
+        settings: How keywords are written.
+        exiftool: What embeds; needed where a photo's mode is ``embed`` or was.
+    """
 
     def __init__(
-        self,
-        ledger: Ledger,
-        mode: Callable[[Path], str],
-        origin: Origin,
-        *,
-        create: Collection[str] = (),
-        exiftool: ExifTool | None = None,
-        lightroom_names: Callable[[Path], bool] = lambda _: False,
+        self, ledger: Ledger, settings: WriteSettings, exiftool: ExifTool | None = None
     ) -> None:
-        """Make a writer.
-
-        Args:
-            ledger: Where additions are recorded.
-            mode: The write mode for a photo: ``sidecar``, ``embed`` or ``none``.
-            origin: Who gives the keywords.
-            create: Hierarchical fields to make where they are not.
-            exiftool: What embeds; needed where a photo's mode is ``embed`` or was.
-            lightroom_names: Whether a new sidecar of this RAW is ``IMG.xmp``.
-        """
         self._ledger = ledger
-        self._mode = mode
-        self._planner = Planner(
-            ledger,
-            mode,
-            origin,
-            create=create,
-            exiftool=exiftool,
-            lightroom_names=lightroom_names,
-        )
+        self._mode = settings.mode
+        self._planner = Planner(ledger, settings, exiftool)
         # By device number: until when it rests, and why.
         self._resting: dict[int, tuple[float, PhotoramdError]] = {}
         self._unsettled: dict[int, Write] = {}
@@ -90,8 +70,8 @@ class Writer:
         """Write a batch; one photo's failure costs only itself.
 
         Returns:
-            The jobs with the reason why each was not written, or None. A photo of which more
-            files are to be written stays tagged, and comes again before it is among them.
+            The jobs with the reason why each was not written, or None. A photo with more files
+            to write stays tagged and comes again before it is among them.
 
         Raises:
             StoreError: The database failed; files are whole, old or new.
@@ -106,7 +86,7 @@ class Writer:
 
         def succeed(job: Job, plan: Plan) -> None:
             done.append(_done(job, plan))
-            if plan.outcome != "again":
+            if plan.outcome != WriteOutcome.AGAIN:
                 outcomes.append((job, None))
 
         try:
@@ -120,7 +100,7 @@ class Writer:
                     give_up(job, error)
                     continue
                 except Exception as error:
-                    # A bug costs one photo; the log has what is needed to find it.
+                    # A bug costs one photo; the log has the traceback.
                     log.exception("Unexpected error while writing")
                     unexpected = f"unexpected error: {error!r}"
                     give_up(job, PhotoramdError(unexpected, path=job.photo.path))
@@ -128,7 +108,7 @@ class Writer:
                 if prepared is None:
                     succeed(job, plan)
                 else:
-                    # The bytes are on the disk; a batch of photos need not be in memory.
+                    # The bytes are on the disk: a batch of photos need not stay in memory.
                     waiting.append((job, altered(plan, content=b""), prepared))
             if waiting:
                 self._ledger.begin([_intent(*each) for each in waiting])
@@ -148,14 +128,14 @@ class Writer:
         return outcomes
 
     def retry(self) -> None:
-        """Try file systems that refused a write again without waiting."""
+        """Try file systems that refused a write again at once."""
         self._resting.clear()
 
     def undo(self, job: Job, now: UnixTime, *, dry_run: bool = False) -> tuple[Plan, ...]:
         """Take back exactly what the ledger has of a photo.
 
         Returns:
-            What was done, or would be, file by file.
+            What was done, or would be done, file by file.
 
         Raises:
             PhotoramdError: It could not be done; what was done before is recorded.
@@ -185,7 +165,7 @@ class Writer:
     def recover(self, now: UnixTime) -> None:
         """Clear up after a process that died while it wrote.
 
-        What cannot be cleared up now, because the directory is not there, say, is cleared
+        What cannot be cleared up now, for example because the directory is missing, is cleared
         up before the photo is next written.
         """
         for write in self._ledger.interrupted():
@@ -199,7 +179,7 @@ class Writer:
     def _settle(self, write: Write, now: UnixTime) -> None:
         """Find out whether an interrupted write happened, and record it if it did."""
         if not os.path.lexists(write.target) and not os.path.lexists(write.temporary):
-            # A directory that is not mounted looks like this, and nothing follows from it.
+            # A directory that is not mounted looks like this: conclude nothing.
             if not os.path.lexists(write.photo):
                 raise ChangedError("its directory is not there", path=write.target)
             self._ledger.abandon(write.photo_id)
@@ -226,18 +206,18 @@ class Writer:
         return plan
 
     def _rest(self, device: int, now: UnixTime) -> PhotoramdError | None:
-        """Why a file system is left alone now, if it is."""
+        """Return why a file system is left alone now; None if it is not."""
         until, cause = self._resting.get(device, (now, None))
         return cause if now < until else None
 
     def _defer(self, job: Job, error: PhotoramdError, now: UnixTime) -> None:
-        """Keep the result and try again; a file system that refuses everything gets a rest.
+        """Keep the result and try again later, and leave alone a file system that refuses writes.
 
-        The photo that found out waits longer than those that were not tried, so that each
-        new try is another photo's: one bad directory must not hold up all others.
+        The photo that failed waits longer than those that were not tried, so each new attempt
+        is another photo's: one bad directory must not hold up all others.
         """
         if job.id not in self._unsettled:
-            # Where it is still open whether an earlier write happened, that must stay known.
+            # Whether an interrupted write happened is still open: its record stays.
             self._ledger.abandon(job.id)
         device = job.photo.fingerprint.device
         seconds = CHANGED_SECONDS if isinstance(error, ChangedError) else None
@@ -259,14 +239,15 @@ def write_once(
     *,
     lightroom_names: bool = False,
 ) -> Path | None:
-    """Add tags to a photo's sidecar without a database; returns the sidecar, if there is one.
+    """Add tags to a photo's sidecar without a database; return the sidecar, if there is one.
 
     Raises:
         SidecarError: The sidecar must not be written.
         ChangedError: Another program is writing it.
         WriteError: The system does not let us.
     """
-    plan = plan_sidecar(photo, tags, origin, now, lightroom_names=lightroom_names)
+    request = PlanRequest(photo, tags, origin, now)
+    plan = plan_sidecar(request, lightroom_names=lightroom_names)
     prepared = _prepare(plan, photo)
     if prepared is not None:
         atomic.commit(prepared)
@@ -275,7 +256,7 @@ def write_once(
 
 def _prepare(plan: Plan, photo: Path) -> Prepared | None:
     if plan.is_removal and plan.target is not None and plan.expected is not None:
-        # Nothing to record before it: what is gone is found gone by the next one.
+        # Nothing to record first: a removed file is found removed after a crash.
         atomic.remove(plan.target, plan.expected)
         return None
     if plan.target is None or plan.content is None:
@@ -316,14 +297,14 @@ def _intent(job: Job, plan: Plan, prepared: Prepared) -> Write:
 
 
 def _settled(write: Write) -> Done:
-    """A write that was completed by a process which died, with what of it is there now."""
+    """Return the record of a write that a killed process completed, as far as it is still there."""
     if write.place == Place.PHOTO:
-        # Whoever edits the photo before this is recorded makes it differ from the record,
-        # and then it is looked at again.
+        # An edit before this is recorded makes the photo differ from the record, and then it
+        # is read again.
         return Done(write.photo_id, Place.PHOTO, write.change, after=write.after)
     present: dict[str, tuple[str, ...]] = {}
     with suppress(PhotoramdError):
-        present = values(sidecar.load(write.target)[0], path=write.target)
+        present = values(Packet(sidecar.load(write.target)[0], write.target))
 
     def there(entries: Entries) -> Entries:
         return {

@@ -20,8 +20,8 @@ from photoramd.cli import cli
 from photoramd.config.loader import Config
 from photoramd.daemon import assembly
 from photoramd.errors import NoImagesError, UsageError
-from photoramd.metadata.xmp_keywords import subjects
 from photoramd.models.tagger import Tagger
+from tests.support.xmp import subjects
 
 Put = Callable[[str, str], Path]
 Tag = Callable[..., Result]

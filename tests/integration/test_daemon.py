@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from photoramd.metadata.xmp_keywords import add_subjects, subjects
 from tests.support.daemons import Photoramd, unprivileged, wait_for
+from tests.support.xmp import add_subjects, subjects
 
 Put = Callable[[str, str], Path]
 

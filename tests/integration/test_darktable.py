@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from photoramd.config.loader import Config
-from photoramd.metadata.xmp_keywords import subjects
 from tests.support.album import Scan
+from tests.support.xmp import subjects
 
 
 def test_darktable_reads_the_tags_of_a_sidecar(

@@ -14,18 +14,19 @@ import pillow_heif
 import pytest
 from PIL import Image, TiffImagePlugin
 
+from photoramd.clock import UnixTime
 from photoramd.config.loader import Config
 from photoramd.errors import ChangedError, EmbeddingError
 from photoramd.metadata import containers
 from photoramd.metadata.changes import Recorded
 from photoramd.metadata.exiftool import ExifTool
-from photoramd.metadata.plan import Origin, Plan
+from photoramd.metadata.plan import Origin, Plan, PlanRequest
 from photoramd.metadata.plan_embedding import plan_photo
-from photoramd.metadata.xmp_keywords import add_subjects, remove_subjects, subjects
 from photoramd.metadata.xmp_packet import EMPTY_PACKET
 from photoramd.photo import Fingerprint, Tag
 from tests.support.album import Scan, ask_again, changed, snapshot, states, take_back, written
 from tests.support.taggers import CountingTagger
+from tests.support.xmp import add_subjects, remove_subjects, subjects
 
 Put = Callable[[str, str], Path]
 Configure = Callable[..., Config]
@@ -52,7 +53,9 @@ def make(samples: dict[str, Path], target: Path, **options: object) -> Path:
 
 def plan(photo: Path, child: ExifTool, *names: str, recorded: Recorded | None = None) -> Plan:
     tags = [Tag(name, 0.9) for name in names]
-    return plan_photo(photo, tags, Origin("model", "1"), 0, recorded or Recorded(), child)
+    return plan_photo(
+        PlanRequest(photo, tags, Origin("model", "1"), UnixTime(0)), recorded or Recorded(), child
+    )
 
 
 def subject(exiftool: Read, photo: Path) -> list[str]:
@@ -288,7 +291,12 @@ def test_a_photo_that_changed_since_it_was_tagged_is_not_written(child: ExifTool
     known = Fingerprint.of(photo.lstat())
     os.utime(photo, ns=(1, 1))
     with pytest.raises(ChangedError):
-        plan_photo(photo, [Tag("cat", 1)], Origin("m", "1"), 0, Recorded(), child, known=known)
+        plan_photo(
+            PlanRequest(photo, [Tag("cat", 1)], Origin("m", "1"), UnixTime(0)),
+            Recorded(),
+            child,
+            known=known,
+        )
 
 
 @pytest.mark.parametrize(
@@ -430,7 +438,8 @@ def test_what_a_newer_mark_leaves_out_is_the_users_in_every_field(
 
     def planned(tags: list[Tag], recorded: Recorded, now: float, *, is_undo: bool = False) -> Plan:
         origin, create = Origin("model", "1"), ["IPTC:Keywords"]
-        return plan_photo(photo, tags, origin, now, recorded, child, create=create, is_undo=is_undo)
+        request = PlanRequest(photo, tags, origin, UnixTime(now), create, is_undo)
+        return plan_photo(request, recorded, child)
 
     first = planned([cat, dog], Recorded(), 100)
     photo.write_bytes(first.content or b"")

@@ -14,8 +14,8 @@ import pytest
 
 from photoramd.errors import DecodeError, ToolError
 from photoramd.metadata.exiftool import Changes, ExifTool, _tether, require_version
-from photoramd.metadata.xmp_keywords import add_subjects, subjects
 from tests.support.daemons import wait_for
+from tests.support.xmp import add_subjects, subjects
 
 Put = Callable[[str, str], Path]
 Read = Callable[..., str]

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from photoramd.clock import UnixTime
 from photoramd.config.loader import Config
 from photoramd.config.overrides import load_overrides
 from photoramd.database.connection import Database
@@ -29,9 +30,10 @@ from photoramd.errors import ChangedError, ConfigError, PhotoramdError, WriteErr
 from photoramd.keywords import is_keyword
 from photoramd.metadata.changes import Place
 from photoramd.metadata.exiftool import Changes, ExifTool
-from photoramd.metadata.plan import Origin
+from photoramd.metadata.plan import Origin, PlanRequest
 from photoramd.metadata.plan_sidecar import plan_sidecar
 from photoramd.photo import Tag
+from photoramd.pipeline.planner import WriteSettings
 from photoramd.pipeline.writer import Writer
 from photoramd.system import atomic
 from tests.support.album import Scan
@@ -51,10 +53,8 @@ class Desk:
         self.database = database
         self.photos, self.queue = Photos(database), Queue(database)
         self.ledger = Ledger(database)
-        self.writer = Writer(
-            self.ledger, lambda _: self.mode, Origin("model", "1"), create=self.create,
-            exiftool=child,
-        )  # fmt: skip
+        settings = WriteSettings(lambda _: self.mode, Origin("model", "1"), self.create)
+        self.writer = Writer(self.ledger, settings, child)
 
     def job(self, photo: Path) -> Job:
         known = self.photos.find(os.fspath(photo))
@@ -451,7 +451,7 @@ SIDECAR_TEXT = """<x:xmpmeta xmlns:x="adobe:ns:meta/">
 def test_case_20_the_sidecar_of_a_raw_is_updated(put: Put, album: Path, shown: Shown) -> None:
     raw, sidecar = put("china", "IMG.CR2"), album / "IMG.xmp"
     sidecar.write_text(SIDECAR_TEXT)
-    plan = plan_sidecar(raw, [Tag("dog", 0.9)], Origin("m", "1"), 0)
+    plan = plan_sidecar(PlanRequest(raw, [Tag("dog", 0.9)], Origin("m", "1"), UnixTime(0)))
     assert plan.target == sidecar
     assert plan.content is not None
     sidecar.write_bytes(plan.content)

@@ -22,11 +22,11 @@ from photoramd.daemon.sd_notify import Notifier, connect
 from photoramd.daemon.status_line import StatusLine
 from photoramd.database.roots import Health
 from photoramd.errors import ConfigError
-from photoramd.metadata.xmp_keywords import subjects
 from photoramd.pipeline.inference import LONGEST_SECONDS, BatchSizer
 from photoramd.system.log import journal_handler
 from tests.support.daemons import Photoramd, wait_for
 from tests.support.supervisor import Journal, Supervisor
+from tests.support.xmp import subjects
 
 Put = Callable[[str, str], Path]
 

@@ -17,7 +17,6 @@ from photoramd.config.loader import Config
 from photoramd.database import backups
 from photoramd.database.connection import Database
 from photoramd.database.requests import Request, submit
-from photoramd.metadata.xmp_keywords import marks, subjects, values
 from photoramd.search import queries
 from tests.support.album import (
     Scan,
@@ -31,6 +30,7 @@ from tests.support.album import (
 )
 from tests.support.files import sidecar_of
 from tests.support.taggers import CountingTagger
+from tests.support.xmp import provenance, subjects, values
 
 Put = Callable[[str, str], Path]
 Configure = Callable[..., Config]
@@ -110,7 +110,7 @@ def test_what_the_user_added_afterwards_stays(
     take_back(configure(), photo)
     assert keywords(photo) == ("Opa",)
     assert exiftool("-s3", "-Rating", sidecar_of(photo)) == "4\n"
-    assert not marks(sidecar_of(photo).read_bytes())
+    assert not provenance(sidecar_of(photo).read_bytes())
 
 
 def test_a_sidecar_that_another_program_rewrote_goes_if_it_holds_nothing(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from photoramd.clock import UnixTime
 from photoramd.database.connection import Database
 from photoramd.database.ledger import Ledger, Write
 from photoramd.database.photos import Job, Photos
@@ -16,12 +17,15 @@ from photoramd.database.results import Results, Tagged
 from photoramd.errors import PhotoramdError, WriteError
 from photoramd.metadata.changes import Place
 from photoramd.metadata.fields import SUBJECT
-from photoramd.metadata.xmp_keywords import add_subjects, marks, remove_subjects, subjects
+from photoramd.metadata.plan import Origin, PlanRequest
+from photoramd.metadata.plan_sidecar import plan_sidecar
 from photoramd.metadata.xmp_packet import EMPTY_PACKET
 from photoramd.photo import Tag
-from photoramd.pipeline.writer import REST_SECONDS, Origin, Writer, plan_sidecar, write_once
+from photoramd.pipeline.planner import WriteSettings
+from photoramd.pipeline.writer import REST_SECONDS, Writer, write_once
 from photoramd.system import atomic
 from tests.support.files import photo_at, sidecar_of
+from tests.support.xmp import add_subjects, provenance, remove_subjects, subjects
 
 Put = Callable[[str, str], Path]
 ORIGIN = Origin("embedded", "1")
@@ -36,9 +40,10 @@ class Desk:
         self.photos, self.queue = Photos(database), Queue(database)
         self.results = Results(database)
         self.ledger = Ledger(database)
-        self.writer = Writer(
-            self.ledger, lambda _: mode, ORIGIN, lightroom_names=lambda _: self.lightroom_names
+        settings = WriteSettings(
+            lambda _: mode, ORIGIN, lightroom_names=lambda _: self.lightroom_names
         )
+        self.writer = Writer(self.ledger, settings)
 
     def tagged(self, photo: Path, tags: Sequence[Tag] = TAGS) -> Job:
         """A photo that waits to be written."""
@@ -71,7 +76,7 @@ def test_the_ledger_holds_what_was_added_and_not_what_was_there(desk: Desk, put:
     assert desk.write() == [("a.png", None)]
     assert subjects(sidecar_of(photo).read_bytes()) == ("Oma", "Animal", "cat")
     assert added(desk, job) == ("cat",)
-    assert [mark.tag for mark in marks(sidecar_of(photo).read_bytes())] == ["cat"]
+    assert [mark.tag for mark in provenance(sidecar_of(photo).read_bytes())] == ["cat"]
 
 
 def test_a_tag_that_the_user_takes_out_stays_out_on_any_later_run(desk: Desk, put: Put) -> None:
@@ -368,7 +373,7 @@ def test_a_file_system_that_refuses_everything_is_tried_once_a_rest(
 def interrupt(desk: Desk, photo: Path) -> tuple[Job, atomic.Prepared]:
     """The state just before the rename of a write that a crash then interrupts."""
     job = desk.tagged(photo)
-    plan = plan_sidecar(photo, TAGS, ORIGIN, 10)
+    plan = plan_sidecar(PlanRequest(photo, TAGS, ORIGIN, UnixTime(10)))
     assert plan.target is not None
     assert plan.content is not None
     prepared = atomic.prepare(plan.target, plan.content, expected=None, beside=photo)

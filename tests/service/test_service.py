@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from photoramd.metadata.xmp_keywords import subjects
 from tests.service.machine import Machine, booted, progress, wait_for
+from tests.support.xmp import subjects
 
 pytestmark = pytest.mark.timeout(1800)
 

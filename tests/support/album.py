@@ -13,10 +13,10 @@ from photoramd.config.loader import Config
 from photoramd.daemon import assembly
 from photoramd.database.connection import Database
 from photoramd.database.requests import Requests
-from photoramd.metadata.xmp_keywords import subjects
 from photoramd.pipeline import undo
 from photoramd.pipeline.pipeline import Outcome
 from photoramd.search import queries
+from tests.support.xmp import subjects
 
 Scan = Callable[[Config], list[Outcome]]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from photoramd.database.columns import path_of
 from photoramd.database.readonly import open_readonly
 from photoramd.errors import StoreError
-from photoramd.metadata.xmp_keywords import subjects
+from tests.support.xmp import subjects
 
 TEMPORARY = ".photoramd-"
 

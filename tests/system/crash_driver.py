@@ -27,8 +27,8 @@ from photoramd.config.loader import Config, Debounce, State, Tags, Watch
 from photoramd.daemon import assembly
 from photoramd.database.connection import Database
 from photoramd.metadata import containers
-from photoramd.metadata.xmp_keywords import subjects
 from photoramd.models import registry
+from tests.support.xmp import subjects
 
 STEPS = {"execute", "executemany", "open", "write", "fsync", "unlink", "rename", "take", "scores"}
 

@@ -33,8 +33,8 @@ from photoramd.database.roots import HealthStore
 from photoramd.metadata import containers, plan_embedding
 from photoramd.metadata.exiftool import ExifTool
 from photoramd.metadata.plan import Origin
-from photoramd.metadata.xmp_keywords import subjects
 from photoramd.photo import Fingerprint, Photo, Tag
+from photoramd.pipeline.planner import WriteSettings
 from photoramd.pipeline.writer import Writer
 from photoramd.system.atomic import TEMPORARY_PREFIX
 from photoramd.watch.debouncer import Debouncer
@@ -43,6 +43,7 @@ from photoramd.watch.reconciler import LEFTOVER_SECONDS, Reconciler
 from photoramd.watch.roots import Root
 from photoramd.watch.stability import StabilityTracker
 from photoramd.watch.supervisor import Supervisor
+from tests.support.xmp import subjects
 from tests.system.crash_driver import SIDECAR
 
 assert plan_embedding  # the writer would import it in each child
@@ -84,7 +85,7 @@ class Scene:
 
     def writer(self, database: Database, exiftool: ExifTool) -> Writer:
         mode = "embed" if self.kind == "embed" else "sidecar"
-        return Writer(Ledger(database), lambda _: mode, Origin("m", "1"), exiftool=exiftool)
+        return Writer(Ledger(database), WriteSettings(lambda _: mode, Origin("m", "1")), exiftool)
 
     def write(self, database: Database, writer: Writer) -> list[str]:
         """Write what is to be written; returns what went wrong."""

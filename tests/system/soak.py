@@ -18,10 +18,10 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from photoramd.metadata.xmp_keywords import subjects
 from tests.support.daemons import Photoramd
 from tests.support.invariant import violations
 from tests.support.samples import sample_photos
+from tests.support.xmp import subjects
 
 PATIENT_SECONDS = 180.0
 

@@ -26,9 +26,9 @@ import pytest
 
 from photoramd.database.connection import Database
 from photoramd.database.readonly import open_readonly
-from photoramd.metadata.xmp_keywords import subjects
 from tests.support.daemons import Photoramd, unprivileged, wait_for
 from tests.support.invariant import rows, states, violations
+from tests.support.xmp import subjects
 
 SMALL = ["imagenet_129", "imagenet_630", "imagenet_22", "imagenet_317", "imagenet_305"]
 """Samples of a few dozen kilobytes with tags."""

@@ -27,6 +27,7 @@ from photoramd.metadata.exiftool import ExifTool
 from photoramd.metadata.plan import Origin
 from photoramd.photo import Fingerprint, Photo, Tag
 from photoramd.pipeline import undo
+from photoramd.pipeline.planner import WriteSettings
 from photoramd.pipeline.writer import Writer
 from tests.system.crash_driver import SIDECAR, Killer
 
@@ -49,7 +50,7 @@ def prepare(sample: Path, album: Path, config: Config) -> dict[str, bytes]:
         def mode(path: Path) -> str:
             return "embed" if path.name == "inside.jpg" else "sidecar"
 
-        writer = Writer(Ledger(database), mode, Origin("m", "1"), exiftool=exiftool)
+        writer = Writer(Ledger(database), WriteSettings(mode, Origin("m", "1")), exiftool)
         outcomes = writer.write([(job, TAGS) for job in Photos(database).under(album)], time.time())
         assert all(error is None for _, error in outcomes), outcomes
     assert before != {path.name: path.read_bytes() for path in album.iterdir()}

@@ -29,12 +29,12 @@ from photoramd.images.decoder import decode
 from photoramd.images.opener import open_file
 from photoramd.images.raw_structure import structure
 from photoramd.metadata.embedded import read_keywords
-from photoramd.metadata.xmp_keywords import subjects
 from photoramd.models.tagger import Tagger
 from photoramd.search import queries
 from tests.support.album import Scan
 from tests.support.dng import dng, jpeg
 from tests.support.orientation import as_stored
+from tests.support.xmp import subjects
 
 MAX_PIXELS = 2_000_000
 SIDE = 448

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from photoramd.clock import UnixTime
 from photoramd.keywords import fold
+from photoramd.metadata import xmp_packet
 from photoramd.metadata.changes import Change, Entries, Recorded
 from photoramd.metadata.fields import BY_NAME, FIELDS, HIERARCHICAL, SUBJECT
 from photoramd.metadata.merge import Merged, merge
-from photoramd.metadata.plan import Origin
-from photoramd.metadata.xmp_keywords import add_values, marks, remove_values, values
+from photoramd.metadata.plan import Origin, PlanRequest
+from photoramd.metadata.xmp_packet import Packet
 from photoramd.photo import Tag
+from tests.support.xmp import add_values, provenance, remove_values, values
 
 ORIGIN = Origin("model", "1")
 LR, TAGS_LIST, MICROSOFT, CATALOG = (field.name for field in HIERARCHICAL)
@@ -40,15 +46,9 @@ def merged(
     now: float = 0,
     is_undo: bool = False,
 ) -> Merged:
-    return merge(
-        content,
-        tags,
-        recorded or Recorded(),
-        create=create,
-        others=lambda: others,
-        mark=lambda tag, fields: ORIGIN.mark(tag, fields, now),
-        is_undo=is_undo,
-    )
+    request = PlanRequest(Path(), tags, ORIGIN, UnixTime(now), create, is_undo)
+    packet = None if content is None else Packet(content)
+    return merge(packet, request.merge_request(recorded or Recorded(), lambda: others))
 
 
 def values_of(content: bytes | None) -> dict[str, tuple[str, ...]]:
@@ -87,7 +87,7 @@ def test_fields_that_are_there_get_paths_and_others_are_not_made() -> None:
         LR: ("Family|Oma", "Animals|dog", "cat"),
     }
     assert outcome.change.added == {SUBJECT.name: ("dog", "cat"), LR: ("Animals|dog", "cat")}
-    assert [mark.fields for mark in marks(outcome.content)] == [(SUBJECT.name, LR)] * 2
+    assert [mark.fields for mark in provenance(outcome.content)] == [(SUBJECT.name, LR)] * 2
     undone = merged(outcome.content, (), after(Recorded(), outcome))
     assert undone.content == before
 
@@ -156,7 +156,7 @@ def test_tags_that_are_no_longer_wanted_go_and_the_users_stay() -> None:
     assert second.content is not None
     assert values(second.content)[SUBJECT.name] == ("bird", "cat")
     assert second.change.removed == {SUBJECT.name: ("dog",)}
-    assert [mark.tag for mark in marks(second.content)] == ["cat"]
+    assert [mark.tag for mark in provenance(second.content)] == ["cat"]
 
 
 def test_another_parent_moves_our_paths_only() -> None:
@@ -252,7 +252,7 @@ def test_the_users_part_is_what_the_user_left(
             assert not machine_now & taken
             if step == "undo":
                 assert recorded.is_empty
-                assert content is None or not marks(content)
+                assert content is None or not provenance(content)
         elif step == "add":
             field, path = argument  # type: ignore[misc]
             value = field.entry(path)
@@ -368,3 +368,50 @@ def test_what_a_newer_mark_leaves_out_is_no_longer_ours() -> None:
     assert values_of(undone)["dc:subject"] == ("Oma", "dog")
     # And what the user did not touch was not taken out by the user.
     assert merged(content, [CAT, DOG], old).change.added == {"dc:subject": ("dog",)}
+
+
+FIVE = {
+    "dc_subject": ["Oma"],
+    "lr_hierarchicalSubject": ["Family|Oma"],
+    "digiKam_TagsList": ["Family/Oma"],
+    "MicrosoftPhoto_LastKeywordXMP": ["Family/Oma"],
+    "mediapro_CatalogSets": ["Family|Oma"],
+}
+
+
+@pytest.mark.parametrize(
+    ("content", "then", "most"),
+    [
+        ({}, [DOG, CAT], (2, 1)),
+        ({"dc_subject": ["Oma"]}, [DOG, CAT], (2, 1)),
+        (FIVE, [DOG, CAT], (2, 1)),
+        (FIVE, [], (2, 2)),
+        (FIVE, [CAT], (2, 3)),
+        (FIVE, [CAT, Tag("sea", 0.7, ("water",))], (2, 3)),
+    ],
+    ids=["new", "one field, unchanged", "unchanged", "undo", "fewer", "other"],
+)
+def test_a_packet_is_parsed_once_and_its_outcome_is_verified_once(
+    content: Mapping[str, Sequence[str]],
+    then: Sequence[Tag],
+    most: tuple[int, int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first write of two tags, and a second one; the caller's parse counts."""
+    parsed = 0
+    parse = xmp_packet.etree.fromstring
+
+    def count(*arguments: Any) -> Any:
+        nonlocal parsed
+        parsed += 1
+        return parse(*arguments)
+
+    before = packet(**content) if content else None
+    monkeypatch.setattr(xmp_packet.etree, "fromstring", count)
+    first = merged(before, [DOG, CAT])
+    assert first.is_changed
+    assert parsed <= most[0]
+    parsed = 0
+    second = merged(first.content, then, after(Recorded(), first), is_undo=not then)
+    assert second.is_changed == (then != [DOG, CAT])
+    assert parsed <= most[1]

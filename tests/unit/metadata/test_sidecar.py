@@ -17,18 +17,17 @@ from lxml import etree
 from photoramd.errors import ChangedError, SidecarError
 from photoramd.keywords import fold
 from photoramd.metadata import sidecar
-from photoramd.metadata.sidecar import (
-    Provenance,
-    Target,
+from photoramd.metadata.sidecar import Target, locate
+from photoramd.metadata.xmp_keywords import Provenance
+from photoramd.metadata.xmp_packet import MAX_BYTES, Packet, escape
+from photoramd.system import atomic
+from tests.support.xmp import (
     add_subjects,
-    locate,
-    marks,
-    parse,
+    provenance,
     remove_subjects,
+    replace_provenance,
     subjects,
 )
-from photoramd.metadata.xmp_packet import MAX_BYTES, escape
-from photoramd.system import atomic
 
 MARK = (
     Provenance("dog", 0.914, "embedded", "1.0", "2025-01-31T12:00:00Z"),
@@ -375,7 +374,7 @@ def test_a_sidecar_that_is_not_understood_is_left_alone(
 ) -> None:
     path = tmp_path / "IMG.xmp"
     with pytest.raises(SidecarError, match=reason) as caught:
-        add_subjects(data, ["dog"], mark=MARK, path=path)
+        add_subjects(data, ["dog"], records=MARK, path=path)
     assert caught.value.path == str(path)
     assert caught.value.remedy
 
@@ -384,7 +383,7 @@ def test_entities_are_not_expanded() -> None:
     levels = "".join(f'<!ENTITY e{n} "{f"&e{n - 1};" * 10}">' for n in range(1, 12))
     bomb = f'<!DOCTYPE a [<!ENTITY e0 "ha">{levels}]><a>&e11;</a>'
     with pytest.raises(SidecarError, match="DOCTYPE"):
-        parse(bomb.encode())
+        Packet(bomb.encode())
 
 
 @pytest.mark.parametrize("keyword", ["\0", "a\x1fb", "\ud800", "\ufffe"])
@@ -436,10 +435,10 @@ def test_keywords_are_read_in_any_form_and_added_to_it(
 ) -> None:
     data = described(body, attributes)
     assert subjects(data) == expected
-    added = add_subjects(data, ["dog", "cat"], mark=MARK)
+    added = add_subjects(data, ["dog", "cat"], records=MARK)
     assert subjects(added) == (*expected, "dog", "cat")
-    assert marks(added) == MARK
-    assert add_subjects(added, ["CAT"], mark=()) is added
+    assert provenance(added) == MARK
+    assert add_subjects(added, ["CAT"], records=()) is added
     assert subjects(remove_subjects(added, ["dog", "cat"])) == expected
 
 
@@ -466,8 +465,8 @@ def test_nothing_but_the_keywords_changes(name: str, encoding: str) -> None:
     assert canonical(added, codec, new) == canonical(data, codec)
     assert encoding != "crlf" or added.count(b"\n") == added.count(b"\r\n")
     assert remove_subjects(added, new) == data
-    marked = add_subjects(data, new, mark=MARK)
-    assert remove_subjects(marked, new, mark=()) == data
+    marked = add_subjects(data, new, records=MARK)
+    assert remove_subjects(marked, new, records=()) == data
 
 
 def test_the_layout_of_the_sidecar_is_continued() -> None:
@@ -500,9 +499,9 @@ def test_a_new_packet_is_small_and_pretty() -> None:
 
 
 def test_an_empty_rdf_element_is_opened() -> None:
-    added = add_subjects(NOTHING.encode(), ["dog"], mark=MARK)
+    added = add_subjects(NOTHING.encode(), ["dog"], records=MARK)
     assert subjects(added) == ("dog",)
-    assert marks(added) == MARK
+    assert provenance(added) == MARK
 
 
 def test_prefixes_are_taken_from_the_sidecar() -> None:
@@ -523,9 +522,9 @@ def test_without_prefixes_own_ones_are_declared() -> None:
         b' xmlns="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><li>cat</li></Bag></subject>'
         b"</Description></RDF>"
     )
-    added = add_subjects(data, ["dog"], mark=MARK)
+    added = add_subjects(data, ["dog"], records=MARK)
     assert subjects(added) == ("cat", "dog")
-    assert remove_subjects(added, ["dog"], mark=()) == data
+    assert remove_subjects(added, ["dog"], records=()) == data
 
 
 def test_a_single_text_becomes_the_first_of_a_list() -> None:
@@ -539,9 +538,9 @@ def test_a_single_text_becomes_the_first_of_a_list() -> None:
 def test_nothing_new_changes_nothing() -> None:
     data = LIGHTROOM.encode()
     for nothing in ([], ["Holiday"], ["HOLIDAY", "mum & dad"], ["", "  "]):
-        assert add_subjects(data, nothing, mark=MARK) is data
+        assert add_subjects(data, nothing, records=MARK) is data
         assert add_subjects(None, [text for text in nothing if not text.strip()]) is None
-    assert remove_subjects(data, ["holiday"], mark=MARK) is data
+    assert remove_subjects(data, ["holiday"], records=MARK) is data
 
 
 def test_keywords_that_differ_in_case_or_form_are_the_same() -> None:
@@ -584,19 +583,19 @@ def test_thousands_of_keywords_are_all_kept(tmp_path: Path) -> None:
     user = [f"keyword {n}" for n in range(6000)]
     data = add_subjects(None, user)
     assert data is not None
-    added = add_subjects(data, ["dog"], mark=MARK)
+    added = add_subjects(data, ["dog"], records=MARK)
     assert list(subjects(added)) == [*user, "dog"]
-    assert remove_subjects(added, ["dog"], mark=()) == data
+    assert remove_subjects(added, ["dog"], records=()) == data
     assert len(read_by_exiftool(saved(tmp_path, added))) == 6001
     assert subjects(remove_subjects(added, user)) == ("dog",)
 
 
 def test_what_the_user_does_later_survives_our_removal(tmp_path: Path) -> None:
-    data = add_subjects(None, ["dog"], mark=MARK)
+    data = add_subjects(None, ["dog"], records=MARK)
     assert data is not None
     path = saved(tmp_path, data)
     exiftool("-overwrite_original", "-XMP-dc:Subject+=mine", "-XMP-xmp:Rating=3", path)
-    path.write_bytes(remove_subjects(path.read_bytes(), ["dog"], mark=()))
+    path.write_bytes(remove_subjects(path.read_bytes(), ["dog"], records=()))
     assert read_by_exiftool(path) == ["mine"]
     assert exiftool("-s3", "-XMP-xmp:Rating", path).strip() == "3"
     assert "photoramd" not in path.read_text().replace('x:xmptk="photoramd"', "")
@@ -609,7 +608,7 @@ def test_what_the_user_does_later_survives_our_removal(tmp_path: Path) -> None:
 def test_exiftool_and_exiv2_read_what_we_write(tmp_path: Path, name: str) -> None:
     data = REAL[name].encode() if name != "new" else None
     new = ("dog", "sea & <sand>", "\u7d05\u8449")
-    added = add_subjects(data, new, mark=MARK)
+    added = add_subjects(data, new, records=MARK)
     assert added is not None
     path = saved(tmp_path, added)
     assert tuple(read_by_exiftool(path)) == subjects(added)
@@ -619,7 +618,7 @@ def test_exiftool_and_exiv2_read_what_we_write(tmp_path: Path, name: str) -> Non
 
 
 def test_exiftool_finds_a_new_sidecar_valid(tmp_path: Path) -> None:
-    data = add_subjects(None, ["dog"], mark=MARK)
+    data = add_subjects(None, ["dog"], records=MARK)
     assert data is not None
     said = exiftool("-validate", "-warning", "-a", "-s3", saved(tmp_path, data))
     # The one reservation is about namespaces of which ExifTool has no table.
@@ -642,20 +641,20 @@ def test_keywords_and_mark_survive_edits_by_other_programs(
 ) -> None:
     assert callable(edit)
     data = REAL[name].encode() if name != "new" else None
-    added = add_subjects(data, ["dog"], mark=MARK)
+    added = add_subjects(data, ["dog"], records=MARK)
     assert added is not None
     path = saved(tmp_path, added)
     edit(path)
     edited = path.read_bytes()
     assert edited != added
     assert subjects(edited) == subjects(added)
-    assert marks(edited) == MARK
+    assert provenance(edited) == MARK
     # And the mark is replaced, not doubled, in whatever form they gave it.
     newer = Provenance("cat", 0.75, "other", "2", "2025-02-01T00:00:00Z")
-    again = add_subjects(edited, ["cat"], mark=[newer])
-    assert marks(again) == (newer,)
+    again = add_subjects(edited, ["cat"], records=[newer])
+    assert provenance(again) == (newer,)
     assert again.count(b"<photoramd:autoTags") == 1
-    assert marks(remove_subjects(again, ["cat"], mark=())) == ()
+    assert provenance(remove_subjects(again, ["cat"], records=())) == ()
 
 
 @pytest.mark.parametrize("edit", [edit_with_exiftool, edit_with_exiv2])
@@ -664,29 +663,29 @@ def test_sidecars_of_other_programs_can_be_added_to(tmp_path: Path, edit: object
     path = saved(tmp_path, LIGHTROOM.encode())
     edit(path)
     before = path.read_bytes()
-    path.write_bytes(add_subjects(before, ["dog"], mark=MARK))
+    path.write_bytes(add_subjects(before, ["dog"], records=MARK))
     assert read_by_exiftool(path) == ["Holiday", "Mum & Dad", "dog"]
     assert exiftool("-s3", "-XMP-dc:Title", path).strip() == "t"
-    assert remove_subjects(path.read_bytes(), ["dog"], mark=()) == before
+    assert remove_subjects(path.read_bytes(), ["dog"], records=()) == before
 
 
 def test_a_mark_that_is_not_understood_is_passed_over() -> None:
-    data = add_subjects(None, ["dog"], mark=MARK)
+    data = add_subjects(None, ["dog"], records=MARK)
     assert data is not None
-    assert len(marks(data.replace(b">0.914<", b">much<"))) == 1
+    assert len(provenance(data.replace(b">0.914<", b">much<"))) == 1
 
 
 def test_a_doubled_mark_becomes_one() -> None:
-    data = add_subjects(None, ["dog"], mark=MARK)
+    data = add_subjects(None, ["dog"], records=MARK)
     assert data is not None
     start, end = (
         data.index(b"<photoramd:autoTags>"),
         data.index(b"  </rdf:Description>\n </rdf:RDF>"),
     )
     doubled = data[:end] + data[start:end] + data[end:]
-    assert marks(doubled) == MARK + MARK
-    assert marks(sidecar.replace_mark(doubled, MARK)) == MARK
-    assert marks(sidecar.replace_mark(doubled, ())) == ()
+    assert provenance(doubled) == MARK + MARK
+    assert provenance(replace_provenance(doubled, MARK)) == MARK
+    assert provenance(replace_provenance(doubled, ())) == ()
 
 
 # Whatever the keywords
@@ -725,11 +724,11 @@ def test_any_sequence_of_changes_can_be_undone(steps: list[tuple[bool, list[str]
     user = subjects(data)
     for is_addition, words in steps:
         if is_addition:
-            data = add_subjects(data, words, mark=MARK)
+            data = add_subjects(data, words, records=MARK)
         else:
             ours = subjects(data)[len(user) :]
-            data = remove_subjects(data, [word for word in words if word in ours], mark=MARK)
+            data = remove_subjects(data, [word for word in words if word in ours], records=MARK)
         assert subjects(data)[: len(user)] == user
-    undone = remove_subjects(data, subjects(data)[len(user) :], mark=())
+    undone = remove_subjects(data, subjects(data)[len(user) :], records=())
     assert subjects(undone) == user
-    assert sidecar.replace_mark(undone, ()) == LIGHTROOM.encode()
+    assert replace_provenance(undone, ()) == LIGHTROOM.encode()
