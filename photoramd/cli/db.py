@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from photoramd.cli.output import print_json
+from photoramd.clock import UnixTime, unix_time
 from photoramd.config import loader
 from photoramd.errors import StoreError, printable
 
@@ -107,7 +107,7 @@ def prune(settings: Settings, days: float) -> None:
     """
     from photoramd.database.prune import prune as forget
 
-    count = forget(_database(settings), time.time() - days * _DAY_SECONDS)
+    count = forget(_database(settings), UnixTime(unix_time() - days * _DAY_SECONDS))
     click.echo(f"{count} photos forgotten")
 
 

@@ -1,1 +1,10 @@
-"""TODO."""
+"""The state of photoramd in SQLite: photos, queue, scores, keywords, ledger, roots, requests.
+
+Shows `connection.Database`, which the owning process opens, and what works on it: `photos.Photos`
+(which files are known), `queue.Queue` (what waits, until when), `results.Results` (scores and
+keywords), `ledger.Ledger` (what was written), `roots.HealthStore`, `requests.Requests`. Other
+processes use `readonly.open_readonly`, `requests.submit`, `lock.holder`, `prune` and `backups`.
+
+Must not know how photos are found, decoded, tagged or written, nor what users search for: it
+stores and returns what others pass to it.
+"""

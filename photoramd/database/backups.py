@@ -1,6 +1,6 @@
-"""Copies of the database: made while it is in use, checked, and put back when it is damaged.
+"""Copies of the database: made while it is in use, checked, and restored when it is damaged.
 
-A copy is complete the moment it has its name: it is made under another and renamed.
+A copy is written under another name and renamed, so a file with a copy's name is complete.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from photoramd.database.connection import APPLICATION_ID
-from photoramd.database.errors import converted
+from photoramd.database.errors import translate_errors
 from photoramd.database.lock import Lock
 from photoramd.errors import DamagedError, StoreError, printable
 
@@ -26,10 +26,10 @@ _COMPANIONS = ("", "-wal", "-shm")
 
 
 def check(path: Path) -> list[str]:
-    """What is wrong with a database file; empty if nothing is. It may be in use.
+    """Return what is wrong with a database file, which may be in use; empty if it is sound.
 
     Raises:
-        StoreError: It cannot be opened at all.
+        StoreError: It cannot be opened.
     """
     if not path.is_file():
         raise StoreError("there is no such file", path=path)
@@ -43,7 +43,7 @@ def check(path: Path) -> list[str]:
                 for row in connection.execute("PRAGMA foreign_key_check").fetchmany(20)
             ]
     except sqlite3.OperationalError as error:
-        with converted(path):
+        with translate_errors(path):
             raise error
     except sqlite3.DatabaseError as error:
         return [str(error)]
@@ -53,8 +53,8 @@ def check(path: Path) -> list[str]:
 def copy(source: Path, target: Path) -> None:
     """Copy a database that may be in use.
 
-    All in one step: it sees one state of the database and holds nobody up, where one in
-    pieces would begin anew after every write of the daemon.
+    It is copied in one step, which sees one state of the database and blocks nobody; in several
+    steps, the copy would start over after every write of the daemon.
 
     Raises:
         StoreError: One of the files cannot be used.
@@ -62,15 +62,15 @@ def copy(source: Path, target: Path) -> None:
     part = target.with_name(target.name + _PART)
     try:
         with (
-            converted(source),
+            translate_errors(source),
             closing(_open(source)) as reader,
-            converted(part),
+            translate_errors(part),
             closing(sqlite3.connect(part)) as writer,
         ):
             reader.backup(writer)
-            # A copy in one file: it will lie about without its -wal.
+            # One file: a copy is kept without a -wal beside it.
             writer.execute("PRAGMA journal_mode = DELETE")
-        _settle(part, target)
+        _publish(part, target)
     except OSError as error:
         raise StoreError(f"cannot copy the database: {error.strerror}", path=target) from error
     finally:
@@ -79,10 +79,10 @@ def copy(source: Path, target: Path) -> None:
 
 
 def require_replaceable(target: Path, database: Path) -> None:
-    """See that a copy may be made there: nothing is, or an empty file, or another copy.
+    """Require that a copy may be made at a path: it is free, an empty file or another copy.
 
     Raises:
-        StoreError: The database itself is there, or a file that is none of photoramd's.
+        StoreError: It is the database itself, or not a file of photoramd's.
     """
     if _is_same(target, database):
         raise StoreError("is the database itself", path=target, remedy=_ANOTHER_NAME)
@@ -103,7 +103,7 @@ def _is_same(one: Path, other: Path) -> bool:
 
 
 def _is_copy(path: Path) -> bool:
-    """Whether a file is a photoramd database, damaged perhaps, or nothing at all.
+    """Return whether a file is a photoramd database, perhaps a damaged one, or empty.
 
     Source of the format: https://sqlite.org/fileformat.html#the_database_header.
     """
@@ -114,12 +114,12 @@ def _is_copy(path: Path) -> bool:
             header = file.read(72)
     except OSError:
         return False
-    mark = APPLICATION_ID.to_bytes(4, "big")
-    return not header or (header[:16] == b"SQLite format 3\0" and header[68:] == mark)
+    application = APPLICATION_ID.to_bytes(4, "big")
+    return not header or (header[:16] == b"SQLite format 3\0" and header[68:] == application)
 
 
 def copies(database: Path) -> list[Path]:
-    """The automatic copies of a database, the newest first."""
+    """Return the automatic copies of a database, the newest first."""
     prefix = f"{database.name}.backup-"
     try:
         names = os.listdir(database.parent)
@@ -130,7 +130,7 @@ def copies(database: Path) -> list[Path]:
 
 
 def is_sound(path: Path) -> bool:
-    """Whether a file is a whole photoramd database."""
+    """Return whether a file is a complete photoramd database."""
     try:
         return path.stat().st_size > 0 and not check(path)
     except (StoreError, OSError):
@@ -140,11 +140,15 @@ def is_sound(path: Path) -> bool:
 def recover(database: Path, error: DamagedError) -> None:
     """Move a damaged database aside and put the newest sound copy in its place, if any.
 
-    The caller holds the lock. A file that may be another program's stays where it is unless
-    copies beside it prove that a database of photoramd's was there.
+    The caller holds the lock. A file that may be another program's stays where it is, unless
+    copies beside it prove that it replaced a database of photoramd's.
+
+    Args:
+        database: The file.
+        error: What is wrong with it.
 
     Raises:
-        DamagedError: Nothing can be done; the error itself.
+        DamagedError: It stays where it is: ``error`` itself.
         StoreError: The files cannot be moved.
     """
     source = next((each for each in copies(database) if is_sound(each)), None)
@@ -165,10 +169,10 @@ def recover(database: Path, error: DamagedError) -> None:
 
 
 def restore(source: Path, database: Path) -> Path | None:
-    """Put a copy in the place of the database; returns where that is now, if there was one.
+    """Put a copy in the place of the database; return where that is now, if there was one.
 
     Raises:
-        LockedError: A photoramd uses the database.
+        LockedError: Another process owns the database.
         StoreError: The copy is not sound, or a file cannot be moved.
     """
     if _is_same(source, database):
@@ -187,14 +191,14 @@ def restore(source: Path, database: Path) -> Path | None:
 
 
 def set_aside(database: Path) -> Path:
-    """Give a database, its -wal and its -shm another name, together; returns the new name.
+    """Rename a database, its -wal and its -shm; return the new name of the database.
 
     Raises:
         StoreError: They cannot be renamed.
     """
     aside = _free_name(database.with_name(f"{database.name}.damaged-{_stamp()}"))
     try:
-        # The log first: beside the copy that comes, an old log would be taken for its own.
+        # The log first: beside a restored copy, SQLite would take the old log for its own.
         for companion in reversed(_COMPANIONS):
             with suppress(FileNotFoundError):
                 os.rename(f"{database}{companion}", f"{aside}{companion}")
@@ -204,17 +208,17 @@ def set_aside(database: Path) -> Path:
 
 
 def _put_back(source: Path, database: Path) -> Path | None:
-    """Put a copy in place; returns where the database is now, if there was one.
+    """Put a copy in place; return where the database is now, if there was one.
 
-    The copy is whole before anything is moved: a full disk must not leave no database at all.
+    The copy is complete before anything is moved, so a full disk leaves the old database.
     """
     part = database.with_name(database.name + _PART)
     try:
-        copy(source, part)  # with the log that is beside one that was set aside
+        copy(source, part)  # with the -wal of a database that was set aside
         _mark_all_stale(part)
         is_any = any(os.path.lexists(f"{database}{companion}") for companion in _COMPANIONS)
         aside = set_aside(database) if is_any else None
-        _settle(part, database)
+        _publish(part, database)
         return aside
     except OSError as error:
         raise StoreError(f"cannot be restored: {error.strerror}", path=source) from error
@@ -224,19 +228,19 @@ def _put_back(source: Path, database: Path) -> Path | None:
 
 
 def _mark_all_stale(part: Path) -> None:
-    """Have keywords chosen and files looked at anew: they may be newer than the copy.
+    """Have all keywords chosen and all files read again: they may be newer than the copy.
 
-    That takes no inference, and writes nothing where all is well; but what the marks in the
-    files prove comes into the ledger again.
+    That needs no inference and writes no file that is right; but the ledger regains the entries
+    that the marks in files prove.
     """
-    with converted(part), closing(sqlite3.connect(part)) as connection, connection:
+    with translate_errors(part), closing(sqlite3.connect(part)) as connection, connection:
         columns = {row[1] for row in connection.execute("PRAGMA table_info(photos)")}
-        if "settings" in columns:  # of a version that has it
+        if "settings" in columns:  # not in copies of the first version
             connection.execute("UPDATE photos SET settings = '' WHERE settings IS NOT NULL")
 
 
-def _settle(part: Path, target: Path) -> None:
-    """Give a finished file its name, so that it has it after a power cut too."""
+def _publish(part: Path, target: Path) -> None:
+    """Give a complete file its name so that it survives a power cut."""
     for path, flags in ((part, os.O_RDONLY), (None, 0), (target.parent, os.O_DIRECTORY)):
         if path is None:
             os.rename(part, target)
@@ -249,14 +253,14 @@ def _settle(part: Path, target: Path) -> None:
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    """A connection that changes nothing; a copy without a log is read as it is."""
+    """Return a read-only connection; a file without a -wal is opened as immutable."""
     options = "mode=ro" if Path(f"{path}-wal").exists() else "mode=ro&immutable=1"
     uri = f"file:{quote(os.fsencode(path.absolute()))}?{options}"
     return sqlite3.connect(uri, uri=True, timeout=30, check_same_thread=False)
 
 
 def new_name(database: Path) -> Path:
-    """Return the name of an automatic copy made now; `copies` finds it."""
+    """Return a name for an automatic copy made now, which `copies` finds."""
     return database.with_name(f"{database.name}.backup-{_stamp()}")
 
 

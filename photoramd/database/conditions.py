@@ -33,10 +33,10 @@ PHOTOS_WITHIN = f"directory_id IN (SELECT id FROM directories WHERE {within('pat
 
 PHOTOS_AT = f"""({PHOTOS_WITHIN} OR name = ? AND directory_id =
                  (SELECT id FROM directories WHERE path = ?))"""  # noqa: S608
-"""The photo with a path, or those within a directory of that path: see `places`."""
+"""The photo with a path, or those within a directory of that path: see `location`."""
 
 
-def places(path: str) -> tuple[bytes, ...]:
+def location(path: str) -> tuple[bytes, ...]:
     """Return what `PHOTOS_AT` compares with."""
     directory, name = os.path.split(path)
     return (*bounds(path), os.fsencode(name), os.fsencode(directory))

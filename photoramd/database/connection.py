@@ -1,7 +1,4 @@
-"""The one writing connection to the database, and the lock that keeps it the only one.
-
-Paths are stored as the bytes they are on disk, 64-bit unsigned numbers as signed ones.
-"""
+"""The connection of the process that owns the database, and short ones beside it."""
 
 from __future__ import annotations
 
@@ -12,18 +9,19 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from photoramd.database.errors import START_ANEW, converted, unusable
+from photoramd.database.errors import RESTORE_REMEDY, store_error, translate_errors
 from photoramd.database.lock import Lock
 from photoramd.errors import DamagedError, StoreError
 
 APPLICATION_ID = 0x70687264
-"""SQLite's mark of the program a file belongs to: "phrd"."""
+"""The file's application id in SQLite's header: "phrd"."""
 
 BUSY_SECONDS = 30.0
+"""How long a writer waits for other connections."""
 
 
 class Database:
-    """The database of one photoramd. Use it as a context manager, from one thread."""
+    """The database of the process that owns it: a context manager, to be used from one thread."""
 
     def __init__(
         self,
@@ -35,10 +33,10 @@ class Database:
         """Lock, open and migrate the database.
 
         Args:
-            path: The file; it is made if it is not there.
+            path: The file; it is created if necessary.
             busy_seconds: How long to wait for other connections.
-            recover: Called with the lock held if the file is damaged; afterwards it is opened
-                once more.
+            recover: Called with the lock held if the file is damaged; then it is opened once
+                more.
 
         Raises:
             LockedError: Another process owns it.
@@ -49,7 +47,7 @@ class Database:
         self._lock.acquire()
         try:
             if recover is not None and _is_empty(path):
-                # Lost, or never begun: without a copy to put back it is the latter.
+                # Emptied, or new: without a copy to restore it counts as new.
                 with suppress(DamagedError):
                     recover(path, DamagedError("the file is empty", is_ours=False, path=path))
             try:
@@ -72,26 +70,26 @@ class Database:
         self.close()
 
     def close(self) -> None:
-        """Close the connection and give the lock back."""
+        """Close the connection and release the lock."""
         self._connection.close()
         self._lock.release()
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """A writing transaction: all or nothing.
+        """Run a ``with`` block in a writing transaction: all or nothing.
 
         Raises:
             StoreError: For any ``sqlite3.Error``.
         """
-        with converted(self.path):
-            # A deferred transaction that turns to writing can fail at once when another
-            # connection wrote meanwhile; an immediate one waits its turn.
+        with translate_errors(self.path):
+            # A deferred transaction that begins to write fails at once if another connection
+            # wrote in the meantime; an immediate one waits for its turn.
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
                 self._connection.execute("COMMIT")
             except BaseException:
-                # Ids made inside a transaction that did not happen mean nothing.
+                # Ids that were made in this transaction are rolled back with it.
                 self._directories.clear()
                 self._labels.clear()
                 if self._connection.in_transaction:
@@ -99,25 +97,28 @@ class Database:
                 raise
 
     def probe(self) -> None:
-        """Take the right to write and give it back; the disk may sleep on.
+        """Check that the database can be written, without waking its disk.
 
         Raises:
-            StoreError: It cannot be had.
+            StoreError: It cannot.
         """
         with self.transaction():
             pass
 
     def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        """All rows of a query.
+        """Return all rows of a query.
 
         Raises:
             StoreError: For any ``sqlite3.Error``.
         """
-        with converted(self.path):
+        with translate_errors(self.path):
             return self._connection.execute(sql, parameters).fetchall()
 
-    def place(self, path: Path) -> tuple[int, bytes]:
-        """A file's directory id, made if it is new, and its name; inside a transaction."""
+    def file_key(self, path: Path) -> tuple[int, bytes]:
+        """Return a file's directory id and name; a new directory is added.
+
+        To be called in a transaction, as `label` is.
+        """
         directory, name = os.path.split(path)
         number = self._directories.get(directory)
         if number is None:
@@ -126,7 +127,7 @@ class Database:
         return number, os.fsencode(name)
 
     def label(self, name: str) -> int:
-        """A label's id, made if it is new; inside a transaction."""
+        """Return a label's id; a new label is added."""
         number = self._labels.get(name)
         if number is None:
             number = self._labels[name] = self._id_of("labels", "name", name)
@@ -147,8 +148,8 @@ def _is_empty(path: Path) -> bool:
 
 
 @contextmanager
-def visit(path: Path) -> Iterator[sqlite3.Connection]:
-    """A short visit with write access beside the owner, who may be at work.
+def connect_beside_owner(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open the database for a short write, beside the owner if that is running.
 
     Raises:
         StoreError: The database may not be written, or cannot be used.
@@ -160,16 +161,16 @@ def visit(path: Path) -> Iterator[sqlite3.Connection]:
             remedy="run this as the user of the daemon (sudo -u photoramd ...)",
         )
     with (
-        converted(path),
+        translate_errors(path),
         closing(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)) as connection,
     ):
         yield connection
 
 
 def connect(path: Path, *, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Connection:
-    """Open the database for writing, create or migrate it.
+    """Open the database for writing; create or migrate it.
 
-    Write-ahead log, ``synchronous=FULL``, explicit transactions only.
+    The connection uses a write-ahead log, ``synchronous=FULL`` and explicit transactions only.
 
     Raises:
         StoreError: It cannot be opened, is damaged, or is not photoramd's.
@@ -177,18 +178,18 @@ def connect(path: Path, *, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Connec
     try:
         connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None)
     except sqlite3.Error as error:
-        raise unusable(path, error) from error
+        raise store_error(path, error) from error
     try:
-        with converted(path):
-            _prepare(connection, path)
+        with translate_errors(path):
+            _set_up(connection, path)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _prepare(connection: sqlite3.Connection, path: Path) -> None:
-    """Check whose the file is, set it up, bring the schema up to date."""
+def _set_up(connection: sqlite3.Connection, path: Path) -> None:
+    """Check that the file is a sound database of photoramd, and migrate it."""
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     if application != APPLICATION_ID and (application != 0 or tables):
@@ -198,8 +199,8 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
             path=path,
             remedy="set [state] path to another file; this one is left as it is",
         )
-    # The mark comes before the tables: a process that is killed between the two must not
-    # leave a file that the next one takes for another program's.
+    # The id comes before the tables: a process killed between the two must not leave a file
+    # that the next one takes for another program's.
     if application != APPLICATION_ID:
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute("PRAGMA journal_mode = WAL")
@@ -208,16 +209,15 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     problem = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if problem != "ok":
         raise DamagedError(
-            f"the database is damaged: {problem}", is_ours=True, path=path, remedy=START_ANEW
+            f"the database is damaged: {problem}", is_ours=True, path=path, remedy=RESTORE_REMEDY
         )
-    # Slow to import, and only writers need it.
+    # Slow to import, and needed for writing only.
     from sqlite_utils import Database
 
-    from photoramd.database.migrations import schema
+    from photoramd.database.migrations import NAMES, schema
 
     database = Database(connection)
-    known = {migration.name for migration in schema._migrations}
-    newer = [m.name for m in schema.applied(database) if m.name not in known]
+    newer = [step.name for step in schema.applied(database) if step.name not in NAMES]
     if newer:
         raise StoreError(
             f"the database was made by a newer photoramd (it has {newer[-1]})",

@@ -1,4 +1,4 @@
-"""The lock beside the database: one photoramd owns it at a time."""
+"""The lock beside the database: only one process owns it at a time."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from photoramd.database.errors import unusable
+from photoramd.database.errors import store_error
 from photoramd.errors import LockedError
 
-ASKING_SECONDS = 0.5
-"""How long a lock must be held to be another instance's, not that of a question."""
+_PROBE_SECONDS = 0.5
+"""A lock that is held for longer is another owner's, not that of a `holder` call."""
 
 
 class Lock:
-    """An advisory lock beside the database; the kernel drops it when the process ends."""
+    """An advisory lock beside the database; the kernel releases it when the process ends."""
 
     def __init__(self, database: Path) -> None:
         self.path = database.with_name(database.name + ".lock")
@@ -27,13 +27,13 @@ class Lock:
 
         Raises:
             LockedError: Another process holds it.
-            StoreError: The lock file cannot be made.
+            StoreError: The lock file cannot be created.
         """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
         except OSError as error:
-            raise unusable(self.path, error) from error
+            raise store_error(self.path, error) from error
         try:
             _take(fd)
         except OSError as error:
@@ -45,22 +45,22 @@ class Lock:
                 remedy="stop it first, or leave the work to it: it finds new photos by itself, and"
                 " photoramd retag PATH asks it to look at once",
             ) from error
-        # The number is for people; the lock holds without it, on a full disk too.
+        # The number is for people; the lock holds without it, even on a full disk.
         with suppress(OSError):
             os.ftruncate(fd, 0)
             os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
         self._fd = fd
 
     def release(self) -> None:
-        """Give the lock back; harmless when it is not held."""
+        """Release the lock, if it is held."""
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
 
 
 def _take(fd: int) -> None:
-    """Take the lock; who only asks whether it is held (`holder`) has it for a moment."""
-    deadline = time.monotonic() + ASKING_SECONDS
+    """Take the lock; a call of `holder` may hold it for a moment."""
+    deadline = time.monotonic() + _PROBE_SECONDS
     while True:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -72,7 +72,7 @@ def _take(fd: int) -> None:
 
 
 def holder(database: Path) -> int | None:
-    """The process id of the photoramd that owns a database now, or None."""
+    """Return the process id of the owner of a database; 0 if unknown, None if there is none."""
     path = database.with_name(database.name + ".lock")
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -80,7 +80,7 @@ def holder(database: Path) -> int | None:
         return None
     try:
         try:
-            # A shared lock: two people who ask at once do not see each other.
+            # A shared lock, so simultaneous calls do not see each other.
             fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:
             text = os.pread(fd, 32, 0).decode("ascii", "replace").strip()

@@ -1,45 +1,49 @@
-"""The database's schema, as named steps.
+"""The database's schema, as named migrations.
 
-Each step runs once, in a transaction, and is recorded in ``_sqlite_migrations``. A step
-that has been released is never edited; a change of the schema is a new step.
+Each runs once, in a transaction, and is recorded in ``_sqlite_migrations``. A released one is
+never edited; a change of the schema is a new one.
 
-Paths are bytes: names on disk are not always UTF-8. A photo is a row of ``photos`` in a
-row of ``directories``; ``results`` and ``scores`` belong to pictures, not to files, so
-that copies and renamed files share them.
+Paths are bytes, since names on disk are not always UTF-8. A photo is a row of ``photos`` in a
+row of ``directories``; ``results`` and ``scores`` belong to pictures, not to files, so copies
+and renamed files share them.
 """
 
 from __future__ import annotations
 
 from sqlite_utils import Database, Migrations
 
-schema = Migrations("photoramd")
 
-
-@schema()
 def m001_photos(db: Database) -> None:
-    """Photos, their states, scores and keywords, and what was written where."""
+    """Add photos, their states, scores and keywords, and the ledger of writes."""
     for statement in _M001:
         db.execute(statement)
 
 
-@schema()
 def m002_undo(db: Database) -> None:
-    """What is needed to take things back, and to notice changed settings."""
+    """Add the columns for undo and for noticing changed settings."""
     for statement in _M002:
         db.execute(statement)
 
 
-@schema()
 def m010_requests(db: Database) -> None:
-    """What other processes ask of the daemon, and since when a photo is missing."""
+    """Add requests of other processes, and since when a photo is missing."""
     for statement in _M010:
         db.execute(statement)
 
 
-@schema()
 def m020_raw(db: Database) -> None:
-    """How many RAW files below a root cannot be decoded here."""
+    """Add how many RAW files below a root cannot be decoded here."""
     db.execute("ALTER TABLE roots ADD COLUMN raw_left_out INTEGER NOT NULL DEFAULT 0")
+
+
+_STEPS = (m001_photos, m002_undo, m010_requests, m020_raw)
+
+NAMES = frozenset(step.__name__ for step in _STEPS)
+"""The names of the migrations; a database with others is a newer version's."""
+
+schema = Migrations("photoramd")
+for _step in _STEPS:
+    schema()(_step)
 
 
 _M001 = (
@@ -51,7 +55,7 @@ _M001 = (
         id INTEGER PRIMARY KEY,
         name TEXT NOT NULL UNIQUE
     )""",
-    # One model's opinion of one picture, whatever files show it.
+    # One model's result for one picture, however many files show it.
     """CREATE TABLE results (
         id INTEGER PRIMARY KEY,
         digest BLOB NOT NULL,
@@ -66,8 +70,8 @@ _M001 = (
         score REAL NOT NULL,
         PRIMARY KEY (result_id, label_id)
     ) WITHOUT ROWID""",
-    # size to inode are the fingerprint; times are Unix seconds; a next_attempt of NULL
-    # means never again by itself.
+    # size to inode are the fingerprint; times are Unix seconds; a next_attempt of NULL means
+    # that nothing is retried automatically.
     """CREATE TABLE photos (
         id INTEGER PRIMARY KEY,
         directory_id INTEGER NOT NULL REFERENCES directories(id),
@@ -89,7 +93,7 @@ _M001 = (
         written_at REAL,
         UNIQUE (directory_id, name)
     )""",
-    # The durable queue, newest first, without the mass of finished photos.
+    # The durable queue, newest first, without the finished photos.
     """CREATE INDEX photos_queue ON photos (state, found_at DESC, id DESC, next_attempt)
         WHERE state IN ('pending', 'tagged', 'failed')""",
     """CREATE INDEX photos_retry ON photos (state, next_attempt)
@@ -103,8 +107,8 @@ _M001 = (
         PRIMARY KEY (photo_id, label_id)
     ) WITHOUT ROWID""",
     "CREATE INDEX keywords_label ON keywords (label_id, photo_id)",
-    # Exactly what photoramd added to a photo's metadata, by field; rejected_at: found
-    # taken out by the user, so never to be written again.
+    # Exactly what photoramd added to a photo's metadata, by field; rejected_at: when the user
+    # was found to have removed it, so it is never written again.
     """CREATE TABLE ledger (
         photo_id INTEGER NOT NULL REFERENCES photos(id) ON DELETE CASCADE,
         field TEXT NOT NULL,
@@ -113,8 +117,8 @@ _M001 = (
         rejected_at REAL,
         PRIMARY KEY (photo_id, field, value)
     ) WITHOUT ROWID""",
-    # A replacement of a file that may be under way: committed before the rename.
-    # size to inode are what the target will be after it.
+    # A replacement of a file that may be under way, committed before the rename. size to inode
+    # are the target's fingerprint afterwards.
     """CREATE TABLE writes (
         photo_id INTEGER PRIMARY KEY REFERENCES photos(id) ON DELETE CASCADE,
         target BLOB NOT NULL,
@@ -125,7 +129,7 @@ _M001 = (
         inode INTEGER NOT NULL,
         additions TEXT NOT NULL
     )""",
-    # What the daemon last knew of each watched directory.
+    # The last known health of each watched directory.
     """CREATE TABLE roots (
         path BLOB PRIMARY KEY,
         health TEXT NOT NULL,
@@ -146,14 +150,14 @@ _M001 = (
 _M002 = (
     # The keywords above a keyword, the most general first, joined by "|".
     "ALTER TABLE keywords ADD COLUMN parents TEXT NOT NULL DEFAULT ''",
-    # 1: the user's own keyword, copied from another field when this one was made. A field
-    # name that begins with "photo:" is a field inside the photo, not in its sidecar.
+    # 1: the user's own keyword, copied from another field when this one was made. A field name
+    # that begins with "photo:" is a field in the photo, not in its sidecar.
     "ALTER TABLE ledger ADD COLUMN seeded INTEGER NOT NULL DEFAULT 0",
     # When the user took the tags back; such a photo gets none until retag asks for it.
     "ALTER TABLE photos ADD COLUMN undone_at REAL",
-    # A digest of the settings that its keywords were chosen with; NULL: to be done anew.
+    # A digest of the settings that chose the keywords; NULL: choose them again.
     "ALTER TABLE photos ADD COLUMN settings TEXT",
-    # The write mode with which each root was last opened.
+    # The write mode that each root had last.
     "CREATE TABLE modes (root BLOB PRIMARY KEY, mode TEXT NOT NULL) WITHOUT ROWID",
     # 1: photoramd made the sidecar.
     "ALTER TABLE photos ADD COLUMN created INTEGER NOT NULL DEFAULT 0",
@@ -167,7 +171,7 @@ _M010 = (
         path BLOB NOT NULL,
         created_at REAL NOT NULL
     )""",
-    # Unix seconds; of rows that are older than this column, the time is that of the change.
+    # Unix seconds; for rows older than this column, the time of the migration.
     "ALTER TABLE photos ADD COLUMN missing_since REAL",
     "UPDATE photos SET missing_since = unixepoch() WHERE state = 'missing'",
     "CREATE INDEX photos_missing ON photos (missing_since) WHERE state = 'missing'",

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from photoramd.clock import UnixTime
 from photoramd.database.columns import columns, fingerprint_of, path_of, signed, state_of
-from photoramd.database.conditions import PHOTOS_WITHIN, bounds, places, within
+from photoramd.database.conditions import PHOTOS_WITHIN, bounds, location, within
 from photoramd.database.connection import Database
 from photoramd.photo import Fingerprint, Photo, PhotoState
 
@@ -126,7 +126,7 @@ class Photos:
             self._database,
             f"""p.state <> 'missing' AND ({within("d.path")} OR p.name = ? AND d.path = ?)
                 ORDER BY d.path, p.name""",
-            places(os.fspath(path)),
+            location(os.fspath(path)),
         )
 
     def relocate(self, photo_id: int, path: Path, now: UnixTime) -> None:
@@ -140,7 +140,7 @@ class Photos:
                        missed_scans = 0, reason = NULL, attempts = 0, next_attempt = 0,
                        state = CASE WHEN result_id IS NULL THEN 'pending' ELSE 'tagged' END
                    WHERE id = ?""",
-                (*self._database.place(path), now, photo_id),
+                (*self._database.file_key(path), now, photo_id),
             )
 
     def seen(self, ids: Collection[int]) -> None:

@@ -1,30 +1,31 @@
-"""Forgets photos that have been missing for long. Only ever on request."""
+"""Removal of photos that have been missing for long, on request only."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from photoramd.database.connection import visit
+from photoramd.clock import UnixTime
+from photoramd.database.connection import connect_beside_owner
 from photoramd.database.readonly import open_readonly
 
 _CHUNK = 1000
-"""Rows in one transaction: a daemon at work must not wait long."""
+"""Rows in one transaction: the daemon must not wait long."""
 
 
-def prune(database: Path, missing_before: float) -> int:
-    """Remove what is known of photos that went missing before then; returns how many.
+def prune(database: Path, missing_before: UnixTime) -> int:
+    """Remove photos that went missing before a time; return how many.
 
-    A daemon may be at work. Files are not touched; scores that no photo has any more go too.
+    The daemon may be running. No file is touched; scores that no photo has any more go too.
 
     Args:
         database: The file.
-        missing_before: Unix seconds.
+        missing_before: The time.
 
     Raises:
         StoreError: There is no database, or it may not be written.
     """
     open_readonly(database).close()
-    with visit(database) as connection:
+    with connect_beside_owner(database) as connection:
         connection.execute("PRAGMA foreign_keys = ON")
         total = 0
         while True:

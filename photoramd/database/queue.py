@@ -54,7 +54,7 @@ class Queue:
                            state = 'pending', attempts = 0, reason = NULL, missed_scans = 0,
                            next_attempt = excluded.next_attempt, found_at = excluded.found_at""",
                     (
-                        *self._database.place(photo.path),
+                        *self._database.file_key(photo.path),
                         *columns(photo.fingerprint),
                         not_before or 0,
                         now,

@@ -1,4 +1,4 @@
-"""The way into the tag database for those who only ask: other processes than the daemon."""
+"""Read-only access to the database for processes other than its owner."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from typing import Any
 from urllib.parse import quote
 
 from photoramd.database.connection import APPLICATION_ID
-from photoramd.database.errors import converted
+from photoramd.database.errors import translate_errors
 from photoramd.errors import StoreError
 
 BUSY_SECONDS = 5.0
+"""How long a reader waits for other connections."""
 
 
 def open_readonly(path: Path) -> sqlite3.Connection:
-    """Open the database for questions, beside a daemon that writes or without one.
+    """Open the database for reading, whether or not a daemon writes to it.
 
     Close the connection soon (`contextlib.closing`).
 
     Raises:
-        StoreError: There is no database, it may not be read, or it is something else.
+        StoreError: There is no database, it may not be read, or the file is something else.
     """
     try:
         stat = path.stat()
@@ -39,21 +40,21 @@ def open_readonly(path: Path) -> sqlite3.Connection:
         ) from error
     if stat.st_size == 0:
         raise _nothing_yet(path)
-    with converted(path):
+    with translate_errors(path):
         is_own = stat.st_uid == os.geteuid() and os.access(path.parent, os.W_OK)
         return _checked(path, _options(path, is_own))
 
 
 def _options(path: Path, is_own: bool) -> str:
-    """How to open the database without ever creating a file that its owner cannot use.
+    """Return URI options that open the database without creating a file its owner cannot use.
 
-    In WAL mode SQLite needs the files ``-wal`` and ``-shm``. Their writer removes them when
-    it ends, and the next process to open the database creates them, a reader too: under a
-    reader's name they would lock the daemon out. So other users than the owner, and an
-    owner who cannot create files there, only use what is there: the shared memory
-    read-only, and without ``-wal`` the file alone, which is complete then. No lock holds
-    off a writer that starts in the meantime; an answer may mix old and new rows if one
-    starts and checkpoints within the same moment. Nothing can be damaged by that.
+    In WAL mode SQLite needs the files ``-wal`` and ``-shm``. The last writer removes them, and
+    the next process to open the database creates them, even a reader: owned by the reader, they
+    would lock the daemon out. So users other than the owner, and an owner who cannot create
+    files there, only use what exists: the shared memory read-only, or without ``-wal`` the
+    database file alone, which is complete then. No lock stops a writer from starting in the
+    meantime; an answer may mix old and new rows if one starts and checkpoints in that moment.
+    That damages nothing.
     """
     if is_own:
         return "mode=ro"
@@ -62,7 +63,7 @@ def _options(path: Path, is_own: bool) -> str:
 
 
 def _checked(path: Path, options: str) -> sqlite3.Connection:
-    """A connection that has proved to work, to a database that is ours."""
+    """Return a connection that works, to a database of photoramd."""
     uri = f"file:{quote(os.fsencode(path.absolute()))}?{options}"
     connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
     try:
@@ -74,7 +75,7 @@ def _checked(path: Path, options: str) -> sqlite3.Connection:
                 path=path,
                 remedy="set path under [state] in the configuration to the right file",
             )
-        # The daemon marks the file first and then makes the tables, in one transaction.
+        # The daemon sets the application id first, then creates the tables in one transaction.
         if "photos" not in tables:
             raise _nothing_yet(path)
     except BaseException:
@@ -92,10 +93,10 @@ def _nothing_yet(path: Path) -> StoreError:
     )
 
 
-def select(
+def fetch(
     connection: sqlite3.Connection, sql: str, parameters: Sequence[object] = ()
 ) -> list[tuple[Any, ...]]:
-    """The rows that a statement gives.
+    """Return the rows of a statement.
 
     Raises:
         StoreError: The database cannot answer.
@@ -111,8 +112,8 @@ def select(
 
 @contextmanager
 def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
-    """Let several statements see one state of the database, whatever the daemon does."""
-    select(connection, "BEGIN")
+    """Let the statements of a ``with`` block see one state of the database."""
+    fetch(connection, "BEGIN")
     try:
         yield
     finally:

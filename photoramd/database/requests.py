@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from photoramd.clock import UnixTime, unix_time
-from photoramd.database.conditions import PHOTOS_AT, places, within
-from photoramd.database.connection import Database, visit
-from photoramd.database.readonly import open_readonly, select
+from photoramd.database.conditions import PHOTOS_AT, location, within
+from photoramd.database.connection import Database, connect_beside_owner
+from photoramd.database.readonly import fetch, open_readonly
 
 RETAG = "retag"
 RETAG_FAILED = "retag-failed"
@@ -80,7 +80,7 @@ class Requests:
                         state = CASE WHEN state = 'failed' OR result_id IS NULL
                                      THEN 'pending' ELSE state END
                     WHERE {condition} AND {PHOTOS_AT}""",  # noqa: S608
-                places(path),
+                location(path),
             ).rowcount
 
     def undo(self, path: str, now: UnixTime) -> None:
@@ -94,14 +94,14 @@ class Requests:
         with self._database.transaction() as db:
             db.execute(
                 f"DELETE FROM keywords WHERE photo_id IN (SELECT id FROM photos WHERE {chosen})",  # noqa: S608
-                places(path),
+                location(path),
             )
             db.execute(
                 f"""UPDATE photos SET undone_at = ?, attempts = 0, next_attempt = 0, reason = NULL,
                         state = CASE WHEN EXISTS (SELECT 1 FROM ledger WHERE photo_id = photos.id)
                                      THEN 'tagged' ELSE state END
                     WHERE {chosen}""",  # noqa: S608
-                (now, *places(path)),
+                (now, *location(path)),
             )
 
 
@@ -119,7 +119,7 @@ def is_known(database: Path, path: Path) -> bool:
         StoreError: There is no database, or it cannot be read.
     """
     with closing(open_readonly(database)) as connection:
-        found = select(
+        found = fetch(
             connection,
             f"""SELECT EXISTS (
                     SELECT 1 FROM directories d JOIN photos p ON p.directory_id = d.id
@@ -128,7 +128,7 @@ def is_known(database: Path, path: Path) -> bool:
                     SELECT 1 FROM directories d JOIN photos p ON p.directory_id = d.id
                     WHERE p.name = ? AND d.path = ?
                 )""",  # noqa: S608
-            places(os.fspath(path)),
+            location(os.fspath(path)),
         )
         return bool(found[0][0])
 
@@ -141,7 +141,7 @@ def submit(database: Path, requests: Sequence[Request]) -> None:
     """
     # Its errors name what is wrong with the file, and the remedy.
     open_readonly(database).close()
-    with visit(database) as connection:
+    with connect_beside_owner(database) as connection:
         connection.execute("BEGIN IMMEDIATE")
         connection.executemany(
             "INSERT INTO requests (kind, path, created_at) VALUES (?, ?, ?)",

@@ -18,7 +18,7 @@ from typing import Any
 
 from photoramd.database.columns import path_of
 from photoramd.database.conditions import QUEUED
-from photoramd.database.readonly import open_readonly, select, snapshot
+from photoramd.database.readonly import fetch, open_readonly, snapshot
 from photoramd.photo import Tag
 from photoramd.search.expression import And, Expression, Not, Or, Term, fold, parse, terms
 from photoramd.search.sql import select_photos
@@ -146,7 +146,7 @@ def find(
     with snapshot(connection):
         labels = _labels(connection)
         photos, parameters = select_photos(expression, labels, under, missing)
-        rows = select(
+        rows = fetch(
             connection,
             f"""{photos}
                 SELECT directory, name, state, (
@@ -171,11 +171,11 @@ def count(
     """How many photos match; the arguments are those of `find`."""
     photos, parameters = select_photos(expression, _labels(connection), under, missing)
     sql = f"{photos} SELECT count(*) FROM hits"  # noqa: S608
-    return int(select(connection, sql, parameters)[0][0])
+    return int(fetch(connection, sql, parameters)[0][0])
 
 
 def _labels(connection: sqlite3.Connection) -> dict[int, str]:
-    return dict(select(connection, "SELECT id, name FROM labels"))
+    return dict(fetch(connection, "SELECT id, name FROM labels"))
 
 
 def _tags(pairs: Iterable[Sequence[Any]], labels: dict[int, str]) -> tuple[Tag, ...]:
@@ -192,7 +192,7 @@ def photo(connection: sqlite3.Connection, path: Path) -> Details | None:
     # The daemon knows directories by their real paths; the photo itself may be a link.
     absolute = Path(os.path.realpath(path.parent), path.name)
     with snapshot(connection):
-        rows = select(
+        rows = fetch(
             connection,
             """SELECT p.id, p.result_id, p.state, r.model, r.revision, p.sidecar, p.reason,
                       p.attempts, p.next_attempt, p.size, p.found_at, p.tagged_at, p.written_at,
@@ -206,10 +206,10 @@ def photo(connection: sqlite3.Connection, path: Path) -> Details | None:
             return None
         number, result, state, model, revision, sidecar, *rest = rows[0]
         labels = _labels(connection)
-        keywords = select(
+        keywords = fetch(
             connection, "SELECT label_id, confidence FROM keywords WHERE photo_id = ?", [number]
         )
-        scores = select(
+        scores = fetch(
             connection, "SELECT label_id, score FROM scores WHERE result_id = ?", [result]
         )
     return Details(
@@ -226,13 +226,13 @@ def photo(connection: sqlite3.Connection, path: Path) -> Details | None:
 
 def counts(connection: sqlite3.Connection) -> dict[str, int]:
     """How many photos are in each of `STATES`, in that order."""
-    found = dict(select(connection, "SELECT state, count(*) FROM photos GROUP BY state"))
+    found = dict(fetch(connection, "SELECT state, count(*) FROM photos GROUP BY state"))
     return {state: found.get(state, 0) for state in STATES}
 
 
 def reasons(connection: sqlite3.Connection, limit: int = 10) -> list[Reason]:
     """Why photos failed or are tried again, the most frequent reason first."""
-    rows = select(
+    rows = fetch(
         connection,
         f"""SELECT d.path, p.name, g.reason, g.photos
             FROM (SELECT reason, count(*) AS photos, min(id) AS example FROM photos
@@ -248,7 +248,7 @@ def reasons(connection: sqlite3.Connection, limit: int = 10) -> list[Reason]:
 
 def roots(connection: sqlite3.Connection) -> list[Root]:
     """The watched directories as the daemon last saw them, by path."""
-    rows = select(
+    rows = fetch(
         connection,
         "SELECT path, health, reason, remedy, since, scanned_at, raw_left_out FROM roots"
         " ORDER BY path",
@@ -260,7 +260,7 @@ def tags(connection: sqlite3.Connection) -> list[tuple[str, int]]:
     """Every tag in use and how many photos have it, the most frequent first."""
     # Counting in the index and taking off the few that are missing costs a tenth of a join;
     # CROSS keeps SQLite from starting with the many.
-    rows = select(
+    rows = fetch(
         connection,
         """WITH lost AS (SELECT k.label_id, count(*) AS photos
                          FROM photos p CROSS JOIN keywords k ON k.photo_id = p.id
@@ -315,7 +315,7 @@ def _used(connection: sqlite3.Connection) -> dict[str, str]:
     """The tags in use, and how each is compared."""
     sql = """SELECT name FROM labels
              WHERE EXISTS (SELECT 1 FROM keywords WHERE label_id = labels.id) ORDER BY name"""
-    return {name: fold(name) for (name,) in select(connection, sql)}
+    return {name: fold(name) for (name,) in fetch(connection, sql)}
 
 
 def _phrases(expression: Expression) -> Iterator[str]:
