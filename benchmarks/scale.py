@@ -22,7 +22,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from photoramd.clock import UnixTime, unix_time
+from photoramd.clock import Monotonic, UnixTime, monotonic, unix_time
 from photoramd.database.connection import Database
 from photoramd.database.photos import Photos
 from photoramd.database.queue import Queue
@@ -75,12 +75,18 @@ class Parts:
 
     def __init__(self, database: Database, top: Path) -> None:
         photos, self.queue = Photos(database), Queue(database)
-        self.intake = StabilityTracker(photos, self.queue, Debouncer(quiet_seconds=5))
+        self.stability = StabilityTracker(photos, self.queue, Debouncer(quiet_seconds=5))
         root = Root(os.fspath(top), Filter(top))
-        book = HealthStore(database, [root.path])
-        self.reconciler = Reconciler(photos, self.intake, [root], book)
-        self.patrol = Supervisor([root], book, self.queue, self.reconciler.request)
+        health = HealthStore(database, [root.path])
+        self.reconciler = Reconciler(photos, self.stability, [root], health)
+        self.supervisor = Supervisor([root], health, self.queue, self.reconciler.request)
         self.reconciler.request(root.path)
+
+    def advance(self, now: Monotonic) -> None:
+        """Walk a few directories further."""
+        finished = self.reconciler.advance(now, unix_time())
+        if finished is not None:
+            self.supervisor.record_scan(finished, now, unix_time())
 
 
 def peak_megabytes() -> float:
@@ -94,7 +100,7 @@ def reconcile(top: Path, path: Path) -> dict[str, float]:
         began, longest = time.perf_counter(), 0.0
         while parts.reconciler.is_scanning:
             step = time.perf_counter()
-            parts.reconciler.advance(parts.patrol, time.monotonic(), unix_time())
+            parts.advance(monotonic())
             longest = max(longest, time.perf_counter() - step)
         seconds = time.perf_counter() - began
         assert parts.queue.waiting() == 0
@@ -105,12 +111,12 @@ def find_new(top: Path, path: Path) -> dict[str, float]:
     """Find and queue a tree that the database does not know; the quiet period not counted."""
     with Database(path) as database:
         parts = Parts(database, top)
-        began, now = time.perf_counter(), 0.0
-        while parts.reconciler.is_scanning or len(parts.intake):
-            parts.reconciler.advance(parts.patrol, now, unix_time())
+        began, now = time.perf_counter(), Monotonic(0)
+        while parts.reconciler.is_scanning or len(parts.stability):
+            parts.advance(now)
             if not parts.reconciler.can_advance:
-                now += 10
-            parts.intake.settle(now, unix_time())
+                now = Monotonic(now + 10)
+            parts.stability.settle(now, unix_time())
         seconds = time.perf_counter() - began
         found = parts.queue.waiting()
     return {"seconds": seconds, "peak_mb": peak_megabytes(), "photos": found}

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -21,7 +20,7 @@ from benchmarks import calibration, report
 from benchmarks.figures import Result
 from benchmarks.measure import Case, Work, measure
 from benchmarks.scale import Parts, know_tree, make_tree
-from photoramd.clock import unix_time
+from photoramd.clock import Monotonic, monotonic, unix_time
 from photoramd.database.connection import Database
 
 
@@ -33,7 +32,7 @@ def comparing(top: Path, known: Path) -> Iterator[Work]:
 
         def work(lap: Callable[[], None]) -> None:
             while parts.reconciler.is_scanning:
-                parts.reconciler.advance(parts.patrol, time.monotonic(), unix_time())
+                parts.advance(monotonic())
                 lap()
 
         yield work
@@ -50,12 +49,12 @@ def finding(top: Path, files: int) -> Iterator[Work]:
         parts = Parts(database, top)
 
         def work(lap: Callable[[], None]) -> None:
-            now = 0.0
-            while parts.reconciler.is_scanning or len(parts.intake):
-                parts.reconciler.advance(parts.patrol, now, unix_time())
+            now = Monotonic(0)
+            while parts.reconciler.is_scanning or len(parts.stability):
+                parts.advance(now)
                 if not parts.reconciler.can_advance:
-                    now += 10
-                parts.intake.settle(now, unix_time())
+                    now = Monotonic(now + 10)
+                parts.stability.settle(now, unix_time())
                 lap()
 
         yield work

@@ -1,18 +1,19 @@
-"""``photoramd model calibrate``: whole numbers of 8 bits, fitted to one's own photos."""
+"""``photoramd model calibrate``: int8 weights fitted to the user's photos."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from photoramd.cli.model_compare import against_truth, batches, decode, echo_figures, scored
-from photoramd.cli.output import print_json, waiting
-from photoramd.cli.tag import collect
+from photoramd.cli.options import collected
+from photoramd.cli.output import echo_comparison, print_json, waiting
+from photoramd.cli.photos import collect_photos, decoded, scored
 from photoramd.config import loader
 from photoramd.errors import ModelError, NoImagesError, UsageError, printable
 from photoramd.models.weights import catalog
@@ -24,7 +25,19 @@ if TYPE_CHECKING:
     from photoramd.models.ram_plus.calibration import Calibration
 
 _HELD_OUT = 4
-"""One of so many photos is not calibrated with, but compared on."""
+"""One photo of this many is held out of the calibration, for the comparison."""
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrateOptions:
+    """The options of the command, by their names."""
+
+    name: str
+    paths: tuple[Path, ...]
+    limit: int
+    anew: bool
+    accept: bool
+    as_json: bool
 
 
 @click.command()
@@ -41,15 +54,8 @@ _HELD_OUT = 4
 @click.option("--accept", is_flag=True, help="Install the result, however far its tags differ.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_obj
-def calibrate(
-    settings: Settings,
-    name: str,
-    paths: tuple[Path, ...],
-    limit: int,
-    anew: bool,
-    accept: bool,
-    as_json: bool,
-) -> None:
+@collected(CalibrateOptions)
+def calibrate(settings: Settings, options: CalibrateOptions) -> None:
     """Make the int8 weights of ram++, fitted to your photos.
 
     PATHS are photos or directories. Three of four photos are looked at with float32 numbers, to
@@ -58,6 +64,7 @@ def calibrate(
     On the others the tags of both are compared. The result is installed if they are near enough;
     if not, you are asked, or without a terminal the command ends with 3 and installs nothing.
     """
+    name, as_json = options.name, options.as_json
     if name != catalog.RAM_PLUS.name:
         raise UsageError(f"only {catalog.RAM_PLUS.name} can be calibrated, not {name!r}")
     configuration = loader.load(settings.config_path, need_file=False)
@@ -65,7 +72,7 @@ def calibrate(
     from photoramd.models.registry import libraries
     from photoramd.system.cpu import available_cores
 
-    photos = spread(list(dict.fromkeys(collect(paths, recursive=True))), limit)
+    photos = spread(collect_photos(options.paths), options.limit)
     if len(photos) < _HELD_OUT:
         raise NoImagesError(
             f"{len(photos)} photos are too few", remedy="name a directory with a hundred or more"
@@ -75,7 +82,7 @@ def calibrate(
         with waiting(f"Loading {name}, float32"):
             with libraries(name):
                 from photoramd.models.ram_plus.calibration import Calibration, is_good
-            calibration = stack.enter_context(Calibration.begin(threads, anew=anew))
+            calibration = stack.enter_context(Calibration.begin(threads, anew=options.anew))
         try:
             found = _calibrate(calibration, photos, configuration)
         except KeyboardInterrupt:
@@ -86,9 +93,9 @@ def calibrate(
                 f"ram++, int8 against float32: calibrated with {len(calibration.seen)} photos, "
                 f"compared on {found.photos} others"
             )
-            echo_figures(found)
+            echo_comparison(found)
         good = is_good(found)
-        path = calibration.install() if good or accept or _asked(found, as_json) else None
+        path = calibration.install() if good or options.accept or _asked(found, as_json) else None
     if as_json:
         print_json(
             {"calibrated_with": len(calibration.seen), "good": good}
@@ -107,14 +114,14 @@ def calibrate(
 def _calibrate(
     calibration: Calibration, photos: Sequence[Path], configuration: Config
 ) -> Comparison:
-    """Look at most photos, and compare on the others."""
+    """Calibrate with most photos, and compare on the others."""
     from photoramd.daemon.assembly import rules
+    from photoramd.pipeline.direct import compare_scores
 
     max_pixels = configuration.decode.max_pixels
     held_out = photos[_HELD_OUT - 1 :: _HELD_OUT]
     others = [photo for number, photo in enumerate(photos, 1) if number % _HELD_OUT]
-    decoded = decode(calibration.truth, others, max_pixels)
-    for batch in batches(decoded, "Calibrating", len(others)):
+    for batch in decoded(calibration.truth, others, max_pixels, "Calibrating"):
         unseen = {each.digest.hex(): each.pixels for _, each in batch}
         unseen = {key: unseen[key] for key in unseen.keys() - calibration.seen}
         if unseen:
@@ -130,7 +137,7 @@ def _calibrate(
     with waiting("Quantising"):
         tagger = calibration.quantise()
     again = scored(tagger, [each.path for each in truth.values()], max_pixels, "int8")
-    found, _ = against_truth(tagger, truth, again, rules(configuration))
+    found, _ = compare_scores(tagger, truth, again, rules(configuration))
     return found
 
 
@@ -141,7 +148,7 @@ def _doubt(found: Comparison) -> str:
 
 
 def _asked(found: Comparison, as_json: bool) -> bool:
-    """Whether a person wants it all the same; False if there is none to ask."""
+    """Return whether the user wants it all the same; False without a terminal to ask on."""
     if as_json or not sys.stdin.isatty():
         return False
     return click.confirm(f"{_doubt(found)}. Install it all the same?", err=True)

@@ -1,4 +1,4 @@
-"""What commands print: JSON for programs, text for people, whole lines when piped."""
+"""Print results: JSON for programs, text for people, whole lines when piped."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import click
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from photoramd.models.comparison import Comparison
 
 _PIPED_WIDTH = 10_000
 """Wider than any line: rich would cut paths to 80 columns where there is no terminal."""
@@ -31,12 +33,12 @@ def print_json(value: Any) -> None:
 
 
 def waiting(what: str) -> AbstractContextManager[object]:
-    """Show on a terminal that something takes its time, until it is done."""
+    """Show on a terminal that something takes a while, until it is done."""
     return console(stderr=True).status(what)
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A rich console for tables and progress bars.
+    """Return a rich console for tables and progress bars.
 
     On a terminal it has the terminal's width; elsewhere nothing is wrapped, cut or coloured.
     Texts are printed as they are: tags and paths are no markup.
@@ -53,3 +55,21 @@ def console(*, stderr: bool = False) -> Console:
         emoji=False,
         soft_wrap=not stream.isatty(),
     )
+
+
+def echo_comparison(found: Comparison) -> None:
+    """Print the figures of a comparison, one a line."""
+    for key, value in found.as_dict().items():
+        if key != "photos":
+            click.echo(f"  {_TITLES[key]:44} {value:.6f}")
+
+
+_TITLES = {
+    "cosine": "cosine of the logits",
+    "correlation": "correlation of the logits",
+    "largest_difference": "largest difference of a probability",
+    "mean_difference": "mean difference of probabilities",
+    "f1": "F1 of the tags",
+    "same_keywords": "part of the photos with equal tags",
+    "keywords": "tags a photo",
+}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from photoramd.cli.options import collected
 from photoramd.cli.output import print_json
 from photoramd.config import loader
 from photoramd.errors import NoImagesError
@@ -15,6 +17,19 @@ from photoramd.search import queries
 
 if TYPE_CHECKING:
     from photoramd.cli import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class QueryOptions:
+    """The options of the command, by their names."""
+
+    expression: tuple[str, ...]
+    limit: int | None
+    under: Path | None
+    count: bool
+    confidence: bool
+    null: bool
+    as_json: bool
 
 
 @click.command("query")
@@ -28,16 +43,8 @@ if TYPE_CHECKING:
 @click.option("-0", "--null", is_flag=True, help="End each path with a zero byte, for xargs -0.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
 @click.pass_obj
-def command(
-    settings: Settings,
-    expression: tuple[str, ...],
-    limit: int | None,
-    under: Path | None,
-    count: bool,
-    confidence: bool,
-    null: bool,
-    as_json: bool,
-) -> None:
+@collected(QueryOptions)
+def command(settings: Settings, options: QueryOptions) -> None:
     """Find photos by tags.
 
     Tags are combined with AND, OR, NOT and parentheses; words beside each other mean
@@ -52,15 +59,15 @@ def command(
     Prints one path a line. Exits with 1 if there is none.
     """
     database = loader.load(settings.config_path, need_file=False).state.path
-    parsed = queries.parse(" ".join(expression))
+    parsed = queries.parse(" ".join(options.expression))
     with closing(queries.open_readonly(database)) as connection:
-        if count:
-            number = queries.count(connection, parsed, under=under)
-            print_json(number) if as_json else click.echo(number)
+        if options.count:
+            number = queries.count(connection, parsed, under=options.under)
+            print_json(number) if options.as_json else click.echo(number)
             return
-        matches = queries.find(connection, parsed, limit=limit, under=under)
+        matches = queries.find(connection, parsed, limit=options.limit, under=options.under)
         advice = [] if matches else queries.advise(connection, parsed)
-    if as_json:
+    if options.as_json:
         print_json(
             [
                 {
@@ -72,12 +79,12 @@ def command(
                 for match in matches
             ]
         )
-    for match in [] if as_json else matches:
+    for match in [] if options.as_json else matches:
         line = bytes(match.path)
-        if confidence:
+        if options.confidence:
             tags = ", ".join(f"{tag.name} {tag.confidence:.2f}" for tag in match.tags)
             line += f"\t{tags}".encode()
         # Bytes: what is printed must be the name on disk, whatever its encoding.
-        click.echo(line + (b"\0" if null else b"\n"), nl=False)
+        click.echo(line + (b"\0" if options.null else b"\n"), nl=False)
     if not matches:
         raise NoImagesError("no photo matches", remedy="; ".join(advice) or None)

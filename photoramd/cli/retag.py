@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from photoramd.cli.output import print_json
-from photoramd.cli.scan import Progress, is_watched, sentence
+from photoramd.cli.progress import Progress, is_watched, sentence
 from photoramd.config import loader
 from photoramd.database.lock import holder
 from photoramd.errors import NoImagesError, UsageError

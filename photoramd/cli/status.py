@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import closing
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from photoramd.cli.output import print_json
+from photoramd.clock import unix_time
 from photoramd.config import loader
 from photoramd.daemon.schedule import Schedule
 from photoramd.database.lock import holder
@@ -29,7 +29,7 @@ def command(settings: Settings, as_json: bool) -> None:
     configuration = loader.load(settings.config_path, need_file=False)
     database = configuration.state.path
     hours = Schedule.parse(configuration.schedule.hours)
-    now = time.time()
+    now = unix_time()
     with closing(queries.open_readonly(database)) as connection:
         counts = queries.counts(connection)
         roots = queries.roots(connection)

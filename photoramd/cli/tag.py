@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING
 import click
 from msgspec import structs
 
+from photoramd.cli.options import collected
 from photoramd.cli.output import console, waiting
+from photoramd.cli.photos import collect_photos
 from photoramd.clock import unix_time
 from photoramd.config import loader
 from photoramd.errors import NoImagesError, PhotoramdError, UsageError, printable
 from photoramd.images import formats
-from photoramd.images.formats import recognise
 from photoramd.photo import Tag
-from photoramd.watch import filters
 
 if TYPE_CHECKING:
     from photoramd.cli import Settings
@@ -36,17 +36,38 @@ if TYPE_CHECKING:
     from photoramd.models.tagger import Tagger
 
 SEPARATOR = " | "
-SIGNATURE_BYTES = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What there is to print for one photo."""
+    """What is printed for one photo."""
 
     path: Path
     tags: Sequence[Tag] = ()
     error: str | None = None
     warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class TagOptions:
+    """The options of the command, by their names."""
+
+    paths: tuple[Path, ...]
+    threshold: float | None
+    top_n: int | None
+    confidence: bool
+    output_format: str
+    output: Path | None
+    recursive: bool
+    write_metadata: bool
+    overrides: Path | None
+    batch_size: int | None
+    timings: bool
+    quiet: bool
+    device: str
+    image: Path | None
+    output_file: Path | None
+    with_confidence: bool
 
 
 @click.command("tag")
@@ -99,25 +120,8 @@ class Result:
 @click.option("--output_file", type=click.Path(path_type=Path, dir_okay=False), hidden=True)
 @click.option("--with_confidence", is_flag=True, hidden=True)
 @click.pass_obj
-def command(
-    settings: Settings,
-    paths: tuple[Path, ...],
-    threshold: float | None,
-    top_n: int | None,
-    confidence: bool,
-    output_format: str,
-    output: Path | None,
-    recursive: bool,
-    write_metadata: bool,
-    overrides: Path | None,
-    batch_size: int | None,
-    timings: bool,
-    quiet: bool,
-    device: str,
-    image: Path | None,
-    output_file: Path | None,
-    with_confidence: bool,
-) -> None:
+@collected(TagOptions)
+def command(settings: Settings, options: TagOptions) -> None:
     """Print the tags of photos, without database or daemon.
 
     FILE is a photo, or a directory of photos. Photos are not changed; --write-metadata
@@ -132,46 +136,51 @@ def command(
       4  other runtime error
     """
     started = time.perf_counter()
-    if image is not None:
-        paths = (image, *paths)
+    paths = options.paths if options.image is None else (options.image, *options.paths)
     if not paths:
         raise UsageError("no photo named", remedy="photoramd tag FILE...; see photoramd tag --help")
     configuration = loader.load(settings.config_path, need_file=False)
-    photos = list(dict.fromkeys(collect(paths, recursive)))
+    photos = collect_photos(paths, recursive=options.recursive)
     if not any(os.path.lexists(photo) for photo in photos):
         raise NoImagesError(
             f"no images found in {', '.join(printable(path) for path in paths)}",
             remedy=f"photoramd reads {', '.join(sorted(formats.photo_suffixes()))}",
         )
     from photoramd.daemon.assembly import load_tagger, rules
+    from photoramd.pipeline.direct import tag_photos
 
-    keyword_rules = _rules(rules(configuration), threshold, top_n, overrides)
-    with nullcontext() if quiet else waiting("Loading the model"):
-        tagger = load_tagger(_on(configuration, device))
+    keyword_rules = _rules(rules(configuration), options)
+    with nullcontext() if options.quiet else waiting("Loading the model"):
+        tagger = load_tagger(_on(configuration, options.device))
     loaded = time.perf_counter()
     results = []
-    with _progress(len(photos), quiet) as advance:
-        for result in _tag(
-            tagger,
-            keyword_rules,
-            photos,
-            batch_size or configuration.debounce.batch_size,
-            configuration.decode.max_pixels,
-        ):
-            if write_metadata and result.error is None:
+    tagging = tag_photos(
+        tagger,
+        keyword_rules,
+        photos,
+        batch_size=options.batch_size or configuration.debounce.batch_size,
+        max_pixels=configuration.decode.max_pixels,
+    )
+    with _progress(len(photos), options.quiet) as advance:
+        for tagged in tagging:
+            error = None if tagged.error is None else tagged.error.message
+            result = Result(tagged.path, tagged.tags, error)
+            if options.write_metadata and result.error is None:
                 _write(result, tagger, configuration)
             results.append(result)
             advance()
-    tagged = time.perf_counter()
+    done = time.perf_counter()
     for result in results:
         for text in [*([result.error] if result.error else []), *result.warnings]:
             click.echo(f"{printable(result.path)}: {text}", err=True)
-    _print(_render(results, output_format, confidence or with_confidence), output or output_file)
-    if timings:
+    confidence = options.confidence or options.with_confidence
+    text = _render(results, options.output_format, confidence)
+    _print(text, options.output or options.output_file)
+    if options.timings:
         click.echo(
             f"model load: {loaded - started:.3f} s\n"
-            f"tagging:    {tagged - loaded:.3f} s"
-            f" ({len(photos) / (tagged - loaded):.1f} images/s)\n"
+            f"tagging:    {done - loaded:.3f} s"
+            f" ({len(photos) / (done - loaded):.1f} images/s)\n"
             f"total:      {time.perf_counter() - started:.3f} s\n"
             f"images:     {len(photos)}",
             err=True,
@@ -190,85 +199,25 @@ def _progress(total: int, quiet: bool) -> Iterator[Callable[[], None]]:
         yield lambda: bar.advance(task)
 
 
-def collect(paths: Sequence[Path], recursive: bool) -> Iterator[Path]:
-    """The photos among files and in directories; a named file's content counts too."""
-
-    def complain(error: OSError) -> None:
-        click.echo(f"{printable(error.filename)}: cannot be read: {error.strerror}", err=True)
-
-    for path in paths:
-        if not path.is_dir():
-            if filters.is_photo_name(path.name) or not path.exists() or _is_image(path):
-                yield path
-            continue
-        for directory, below, names in os.walk(path, onerror=complain):
-            kept = [name for name in below if filters.is_photo_directory_name(name)]
-            below[:] = sorted(kept) if recursive else []
-            for name in sorted(names):
-                if filters.is_photo_name(name):
-                    yield Path(directory, name)
-
-
-def _is_image(path: Path) -> bool:
-    """Whether a file without a photo's suffix begins like an image."""
-    try:
-        with path.open("rb") as file:
-            return recognise(file.read(SIGNATURE_BYTES)) is not None
-    except OSError:
-        return True  # reading it will tell what is wrong
-
-
-def _rules(
-    configured: Rules, threshold: float | None, top_n: int | None, overrides: Path | None
-) -> Rules:
+def _rules(configured: Rules, options: TagOptions) -> Rules:
     from photoramd.config.overrides import load_overrides
 
     changed = configured
-    if threshold is not None:
-        changed = replace(changed, threshold=threshold)
-    if top_n is not None:
-        changed = replace(changed, top_n=top_n)
-    if overrides is not None:
-        changed = replace(changed, overrides=load_overrides(overrides))
+    if options.threshold is not None:
+        changed = replace(changed, threshold=options.threshold)
+    if options.top_n is not None:
+        changed = replace(changed, top_n=options.top_n)
+    if options.overrides is not None:
+        changed = replace(changed, overrides=load_overrides(options.overrides))
     return changed
 
 
 def _on(configuration: Config, device: str) -> Config:
-    """The configuration with the device that was asked for; ``auto`` leaves the configured one."""
+    """Return the configuration with another device; ``auto`` leaves the configured one."""
     if device == "auto":
         return configuration
     model = structs.replace(configuration.model, device=device)
     return structs.replace(configuration, model=model)
-
-
-def _tag(
-    tagger: Tagger, rules: Rules, photos: Sequence[Path], batch_size: int, max_pixels: int
-) -> Iterator[Result]:
-    """Results in the order of the photos, decoded ahead and inferred in batches."""
-    from photoramd.models.rules import select
-    from photoramd.pipeline.inference import Decoded, infer, prepare
-    from photoramd.pipeline.lookahead import LookAhead
-    from photoramd.system.cpu import available_cores
-
-    def work(path: Path) -> Decoded:
-        return prepare(tagger, path, max_pixels)
-
-    rest = iter(photos)
-    with LookAhead(work, threads=available_cores(), depth=2 * batch_size) as decoded:
-        while True:
-            for _, path in zip(range(decoded.room), rest, strict=False):
-                decoded.submit(path)
-            if not len(decoded):
-                return
-            batch = [decoded.take() for _ in range(min(batch_size, len(decoded)))]
-            good = {d.digest: d.pixels for _, d in batch if not isinstance(d, PhotoramdError)}
-            scores, failed = infer(tagger, good)
-            for path, item in batch:
-                error = item if isinstance(item, PhotoramdError) else failed.get(item.digest)
-                if isinstance(item, PhotoramdError) or error is not None:
-                    yield Result(path, error=error.message if error else None)
-                else:
-                    yield Result(path, select(tagger.vocabulary, scores[item.digest], rules))
 
 
 def _write(result: Result, tagger: Tagger, configuration: loader.Config) -> None:

@@ -1,4 +1,4 @@
-"""The parts of the daemon, put together from a configuration."""
+"""Assemble the daemon from a configuration."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from photoramd.clock import unix_time
 from photoramd.config.loader import Config, Watch
 from photoramd.config.overrides import load_overrides
 from photoramd.daemon import backup
-from photoramd.daemon.loop import Daemon
+from photoramd.daemon.loop import Daemon, Parts, Surroundings
 from photoramd.daemon.schedule import Schedule
 from photoramd.daemon.sd_notify import Notifier
 from photoramd.daemon.status_line import StatusLine
@@ -37,7 +37,7 @@ from photoramd.models.isolated.tagger import UnloadingTagger
 from photoramd.models.rules import Rules
 from photoramd.models.tagger import Tagger
 from photoramd.models.weights.catalog import RAM_PLUS
-from photoramd.pipeline.pipeline import Pipeline
+from photoramd.pipeline.pipeline import KeywordSource, Pipeline, PipelineSettings
 from photoramd.pipeline.planner import WriteSettings
 from photoramd.pipeline.writer import Writer
 from photoramd.system.cpu import available_cores
@@ -52,17 +52,17 @@ from photoramd.watch.supervisor import Supervisor
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What is kept while the configuration changes."""
+    """What stays open while the configuration changes."""
 
     database: Database
     exiftool: ExifTool
     processes: ExitStack
-    """Of models; it ends them."""
+    """Ends the processes of models."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A configuration with everything of it that can be wrong or fail: read and loaded."""
+    """A configuration with everything it needs read and loaded, so that nothing more can fail."""
 
     config: Config
     rules: Rules
@@ -71,21 +71,21 @@ class Plan:
     watches: Mapping[str, Watch]
 
     def root_of(self, path: str) -> Root | None:
-        """The watched directory that a path belongs to."""
+        """Return the watched directory that a path belongs to."""
         return next((root for root in self.roots if root.contains(path)), None)
 
     def mode(self, photo: Path) -> str:
-        """How a photo's keywords are to be written."""
+        """Return the write mode of a photo."""
         watch = self._watch_of(photo)
         return "none" if watch is None else watch.write
 
     def has_lightroom_names(self, photo: Path) -> bool:
-        """Whether a new sidecar of a RAW is to have Lightroom's name."""
+        """Return whether a new sidecar of a RAW gets Lightroom's name."""
         watch = self._watch_of(photo)
         return watch is not None and watch.sidecar_names == "lightroom"
 
     def close_model(self) -> None:
-        """End the process of the model, if it has one; another plan has another."""
+        """End the process of the model, if it has one."""
         if isinstance(self.tagger, UnloadingTagger):
             self.tagger.close()
 
@@ -118,7 +118,7 @@ def assemble(config: Config, extra: Sequence[Path] = ()) -> Iterator[Daemon]:
 
 @contextmanager
 def opened(config: Config) -> Iterator[Resources]:
-    """Open the database; before the model, for a second instance must not load one.
+    """Open the database before loading the model, so a second instance fails early.
 
     Raises:
         LockedError: Another photoramd owns the database.
@@ -141,7 +141,7 @@ def prepare(
     interrupts: Interrupts | None = None,
     notifier: Notifier | None = None,
 ) -> Plan:
-    """Read and load what a configuration needs; nothing has changed if that fails.
+    """Read and load what a configuration needs; change nothing if that fails.
 
     Args:
         resources: What is open.
@@ -163,7 +163,7 @@ def prepare(
     # The most specific root is asked first.
     roots.sort(key=lambda root: len(root.path), reverse=True)
     if any(watch.write == "embed" for watch in watches):
-        # Missing or refused, it should be named now, not for each photo.
+        # If it is missing or refused, report it now, not for each photo.
         resources.exiftool.version()
     chosen = rules(config)
     is_same = before is not None and _of_model(config, chosen) == _of_model(
@@ -186,7 +186,7 @@ def prepare(
 
 
 def _of_model(config: Config, chosen: Rules) -> tuple[object, ...]:
-    """What `load_tagger` depends on."""
+    """Return what `load_tagger` depends on."""
     model = msgspec.structs.replace(config.model, threshold="calibrated", top_n=1)
     is_restricted = bool(chosen.allow or chosen.deny)
     words = (chosen.allow, chosen.deny, dict(chosen.overrides)) if is_restricted else ()
@@ -199,9 +199,9 @@ def build(
     plan: Plan,
     interrupts: Interrupts,
     notifier: Notifier | None = None,
-    bulletin: StatusLine | None = None,
+    status_line: StatusLine | None = None,
 ) -> Iterator[Daemon]:
-    """Build the loop around what is open and loaded, and close it afterwards.
+    """Build the loop from what is open and loaded; close it afterwards.
 
     Raises:
         StoreError: The database failed.
@@ -215,7 +215,7 @@ def build(
 
     photos, queue = Photos(database), Queue(database)
     queue.clamp_retries(unix_time())
-    # What is no longer watched is not ours to touch.
+    # Photos that are no longer watched are left alone.
     queue.leave_out(lambda directory: plan.root_of(directory) is not None)
     results = Results(database, settings_digest(plan.rules, config.tags.fields))
     results.note_modes({os.fspath(watch.path): watch.write for watch in config.watch})
@@ -238,48 +238,49 @@ def build(
                 queue,
                 results,
                 writer,
-                plan.tagger,
-                plan.rules,
-                max_pixels=config.decode.max_pixels,
-                batch_size=config.debounce.batch_size,
-                threads=config.model.threads or available_cores(),
-                quiet_seconds=config.debounce.quiet_seconds,
+                KeywordSource(plan.tagger, plan.rules),
+                PipelineSettings(
+                    max_pixels=config.decode.max_pixels,
+                    batch_size=config.debounce.batch_size,
+                    threads=config.model.threads or available_cores(),
+                    quiet_seconds=config.debounce.quiet_seconds,
+                ),
                 proceed=proceed,
             )
         )
-        intake = StabilityTracker(photos, queue, debouncer)
-        book = HealthStore(database, [os.fspath(watch.path) for watch in config.watch])
-        reconciler = Reconciler(photos, intake, plan.roots, book)
-        patrol = Supervisor(
+        stability = StabilityTracker(photos, queue, debouncer)
+        health = HealthStore(database, [os.fspath(watch.path) for watch in config.watch])
+        reconciler = Reconciler(photos, stability, plan.roots, health)
+        supervisor = Supervisor(
             plan.roots,
-            book,
+            health,
             queue,
             reconciler.request,
             poll_seconds=config.scan.poll_seconds,
             audit_seconds=config.scan.audit_seconds,
         )
-        daemon = Daemon(
+        parts = Parts(
             queue,
-            intake,
+            stability,
             pipeline,
             reconciler,
-            patrol,
+            supervisor,
             Requests(database),
             backup.DailyBackup(config.state.path, config.state.backups),
-            interrupts,
+            plan.tagger if isinstance(plan.tagger, UnloadingTagger) else None,
+        )
+        daemon = Daemon(
+            parts,
+            Surroundings(interrupts, notifier, status_line or StatusLine(), database.probe),
             scan_interval_seconds=config.scan.interval_minutes * 60,
             schedule=Schedule.parse(config.schedule.hours),
-            unloading=plan.tagger if isinstance(plan.tagger, UnloadingTagger) else None,
-            notifier=notifier,
-            bulletin=bulletin,
-            probe=database.probe,
         )
         stack.callback(daemon.close)
         yield daemon
 
 
 def _extra(path: Path, watched: Sequence[Watch]) -> Watch:
-    """A directory that is not configured, without those below it that are."""
+    """Return settings for a directory that is not configured, without those below it that are."""
     inside = [each.path.relative_to(path) for each in watched if path in each.path.parents]
     literal = [re.sub(r"([*?\[\\!])", r"\\\1", os.fspath(each)) for each in inside]
     return Watch(path=path, exclude=tuple(f"/{each}/" for each in literal))
@@ -287,7 +288,7 @@ def _extra(path: Path, watched: Sequence[Watch]) -> Watch:
 
 @contextmanager
 def opened_for_undo(config: Config) -> Iterator[tuple[Photos, Writer]]:
-    """Open the database and make a writer that only takes back; no model is loaded.
+    """Open the database and make a writer for undo only; load no model.
 
     Raises:
         LockedError: Another photoramd owns the database.
@@ -301,7 +302,7 @@ def opened_for_undo(config: Config) -> Iterator[tuple[Photos, Writer]]:
 
 
 def load_tagger(config: Config) -> Tagger:
-    """The configured model, verified and loaded.
+    """Return the configured model, verified and loaded.
 
     Raises:
         ConfigError: The overrides cannot be read.
@@ -311,7 +312,7 @@ def load_tagger(config: Config) -> Tagger:
 
 
 def loader(config: Config) -> Callable[[], Tagger]:
-    """What loads the configured model, in whichever process.
+    """Return a function that loads the configured model, in any process.
 
     RAM++ gets all threads. For other models one computes: decoding is the larger part of the
     work and takes the others.
@@ -332,7 +333,7 @@ def loader(config: Config) -> Callable[[], Tagger]:
 
 
 def rules(config: Config) -> Rules:
-    """How scores become keywords.
+    """Return how scores become keywords.
 
     Raises:
         ConfigError: The overrides cannot be read.
@@ -350,7 +351,7 @@ def rules(config: Config) -> Rules:
 
 
 def settings_digest(chosen: Rules, fields: Sequence[str]) -> str:
-    """What tells apart settings that lead to other keywords, or to other fields."""
+    """Return a digest of the settings that decide about keywords and fields."""
     names = ("threshold", "top_n", "overrides", "allow", "deny", "parent")
     values = {name: getattr(chosen, name) for name in names}
     content = [values, sorted(fields)]

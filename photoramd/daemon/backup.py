@@ -7,6 +7,7 @@ import threading
 import time
 from pathlib import Path
 
+from photoramd.clock import Monotonic, UnixTime
 from photoramd.database.backups import copies, copy, new_name
 from photoramd.errors import StoreError
 
@@ -14,39 +15,42 @@ log = logging.getLogger(__name__)
 
 DAY_SECONDS = 86_400.0
 
-
 FIRST_SECONDS = 60.0
-"""A database without any copy gets its first one this soon after the start."""
+"""How soon after the start a database without a copy gets its first one."""
 
 
 class DailyBackup:
-    """Copies the database once a day, in a thread of its own with its own connection."""
+    """Copies the database once a day, in a thread of its own with its own connection.
+
+    Args:
+        database: The database.
+        keep: How many copies are kept; 0 makes none.
+    """
 
     def __init__(self, database: Path, keep: int) -> None:
-        """Make a plan; ``keep`` copies stay, 0 means that none are made."""
         self._database = database
         self._keep = keep
         self._thread: threading.Thread | None = None
-        self._next: float | None = None
+        self._next: Monotonic | None = None
 
-    def step(self, now: float, wall: float) -> None:
-        """Begin a copy if one is due. Times: monotonic and Unix seconds."""
+    def step(self, now: Monotonic, wall: UnixTime) -> None:
+        """Begin a copy if one is due."""
         if self._keep == 0:
             return
         if self._next is None:
-            self._next = now + self._first_delay(wall)
+            self._next = Monotonic(now + self._first_delay(wall))
         if now >= self._next and (self._thread is None or not self._thread.is_alive()):
-            self._next = now + DAY_SECONDS
+            self._next = Monotonic(now + DAY_SECONDS)
             self._thread = threading.Thread(target=self._run, name="backup")
             self._thread.start()
 
     def close(self) -> None:
-        """Wait for a copy under way: a few seconds for a million photos."""
+        """Wait for a copy in progress: a few seconds for a million photos."""
         if self._thread is not None:
             self._thread.join()
 
-    def _first_delay(self, wall: float) -> float:
-        """A daemon that is restarted every few hours still makes one copy a day."""
+    def _first_delay(self, wall: UnixTime) -> float:
+        """Return when the first copy is due, counted from the last one of an earlier process."""
         try:
             age = wall - copies(self._database)[0].stat().st_mtime
         except (IndexError, OSError):

@@ -1,8 +1,8 @@
-"""The loop: events and scans in, batches through the pipeline, until told to stop.
+"""The loop: take events and scans, move batches through the pipeline, until told to stop.
 
-One loop, two modes: a one-shot scan is this loop without a watcher, ended when nothing
-is left to do. Everything happens in the calling thread; watchdog's threads only fill
-the inbox, the pool's threads only decode.
+There is one loop with two modes: a one-shot scan is this loop without a watcher, which ends when
+nothing is left to do. Everything happens in the calling thread; watchdog's threads only fill the
+inbox, the pool's threads only decode.
 """
 
 from __future__ import annotations
@@ -10,23 +10,24 @@ from __future__ import annotations
 import logging
 import os
 import random
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
-from photoramd.clock import UnixTime, unix_time
+from photoramd.clock import Monotonic, UnixTime, monotonic, unix_time
 from photoramd.daemon.backup import DailyBackup
 from photoramd.daemon.schedule import ALWAYS, Schedule
 from photoramd.daemon.sd_notify import Notifier
-from photoramd.daemon.status_line import StatusLine
+from photoramd.daemon.status_line import Situation, StatusLine
 from photoramd.database.queue import WITH_INFERENCE, WITHOUT_INFERENCE, Queue
 from photoramd.database.requests import Requests
 from photoramd.errors import StoreError, printable
 from photoramd.images.formats import RAW_SUFFIXES, suffix
 from photoramd.metadata.sidecar import SIDECAR_SUFFIX
 from photoramd.models.isolated.tagger import UnloadingTagger
+from photoramd.photo import PhotoState
 from photoramd.pipeline.pipeline import Outcome, Pipeline
 from photoramd.system.signals import Interrupts
 from photoramd.watch.reconciler import Reconciler
@@ -40,84 +41,105 @@ WATCH_SECONDS = 0.5
 """How often a daemon looks for requests of other processes."""
 
 CLOCK_JUMP_SECONDS = 60.0
-"""When wall clock and monotonic clock part by more, the wall clock was set."""
+"""If the clocks drift apart by more than this, the wall clock was set."""
 
 CROWD = 128
-"""More events than this in one directory: its whole subtree is scanned instead."""
+"""With more events than this in one directory, its whole subtree is scanned instead."""
 
 PENDING_LIMIT = 512
-"""When more files than this wait for their quiet period, everything is scanned once."""
+"""If more files than this wait for their quiet period, everything is scanned once."""
 
 JITTER = 0.1
-"""Regular scans come this much sooner or later, so that not all machines do it at once."""
+"""Regular scans come this much sooner or later, so that machines do not scan in step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the loop drives.
+
+    Attributes:
+        queue: The photos that wait.
+        stability: Fills the queue.
+        pipeline: Empties it.
+        reconciler: Scans.
+        supervisor: Checks the watched directories.
+        requests: What other processes ask for.
+        backup: The daily copy of the database.
+        unloading: The model, if it is unloaded when it is idle.
+    """
+
+    queue: Queue
+    stability: StabilityTracker
+    pipeline: Pipeline
+    reconciler: Reconciler
+    supervisor: Supervisor
+    requests: Requests
+    backup: DailyBackup
+    unloading: UnloadingTagger | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """How the loop is controlled and observed.
+
+    Attributes:
+        interrupts: Ends a wait, or the loop.
+        notifier: Tells systemd how the loop is.
+        status_line: Formats what it tells.
+        probe: Raises a StoreError if the database cannot be written.
+    """
+
+    interrupts: Interrupts
+    notifier: Notifier
+    status_line: StatusLine
+    probe: Callable[[], None]
 
 
 class Daemon:
-    """The loop and what it drives."""
+    """The loop.
+
+    Args:
+        parts: What it drives.
+        surroundings: How it is controlled and observed.
+        scan_interval_seconds: The time between two scans of everything; 0: only at the start.
+        schedule: When the model may run while it watches.
+    """
 
     def __init__(
         self,
-        queue: Queue,
-        intake: StabilityTracker,
-        pipeline: Pipeline,
-        reconciler: Reconciler,
-        patrol: Supervisor,
-        requests: Requests,
-        backup: DailyBackup,
-        interrupts: Interrupts,
+        parts: Parts,
+        surroundings: Surroundings,
         *,
         scan_interval_seconds: float = 3600,
         schedule: Schedule = ALWAYS,
-        unloading: UnloadingTagger | None = None,
-        notifier: Notifier | None = None,
-        bulletin: StatusLine | None = None,
-        probe: Callable[[], None] = lambda: None,
     ) -> None:
-        """Put a loop together.
-
-        Args:
-            queue: The photos that wait.
-            intake: What fills it.
-            pipeline: What empties it.
-            reconciler: What scans.
-            patrol: What looks after the watched directories.
-            requests: What other processes ask.
-            backup: The daily copy.
-            interrupts: What ends a wait, or all of it.
-            scan_interval_seconds: Between two scans of everything; 0: only at the start.
-            schedule: When the model may run while it watches.
-            unloading: The model, if it is to be unloaded when it is idle.
-            notifier: Who is told how it is.
-            bulletin: What the status line is made of.
-            probe: Raises a StoreError if the database cannot be written.
-        """
-        self._queue = queue
-        self._intake = intake
-        self._pipeline = pipeline
-        self._reconciler = reconciler
-        self._patrol = patrol
-        self._requests = requests
-        self._backup = backup
+        self._queue = parts.queue
+        self._stability = parts.stability
+        self._pipeline = parts.pipeline
+        self._reconciler = parts.reconciler
+        self._supervisor = parts.supervisor
+        self._requests = parts.requests
+        self._backup = parts.backup
+        self._unloading = parts.unloading
+        self._interrupts = interrupts = surroundings.interrupts
+        self._notifier = surroundings.notifier
+        self._status_line = surroundings.status_line
+        self._probe = surroundings.probe
         self._scan_interval_seconds = scan_interval_seconds
         self._schedule = schedule
-        self._unloading = unloading
-        self._interrupts = interrupts
-        self._notifier = notifier or Notifier()
-        self._bulletin = bulletin or StatusLine()
-        self._probe = probe
         self._inbox = Inbox(interrupts.wake)
-        self._next_scan = float("inf")
+        self._next_scan = Monotonic(float("inf"))
         self._clock_offset: float | None = None
         self._is_crowded = False
         self._watcher: Watcher | None = None
         self._rescan = False
 
     def close(self) -> None:
-        """Free what the loop holds."""
+        """Wait for what the loop has started."""
         self._backup.close()
 
     def rescan(self) -> None:
-        """Look at everything at the next turn; what was put off is tried at once."""
+        """Scan everything at the next turn, and retry everything deferred at once."""
         self._rescan = True
 
     def watch(
@@ -128,15 +150,15 @@ class Daemon:
         """Watch and tag until stopped, or until there is another configuration.
 
         Args:
-            on_outcomes: Told what became of photos.
-            reload: Called when SIGHUP asked for it; returns whether there is another
-                configuration, which needs another loop.
+            on_outcomes: Called with the outcomes of photos.
+            reload: Called after SIGHUP; returns whether there is another configuration, which
+                needs another loop.
         """
         with Watcher(self._inbox) as self._watcher:
-            now = time.monotonic()
+            now = monotonic()
             # Watches first, scan second: in the other order files fall into the gap.
             with self._notifier.busy():
-                self._patrol.begin(self._watcher, now, unix_time())
+                self._supervisor.begin(self._watcher, now, unix_time())
             self._scan_all(now)
             log.info("Watching %s", self._reconciler.names)
             self._notifier.ready(self._is_well)
@@ -153,9 +175,9 @@ class Daemon:
         *,
         handle_signals: bool = True,
     ) -> bool:
-        """Scan these directories and tag what is new or due; returns False if interrupted.
+        """Scan directories and tag what is new or due; return False if interrupted.
 
-        The schedule is for the daemon: who asks for a scan wants it now.
+        The schedule does not apply: a user who asks for a scan wants it now.
         """
         with self._interrupts.on_signals() if handle_signals else nullcontext():
             for top in tops:
@@ -164,26 +186,28 @@ class Daemon:
                 pass
         return not self._interrupts.stopped
 
-    def step(self, now: float, wall: UnixTime) -> list[Outcome]:
-        """One turn of the loop, without waiting. Times: monotonic and Unix seconds."""
-        self._read_news(self._inbox.take(), now)
+    def step(self, now: Monotonic, wall: UnixTime) -> list[Outcome]:
+        """Run one turn of the loop, without waiting."""
+        self._read_events(self._inbox.take(), now)
         self._check_clock(now, wall)
         self._read_requests()
         with self._notifier.busy():
-            self._patrol.step(now, wall)
+            self._supervisor.step(now, wall)
         if self._is_watching:
             self._backup.step(now, wall)
         if self._rescan:
             self._rescan = False
             log.info("Asked to look at everything again")
-            self._patrol.retry(now)
+            self._supervisor.retry(now)
             self._pipeline.retry()
             self._scan_all(now)
         if now >= self._next_scan:
             self._scan_all(now)
         with self._notifier.busy():
-            self._reconciler.advance(self._patrol, now, wall)
-        self._intake.settle(now, wall)
+            finished = self._reconciler.advance(now, wall)
+            if finished is not None:
+                self._supervisor.record_scan(finished, now, wall)
+        self._stability.settle(now, wall)
         if self._unloading is not None:
             self._unloading.step(now)
         return self._pipeline.step(wall, infers=self._infers(wall))
@@ -195,28 +219,26 @@ class Daemon:
 
     @property
     def seen(self) -> int:
-        """Photos that scans have seen."""
+        """How many photos scans have seen."""
         return self._reconciler.seen
 
     def offline_below(self, tops: Sequence[Path]) -> list[str]:
-        """Which of these directories are not to be had now."""
+        """Return the given directories that are offline."""
         paths = [os.fspath(top) for top in tops]
         roots = [(path, self._reconciler.root_of(path)) for path in paths]
-        return [path for path, root in roots if root is None or self._patrol.is_offline(root)]
+        return [path for path, root in roots if root is None or self._supervisor.is_offline(root)]
 
     @property
     def waiting(self) -> int:
-        """Photos that are queued, or wait for their quiet period."""
-        return len(self._intake) + self._queue.waiting()
-
-    # Inside.
+        """How many photos are queued or wait for their quiet period."""
+        return len(self._stability) + self._queue.waiting()
 
     @property
     def _is_watching(self) -> bool:
         return self._watcher is not None
 
     def _reloads(self, reload: Callable[[], bool]) -> bool:
-        """Read the configuration anew; returns whether this loop must make room for another."""
+        """Reload the configuration; return whether this loop must end for another."""
         self._interrupts.reload = False
         self._notifier.reloading()
         if reload():
@@ -226,7 +248,7 @@ class Daemon:
         return False
 
     def _is_well(self) -> bool:
-        """Whether all is well besides the loop, which is or it would not ask."""
+        """Return whether the watcher and the database work; that the loop does, the call proves."""
         if self._watcher is not None and not self._watcher.is_well:
             return False
         try:
@@ -237,28 +259,28 @@ class Daemon:
         return True
 
     def _tell(self, done: int, wall: UnixTime) -> None:
-        """Tell who wants to know how it goes."""
-        now = time.monotonic()
-        self._bulletin.note(done, now)
+        """Notify systemd of progress and status."""
+        now = monotonic()
+        self._status_line.note(done, now)
         self._notifier.beat()
-        self._notifier.describe(
-            lambda: self._bulletin.line(
-                now,
-                roots=self._reconciler.roots,
-                waiting=self.waiting,
-                is_scanning=self.is_scanning,
-                rests_until=None if self._is_open(wall) else self._opens(wall),
-                troubles=self._patrol.troubles(),
-                model=self._unloading.trouble if self._unloading is not None else "",
-            )
+        self._notifier.describe(lambda: self._status_line.format(now, self._situation(wall)))
+
+    def _situation(self, wall: UnixTime) -> Situation:
+        return Situation(
+            roots=self._reconciler.roots,
+            waiting=self.waiting,
+            is_scanning=self.is_scanning,
+            rests_until=None if self._is_open(wall) else self._opens(wall),
+            unhealthy=self._supervisor.unhealthy(),
+            model_problem=self._unloading.trouble if self._unloading is not None else "",
         )
 
     def _turn(self, on_outcomes: Callable[[Sequence[Outcome]], None], *, once: bool) -> bool:
-        """A step, and the wait for the next one; returns whether a one-shot run is done."""
-        now, wall = time.monotonic(), unix_time()
+        """Run a step and wait for the next one; return whether a one-shot run is done."""
+        now, wall = monotonic(), unix_time()
         outcomes = self.step(now, wall)
         on_outcomes(outcomes)
-        self._tell(sum(outcome.state == "written" for outcome in outcomes), wall)
+        self._tell(sum(outcome.state == PhotoState.WRITTEN for outcome in outcomes), wall)
         if outcomes:
             return False
         if once and self._is_done(wall):
@@ -266,12 +288,12 @@ class Daemon:
         self._interrupts.wait(self._idle_seconds(now, wall))
         return False
 
-    def _idle_seconds(self, now: float, wall: UnixTime) -> float:
-        """How long nothing will happen by itself."""
+    def _idle_seconds(self, now: Monotonic, wall: UnixTime) -> float:
+        """Return how long nothing will be due."""
         if self._reconciler.can_advance:
             return 0
-        moments = [self._patrol.deadline() - now, self._next_scan - now]
-        deadline = self._intake.deadline(now)
+        moments = [self._supervisor.deadline() - now, self._next_scan - now]
+        deadline = self._stability.deadline(now)
         if deadline is not None:
             moments.append(deadline - now)
         due = self._queue.next_due(WITH_INFERENCE)
@@ -287,13 +309,13 @@ class Daemon:
         return max(0.0, min(moments))
 
     def _is_done(self, wall: UnixTime) -> bool:
-        if self.is_scanning or not self._intake.is_settled:
+        if self.is_scanning or not self._stability.is_settled:
             return False
         due = self._queue.next_due()
         return due is None or due > wall
 
     def _infers(self, wall: UnixTime) -> bool:
-        """Whether the model may run now."""
+        """Return whether the model may run now."""
         is_available = self._unloading is None or self._unloading.is_available
         return is_available and self._is_open(wall)
 
@@ -303,12 +325,12 @@ class Daemon:
     def _opens(self, wall: UnixTime) -> float:
         return self._schedule.next_change(wall)
 
-    def _check_clock(self, now: float, wall: UnixTime) -> None:
-        """A wall clock that was set makes stored times wrong, and file times doubtful."""
+    def _check_clock(self, now: Monotonic, wall: UnixTime) -> None:
+        """Notice that the wall clock was set: stored times are wrong, file times doubtful."""
         before, self._clock_offset = self._clock_offset, wall - now
         if before is not None and abs(self._clock_offset - before) > CLOCK_JUMP_SECONDS:
             log.warning("The clock was set; scanning everything")
-            # Set ahead, or after the machine slept, what is due earlier is none the worse.
+            # If it was set ahead, or the machine slept, retries that come early do no harm.
             self._queue.clamp_retries(wall, back=max(0.0, before - self._clock_offset))
             self._pipeline.retry()
             if self._is_watching:
@@ -323,20 +345,20 @@ class Daemon:
             log.info("Asked to tag %s again", printable(request.path))
             self._requests.retag(request.path, only_failed=request.only_failed)
             self._pipeline.choose_again()
-            # It may be new: then a look at the disk finds it.
+            # A photo that is not known yet is found by a scan.
             top = request.path if os.path.isdir(request.path) else os.path.dirname(request.path)
             self._reconciler.request(top)
 
-    def _read_news(self, news: EventBatch, now: float) -> None:
-        if news.lost:
+    def _read_events(self, events: EventBatch, now: Monotonic) -> None:
+        if events.lost:
             log.warning("File system events were lost; scanning everything")
             self._scan_all(now)
-        for directory in news.directories:
+        for directory in events.directories:
             root = self._reconciler.root_of(directory)
             if root is not None and root.filter.enters(directory):
                 self._reconciler.request(directory)
-        crowds = Counter(os.path.dirname(path) for path in news.files)
-        for path in news.files:
+        crowds = Counter(os.path.dirname(path) for path in events.files)
+        for path in events.files:
             root = self._reconciler.root_of(path)
             if root is None:
                 continue
@@ -345,20 +367,20 @@ class Daemon:
             elif crowds[os.path.dirname(path)] > CROWD:
                 self._reconciler.request(os.path.dirname(path))
             elif root.filter.wants(path):
-                self._intake.notice(path, now)
+                self._stability.notice(path, now)
             elif suffix(path) == SIDECAR_SUFFIX or suffix(path) in RAW_SUFFIXES:
-                self._intake.notice_companion(path, now)
-        if news.files:
+                self._stability.notice_companion(path, now)
+        if events.files:
             self._check_pending(now)
 
-    def _check_pending(self, now: float) -> None:
-        """So many files at once seldom come without losses: look at everything, once."""
-        was_crowded, self._is_crowded = self._is_crowded, len(self._intake) > PENDING_LIMIT
+    def _check_pending(self, now: Monotonic) -> None:
+        """Scan everything once when very many files arrive: events are rarely complete then."""
+        was_crowded, self._is_crowded = self._is_crowded, len(self._stability) > PENDING_LIMIT
         if self._is_crowded and not was_crowded and not self.is_scanning:
             self._scan_all(now)
 
-    def _scan_all(self, now: float) -> None:
+    def _scan_all(self, now: Monotonic) -> None:
         self._reconciler.request_all()
         interval = self._scan_interval_seconds
         jitter = random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311
-        self._next_scan = now + interval * jitter if interval > 0 else float("inf")
+        self._next_scan = Monotonic(now + interval * jitter if interval > 0 else float("inf"))

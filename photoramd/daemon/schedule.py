@@ -1,4 +1,4 @@
-"""The hours at which the model may run: pure, time is a parameter."""
+"""The hours during which the model may run. Time is a parameter."""
 
 from __future__ import annotations
 
@@ -6,30 +6,32 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 
+from photoramd.clock import UnixTime
+
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Spans of the day in local time; a span may go over midnight. None at all: always.
+    """Spans of the day in local time, which may cross midnight; without any, always.
 
     Attributes:
-        spans: Beginning and end; the end itself is outside. Both equal: the whole day.
+        spans: Start and end, the end excluded; equal ones mean the whole day.
     """
 
     spans: tuple[tuple[time, time], ...] = ()
 
     @classmethod
     def parse(cls, texts: Sequence[str]) -> Schedule:
-        """From texts such as ``22:00-07:00``."""
+        """Parse texts such as ``22:00-07:00``."""
         ends = [text.split("-") for text in texts]
         return cls(tuple((time.fromisoformat(a), time.fromisoformat(b)) for a, b in ends))
 
-    def is_open(self, wall: float) -> bool:
-        """Whether the model may run at this moment, in Unix seconds."""
+    def is_open(self, wall: UnixTime) -> bool:
+        """Return whether the model may run at this moment."""
         now = datetime.fromtimestamp(wall).time()
         return not self.spans or any(_holds(span, now) for span in self.spans)
 
-    def next_change(self, wall: float) -> float:
-        """The next moment at which a span begins or ends, in Unix seconds.
+    def next_change(self, wall: UnixTime) -> UnixTime:
+        """Return when the next span begins or ends.
 
         It may not change `is_open`, where spans overlap; infinite without spans.
         """
@@ -40,7 +42,7 @@ class Schedule:
             for span in self.spans
             for edge in span
         )
-        return min((moment for moment in moments if moment > wall), default=float("inf"))
+        return UnixTime(min((each for each in moments if each > wall), default=float("inf")))
 
 
 ALWAYS = Schedule()

@@ -1,8 +1,8 @@
-"""The daemon from start to end: one loop after the other, each with its configuration.
+"""Run the daemon from start to end: one loop after another, each with its configuration.
 
-SIGHUP reads the configuration anew. What can be wrong in it is found out while the present
-loop still stands, which then goes on; only a configuration that is read and loaded takes its
-place. The rows of the database are the queue, so nothing gets lost between two loops.
+SIGHUP reloads the configuration. Problems are found while the present loop still exists, which
+then goes on; only a configuration that was read and loaded replaces it. The rows of the database
+are the queue, so nothing is lost between two loops.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ class Session:
 
         Args:
             load: Reads and checks the configuration.
-            on_outcomes: Told what became of photos, and under which configuration.
-            interrupts: What ends it or has the configuration read anew.
-            notifier: Who is told how it is.
+            on_outcomes: Called with the outcomes of photos and their configuration.
+            interrupts: Ends the session or asks for a reload.
+            notifier: Tells systemd how it is.
         """
         self._load = load
         self._on_outcomes = on_outcomes
         self._interrupts = interrupts
         self._notifier = notifier
-        self._bulletin = StatusLine()
+        self._status_line = StatusLine()
 
     def run(self, first: Config) -> None:
         """Watch and tag until stopped.
@@ -71,7 +71,7 @@ class Session:
 
     @contextmanager
     def _loading(self) -> Iterator[None]:
-        """Around what may take minutes: a stop does not wait for it."""
+        """Wrap what may take minutes, so that a stop does not wait for it."""
         self._interrupts.is_loading = True
         try:
             with self._notifier.busy():
@@ -88,7 +88,7 @@ class Session:
         )
 
     def _watch(self, resources: Resources, plan: Plan, *, rescan: bool) -> Plan | None:
-        """Run one loop; returns what the next one is for, or None."""
+        """Run one loop; return the plan of the next one, or None."""
         found: list[Plan] = []
 
         def reload() -> bool:
@@ -98,16 +98,16 @@ class Session:
 
         with ExitStack() as stack:
             with self._notifier.busy():
-                loop = build(resources, plan, self._interrupts, self._notifier, self._bulletin)
+                loop = build(resources, plan, self._interrupts, self._notifier, self._status_line)
                 daemon = stack.enter_context(loop)
             if rescan:
-                # Who changed the configuration may have mended what was put off.
+                # The change may have repaired what was put off.
                 daemon.rescan()
             daemon.watch(lambda outcomes: self._on_outcomes(outcomes, plan.config), reload)
         return found[0] if found else None
 
     def _reload(self, resources: Resources, plan: Plan) -> Plan | None:
-        """Read the configuration anew; None if it is the same or cannot be used."""
+        """Reload the configuration; return None if it is the same or cannot be used."""
         log.info("Asked to read the configuration again")
         try:
             with self._loading():
@@ -118,11 +118,11 @@ class Session:
             self._refuse(str(error), error.remedy)
             return None
         except Exception as error:
-            # A bug; the configuration that works must not be lost by it.
+            # A bug must not cost the configuration that works.
             log.exception("Unexpected error while the configuration was read")
             self._refuse(f"unexpected error: {error!r}")
             return None
-        self._bulletin.complaint = ""
+        self._status_line.complaint = ""
         if (other.config, other.rules) == (plan.config, plan.rules):
             log.info("The configuration is the same")
             return None
@@ -137,7 +137,7 @@ class Session:
             reason,
             f"; {remedy}" if remedy else "",
         )
-        self._bulletin.complaint = f"the changed configuration is refused: {reason}"
+        self._status_line.complaint = f"the changed configuration is refused: {reason}"
 
 
 def _require_same_database(changed: Config, present: Config) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
@@ -79,6 +79,16 @@ class LookAhead(Generic[T, R]):
         result = future.result(timeout)
         self._in_flight.popleft()
         return item, result
+
+    def results(self, items: Iterable[T]) -> Iterator[tuple[T, R | PhotoramdError]]:
+        """Work on all items; yield each with its result, in order, as `take` returns it."""
+        rest = iter(items)
+        while True:
+            for _, item in zip(range(self.room), rest, strict=False):
+                self.submit(item)
+            if not len(self):
+                return
+            yield self.take()
 
     def close(self) -> None:
         """Drop what was not taken and end the threads; waits for items being worked on."""

@@ -1,4 +1,4 @@
-"""One batch of photos: decode -> tag -> save -> write.
+"""Take photos through the pipeline in batches: decode -> tag -> save -> write.
 
 Decoding runs ahead in a small pool; the model, the database and the writer belong to
 the thread that calls `Pipeline.step`. Memory is bounded by the look-ahead, whatever the
@@ -21,13 +21,13 @@ from photoramd.errors import ChangedError, ModelError, ModelUnavailableError, Ph
 from photoramd.models.preprocessing import Pixels
 from photoramd.models.rules import Rules, select
 from photoramd.models.tagger import Tagger
-from photoramd.photo import Fingerprint, Photo, Tag
+from photoramd.photo import Fingerprint, Photo, PhotoState, Tag
 from photoramd.pipeline.inference import BatchSizer, Decoded, infer_in_turns, prepare
 from photoramd.pipeline.lookahead import LookAhead
 from photoramd.pipeline.writer import Writer
 
 ABSENT_SECONDS = 60.0
-"""When a photo that is not there now is looked for again."""
+"""When a photo that is absent now is looked for again."""
 
 WRITES_TOGETHER = 8
 """Photos whose files are written together: a stop waits for them."""
@@ -35,12 +35,12 @@ WRITES_TOGETHER = 8
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one photo in one step.
+    """The outcome of one photo in one step.
 
     Attributes:
         path: The photo.
-        state: ``written``; ``tagged``: not written yet, see the error; ``failed``;
-            ``pending``: it changed meanwhile and is looked at again, or the model is not there.
+        state: ``WRITTEN``; ``TAGGED``: not written yet, see the error; ``FAILED``;
+            ``PENDING``: it changed and is looked at again, or the model is not available.
         tags: Its keywords, the surest first.
         error: Why it was not written, or failed, or waits.
         inferred: Whether the model ran for it; equal pictures share one result.
@@ -48,64 +48,80 @@ class Outcome:
     """
 
     path: Path
-    state: str
+    state: PhotoState
     tags: Sequence[Tag] = ()
     error: PhotoramdError | None = None
     inferred: bool = False
     seconds: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class KeywordSource:
+    """A model, and how its scores become keywords."""
+
+    tagger: Tagger
+    rules: Rules
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineSettings:
+    """The limits of a pipeline.
+
+    Attributes:
+        max_pixels: Photos with more are refused.
+        batch_size: How many photos a step takes.
+        threads: How many photos are decoded at a time.
+        quiet_seconds: How long a photo that changed is left alone.
+    """
+
+    max_pixels: int
+    batch_size: int
+    threads: int
+    quiet_seconds: float = 5
+
+
 class Pipeline:
-    """Takes due photos from the queue through all steps. Use it as a context manager."""
+    """Takes due photos from the queue through all steps. Use it as a context manager.
+
+    Args:
+        queue: The photos that wait.
+        results: Scores and keywords.
+        writer: Writes the keywords.
+        source: The model and the rules.
+        settings: The limits.
+        proceed: Called after each part of a step that may take long. Returns whether to go
+            on; if not, the rest of the batch stays in the queue.
+    """
 
     def __init__(
         self,
         queue: Queue,
         results: Results,
         writer: Writer,
-        tagger: Tagger,
-        rules: Rules,
+        source: KeywordSource,
+        settings: PipelineSettings,
         *,
-        max_pixels: int,
-        batch_size: int,
-        threads: int,
-        quiet_seconds: float = 5,
         proceed: Callable[[], bool] = lambda: True,
     ) -> None:
-        """Make a pipeline.
-
-        Args:
-            queue: The photos that wait.
-            results: Scores and keywords.
-            writer: What writes them.
-            tagger: The model.
-            rules: How scores become keywords.
-            max_pixels: Of a photo; larger ones are refused.
-            batch_size: How many photos a step takes.
-            threads: How many photos are decoded at a time.
-            quiet_seconds: How long a photo that changed is left alone.
-            proceed: Called after each part of a step that may take long: something got done.
-                Returns whether to go on; the rest of the batch stays in the queue otherwise.
-        """
         self._queue = queue
         self._results = results
         self._writer = writer
-        self._tagger = tagger
-        self._rules = rules
-        self._batch_size = batch_size
-        self._quiet_seconds = quiet_seconds
+        self._tagger = tagger = source.tagger
+        self._rules = source.rules
+        self._batch_size = settings.batch_size
+        self._quiet_seconds = settings.quiet_seconds
         self._proceed = proceed
-        self._pace = BatchSizer()
+        self._batch_sizer = BatchSizer()
         self._in_flight: set[int] = set()
         # Photos that the model ran for and that were not reported yet.
         self._unreported: set[int] = set()
-        # The last photo that was asked whether its settings are old; None: all were.
-        self._asked: int | None = 0
+        # The last photo whose settings were checked; None if all were.
+        self._checked_until: int | None = 0
 
         def work(job: Job) -> Decoded:
-            return prepare(tagger, job.photo.path, max_pixels)
+            return prepare(tagger, job.photo.path, settings.max_pixels)
 
-        self._decoding = LookAhead(work, threads=threads, depth=2 * batch_size)
+        self._decoding = LookAhead(work, threads=settings.threads, depth=2 * settings.batch_size)
 
     def __enter__(self) -> Pipeline:
         return self
@@ -114,12 +130,12 @@ class Pipeline:
         self._decoding.close()
 
     def step(self, now: UnixTime, *, infers: bool = True) -> list[Outcome]:
-        """Take one batch as far as it goes; an empty list means that nothing is due.
+        """Take one batch as far as it goes; return an empty list if nothing is due.
 
         Args:
-            now: Unix seconds.
-            infers: Whether photos may be decoded and tagged; if not, only what is tagged
-                already is written.
+            now: The present time.
+            infers: Whether photos may be decoded and tagged; if not, only what is already
+                tagged is written.
 
         Raises:
             StoreError: The database failed; nothing is lost.
@@ -134,7 +150,7 @@ class Pipeline:
         return [replace(outcome, seconds=seconds) for outcome in outcomes]
 
     def retry(self) -> None:
-        """Somebody mended something: file systems that refused a write are tried at once."""
+        """Retry file systems that refused a write, at the operator's request."""
         self._writer.retry()
 
     def _fill(self, now: UnixTime) -> None:
@@ -155,7 +171,7 @@ class Pipeline:
     def _tag(
         self, batch: Sequence[tuple[Job, Decoded | PhotoramdError]], now: UnixTime
     ) -> tuple[list[Outcome], set[int]]:
-        """Scores and keywords for a batch; one bad photo costs only itself."""
+        """Score a batch and choose keywords; one bad photo costs only itself."""
         outcomes = []
         good: list[tuple[Job, Decoded]] = []
         for job, decoded in batch:
@@ -183,7 +199,7 @@ class Pipeline:
     def _scores(
         self, batch: Sequence[Decoded]
     ) -> tuple[dict[bytes, Mapping[str, float]], set[bytes], dict[bytes, ModelError]]:
-        """Scores by digest, remembered or fresh; which are fresh; what the model refused."""
+        """Return scores by digest, stored or fresh; which are fresh; what the model refused."""
         scores: dict[bytes, Mapping[str, float]] = {}
         unseen: dict[bytes, Pixels] = {}
         for decoded in batch:
@@ -195,7 +211,7 @@ class Pipeline:
                     unseen[decoded.digest] = decoded.pixels
                 else:
                     scores[decoded.digest] = remembered
-        fresh, failed = infer_in_turns(self._tagger, unseen, self._pace, self._proceed)
+        fresh, failed = infer_in_turns(self._tagger, unseen, self._batch_sizer, self._proceed)
         return scores | fresh, set(fresh), failed
 
     def _write(self, now: UnixTime) -> list[Outcome]:
@@ -215,34 +231,34 @@ class Pipeline:
         for job in due:
             present = Fingerprint.at(job.photo.path)
             if present is None:
-                # Moved, removed, or its disk is gone: no sidecar belongs there now.
+                # Moved, removed, or its disk is gone: write no sidecar there.
                 self._queue.postpone(job, UnixTime(now + ABSENT_SECONDS))
             elif present != job.photo.fingerprint:
-                # Its keywords are those of another picture.
+                # The keywords are those of another picture.
                 outcomes.append(self._look_again(Photo(job.photo.path, present), now))
             else:
                 tags[job.id] = self._results.tags(job.id)
                 batch.append((job, tags[job.id]))
         for job, error in self._writer.write(batch, now):
-            state = "written" if error is None else "tagged"
+            state = PhotoState.WRITTEN if error is None else PhotoState.TAGGED
             is_new = job.id in self._unreported
             self._unreported.discard(job.id)
             outcomes.append(Outcome(job.photo.path, state, tags[job.id], error, is_new))
         return outcomes
 
     def choose_again(self) -> None:
-        """Ask all photos once more whether their keywords were chosen with old settings."""
-        self._asked = 0
+        """Check all photos again for keywords that were chosen with old settings."""
+        self._checked_until = 0
 
     def _choose_again(self) -> bool:
-        """Choose keywords with the present settings where that was not done; one batch."""
-        if self._asked is None:
+        """Choose keywords with the present settings for one batch of photos that need it."""
+        if self._checked_until is None:
             return False
         tagger = self._tagger
         outdated = self._results.outdated(
-            tagger.name, tagger.revision, self._asked, self._batch_size
+            tagger.name, tagger.revision, self._checked_until, self._batch_size
         )
-        self._asked = outdated[-1].photo_id if outdated else None
+        self._checked_until = outdated[-1].photo_id if outdated else None
         self._results.choose_again(
             [
                 (each.photo_id, None)
@@ -258,15 +274,15 @@ class Pipeline:
             return self._look_again(job.photo, now)
         if isinstance(error, ModelUnavailableError):
             self._queue.postpone(job, now)
-            return Outcome(job.photo.path, "pending", error=error)
+            return Outcome(job.photo.path, PhotoState.PENDING, error=error)
         if not os.path.lexists(job.photo.path):
-            # Removed, or its disk is gone: a scan will tell. It is not the photo's failure.
+            # Removed, or its disk is gone, which a scan finds out: not a failure of the photo.
             self._queue.postpone(job, UnixTime(now + ABSENT_SECONDS))
-            return Outcome(job.photo.path, "pending")
+            return Outcome(job.photo.path, PhotoState.PENDING)
         self._queue.fail(job, error.message, now)
-        return Outcome(job.photo.path, "failed", error=error)
+        return Outcome(job.photo.path, PhotoState.FAILED, error=error)
 
     def _look_again(self, photo: Photo, now: UnixTime) -> Outcome:
-        """The file changed while it waited or was read: look again after the quiet period."""
+        """Queue a file that changed while it waited or was read, for after the quiet period."""
         self._queue.enqueue([photo], now, not_before=UnixTime(now + self._quiet_seconds))
-        return Outcome(photo.path, "pending")
+        return Outcome(photo.path, PhotoState.PENDING)

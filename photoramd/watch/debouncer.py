@@ -1,9 +1,9 @@
-"""When files that appear are ready to be looked at: pure, time is a parameter.
+"""Debounce events: decide when files have been quiet for long enough.
 
-Two numbers, as in watchfiles: a quiet period after the last event, and a maximum
-wait for those that are quiet while others keep coming. Files of one directory with one
-stem (a RAW, its JPEG, their sidecar) are one group: they become quiet together and
-leave together.
+There are two numbers, as in watchfiles: a quiet period after the last event, and a maximum wait
+for files that are quiet while others keep coming. Files of one directory with one stem (a RAW, its
+JPEG, their sidecar) form a group: they become quiet together and leave together. Time is a
+parameter.
 """
 
 from __future__ import annotations
@@ -11,19 +11,21 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 
+from photoramd.clock import Monotonic
+
 Group = tuple[str, str]
 """Directory and stem."""
 
 
 @dataclass(slots=True)
 class _Waiting:
-    first: float
-    last: float
+    first: Monotonic
+    last: Monotonic
     paths: dict[str, None] = field(default_factory=dict)
 
 
 class Debouncer:
-    """Collects paths until they have been quiet for long enough. Times are monotonic seconds."""
+    """Collects paths until they have been quiet for long enough."""
 
     def __init__(
         self, *, quiet_seconds: float = 5, max_wait_seconds: float = 60, batch_size: int = 8
@@ -38,8 +40,8 @@ class Debouncer:
     def __len__(self) -> int:
         return self._count
 
-    def add(self, path: str, now: float) -> None:
-        """Something happened to this file; its group's quiet period begins again."""
+    def add(self, path: str, now: Monotonic) -> None:
+        """Record an event of a file; its group's quiet period begins again."""
         key = group_of(path)
         group = self._groups.pop(key, None) or _Waiting(now, now)
         group.last = now
@@ -48,16 +50,16 @@ class Debouncer:
             self._count += 1
         self._groups[key] = group
 
-    def disturb(self, path: str, now: float) -> None:
-        """Something happened to a companion; if its group waits, it waits from now on."""
+    def disturb(self, path: str, now: Monotonic) -> None:
+        """Record an event of a companion; if its group waits, its quiet period begins again."""
         key = group_of(path)
         if key in self._groups:
             group = self._groups.pop(key)
             group.last = now
             self._groups[key] = group
 
-    def ready(self, now: float) -> list[str]:
-        """Take out what may be looked at now, the longest quiet first.
+    def ready(self, now: Monotonic) -> list[str]:
+        """Take out the paths that are ready, the longest quiet first.
 
         Quiet groups are ready when nothing else waits, when there are enough of them
         for a batch, or when the oldest of them has waited for the maximum.
@@ -78,20 +80,20 @@ class Debouncer:
         self._count -= len(paths)
         return paths
 
-    def deadline(self, now: float) -> float | None:
-        """The next moment at which `ready` may have something, or None when nothing waits."""
-        moments = []
+    def deadline(self, now: Monotonic) -> Monotonic | None:
+        """Return when `ready` may next have something, or None when nothing waits."""
+        moments: list[float] = []
         for group in self._groups.values():
             quiet_at = group.last + self._quiet_seconds
             if quiet_at > now:
                 moments.append(quiet_at)
                 break
             moments.append(group.first + self._max_wait_seconds)
-        return min(moments, default=None)
+        return Monotonic(min(moments)) if moments else None
 
 
 def group_of(path: str) -> Group:
-    """Directory and stem: IMG.jpg, IMG.CR2, IMG.xmp and IMG.jpg.xmp belong together."""
+    """Return directory and stem: IMG.jpg, IMG.CR2, IMG.xmp and IMG.jpg.xmp belong together."""
     directory, name = os.path.split(path)
     stem, suffix = os.path.splitext(name)
     if suffix.lower() == ".xmp":

@@ -12,16 +12,17 @@ import stat
 from dataclasses import dataclass
 
 from photoramd.database.roots import ONLINE, Health, RootState
-from photoramd.errors import PhotoramdError
+from photoramd.errors import PhotoramdError, printable
 from photoramd.system.mounts import is_below, read_mounts
 from photoramd.watch.filters import Filter
+from photoramd.watch.scanner import Scan
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class _Identity:
-    """Which directory this is, and whether a file system is mounted right there."""
+    """The identity of a directory, and whether a file system is mounted on it."""
 
     device: int
     inode: int
@@ -29,19 +30,19 @@ class _Identity:
 
 
 class Root:
-    """A watched directory.
+    """A watched directory, which alone changes what is known of its health.
 
     Attributes:
         path: Absolute, without symbolic links.
         filter: Which paths below it count.
         poll: ``auto``, ``always`` or ``never``; see the configuration.
-        watch_problem: Why the system reports no events for it, if so.
-        silence: What reports no events by its nature, and is not to be polled.
+        watch_problem: Why the system reports no events for it, if it does not.
+        silence: Which file systems in it report no events and are not polled, if any.
         scan_problem: What the last scan could not read below it, if anything.
         unreadable: The directories that it could not read.
-        unmounted: Where below it something was mounted that is not now.
+        unmounted: Mount points below it that have nothing mounted any more.
         vanished: How many photos it lost at once, if the last scan found none of them.
-        is_new: Whether another directory than before is there, which nobody has watched yet.
+        is_new: Whether it is another directory than before, which is not watched yet.
     """
 
     def __init__(self, path: str, path_filter: Filter, poll: str = "auto") -> None:
@@ -60,15 +61,15 @@ class Root:
         self._hidden: _Identity | None = None
 
     def contains(self, path: str) -> bool:
-        """Whether a path is the root or below it."""
+        """Return whether a path is the root or below it."""
         return is_below(path, self.path)
 
     def look(self) -> Health | None:
-        """Look at the directory itself: why it cannot be walked now, or None.
+        """Return why the directory cannot be walked now, or None.
 
-        A directory that was made anew, or a file system that was mounted anew, is accepted
-        and makes the root `is_new`. The bare mount point of an unmounted file system is not,
-        unless it was accepted before something was mounted over it.
+        A directory that was created again, or a file system that was mounted again, is accepted
+        and makes the root `is_new`. The bare mount point of an unmounted file system is not
+        accepted, unless it was before something was mounted over it.
         """
         try:
             status = os.stat(self.path, follow_symlinks=False)
@@ -105,7 +106,7 @@ class Root:
         return None
 
     def check(self) -> Health:
-        """The root's health: the directory itself, and what scans and watches found."""
+        """Return the root's health, from the directory itself and what scans and watches found."""
         obstacle = self.look()
         if obstacle is not None:
             return obstacle
@@ -118,3 +119,56 @@ class Root:
             )
         problem = self.scan_problem or self.watch_problem or self.silence
         return Health(RootState.DEGRADED, problem.message, problem.remedy) if problem else ONLINE
+
+    def record_scan(self, scan: Scan) -> None:
+        """Record what a complete scan found."""
+        self.scan_problem = _scan_problem(scan)
+        self.unreadable = tuple(scan.unreadable)
+        self.vanished = 0 if scan.present else sum(map(len, scan.absent.values()))
+
+    def take_unreadable(self) -> tuple[str, ...]:
+        """Return and forget the directories that the last scan could not read."""
+        found, self.unreadable = self.unreadable, ()
+        return found
+
+    def take_new(self) -> bool:
+        """Return whether the directory is new; from now on it is not."""
+        was_new, self.is_new = self.is_new, False
+        return was_new
+
+    def distrust(self) -> None:
+        """Treat the directory as new: its watches may be gone."""
+        self.is_new = True
+
+    def record_mounts(self, before: frozenset[str], points: frozenset[str]) -> None:
+        """Record that the mount points below it were others before; the directory is new."""
+        self.unmounted = (self.unmounted | (before - {self.path})) - points
+        self.is_new = True
+
+    def record_watch(self, problem: PhotoramdError | None) -> None:
+        """Record why it cannot be watched completely; None if it is."""
+        self.watch_problem = problem
+
+    def record_silence(self, problem: PhotoramdError | None) -> None:
+        """Record that parts of it report no events; None if all do, or if they are polled."""
+        self.silence = problem
+
+
+def _scan_problem(scan: Scan) -> PhotoramdError | None:
+    """Return what a scan could not see, as one problem."""
+    if scan.unreadable:
+        first, reason = next(iter(scan.unreadable.items()))
+        more = f" and {len(scan.unreadable) - 1} more" if len(scan.unreadable) > 1 else ""
+        return PhotoramdError(
+            f"cannot read {printable(first)}{more}: {reason}",
+            path=first,
+            remedy="give photoramd's user permission to read it, or exclude it",
+        )
+    if unmounted := scan.unmounted():
+        return PhotoramdError(
+            f"a file system with {unmounted} photos below it is not mounted, or another hides it;"
+            " they keep their state",
+            path=scan.top,
+            remedy="mount it again, or take away what hides it",
+        )
+    return None

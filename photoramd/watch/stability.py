@@ -1,7 +1,8 @@
-"""From "something happened to this file" to a pending row: only whole, stable files pass.
+"""Queue files once they are stable.
 
-A file is stable when nothing happened to it for the quiet period and two looks at it,
-that far apart, agree in everything ``stat`` can tell.
+A file is stable when nothing happened to it for the quiet period and two looks at it, that far
+apart, agree in everything ``stat`` can tell. How long the quiet period is, the configuration says
+(``quiet_seconds``); `debouncer` measures it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from photoramd.clock import UnixTime
+from photoramd.clock import Monotonic, UnixTime
 from photoramd.database.photos import Photos
 from photoramd.database.queue import Queue
 from photoramd.photo import Fingerprint, Photo, PhotoState
@@ -24,7 +25,7 @@ PATIENCE = 3
 
 
 class StabilityTracker:
-    """The way of a file into the queue. Times: monotonic ``now``, Unix ``wall``, seconds."""
+    """Holds files until they are stable, then queues them, or follows a rename."""
 
     def __init__(self, photos: Photos, queue: Queue, debouncer: Debouncer) -> None:
         self._photos = photos
@@ -44,11 +45,11 @@ class StabilityTracker:
 
     @property
     def is_settled(self) -> bool:
-        """Whether nothing waits but files that change all the time."""
+        """Whether only files that keep changing wait."""
         return all(self._restless.get(path, 0) >= PATIENCE for path in self._first_look)
 
-    def notice(self, path: str, now: float) -> None:
-        """An event named a photo; ignore it if it looks as the database says."""
+    def notice(self, path: str, now: Monotonic) -> None:
+        """Take note of an event about a photo; ignore it if the file is as the database has it."""
         fingerprint = Fingerprint.at(path)
         if fingerprint is None:
             return
@@ -56,31 +57,31 @@ class StabilityTracker:
         if known is None or known.fingerprint != fingerprint or known.state == PhotoState.MISSING:
             self._wait(path, fingerprint, now)
         elif known.missed_scans:
-            # A scan under way may have passed its place before it came back.
+            # A scan in progress may have passed its place before it came back.
             self._photos.seen([known.id])
 
-    def notice_companion(self, path: str, now: float) -> None:
-        """An event named a sidecar or a RAW.
+    def notice_companion(self, path: str, now: Monotonic) -> None:
+        """Take note of an event about a sidecar or a RAW.
 
-        What arrives together is looked at together, and a sidecar that could not be
-        written may have been mended.
+        Files that arrive together are handled together, and a sidecar that could not be written
+        may have been repaired.
         """
         self._debouncer.disturb(path, now)
         self._queue.retry_writes(*group_of(path))
 
-    def offer(self, photos: Sequence[Photo], now: float) -> None:
-        """A scan found photos that differ from the database."""
+    def offer(self, photos: Sequence[Photo], now: Monotonic) -> None:
+        """Take note of photos that a scan found to differ from the database."""
         for photo in photos:
             path = os.fspath(photo.path)
             if path not in self._first_look:
                 self._wait(path, photo.fingerprint, now)
 
-    def deadline(self, now: float) -> float | None:
-        """When `settle` may next have something to do, or None."""
+    def deadline(self, now: Monotonic) -> Monotonic | None:
+        """Return when `settle` may next have something to do, or None."""
         return self._debouncer.deadline(now)
 
-    def settle(self, now: float, wall: UnixTime) -> int:
-        """Queue the files that have become stable; returns how many."""
+    def settle(self, now: Monotonic, wall: UnixTime) -> int:
+        """Queue the files that have become stable; return how many."""
         stable = []
         for path in self._debouncer.ready(now):
             before = self._first_look.pop(path)
@@ -97,12 +98,12 @@ class StabilityTracker:
             self._queue.enqueue(new, wall)
         return len(stable)
 
-    def _wait(self, path: str, fingerprint: Fingerprint, now: float) -> None:
+    def _wait(self, path: str, fingerprint: Fingerprint, now: Monotonic) -> None:
         self._first_look[path] = fingerprint
         self._debouncer.add(path, now)
 
     def _moved(self, photo: Photo, wall: UnixTime) -> bool:
-        """Whether this is a known file under a new name; then its row follows it."""
+        """Return whether this is a known file under a new name; then its row follows it."""
         if self._photos.find(os.fspath(photo.path)) is not None:
             return False
         for photo_id, old in self._photos.same_file(photo.fingerprint):

@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from photoramd.daemon.sd_notify import Notifier, connect
-from photoramd.daemon.status_line import StatusLine
+from photoramd.daemon.status_line import Situation, StatusLine
 from photoramd.database.roots import Health
 from photoramd.errors import ConfigError
 from photoramd.pipeline.inference import LONGEST_SECONDS, BatchSizer
@@ -592,38 +592,38 @@ def test_the_model_gets_as_many_photos_as_it_looks_at_in_seconds() -> None:
 
 
 def test_the_status_is_one_line_of_queue_rate_and_health() -> None:
-    bulletin = StatusLine()
+    line = StatusLine()
     for second in range(31):
-        bulletin.note(2, second)
+        line.note(2, second)
 
-    def line(**changes: object) -> str:
+    def shown(**changes: object) -> str:
         values: dict[str, object] = {
-            "roots": 2, "waiting": 0, "is_scanning": False, "rests_until": None, "troubles": {},
+            "roots": 2, "waiting": 0, "is_scanning": False, "rests_until": None, "unhealthy": {},
         }  # fmt: skip
-        return bulletin.line(30, **(values | changes))  # type: ignore[arg-type]
+        return line.format(30, Situation(**(values | changes)))  # type: ignore[arg-type]
 
-    assert line(waiting=1234, is_scanning=True) == (
+    assert shown(waiting=1234, is_scanning=True) == (
         "Scanning 2 directories; 1,234 photos waiting, 120 a minute"
     )
-    assert line() == "Watching 2 directories; no photo waiting"
-    assert line(waiting=1) == "Watching 2 directories; 1 photo waiting"  # after a pause
-    assert "tagging begins at" in line(waiting=1, rests_until=0.0)
-    troubles = {f"/{name}": Health("offline", "not there") for name in "abc"}
-    assert line(troubles=troubles) == (
+    assert shown() == "Watching 2 directories; no photo waiting"
+    assert shown(waiting=1) == "Watching 2 directories; 1 photo waiting"  # after a pause
+    assert "tagging begins at" in shown(waiting=1, rests_until=0.0)
+    unhealthy = {f"/{name}": Health("offline", "not there") for name in "abc"}
+    assert shown(unhealthy=unhealthy) == (
         "Watching 2 directories; no photo waiting; /a is offline: not there;"
         " /b is offline: not there; 1 more with troubles"
     )
-    bulletin.complaint = "the changed configuration is refused: x"
-    assert line().endswith("; the changed configuration is refused: x")
+    line.complaint = "the changed configuration is refused: x"
+    assert shown().endswith("; the changed configuration is refused: x")
 
 
 def test_the_rate_of_batches_is_that_of_the_work_between_them() -> None:
-    bulletin = StatusLine()
-    bulletin.note(8, 100)
-    assert bulletin.rate(100) == 0  # nobody knows when it was begun
-    bulletin.note(8, 116)
-    assert bulletin.rate(116) == 30
+    line = StatusLine()
+    line.note(8, 100)
+    assert line.rate(100) == 0  # nobody knows when it was begun
+    line.note(8, 116)
+    assert line.rate(116) == 30
     for seconds in range(196, 1000, 80):  # batches further apart than it looks back
-        bulletin.note(8, seconds)
-    assert bulletin.rate(seconds) == 6
-    assert bulletin.rate(seconds + 61) == 0
+        line.note(8, seconds)
+    assert line.rate(seconds) == 6
+    assert line.rate(seconds + 61) == 0

@@ -167,7 +167,9 @@ def scan(scene: Scene, database: Database, wall: float) -> int:
     patrol = Supervisor(roots, book, queue, reconciler.request)
     reconciler.request_all()
     while reconciler.is_scanning:
-        reconciler.advance(patrol, time.monotonic(), wall)
+        finished = reconciler.advance(time.monotonic(), wall)
+        if finished is not None:
+            patrol.record_scan(finished, time.monotonic(), wall)
     return len(intake)
 
 

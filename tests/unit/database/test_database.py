@@ -55,14 +55,14 @@ def test_the_lock_ends_with_a_killed_process(path: Path) -> None:
 def test_a_rolled_back_transaction_leaves_nothing_behind_even_in_caches(path: Path) -> None:
     def fail_in_transaction() -> None:
         with database.transaction():
-            database.place(Path("/a/x.jpg"))
+            database.file_key(Path("/a/x.jpg"))
             raise KeyError("boom")
 
     with Database(path) as database:
         with pytest.raises(KeyError):
             fail_in_transaction()
         with database.transaction():
-            number, _ = database.place(Path("/a/x.jpg"))
+            number, _ = database.file_key(Path("/a/x.jpg"))
         assert database.rows("SELECT id FROM directories") == [(number,)]
 
 
@@ -102,7 +102,7 @@ def test_another_programs_database_is_refused_and_left_alone(path: Path) -> None
 def test_a_damaged_page_is_noticed_at_the_start(path: Path) -> None:
     with Database(path) as database, database.transaction():
         for number in range(2000):
-            database.place(Path(f"/some/directory/{number}/x.jpg"))
+            database.file_key(Path(f"/some/directory/{number}/x.jpg"))
     size = path.stat().st_size
     with path.open("r+b") as file:
         file.seek(size // 2)

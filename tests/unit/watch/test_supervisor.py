@@ -15,6 +15,7 @@ from photoramd.database.roots import HealthStore
 from photoramd.system.mounts import Mount
 from photoramd.watch import supervisor as patrol_module
 from photoramd.watch.filters import Filter
+from photoramd.watch.reconciler import FinishedScan
 from photoramd.watch.roots import Root
 from photoramd.watch.scanner import Scan
 from photoramd.watch.supervisor import CONFIRM_SECONDS, RETRY_SECONDS, Supervisor
@@ -56,7 +57,8 @@ class Round:
         for _ in scan:
             pass
         scan.directories |= more or {}
-        self.patrol.walked(self.root, scan, seconds, now, 1000 + now)
+        finished = FinishedScan(self.root, scan, seconds)
+        self.patrol.record_scan(finished, now, 1000 + now)
 
     @property
     def health(self) -> str:

@@ -1,0 +1,76 @@
+"""The photos that a user names, with progress and complaints on standard error."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from photoramd.cli.output import console
+from photoramd.errors import PhotoramdError, printable
+from photoramd.watch.collect import collect
+
+if TYPE_CHECKING:
+    from photoramd.models.tagger import Tagger
+    from photoramd.pipeline.direct import ScoredPhoto
+    from photoramd.pipeline.inference import Decoded
+
+T = TypeVar("T")
+
+_BATCH = 8
+
+
+def collect_photos(paths: Sequence[Path], *, recursive: bool = True) -> list[Path]:
+    """Return the photos among files and in directories, each once."""
+
+    def complain(error: OSError) -> None:
+        click.echo(f"{printable(error.filename)}: cannot be read: {error.strerror}", err=True)
+
+    return list(dict.fromkeys(collect(paths, recursive=recursive, on_error=complain)))
+
+
+def decoded(
+    tagger: Tagger, photos: Sequence[Path], max_pixels: int, title: str
+) -> Iterator[list[tuple[Path, Decoded]]]:
+    """Yield batches of what the model sees; name photos that cannot be decoded.
+
+    Raises:
+        NoImagesError: None can be decoded.
+    """
+    from photoramd.pipeline.direct import decodable
+
+    def complain(path: Path, error: PhotoramdError) -> None:
+        click.echo(f"{printable(path)}: {error.message}", err=True)
+
+    good = decodable(tagger, photos, max_pixels, complain)
+    yield from _batched(good, title, len(photos))
+
+
+def scored(
+    tagger: Tagger,
+    photos: Sequence[Path],
+    max_pixels: int,
+    precision: str,
+    leave_out: Collection[bytes] = (),
+) -> Iterator[ScoredPhoto]:
+    """Score photos; see `pipeline.direct.score_photos`."""
+    from photoramd.pipeline.direct import score_photos
+
+    batches = decoded(tagger, photos, max_pixels, f"Tagging, {precision}")
+    return score_photos(tagger, batches, leave_out)
+
+
+def _batched(items: Iterable[T], title: str, total: int) -> Iterator[list[T]]:
+    """Yield batches; show progress on a terminal."""
+    from rich.progress import Progress
+
+    bar_console = console(stderr=True)
+    rest = iter(items)
+    with Progress(console=bar_console, disable=not bar_console.is_terminal, transient=True) as bar:
+        task = bar.add_task(title, total=total)
+        while batch := list(islice(rest, _BATCH)):
+            yield batch
+            bar.advance(task, len(batch))
