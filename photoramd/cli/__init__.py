@@ -1,6 +1,9 @@
 """The command line. Every command is a small module, imported when it is used.
 
-Errors become text and an exit code here and nowhere else.
+Shows `main`, the program, and `cli`, the group of commands. Errors become text and an exit code
+here and nowhere else.
+
+Must not know how anything is done: a command parses its options, calls, and prints.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from photoramd.database.connection import APPLICATION_ID
 from photoramd.database.errors import translate_errors
 from photoramd.database.lock import Lock
 from photoramd.errors import DamagedError, StoreError, printable
+from photoramd.system.files import open_unfollowed, sync_directory
 
 log = logging.getLogger(__name__)
 
@@ -241,15 +242,13 @@ def _mark_all_stale(part: Path) -> None:
 
 def _publish(part: Path, target: Path) -> None:
     """Give a complete file its name so that it survives a power cut."""
-    for path, flags in ((part, os.O_RDONLY), (None, 0), (target.parent, os.O_DIRECTORY)):
-        if path is None:
-            os.rename(part, target)
-            continue
-        fd = os.open(path, flags | os.O_CLOEXEC)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+    fd = open_unfollowed(part)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    os.rename(part, target)
+    sync_directory(target.parent)
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -1,7 +1,9 @@
-"""What would keep photos from being tagged, found before it does.
+"""Find what would keep photos from being tagged, before it does.
 
-Every check is one `Finding`: a line for people, with the remedy. The checks look at the
-machine as this user sees it, so they mean most when they run as the daemon's own user.
+Shows `examine`, which yields a `finding.Finding` for each check: a line for people with a remedy.
+The checks see the machine as this user does, so they mean most when run as the daemon's user.
+
+Must not know how to repair anything, and changes nothing.
 """
 
 from __future__ import annotations

@@ -48,6 +48,7 @@ from photoramd.errors import ChangedError, DecodeError, PhotoramdError
 from photoramd.images.formats import HEAD_BYTES, describe, is_text, recognise
 from photoramd.images.isobmff import _coded_sizes, boxes
 from photoramd.photo import Fingerprint
+from photoramd.system.files import open_unfollowed
 
 # Each decode runs in one thread; the pool above decodes several photos at once instead.
 # Thumbnails and depth maps are never looked at.
@@ -220,8 +221,7 @@ _FILE_TYPES = {
 
 def _open_regular_file(path: str | os.PathLike[str]) -> int:
     try:
-        # O_NONBLOCK: a pipe without a writer must not block the daemon.
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+        fd = open_unfollowed(path)
     except (OSError, ValueError) as error:
         raise DecodeError(_open_failure(error), path=path) from error
     status = os.fstat(fd)

@@ -36,6 +36,7 @@ from photoramd.metadata.xmp_keywords import holds_nothing, values
 from photoramd.metadata.xmp_packet import Packet
 from photoramd.photo import Fingerprint
 from photoramd.system import file_attributes
+from photoramd.system.files import open_unfollowed
 
 MAX_XMP_BYTES = 64_000
 """A JPEG holds 65,502 bytes of XMP in one part; readers of further parts are rare."""
@@ -227,7 +228,7 @@ def _plan_iptc(
 def _read(photo: Path) -> tuple[bytes, Fingerprint]:
     """Return the photo's bytes, after checking that it may be replaced."""
     try:
-        fd = os.open(photo, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        fd = open_unfollowed(photo)
     except FileNotFoundError as error:
         raise ChangedError("it is not there", path=photo) from error
     except OSError as error:

@@ -16,6 +16,7 @@ from photoramd.images.formats import PHOTO_SUFFIXES, RAW_SUFFIXES, suffix
 from photoramd.metadata.xmp_packet import MAX_BYTES
 from photoramd.photo import Fingerprint
 from photoramd.system.atomic import refuse_unless_plain
+from photoramd.system.files import open_unfollowed
 
 _PICTURE_SUFFIXES = PHOTO_SUFFIXES | RAW_SUFFIXES | {".jxl", ".jp2", ".psd"}
 """Pictures that can own an ``IMG.xmp``, whether they can be decoded here or not."""
@@ -83,8 +84,7 @@ def load(path: Path) -> tuple[bytes, Fingerprint]:
         ChangedError: It went away, or changed while it was read.
     """
     try:
-        # Without O_NONBLOCK, opening a pipe would wait for a writer.
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        fd = open_unfollowed(path)
     except FileNotFoundError as error:
         raise ChangedError("the sidecar is gone", path=path) from error
     except OSError as error:

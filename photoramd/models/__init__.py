@@ -1,5 +1,8 @@
-"""Taggers: models that turn pixels into scores for the labels of a vocabulary.
+"""Taggers: models that turn pixels into scores, and rules that turn scores into keywords.
 
-A tagger is loaded once and stays resident. Nothing here imports torch; the modules of
-the models do, when `load` asks for one of them.
+Shows `registry.load`, the protocol `tagger.Tagger`, `vocabulary.Vocabulary`, `rules.Rules` with
+`rules.select`, `isolated.tagger.UnloadingTagger` (a model in a process of its own) and
+`weights` (pinned, verified files). A model's module imports torch; nothing else here does.
+
+Must not know photo files, the database, or the configuration.
 """

@@ -1,1 +1,7 @@
-"""TODO."""
+"""Linux: files, processes, processors, memory, signals, mounts and logging.
+
+Shows `atomic` (replace a file), `files` (open it safely), `child` (child processes), `mounts`,
+`paths` (photoramd's own places), `cpu`, `memory`, `signals.Interrupts` and `log.configure`.
+
+Must not know photos, keywords, models or the database: a fingerprint of a file is all it sees.
+"""

@@ -27,13 +27,24 @@ from pathlib import Path
 from photoramd.errors import SidecarError
 from photoramd.photo import Fingerprint
 from photoramd.system import file_attributes
-from photoramd.system.renameat2 import EXCHANGE, NOREPLACE, UNSUPPORTED, rename
+from photoramd.system.files import (
+    UNSUPPORTED,
+    open_directory,
+    open_unfollowed,
+    sync_directory,
+    sync_open_directory,
+    write_all,
+)
+from photoramd.system.renameat2 import EXCHANGE, NOREPLACE, rename
 from photoramd.system.write_errors import changed, translated
 
 pass
 
 
 log = logging.getLogger(__name__)
+
+TEMPORARY_PREFIX = ".photoramd-"
+"""What the names of temporary files begin with; hidden, so never taken for photos."""
 
 _SUFFIX = ".tmp"
 
@@ -89,7 +100,7 @@ def prepare(
         fd = os.open(temporary, flags, 0o600)
         try:
             try:
-                _write(fd, data)
+                write_all(fd, data)
                 if source is None:
                     file_attributes.imitate(fd, beside)
                 else:
@@ -122,14 +133,14 @@ def commit(prepared: Prepared) -> Fingerprint:
     with translated(target):
         try:
             # Opened before the rename, so that what fails with it changes nothing.
-            directory = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            directory = open_directory(target.parent)
         except OSError:
             _drop(temporary)
             raise
         try:
             _put_in_place(prepared)
             try:
-                _sync(directory)
+                sync_open_directory(directory)
             except OSError:
                 _take_back(prepared)
                 raise
@@ -158,11 +169,7 @@ def remove(target: Path, expected: Fingerprint) -> None:
             _move_to_free_name_of(temporary, target)
             raise changed(target)
         temporary.unlink()
-        directory = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            _sync(directory)
-        finally:
-            os.close(directory)
+        sync_directory(target.parent)
 
 
 def discard(prepared: Prepared) -> None:
@@ -242,12 +249,6 @@ def refuse_unless_plain(path: Path, status: os.stat_result) -> None:
         )
 
 
-def _write(fd: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(fd, rest) :]
-
-
 _LATER_NS = (1_000_000, 1_000_000_000, 2_000_000_000)
 """A millisecond; or what a file system of coarser dates can tell apart."""
 
@@ -274,7 +275,7 @@ def _source(target: Path, expected: Fingerprint | None) -> Iterator[int | None]:
         yield None
         return
     try:
-        fd = os.open(target, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        fd = open_unfollowed(target)
     except FileNotFoundError as error:
         raise changed(target) from error
     except OSError as error:
@@ -390,16 +391,3 @@ def _move_over(temporary: Path, target: Path, before: Fingerprint) -> None:
 def _drop(temporary: Path) -> None:
     with suppress(OSError):
         temporary.unlink()
-
-
-def _sync(directory: int) -> None:
-    try:
-        os.fsync(directory)
-    except OSError as error:
-        # Some file systems have nothing to write back for a directory.
-        if error.errno not in UNSUPPORTED:
-            raise
-
-
-TEMPORARY_PREFIX = ".photoramd-"
-"""What the names of photoramd's own temporary files begin with; hidden, so never a photo."""

@@ -1,4 +1,4 @@
-"""Linux' renameat2, which Python has no call for: two files exchanged, or none replaced.
+"""Call renameat2 of Linux, which Python lacks: exchange two files, or replace none.
 
 Source of the numbers: renameat2(2) and <linux/fs.h>.
 """
@@ -13,15 +13,14 @@ from pathlib import Path
 from typing import cast
 
 NOREPLACE, EXCHANGE = 1, 2
-UNSUPPORTED = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
-"""What a file system says that cannot do it."""
+"""The flags."""
 
 
 def rename(source: Path, target: Path, flags: int) -> None:
     """Rename with `NOREPLACE` or `EXCHANGE`.
 
     Raises:
-        OSError: As rename; EINVAL or ENOSYS where the flags are not to be had.
+        OSError: As rename; EINVAL or ENOSYS where the flags are not supported.
     """
     if _renameat2 is None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))

@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from photoramd.errors import DecodeError, ToolError
-from photoramd.metadata.exiftool import Changes, ExifTool, _tether, require_version
+from photoramd.metadata.exiftool import Changes, ExifTool
+from photoramd.metadata.exiftool_pipe import require_version
+from photoramd.system.child import tethered
 from tests.support.daemons import wait_for
 from tests.support.xmp import add_subjects, subjects
 
@@ -188,7 +190,7 @@ def test_a_killed_child_is_started_again(put: Put) -> None:
         child.version()
         assert child.process is not None
         os.kill(child.process, 9)
-        child._child.wait()  # type: ignore[union-attr]
+        child._pipe._child.wait()  # type: ignore[union-attr]
         assert child.rewrite(photo, "jpg", Changes(xmp=b"")) == photo.read_bytes()
 
 
@@ -250,7 +252,7 @@ def test_the_child_ends_with_a_photoramd_that_is_killed() -> None:
 
 
 def test_a_child_whose_photoramd_was_killed_before_it_was_tied_to_it_does_not_start() -> None:
-    tied = [*_tether(), "echo", "started"]
+    tied = tethered(["echo", "started"])
     done = subprocess.run(tied, capture_output=True, text=True, check=True)
     assert done.stdout == "started\n"
     # The parent is another than the one that it is tied to: a shell.

@@ -26,6 +26,7 @@ from photoramd.errors import ModelError
 from photoramd.models.preprocessing import Pixels
 from photoramd.models.tagger import Scores, Tagger
 from photoramd.models.vocabulary import Vocabulary
+from photoramd.system import child
 
 if TYPE_CHECKING:
     from photoramd.models.preprocessing import Crop
@@ -148,10 +149,7 @@ class ModelProcess:
     def end(self) -> None:
         """End it at once: it has nothing to lose. Nothing happens if it has ended."""
         self._connection.close()
-        self._process.kill()
-        try:
-            self._process.wait(_KILL_SECONDS)
-        except subprocess.TimeoutExpired:  # in the hands of a disk; it will end
+        if not child.end(self._process, _KILL_SECONDS):
             log.warning("Process %d of the model does not end", self.pid)
 
     def _ask(self, messages: Sequence[object], kind: type[Any], seconds: float) -> Any:

@@ -38,8 +38,9 @@ from photoramd.models.weights.catalog import RAM_PLUS, PinnedFile
 from photoramd.models.weights.convert import load_copy, write_copy
 from photoramd.models.weights.converted import FORM, SOURCE
 from photoramd.models.weights.safetensors import MappedTensors, write_tensors
-from photoramd.models.weights.store import default_store, store_error, write_all
+from photoramd.models.weights.store import default_store, store_error
 from photoramd.models.weights.verified import load_state_dict, locate, open_verified
+from photoramd.system.files import write_all
 
 LEAST_CORRELATION: Final = 0.99
 LEAST_F1: Final = 0.95
@@ -166,7 +167,7 @@ class Calibration:
         write_tensors(entries_of(tensors), tensors.__getitem__, metadata, content.extend)
         try:
             self._state.seek(0)
-            write_all(self._state, memoryview(content))
+            write_all(self._state.fileno(), memoryview(content))
             self._state.truncate()
         except OSError as error:
             path = default_store().partial_path(self.copy.calibration)

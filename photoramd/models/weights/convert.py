@@ -16,7 +16,8 @@ from torch import Tensor
 from photoramd.errors import ModelError
 from photoramd.models.weights.converted import FORM, SOURCE, CopyName, open_copy
 from photoramd.models.weights.safetensors import Entry, MappedTensors, write_tensors
-from photoramd.models.weights.store import default_store, store_error, write_all
+from photoramd.models.weights.store import default_store, store_error
+from photoramd.system.files import write_all
 
 _SPARE_BYTES = 64 << 20
 """Room that a copy must leave on the disk."""
@@ -64,7 +65,7 @@ def write_copy(
 
         def write(data: memoryview) -> None:
             hashing = hasher.submit(digest.update, data)
-            write_all(file, data)
+            write_all(file.fileno(), data)
             hashing.result()
 
         try:

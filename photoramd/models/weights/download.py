@@ -24,8 +24,8 @@ from urllib.parse import urlsplit
 from photoramd import __version__
 from photoramd.errors import PIP, ModelError
 from photoramd.models.weights.catalog import HubFile, PinnedFile
-from photoramd.models.weights.store import write_all
 from photoramd.models.weights.verified import Progress, WrongBytesError
+from photoramd.system.files import write_all
 
 if TYPE_CHECKING:
     import httpx2
@@ -262,7 +262,7 @@ def _write(response: httpx2.Response, file: BinaryIO, pin: PinnedFile, progress:
         if file.tell() + len(chunk) > limit:
             raise _offered(pin, f"more than {limit:,} bytes")
         try:
-            write_all(file, chunk)
+            write_all(file.fileno(), chunk)
         except OSError as error:
             raise _full_or_broken(error, pin) from error
         progress(len(chunk))

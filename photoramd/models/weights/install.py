@@ -16,8 +16,9 @@ from photoramd.models.weights import verified
 from photoramd.models.weights.catalog import MODELS, Model, PinnedFile
 from photoramd.models.weights.converted import CALIBRATION_SUFFIX
 from photoramd.models.weights.download import Downloader
-from photoramd.models.weights.store import ModelStore, store_error, write_all
+from photoramd.models.weights.store import ModelStore, store_error
 from photoramd.models.weights.verified import Progress, WrongBytesError
+from photoramd.system.files import write_all
 
 RESERVE_BYTES = 64 * 2**20
 """What is left free: the database may be on the same disk."""
@@ -194,7 +195,7 @@ def _copy(file: BinaryIO, source: Path, copy: BinaryIO, target: Path, begin: Beg
             if not chunk:
                 return digest.hexdigest()
             place = target
-            write_all(copy, chunk)
+            write_all(copy.fileno(), chunk)
             digest.update(chunk)
             progress(len(chunk))
     except OSError as error:

@@ -28,6 +28,7 @@ from typing import BinaryIO
 
 from photoramd.errors import IntegrityError, ModelError, printable
 from photoramd.system import paths
+from photoramd.system.files import open_unfollowed, sync_directory, write_all
 
 SYSTEM_STORE = paths.SYSTEM_DATABASE.parent / "models"
 
@@ -145,8 +146,8 @@ class ModelStore:
             os.fchmod(file.fileno(), 0o644)
             os.fsync(file.fileno())
             self.partial_path(partial).replace(target)
-            _sync_directory(target.parent)
-            _sync_directory(self.root)
+            sync_directory(target.parent)
+            sync_directory(self.root)
         except OSError as error:
             raise store_error(error, target) from error
         return target
@@ -161,7 +162,7 @@ class ModelStore:
         with self.partial(partial) as file:
             try:
                 file.truncate(0)
-                write_all(file, f"{digest}  {name}\n".encode())
+                write_all(file.fileno(), f"{digest}  {name}\n".encode())
             except OSError as error:
                 raise store_error(error, self.partial_path(partial)) from error
             self.install(partial, file, folder, f"{name}.sha256")
@@ -202,7 +203,7 @@ class ModelStore:
             check_trust(status, directory)
         else:
             directory.chmod(mode)  # whatever the umask
-            _sync_directory(directory.parent)
+            sync_directory(directory.parent)
 
 
 def default_store() -> ModelStore:
@@ -253,10 +254,8 @@ def open_trusted(path: Path) -> BinaryIO:
 
 
 def _open_plain(path: Path, directory: int) -> BinaryIO:
-    # Without O_NONBLOCK, opening a pipe in the file's place would wait for ever.
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        descriptor = os.open(path.name, flags, dir_fd=directory)
+        descriptor = open_unfollowed(path.name, dir_fd=directory)
     except OSError as error:
         if error.errno in {errno.ELOOP, errno.ENXIO}:
             raise _not_plain("a symbolic link or no regular file", path) from error
@@ -296,17 +295,6 @@ def check_trust(status: os.stat_result, path: Path) -> None:
             path=path,
             remedy=f"verify it afterwards: chmod go-w {printable(path)}",
         )
-
-
-def write_all(file: BinaryIO, data: bytes | memoryview) -> None:
-    """Write to an unbuffered file, which may take less than all at a time.
-
-    Raises:
-        OSError: The system's.
-    """
-    rest = memoryview(data)
-    while rest:
-        rest = rest[file.write(rest) :]
 
 
 def store_error(error: OSError, path: Path) -> ModelError:
@@ -364,11 +352,3 @@ def _is_at(status: os.stat_result, path: Path) -> bool:
         return os.path.samestat(status, path.lstat())
     except FileNotFoundError:
         return False
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, _DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

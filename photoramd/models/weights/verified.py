@@ -34,6 +34,7 @@ from photoramd.models.weights.catalog import (
     known_model,
 )
 from photoramd.models.weights.store import open_trusted, search_stores
+from photoramd.system.files import open_unfollowed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -259,7 +260,7 @@ def read_verified(path: Path, pin: PinnedFile) -> bytes:
     """
     _check_full(pin)
     try:
-        with open(path, "rb", opener=_open_itself) as file:
+        with os.fdopen(open_unfollowed(path), "rb") as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise IntegrityError("not a regular file", path=path, remedy=pin.remedy)
@@ -315,11 +316,6 @@ def load_state_dict(
     ):
         raise ModelError("the weights are no state dict")
     return dict(content)
-
-
-def _open_itself(path: str, flags: int) -> int:
-    # Without O_NONBLOCK, opening a pipe in the file's place would wait for ever.
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def _state(file: BinaryIO) -> tuple[int, ...]:

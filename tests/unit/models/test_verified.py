@@ -17,7 +17,7 @@ import torch
 from photoramd.errors import IntegrityError, ModelError
 from photoramd.models.efficientnet_lite.tagger import ImagenetTagger
 from photoramd.models.weights import verified
-from photoramd.models.weights.store import ModelStore, write_all
+from photoramd.models.weights.store import ModelStore
 from photoramd.models.weights.verified import (
     EMBEDDED,
     MODELS,
@@ -32,6 +32,7 @@ from photoramd.models.weights.verified import (
     resolve_digest,
     verify,
 )
+from photoramd.system.files import write_all
 from tests.support.files import await_tick
 
 PIN = EMBEDDED.weights
@@ -280,7 +281,7 @@ def large(store: ModelStore, tmp_path: Path) -> tuple[Path, PinnedFile]:
     data = (tmp_path / "w.pth").read_bytes()
     pin = replace(pin_of(data), name="w.pth", package="", folder="large")
     with store.partial("p") as file:
-        write_all(file, data)
+        write_all(file.fileno(), data)
         store.install("p", file, "large", "w.pth")
     return locate(pin), pin
 
@@ -411,7 +412,7 @@ def test_a_large_file_is_hashed_in_bounded_memory(store: ModelStore) -> None:
         for _ in range(200):
             chunk = bytes(1_000_000)
             zeros.update(chunk)
-            write_all(file, chunk)
+            write_all(file.fileno(), chunk)
         path = store.install("p", file, "large", "w.pth")
     code = (
         "import resource, sys, pathlib\n"
@@ -459,7 +460,7 @@ def test_a_bad_file_in_the_first_store_is_not_passed_over(
     path, pin = large
     first = ModelStore(store.root.with_name("first"))
     with first.partial("p") as file:
-        write_all(file, b"bad")
+        write_all(file.fileno(), b"bad")
         first.install("p", file, "large", "w.pth")
     monkeypatch.setattr(verified, "search_stores", lambda: (first, store))
     assert locate(pin) == first.path("large", "w.pth")

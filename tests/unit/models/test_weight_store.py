@@ -18,8 +18,8 @@ from photoramd.models.weights.store import (
     default_store,
     open_trusted,
     search_stores,
-    write_all,
 )
+from photoramd.system.files import write_all
 
 DIGEST = "ab" * 32
 
@@ -35,7 +35,7 @@ def store(tmp_path: Path) -> ModelStore:
 
 def put(store: ModelStore, data: bytes = b"weights", name: str = "w.pth") -> Path:
     with store.partial("p") as file:
-        write_all(file, data)
+        write_all(file.fileno(), data)
         return store.install("p", file, "model", name)
 
 
@@ -86,7 +86,7 @@ def test_an_installed_file_replaces_a_link_not_what_it_leads_to(
 def test_a_file_that_is_not_whole_stays_for_the_next_time(store: ModelStore) -> None:
     def interrupted() -> None:
         with store.partial("p") as file:
-            write_all(file, b"half")
+            write_all(file.fileno(), b"half")
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -98,7 +98,7 @@ def test_a_file_that_is_not_whole_stays_for_the_next_time(store: ModelStore) -> 
 
 def test_a_discarded_file_is_gone(store: ModelStore) -> None:
     with store.partial("p") as file:
-        write_all(file, b"half")
+        write_all(file.fileno(), b"half")
         store.discard("p")
     store.discard("p")
     assert not store.partial_path("p").exists()
@@ -317,12 +317,13 @@ def test_a_full_disk_and_a_read_only_one_are_told_apart(tmp_path: Path) -> None:
     require_root()
     code = """
 import sys, pathlib
-from photoramd.models.weights.store import ModelStore, store_error, write_all
+from photoramd.models.weights.store import ModelStore, store_error
+from photoramd.system.files import write_all
 store = ModelStore(pathlib.Path(sys.argv[1]))
 try:
     with store.partial("p") as file:
         try:
-            write_all(file, bytes(100_000))
+            write_all(file.fileno(), bytes(100_000))
         except OSError as error:
             raise store_error(error, store.root)
 except Exception as error:

@@ -1,0 +1,73 @@
+"""Open files safely, write all bytes, and get names onto the disk."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+UNSUPPORTED = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
+"""What some file systems answer to an operation that they do not have."""
+
+
+def open_unfollowed(path: str | os.PathLike[str], *, dir_fd: int | None = None) -> int:
+    """Open a file for reading, and neither follow a symbolic link nor wait for a pipe's writer.
+
+    The caller checks with ``fstat`` what it has opened.
+
+    Args:
+        path: The file.
+        dir_fd: The directory that a relative path is looked up in.
+
+    Raises:
+        OSError: With ``ELOOP`` for a symbolic link, ``ENXIO`` for a socket.
+    """
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    return os.open(path, flags, dir_fd=dir_fd)
+
+
+def write_all(fd: int, data: bytes | bytearray | memoryview) -> None:
+    """Write all bytes to a descriptor, which may take fewer at a time.
+
+    Raises:
+        OSError: From the system.
+    """
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(fd, rest) :]
+
+
+def open_directory(path: str | os.PathLike[str]) -> int:
+    """Open a directory, for `sync_open_directory`.
+
+    Raises:
+        OSError: From the system.
+    """
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def sync_open_directory(fd: int) -> None:
+    """Write a directory's names to the disk, where the file system can.
+
+    Raises:
+        OSError: From the system.
+    """
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        # Some file systems have nothing to write back for a directory.
+        if error.errno not in UNSUPPORTED:
+            raise
+
+
+def sync_directory(path: Path) -> None:
+    """Write a directory's names to the disk, where the file system can.
+
+    Raises:
+        OSError: From the system.
+    """
+    fd = open_directory(path)
+    try:
+        sync_open_directory(fd)
+    finally:
+        os.close(fd)
