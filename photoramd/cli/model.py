@@ -31,7 +31,7 @@ command.add_command(model_compare.compare)
 command.add_command(model_calibrate.calibrate)
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-_name = click.argument("name", default=verified.EMBEDDED.name)
+_name = click.argument("name", default=catalog.EMBEDDED.name)
 
 
 @command.command("list")

@@ -36,7 +36,6 @@ from photoramd.models import registry
 from photoramd.models.isolated.tagger import UnloadingTagger
 from photoramd.models.rules import Rules
 from photoramd.models.tagger import Tagger
-from photoramd.models.weights.catalog import RAM_PLUS
 from photoramd.pipeline.pipeline import KeywordSource, Pipeline, PipelineSettings
 from photoramd.pipeline.planner import WriteSettings
 from photoramd.pipeline.writer import Writer
@@ -320,12 +319,12 @@ def loader(config: Config) -> Callable[[], Tagger]:
     Raises:
         ConfigError: The overrides cannot be read.
     """
-    is_large = config.model.name == RAM_PLUS.name
+    uses_all_cores = registry.specification(config.model.name).uses_all_cores
     wants = rules(config).wants
     return partial(
         registry.load,
         config.model.name,
-        threads=(config.model.threads or available_cores()) if is_large else 1,
+        threads=(config.model.threads or available_cores()) if uses_all_cores else 1,
         precision=config.model.precision,
         device=config.model.device,
         is_wanted=wants if config.tags.allow or config.tags.deny else None,

@@ -1,4 +1,4 @@
-"""Whether the configured model's weights are there, and right: what a start would find."""
+"""Check the weights of the configured model, as a start would find them."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 
 from photoramd.doctor.finding import Finding, failure
 from photoramd.errors import ModelError, PhotoramdError, printable
+from photoramd.models.registry import specification
 from photoramd.models.weights import converted, verified
+from photoramd.models.weights.catalog import Model, PinnedFile
 from photoramd.models.weights.converted import CopyName
-from photoramd.models.weights.verified import Model, PinnedFile
 
 _ANY = "auto"
-_CALIBRATED = "int8"
 
 
 def examine_weights(
@@ -25,13 +25,14 @@ def examine_weights(
         precision: The configured one.
         notice: Told of each file, since reading it can take seconds.
     """
+    calibrated = specification(model.name).calibrated_precision
     serving = [
         (copy, path)
         for copy, path in converted.installed_copies(model.weights)
-        if precision == copy.precision or (precision == _ANY and copy.precision != _CALIBRATED)
+        if precision == copy.precision or (precision == _ANY and copy.precision != calibrated)
     ]
     try:
-        if model.name == verified.RAM_PLUS.name and precision == _CALIBRATED and not serving:
+        if precision == calibrated and not serving:
             raise ModelError(
                 f"{model.name} was not calibrated for {precision}",
                 remedy=f"photoramd model calibrate {model.name} DIR, or another model.precision",

@@ -1,6 +1,7 @@
-"""Load a tagger by the name of its model.
+"""The registry of taggers: how each model is loaded, by the name of its family.
 
-Nothing here imports torch; the modules of the models do, when `load` asks for one of them.
+Nothing here imports torch; the modules of the models do, when `load` asks for one of them. A new
+tagger is one module and one `register` below.
 """
 
 from __future__ import annotations
@@ -8,13 +9,72 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from photoramd.errors import PIP, ModelError
-from photoramd.models.weights.verified import EMBEDDED, RAM_PLUS, known_model
+from photoramd.models.weights.catalog import Model, known_model
 
 if TYPE_CHECKING:
     from photoramd.models.tagger import Tagger
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """How a model should be loaded.
+
+    Attributes:
+        model: The model.
+        threads: For RAM++ how many photos it looks at at a time; for other models the threads of
+            their library, for the whole process. None leaves it to the model.
+        precision: Of weights and activations, such as ``float32``; ``auto`` leaves it to the model.
+        device: ``cpu``, ``cuda``, ``mps`` or ``auto``; models other than RAM++ run on the CPU.
+        is_wanted: Returns which labels can become keywords. RAM++ spares the work for others, if
+            they are many; its revision then depends on it.
+    """
+
+    model: Model
+    threads: int | None = None
+    precision: str = "auto"
+    device: str = "auto"
+    is_wanted: Callable[[str], bool] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Specification:
+    """What differs between families of models.
+
+    Attributes:
+        load: Imports the model's module and loads it.
+        uses_all_cores: Whether inference gets all threads. Otherwise one computes, and decoding,
+            the larger part of the work, takes the others.
+        calibrated_precision: The precision that needs a calibration first, if there is one.
+    """
+
+    load: Callable[[LoadOptions], Tagger]
+    uses_all_cores: bool = False
+    calibrated_precision: str | None = None
+
+
+_SPECIFICATIONS: dict[str, Specification] = {}
+
+
+def register(family: str, specification: Specification) -> None:
+    """Register a family of models: those of this name, or of names that begin with ``FAMILY:``."""
+    _SPECIFICATIONS[family] = specification
+
+
+def specification(name: str) -> Specification:
+    """Return the specification of a model by its name in the configuration.
+
+    Raises:
+        ModelError: There is no such model, or it cannot be loaded.
+    """
+    known_model(name)
+    try:
+        return _SPECIFICATIONS[name.partition(":")[0]]
+    except KeyError:
+        raise ModelError(f"the model {name} cannot be loaded") from None
 
 
 def load(
@@ -27,14 +87,7 @@ def load(
 ) -> Tagger:
     """Load a model by its name in the configuration; takes seconds.
 
-    Args:
-        name: Such as ``embedded``.
-        threads: For RAM++ how many photos it looks at at a time; for other models the threads of
-            their library, for the whole process. None leaves it to the model.
-        precision: Of weights and activations, such as ``float32``; ``auto`` leaves it to the model.
-        device: ``cpu``, ``cuda``, ``mps`` or ``auto``; models other than RAM++ run on the CPU.
-        is_wanted: Which labels can become keywords. RAM++ spares the work for others, if they are
-            many; its revision then depends on it.
+    For the arguments see `LoadOptions`.
 
     Raises:
         IntegrityError: The weights are not the pinned bytes.
@@ -43,31 +96,17 @@ def load(
     """
     model = known_model(name)
     model.require(device=device, precision=precision)
-    if model is EMBEDDED:
-        with libraries(name):
-            from photoramd.models.efficientnet_lite.tagger import ImagenetTagger
-        return ImagenetTagger.load(threads=threads, precision=precision)
-    if name.startswith("torchvision:"):
-        with libraries(name):
-            from photoramd.models.torchvision import ZooTagger
-        return ZooTagger.load(model, threads=threads, precision=precision)
-    if model is RAM_PLUS:
-        with libraries(name):
-            from photoramd.models.ram_plus.tagger import RamPlusTagger
-        return RamPlusTagger.load(
-            device=device, precision=precision, threads=threads, is_wanted=is_wanted
-        )
-    raise ModelError(f"the model {name} cannot be loaded")
+    return specification(name).load(LoadOptions(model, threads, precision, device, is_wanted))
 
 
 @contextmanager
 def libraries(name: str) -> Iterator[None]:
-    """Around the import of a model's module, which imports its libraries.
+    """Wrap the import of a model's module, which imports its libraries.
 
     Raises:
         ModelError: They are missing.
     """
-    # Threads that wait for each other must not keep processors busy; read when torch is imported.
+    # Waiting threads must not keep cores busy; torch reads this when it is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         yield
@@ -76,3 +115,31 @@ def libraries(name: str) -> Iterator[None]:
             f"the model {name} needs torch and torchvision: {error}",
             remedy=f"install them into the same environment: {PIP} torch torchvision",
         ) from error
+
+
+def _load_embedded(options: LoadOptions) -> Tagger:
+    with libraries(options.model.name):
+        from photoramd.models.efficientnet_lite.tagger import ImagenetTagger
+    return ImagenetTagger.load(threads=options.threads, precision=options.precision)
+
+
+def _load_torchvision(options: LoadOptions) -> Tagger:
+    with libraries(options.model.name):
+        from photoramd.models.torchvision import ZooTagger
+    return ZooTagger.load(options.model, threads=options.threads, precision=options.precision)
+
+
+def _load_ram_plus(options: LoadOptions) -> Tagger:
+    with libraries(options.model.name):
+        from photoramd.models.ram_plus.tagger import RamPlusTagger
+    return RamPlusTagger.load(
+        device=options.device,
+        precision=options.precision,
+        threads=options.threads,
+        is_wanted=options.is_wanted,
+    )
+
+
+register("embedded", Specification(_load_embedded))
+register("torchvision", Specification(_load_torchvision))
+register("ram++", Specification(_load_ram_plus, uses_all_cores=True, calibrated_precision="int8"))

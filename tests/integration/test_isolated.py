@@ -33,7 +33,7 @@ from photoramd.models.isolated.tagger import REST_SECONDS, UnloadingTagger
 from photoramd.models.preprocessing import Pixels
 from photoramd.models.rules import Rules
 from photoramd.models.tagger import Tagger
-from photoramd.models.weights.verified import EMBEDDED
+from photoramd.models.weights.catalog import EMBEDDED
 from photoramd.pipeline.pipeline import Outcome
 from photoramd.system.signals import Interrupts
 from tests.support import misbehaving_tagger

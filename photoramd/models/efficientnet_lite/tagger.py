@@ -23,7 +23,8 @@ from photoramd.models.efficientnet_lite.network import CLASSES, INPUT_SIDE, Effi
 from photoramd.models.imagenet import Entry, _table_bytes, read_table, vocabulary_of
 from photoramd.models.preprocessing import CentralSquare, Pixels
 from photoramd.models.tagger import Scores
-from photoramd.models.weights.verified import EMBEDDED, load_state_dict, locate, read_verified
+from photoramd.models.weights.catalog import EMBEDDED
+from photoramd.models.weights.verified import load_state_dict, locate, read_verified
 from photoramd.system.cpu import has_bfloat16
 
 _SHARE = 224 / 256

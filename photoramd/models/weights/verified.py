@@ -26,36 +26,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from photoramd.errors import IntegrityError, ModelError
 from photoramd.models.weights.catalog import (
-    EMBEDDED,
-    MODELS,
-    RAM_PLUS,
-    Model,
     PinnedFile,
-    known_model,
 )
 from photoramd.models.weights.store import open_trusted, search_stores
 from photoramd.system.files import open_unfollowed
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-__all__ = [
-    "EMBEDDED",
-    "MODELS",
-    "RAM_PLUS",
-    "Model",
-    "PinnedFile",
-    "Progress",
-    "VerifiedFile",
-    "WrongBytesError",
-    "known_model",
-    "load_state_dict",
-    "locate",
-    "open_verified",
-    "read_verified",
-    "resolve_digest",
-    "verify",
-]
 
 _CHUNK_BYTES = 1 << 20
 

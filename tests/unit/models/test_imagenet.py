@@ -28,7 +28,8 @@ from photoramd.models.preprocessing import Pixels
 from photoramd.models.rules import Rules, select
 from photoramd.models.tagger import Scores, Tagger
 from photoramd.models.vocabulary import kept
-from photoramd.models.weights.verified import EMBEDDED, load_state_dict, locate, read_verified
+from photoramd.models.weights.catalog import EMBEDDED
+from photoramd.models.weights.verified import load_state_dict, locate, read_verified
 
 MAX_PIXELS = 120_000_000
 TABLE = {entry.keyword: entry for entry in read_table()}

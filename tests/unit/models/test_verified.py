@@ -16,15 +16,11 @@ import torch
 
 from photoramd.errors import IntegrityError, ModelError
 from photoramd.models.efficientnet_lite.tagger import ImagenetTagger
-from photoramd.models.weights import verified
+from photoramd.models.weights import catalog, verified
+from photoramd.models.weights.catalog import EMBEDDED, MODELS, RAM_PLUS, PinnedFile, known_model
 from photoramd.models.weights.store import ModelStore
 from photoramd.models.weights.verified import (
-    EMBEDDED,
-    MODELS,
-    RAM_PLUS,
-    PinnedFile,
     VerifiedFile,
-    known_model,
     load_state_dict,
     locate,
     open_verified,
@@ -525,7 +521,7 @@ def test_ram_plus_is_pinned_to_exact_bytes_at_fixed_revisions() -> None:
 
 
 @pytest.mark.parametrize("model", MODELS.values(), ids=lambda model: model.name)
-def test_every_file_has_one_origin_and_a_place(model: verified.Model) -> None:
+def test_every_file_has_one_origin_and_a_place(model: catalog.Model) -> None:
     for pin in model.files:
         assert [bool(pin.package), bool(pin.hub), bool(pin.url)].count(True) == 1
         assert bool(pin.folder) != bool(pin.package)
