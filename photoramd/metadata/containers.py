@@ -1,7 +1,7 @@
-"""Photo files as the parts they are made of: the XMP packet, IPTC, and everything else.
+"""Take photo files apart: the XMP packet, IPTC, and everything else.
 
-JPEG, PNG and WebP are sequences of parts, so that "nothing else changed" can be told by
-comparing bytes: no pixel is decoded, and what is equal here is equal for every program.
+JPEG, PNG and WebP are sequences of parts, so comparing bytes shows that nothing else changed: no
+pixel is decoded, and what is equal here is equal for every program.
 
 Formats: ITU-T T.81 annex B, XMP Specification Part 3 (ISO 16684-3), PNG 1.2, the WebP
 container specification, Photoshop image resource blocks.
@@ -11,26 +11,33 @@ from __future__ import annotations
 
 import re
 import struct
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from photoramd.errors import DecodeError
-from photoramd.metadata.embedded import UnreadableError, international_text, photoshop_resources
+
+MAX_XMP_BYTES = 1 << 20
+"""A longer packet is not read."""
 
 _JUMBF = re.compile(rb"jumb....jumd", re.DOTALL)
 """The beginning of a JUMBF superbox (ISO 19566-5), which holds C2PA's signed claims."""
 
 
+class UnreadableError(Exception):
+    """Damaged metadata, with the problem; callers turn it into one of photoramd's errors."""
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What a file is made of.
+    """The parts of a file.
 
     Attributes:
         packets: Its XMP packets; more than one is against the specifications.
         has_extended_xmp: Whether its XMP goes on in further parts.
         iptc: Its IPTC record, if there is one.
-        iptc_digest: What Photoshop's resources say is the MD5 of that.
+        iptc_digest: The MD5 of that in Photoshop's resources.
         rest: Everything else, in its order; what depends on the size of the XMP is left out.
         is_signed: Whether it has content credentials (C2PA), which a change would break.
     """
@@ -56,22 +63,22 @@ def layout(data: bytes, format_: str) -> Layout:
 
 
 def is_known(format_: str) -> bool:
-    """Whether `layout` knows a format."""
+    """Return whether `layout` knows a format."""
     return format_ in _READERS
 
 
 def is_signed(data: bytes) -> bool:
-    """Whether a file of any format has content credentials (C2PA)."""
+    """Return whether a file of any format has content credentials (C2PA)."""
     return _JUMBF.search(data) is not None
 
 
 # --- JPEG ---
 
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
-_EXTENDED = b"http://ns.adobe.com/xmp/extension/\0"
+XMP_EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
 _PHOTOSHOP = b"Photoshop 3.0\0"
 _SOS, _APP1, _APP2, _APP11, _APP13 = 0xDA, 0xE1, 0xE2, 0xEB, 0xED
-_IPTC, _IPTC_DIGEST = 0x0404, 0x0425
+IPTC_RESOURCE, _IPTC_DIGEST = 0x0404, 0x0425
 
 
 def _jpeg(data: bytes) -> Layout:
@@ -88,12 +95,12 @@ def _jpeg(data: bytes) -> Layout:
         elif marker == _APP2 and content.startswith(b"MPF\0"):
             rest.append(b"MPF")  # holds offsets into the file, which follow its size
         else:
-            extended = extended or (marker == _APP1 and content.startswith(_EXTENDED))
+            extended = extended or (marker == _APP1 and content.startswith(XMP_EXTENSION))
             signed = signed or (marker == _APP11 and is_signed(content))
             rest.append(data[start:end])
     iptc = digest = None
     for number, content in photoshop_resources(blocks):
-        if number == _IPTC:
+        if number == IPTC_RESOURCE:
             if iptc is not None:
                 # ExifTool would put one list of keywords into both.
                 raise DecodeError("it has two IPTC records")
@@ -126,7 +133,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
 
 # --- PNG ---
 
-_PNG_XMP = b"XML:com.adobe.xmp\0"
+PNG_XMP = b"XML:com.adobe.xmp\0"
 
 
 def _png(data: bytes) -> Layout:
@@ -138,8 +145,8 @@ def _png(data: bytes) -> Layout:
         length, kind = struct.unpack_from(">I4s", data, position)
         end = position + 12 + length
         signed = signed or kind == b"caBX"
-        if kind == b"iTXt" and data.startswith(_PNG_XMP, position + 8):
-            packets.append(international_text(data[position + 8 + len(_PNG_XMP) : end - 4]))
+        if kind == b"iTXt" and data.startswith(PNG_XMP, position + 8):
+            packets.append(international_text(data[position + 8 + len(PNG_XMP) : end - 4]))
         else:
             rest.append(data[position:end])
         if kind == b"IEND":
@@ -182,7 +189,7 @@ def _webp_chunks(data: bytes) -> tuple[list[tuple[bytes, bytes]], bytes]:
 
 
 def rewrite_webp(data: bytes, packet: bytes, size: tuple[int, int]) -> bytes:
-    """A WebP file with another XMP packet; ExifTool writes this format only from 12.6x on.
+    """Return a WebP file with another XMP packet; ExifTool writes WebP only from 12.6x on.
 
     Args:
         data: The file.
@@ -224,3 +231,37 @@ def _extended_header(first: tuple[bytes, bytes], size: tuple[int, int]) -> bytes
 
 
 _READERS: dict[str, Callable[[Any], Layout]] = {"JPEG": _jpeg, "PNG": _png, "WEBP": _webp}
+
+
+def international_text(content: bytes) -> bytes:
+    """Return the text of an iTXt chunk, after its keyword (PNG 1.2, 4.2.3.3)."""
+    compressed, method = content[0], content[1]
+    _language, _translated, text = content[2:].split(b"\0", 2)
+    if not compressed:
+        return text
+    if method != 0:
+        raise UnreadableError(f"XMP compressed by the unknown method {method}")
+    return inflated(text)
+
+
+def inflated(data: bytes) -> bytes:
+    """Return zlib's data decompressed, cut off above what is accepted."""
+    # A little over the limit, which counts hexadecimal digits in pairs, is enough to be refused.
+    return zlib.decompressobj().decompress(data, 2 * MAX_XMP_BYTES + 1)
+
+
+def photoshop_resources(blocks: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield number and content of Photoshop's image resource blocks.
+
+    Raises:
+        struct.error: They end in the middle of one.
+    """
+    position = 0
+    while blocks[position : position + 4] == b"8BIM":
+        number, name_length = struct.unpack_from(">HB", blocks, position + 4)
+        position += 6 + 1 + name_length
+        position += position & 1
+        (length,) = struct.unpack_from(">I", blocks, position)
+        position += 4
+        yield number, blocks[position : position + length]
+        position += length + (length & 1)

@@ -1,7 +1,7 @@
-"""The user's keywords inside a photo, read from its header; no pixel is decoded.
+"""Read the user's keywords inside a photo from its header; decode no pixel.
 
-A program that finds a sidecar beside a photo may read that instead of the photo. So a new
-sidecar begins with what the photo itself says: XMP (``dc:subject`` and the hierarchical
+A program that finds a sidecar may read that instead of the photo. So a new sidecar starts from
+the keywords inside the photo: XMP (``dc:subject`` and the hierarchical
 fields of Lightroom, digiKam, Windows and Media Pro, of which the last names count) and IPTC.
 
 Formats: XMP Specification Parts 1 and 3 (ISO 16684-1), IPTC-NAA Information Interchange Model
@@ -16,7 +16,6 @@ import logging
 import os
 import re
 import struct
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -28,16 +27,26 @@ from photoramd.images.opener import OpenFile, OpenPhoto, open_file, open_image
 from photoramd.images.raw import is_raw
 from photoramd.images.raw_structure import structure
 from photoramd.keywords import fold
+from photoramd.metadata.containers import (
+    IPTC_RESOURCE,
+    MAX_XMP_BYTES,
+    PNG_XMP,
+    XMP_EXTENSION,
+    UnreadableError,
+    inflated,
+    international_text,
+    photoshop_resources,
+)
+from photoramd.metadata.fields import FIELDS
+from photoramd.metadata.iptc import KEYWORDS, datasets, iptc_text
+from photoramd.metadata.xmp_packet import RDF
 
 log = logging.getLogger(__name__)
-
-MAX_XMP_BYTES = 1 << 20
-"""A longer packet is not looked into."""
 
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """What a photo says of itself.
+    """The keywords inside a photo.
 
     Attributes:
         keywords: As the user wrote them, in their order, those of XMP first; each once, no
@@ -51,7 +60,7 @@ class Embedded:
 
 
 def read_keywords(path: str | os.PathLike[str]) -> tuple[str, ...]:
-    """The keywords of `read`; what could not be read is logged as a warning.
+    """Return the keywords of `read`; log what could not be read as a warning.
 
     Raises:
         DecodeError: See `read`.
@@ -64,7 +73,7 @@ def read_keywords(path: str | os.PathLike[str]) -> tuple[str, ...]:
 
 
 def read(path: str | os.PathLike[str]) -> Embedded:
-    """Keywords embedded in a photo.
+    """Return the keywords embedded in a photo.
 
     Of camera RAW files, those like TIFF (DNG, CR2, NEF, ARW and others), CR3 and RAF are looked
     into; of others it is taken for granted that they have none.
@@ -101,10 +110,6 @@ def _read(sources: Iterable[Iterator[str]]) -> Embedded:
     return Embedded(_unique(keywords), tuple(problems))
 
 
-class UnreadableError(Exception):
-    """Damaged metadata; says what the problem is, and becomes one or another error outside."""
-
-
 # What XML cannot hold has no place in a keyword, wherever it was read.
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -120,17 +125,6 @@ def _unique(keywords: Iterable[str]) -> tuple[str, ...]:
 
 # --- XMP ---
 
-_RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
-_XMP_FIELDS = (
-    ("{http://purl.org/dc/elements/1.1/}subject", None),
-    ("{http://ns.adobe.com/lightroom/1.0/}hierarchicalSubject", "|"),
-    ("{http://www.digikam.org/ns/1.0/}TagsList", "/"),
-    ("{http://ns.microsoft.com/photo/1.0}LastKeywordXMP", "/"),
-    ("{http://ns.microsoft.com/photo/1.0/}LastKeywordXMP", "/"),
-    ("{http://ns.iview-multimedia.com/mediapro/1.0/}CatalogSets", "|"),
-)
-"""Property, and what separates the names from the most general to the keyword itself."""
-
 
 def _xmp_in_info(photo: OpenPhoto) -> Iterator[str]:
     packet = photo.image.info.get("xmp")
@@ -143,7 +137,7 @@ def _xmp_in_info(photo: OpenPhoto) -> Iterator[str]:
 
 
 def _keywords_in_packet(packet: bytes) -> Iterator[str]:
-    """Keywords in an XMP packet; of a malformed one those that a forgiving parser finds.
+    """Yield keywords in an XMP packet; of a malformed one those that a forgiving parser finds.
 
     Raises:
         UnreadableError: Too large, with a DOCTYPE, or malformed.
@@ -167,43 +161,41 @@ def _keywords_in_packet(packet: bytes) -> Iterator[str]:
 
 
 def _parser(*, recover: bool) -> etree.XMLParser:
-    # A parser for each packet: lxml's are not made for several threads at once.
+    # A parser for each packet: lxml's parsers are not for several threads.
     return etree.XMLParser(
         resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, recover=recover
     )
 
 
 def _keywords_below(root: etree._Element) -> Iterator[str]:
-    # What is deeper is about other pictures, those a montage was made of, say.
-    nodes = [node for rdf in root.iter(f"{_RDF}RDF") for node in rdf.iterchildren(etree.Element)]
-    for name, separator in _XMP_FIELDS:
-        for node in nodes:
-            for text in _texts(node, name):
-                yield text.rpartition(separator)[2] if separator else text
+    # What is deeper describes other pictures, such as the parts of a montage.
+    nodes = [node for rdf in root.iter(f"{RDF}RDF") for node in rdf.iterchildren(etree.Element)]
+    for field in FIELDS:
+        for tag in field.tags:
+            yield from (field.leaf(text) for node in nodes for text in _texts(node, tag))
 
 
 def _texts(node: etree._Element, name: str) -> Iterator[str]:
-    """The entries of a list, or the one text that some programs make of it."""
+    """Yield the entries of a list, or the one text that some programs write instead."""
     yield node.get(name, "")
     for field in node.iterchildren(name):
         if not len(field):
             yield field.text or ""
-        for item in field.iter(f"{_RDF}li"):
+        for item in field.iter(f"{RDF}li"):
             # With qualifiers, the text is one level deeper.
-            yield item.findtext(f"{_RDF}value") or item.text or ""
+            yield item.findtext(f"{RDF}value") or item.text or ""
 
 
-_XMP_EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
 _GUID = re.compile(rb"HasExtendedXMP[\"'=>\s]+([0-9A-F]{32})")
 
 
 def _extended_xmp(photo: OpenPhoto) -> Iterator[str]:
-    """What did not fit into a JPEG's 64 KB packet (XMP Specification Part 3, 1.1.3.1)."""
+    """Yield keywords beyond a JPEG's 64 KB packet (XMP Specification Part 3, 1.1.3.1)."""
     main = photo.image.info.get("xmp")
     guid = _GUID.search(main) if isinstance(main, bytes) else None
     if guid is None:
         return
-    prefix = _XMP_EXTENSION + guid[1]
+    prefix = XMP_EXTENSION + guid[1]
     parts = {}
     length = 0
     for segment in _segments(photo, "APP1"):
@@ -216,21 +208,18 @@ def _extended_xmp(photo: OpenPhoto) -> Iterator[str]:
         raise UnreadableError("extended XMP is incomplete")
 
 
-_PNG_XMP = b"XML:com.adobe.xmp\0"
-
-
 def _xmp_in_png(photo: OpenPhoto) -> Iterator[str]:
     # Many programs put it after the pixels, where Pillow comes only by decoding them.
-    for content in _png_texts(photo, b"iTXt", _PNG_XMP):
+    for content in _png_texts(photo, b"iTXt", PNG_XMP):
         yield from _keywords_in_packet(international_text(content))
 
 
 def _profiles_in_png(photo: OpenPhoto) -> Iterator[str]:
-    """XMP and IPTC as ImageMagick and exiv2 write them: name, length, hexadecimal digits."""
+    """Yield keywords of XMP and IPTC as ImageMagick and exiv2 write them, in hexadecimal."""
     for name in (b"xmp", b"iptc"):
         for kind in (b"tEXt", b"zTXt"):
             for content in _png_texts(photo, kind, b"Raw profile type " + name + b"\0"):
-                text = content if kind == b"tEXt" else _inflated(content[1:])
+                text = content if kind == b"tEXt" else inflated(content[1:])
                 data = bytes.fromhex(text.split(maxsplit=2)[2].decode("ascii"))
                 if name == b"xmp":
                     yield from _keywords_in_packet(data)
@@ -239,7 +228,7 @@ def _profiles_in_png(photo: OpenPhoto) -> Iterator[str]:
 
 
 def _png_texts(photo: OpenPhoto, wanted: bytes, name: bytes) -> Iterator[bytes]:
-    """The content of a PNG's chunks of a kind that begin with a name, after that."""
+    """Yield what follows a name in a PNG's chunks of one kind."""
     position = 8
     while position + 12 <= photo.fingerprint.size:
         photo.file.seek(position)
@@ -251,27 +240,9 @@ def _png_texts(photo: OpenPhoto, wanted: bytes, name: bytes) -> Iterator[bytes]:
         position += 12 + length
 
 
-def international_text(content: bytes) -> bytes:
-    """The text of an iTXt chunk, after its keyword (PNG 1.2, 4.2.3.3)."""
-    compressed, method = content[0], content[1]
-    _language, _translated, text = content[2:].split(b"\0", 2)
-    if not compressed:
-        return text
-    if method != 0:
-        raise UnreadableError(f"XMP compressed by the unknown method {method}")
-    return _inflated(text)
-
-
-def _inflated(data: bytes) -> bytes:
-    # A little over the limit, which counts hexadecimal digits in pairs, is enough to be refused.
-    return zlib.decompressobj().decompress(data, 2 * MAX_XMP_BYTES + 1)
-
-
 # --- IPTC ---
 
-_IPTC_RESOURCE = 0x0404
 _PHOTOSHOP_TAG = 34377
-_KEYWORD = (2, 25)
 
 
 def _iptc_in_jpeg(photo: OpenPhoto) -> Iterator[str]:
@@ -291,7 +262,7 @@ def _iptc_in_tiff(photo: OpenPhoto) -> Iterator[str]:
         return
     # Some programs declare the bytes as 32-bit integers, which Pillow undoes here only.
     found = IptcImagePlugin.getiptcinfo(image) or {}
-    values = found.get(_KEYWORD, [])
+    values = found.get(KEYWORDS, [])
     for value in values if isinstance(values, list) else [values]:
         yield iptc_text(value or b"")
     blocks = image.tag_v2.get(_PHOTOSHOP_TAG, b"")
@@ -306,63 +277,15 @@ def _segments(photo: OpenPhoto, name: str) -> Iterator[bytes]:
 
 
 def _iptc_resource(blocks: bytes) -> bytes:
-    """The IPTC record among Photoshop image resource blocks; empty if there is none."""
+    """Return the IPTC record among Photoshop image resource blocks; empty if there is none."""
     resources = photoshop_resources(blocks)
-    return next((content for number, content in resources if number == _IPTC_RESOURCE), b"")
-
-
-def photoshop_resources(blocks: bytes) -> Iterator[tuple[int, bytes]]:
-    """Number and content of Photoshop's image resource blocks.
-
-    Raises:
-        struct.error: They end in the middle of one.
-    """
-    position = 0
-    while blocks[position : position + 4] == b"8BIM":
-        number, name_length = struct.unpack_from(">HB", blocks, position + 4)
-        position += 6 + 1 + name_length
-        position += position & 1
-        (length,) = struct.unpack_from(">I", blocks, position)
-        position += 4
-        yield number, blocks[position : position + length]
-        position += length + (length & 1)
+    return next((content for number, content in resources if number == IPTC_RESOURCE), b"")
 
 
 def _keywords_in_iptc(data: bytes) -> Iterator[str]:
     for number, value in datasets(data):
-        if number == _KEYWORD:
+        if number == KEYWORDS:
             yield iptc_text(value)
-
-
-def iptc_text(value: bytes) -> str:
-    """The text of an IPTC data set."""
-    try:
-        # Declared so (data set 1:90) or not: what is valid UTF-8 is nothing else.
-        return value.decode("utf-8")
-    except UnicodeDecodeError:
-        return value.decode("latin-1")
-
-
-def datasets(data: bytes) -> Iterator[tuple[tuple[int, int], bytes]]:
-    """Record and number of each data set, and its value (IIM 4.2, 1.6).
-
-    Raises:
-        UnreadableError: It is cut off.
-    """
-    position = 0
-    while data[position : position + 1] == b"\x1c":
-        if position + 5 > len(data):
-            raise UnreadableError("IPTC is cut off")
-        record, number, length = struct.unpack_from(">BBH", data, position + 1)
-        position += 5
-        if length & 0x8000:  # the length of the length
-            end = position + (length & 0x7FFF)
-            length, position = int.from_bytes(data[position:end]), end
-        value = data[position : position + length]
-        if len(value) < length:
-            raise UnreadableError("IPTC is cut off")
-        yield (record, number), value
-        position += length
 
 
 def _raw_sources(opened: OpenFile) -> Iterator[Iterator[str]]:

@@ -8,19 +8,20 @@ Interchange Model 4.2.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import struct
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from photoramd.keywords import MAX_KEYWORD_BYTES, fold
 from photoramd.metadata.changes import NO_CHANGE, Change, Entries, Recorded
-from photoramd.metadata.embedded import datasets, iptc_text
+from photoramd.metadata.containers import UnreadableError
 
 FIELD = "IPTC:Keywords"
 _RECORD = "IPTC:Record"
 _CHARSET = "IPTC:CodedCharacterSet"
 """Not keywords, but recorded like them: what was made around them."""
 
-_KEYWORDS, _CHARACTER_SET, _VERSION, _ENVELOPE_VERSION = (2, 25), (1, 90), (2, 0), (1, 0)
+KEYWORDS, _CHARACTER_SET, _VERSION, _ENVELOPE_VERSION = (2, 25), (1, 90), (2, 0), (1, 0)
 _UTF8 = b"\x1b%G"
 
 
@@ -59,12 +60,12 @@ class IptcPlan:
 def keywords(record: bytes | None) -> tuple[str, ...]:
     """Return the keywords of a record."""
     found = datasets(record or b"")
-    return tuple(iptc_text(value) for number, value in found if number == _KEYWORDS)
+    return tuple(iptc_text(value) for number, value in found if number == KEYWORDS)
 
 
 def others(record: bytes | None) -> list[tuple[tuple[int, int], bytes]]:
     """Return everything in a record but its keywords and what they need."""
-    ours = (_KEYWORDS, _CHARACTER_SET, _VERSION, _ENVELOPE_VERSION)
+    ours = (KEYWORDS, _CHARACTER_SET, _VERSION, _ENVELOPE_VERSION)
     return [pair for pair in datasets(record or b"") if pair[0] not in ours]
 
 
@@ -175,3 +176,34 @@ def _is_utf8(value: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def iptc_text(value: bytes) -> str:
+    """Return the text of an IPTC data set."""
+    try:
+        # Whether declared (data set 1:90) or not: valid UTF-8 is UTF-8.
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
+
+
+def datasets(data: bytes) -> Iterator[tuple[tuple[int, int], bytes]]:
+    """Yield record and number of each data set, and its value (IIM 4.2, 1.6).
+
+    Raises:
+        UnreadableError: It is cut off.
+    """
+    position = 0
+    while data[position : position + 1] == b"\x1c":
+        if position + 5 > len(data):
+            raise UnreadableError("IPTC is cut off")
+        record, number, length = struct.unpack_from(">BBH", data, position + 1)
+        position += 5
+        if length & 0x8000:  # the length of the length
+            end = position + (length & 0x7FFF)
+            length, position = int.from_bytes(data[position:end]), end
+        value = data[position : position + length]
+        if len(value) < length:
+            raise UnreadableError("IPTC is cut off")
+        yield (record, number), value
+        position += length

@@ -25,7 +25,7 @@ from photoramd.errors import (
 from photoramd.images.formats import HEAD_BYTES, describe, recognise, suffix
 from photoramd.metadata import containers, delta, embedded, iptc
 from photoramd.metadata.changes import Change, Place, Recorded
-from photoramd.metadata.embedded import UnreadableError
+from photoramd.metadata.containers import UnreadableError
 from photoramd.metadata.exiftool import Changes, ExifTool
 from photoramd.metadata.fields import SUBJECT
 from photoramd.metadata.iptc import IptcPlan, IptcState

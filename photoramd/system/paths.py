@@ -43,12 +43,12 @@ def find_config(path: Path | None = None) -> Path | None:
 
 def default_config() -> Path:
     """Where a new configuration file belongs: for root the system's place, else the user's."""
-    user = _user_directory("XDG_CONFIG_HOME", ".config")
+    user = user_directory("XDG_CONFIG_HOME", ".config")
     return SYSTEM_CONFIG if user is None or os.geteuid() == 0 else user / "config.toml"
 
 
 def _search_places() -> list[Path]:
-    user = _user_directory("XDG_CONFIG_HOME", ".config")
+    user = user_directory("XDG_CONFIG_HOME", ".config")
     return [user / "config.toml", SYSTEM_CONFIG] if user else [SYSTEM_CONFIG]
 
 
@@ -57,7 +57,7 @@ def searched() -> str:
     return " nor ".join(printable(place) for place in _search_places())
 
 
-def _user_directory(variable: str, below_home: str) -> Path | None:
+def user_directory(variable: str, below_home: str) -> Path | None:
     """The directory of photoramd in an XDG base directory; None for a user without a home.
 
     The XDG base directory specification says to ignore relative paths.
@@ -71,7 +71,7 @@ def _user_directory(variable: str, below_home: str) -> Path | None:
 def default_database(config_path: Path | None) -> Path:
     """The system's database for root, its service and its configuration, else the user's."""
     system = SYSTEM_DATABASE.parent
-    user = _user_directory("XDG_STATE_HOME", ".local/state")
+    user = user_directory("XDG_STATE_HOME", ".local/state")
     writable = system.is_dir() and os.access(system, os.W_OK)
     if user is None or os.geteuid() == 0 or writable or config_path == SYSTEM_CONFIG:
         return SYSTEM_DATABASE
@@ -80,7 +80,7 @@ def default_database(config_path: Path | None) -> Path:
 
 def find_overrides(name: Path, base: Path | None) -> Path | None:
     """An overrides file as given relative to ``base``, else in the user's configuration folder."""
-    user = _user_directory("XDG_CONFIG_HOME", ".config")
+    user = user_directory("XDG_CONFIG_HOME", ".config")
     expanded = Path(os.path.expanduser(name))  # never raises
     places = [place / expanded for place in (base, user) if place is not None]
     return next((place for place in places if os.path.lexists(place)), None)

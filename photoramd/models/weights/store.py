@@ -208,7 +208,7 @@ class ModelStore:
 
 def default_store() -> ModelStore:
     """Where models are installed: for root and its service the system's store, else the user's."""
-    user = paths._user_directory("XDG_DATA_HOME", ".local/share")
+    user = paths.user_directory("XDG_DATA_HOME", ".local/share")
     system = SYSTEM_STORE.parent
     writable = system.is_dir() and os.access(system, os.W_OK)
     if user is None or os.geteuid() == 0 or writable:

@@ -16,7 +16,8 @@ import pytest
 from PIL import Image, TiffImagePlugin
 
 from photoramd.errors import DecodeError
-from photoramd.metadata.embedded import MAX_XMP_BYTES, Embedded, read, read_keywords
+from photoramd.metadata.containers import MAX_XMP_BYTES
+from photoramd.metadata.embedded import Embedded, read, read_keywords
 from tests.support.samples import sample_photos
 
 FORMATS = {
