@@ -52,7 +52,7 @@ def command(settings: Settings, photo: Path, scores: bool, as_json: bool) -> Non
 
 
 def _lines(details: queries.Details) -> list[tuple[str, str]]:
-    lines = [("state", details.state)]
+    lines: list[tuple[str, str]] = [("state", details.state)]
     if details.reason:
         lines.append(("reason", details.reason))
     if details.attempts:

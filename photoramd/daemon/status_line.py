@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from photoramd.clock import Monotonic
-from photoramd.database.roots import Health
+from photoramd.database.health import Health
 from photoramd.errors import printable
 
 RATE_SECONDS = 60.0

@@ -1,42 +1,18 @@
-"""The health of the watched directories, as it is stored."""
+"""The health of the watched directories in the database."""
 
 from __future__ import annotations
 
 import logging
 import os
 from collections.abc import Collection
-from dataclasses import dataclass
-from enum import StrEnum
 
 from photoramd.clock import UnixTime
 from photoramd.database.connection import Database
+from photoramd.database.health import Health, RootState
 from photoramd.errors import printable
 from photoramd.images.formats import RAW_REMEDY
 
 log = logging.getLogger(__name__)
-
-
-class RootState(StrEnum):
-    """The state of a watched directory; the values are stored."""
-
-    ONLINE = "online"
-    """Present and watched."""
-    DEGRADED = "degraded"
-    """Present, but some changes are found late, or some photos not at all."""
-    OFFLINE = "offline"
-    """Absent, unreadable, or another directory than before."""
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    """The state of a root, the reason, and what the user can do about it."""
-
-    state: RootState = RootState.ONLINE
-    reason: str | None = None
-    remedy: str | None = None
-
-
-ONLINE = Health()
 
 
 class HealthStore:

@@ -18,6 +18,7 @@ from pathlib import Path
 from photoramd import __version__
 from photoramd.config import loader
 from photoramd.config.loader import Config, Model
+from photoramd.database.health import RootState
 from photoramd.database.lock import holder
 from photoramd.doctor import packages
 from photoramd.doctor.directories import Checkup, limits
@@ -29,7 +30,7 @@ from photoramd.images.formats import RAW_REMEDY, reads_raw
 from photoramd.metadata.exiftool import ExifTool
 from photoramd.models.weights.catalog import known_model
 from photoramd.search import queries
-from photoramd.search.queries import Root
+from photoramd.search.queries import RootStatus
 from photoramd.system import paths
 
 SCARCE_BYTES, FULL_BYTES = 1 << 30, 64 << 20
@@ -151,7 +152,7 @@ def _exiftool(embedding: list[Path]) -> Finding:
             )
 
 
-def _raw(roots: list[Root]) -> Finding:
+def _raw(roots: list[RootStatus]) -> Finding:
     if reads_raw():
         return Finding("raw", "ok", f"camera RAW files are tagged, with rawpy {version('rawpy')}")
     if left_out := sum(root.raw_left_out for root in roots):
@@ -163,7 +164,7 @@ def _raw(roots: list[Root]) -> Finding:
 # What photoramd remembers
 
 
-def _roots(database: Path) -> list[Root]:
+def _roots(database: Path) -> list[RootStatus]:
     """The watched directories as a daemon last saw them; none if that is not known."""
     try:
         with closing(queries.open_readonly(database)) as connection:
@@ -206,10 +207,10 @@ def _database(path: Path, daemon: int | None) -> Iterator[Finding]:
         )
 
 
-def _health(roots: list[Root]) -> Iterator[Finding]:
+def _health(roots: list[RootStatus]) -> Iterator[Finding]:
     """What the running daemon has to say of its directories."""
     for root in roots:
-        if root.health != "online":
+        if root.health != RootState.ONLINE:
             yield Finding(
                 printable(root.path),
                 "warning",

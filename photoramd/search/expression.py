@@ -21,7 +21,7 @@ from photoramd.errors import UsageError
 
 MAX_TERMS = 200
 MAX_DEPTH = 50
-"""Parentheses within parentheses: the stack of Python is not endless."""
+"""Nested parentheses: Python's stack is finite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +36,18 @@ class Term:
 
     @property
     def text(self) -> str:
-        """The tag as the user may write it, without quotes."""
+        """The tag as a user may write it, without quotes."""
         return "*".join(self.parts)
 
     def matches(self, name: str) -> bool:
-        """Whether it means a tag, given as `fold` gives it."""
-        first, *rest = (fold(part) for part in self.parts)
+        """Return whether it matches a tag, given by its `comparison_key`."""
+        first, *rest = (comparison_key(part) for part in self.parts)
         if not rest:
             return name == first
         *middle, last = rest
         if not name.startswith(first):
             return False
-        # The leftmost place for each part leaves most room for the next ones.
+        # The leftmost place for each part leaves the most room for the next ones.
         end = len(first)
         for part in middle:
             place = name.find(part, end)
@@ -59,21 +59,21 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    """What does not match the operand."""
+    """Matches what the operand does not match."""
 
     operand: Expression
 
 
 @dataclass(frozen=True, slots=True)
 class And:
-    """What matches all operands, of which there are two or more."""
+    """Matches what all operands match, of which there are two or more."""
 
     operands: tuple[Expression, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Or:
-    """What matches any of the operands, of which there are two or more."""
+    """Matches what any of the operands matches, of which there are two or more."""
 
     operands: tuple[Expression, ...]
 
@@ -81,23 +81,27 @@ class Or:
 Expression: TypeAlias = Term | Not | And | Or
 
 
-def fold(text: str) -> str:
-    """A tag as it is compared: NFC, single blanks, without regard to case."""
+def comparison_key(text: str) -> str:
+    """Return the form in which tags are compared: NFC, case folded, single blanks.
+
+    Unlike `photoramd.keywords.fold`, it takes any run of white space for one blank, as a person
+    who types a query does.
+    """
     words = unicodedata.normalize("NFC", text).casefold().split()
     return unicodedata.normalize("NFC", " ".join(words))
 
 
 def parse(text: str) -> Expression:
-    """Read an expression.
+    """Parse an expression.
 
     Raises:
-        UsageError: It is none; the message names the place where that shows.
+        UsageError: It has an error; the message names its position.
     """
     return _Parser(text).parse()
 
 
 def terms(expression: Expression) -> Iterator[Term]:
-    """The tags in an expression, from left to right."""
+    """Yield the tags in an expression, from left to right."""
     if isinstance(expression, Term):
         yield expression
     elif isinstance(expression, Not):
@@ -124,7 +128,7 @@ class _Token:
 
 
 class _Parser:
-    """Recursive descent, one token ahead."""
+    """A recursive descent parser that looks one token ahead."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -209,7 +213,7 @@ class _Parser:
         position = match.start(kind) + 1 - (kind == "text")
         if kind == "word" and text.upper() in ("AND", "OR", "NOT"):
             kind = text.lower()
-        if kind == "text" and not fold(text):
+        if kind == "text" and not comparison_key(text):
             raise _error(position, "empty quotes", "write a tag between them, or remove them")
         return _Token(kind, text, position)
 

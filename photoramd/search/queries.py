@@ -1,8 +1,8 @@
-"""Read-only questions to the tag database.
+"""Read-only queries of the database.
 
-Every function takes a connection from `open_readonly` and raises `StoreError` if the
-database cannot answer. Tags are compared without regard to case and to Unicode's several
-spellings of one letter; SQLite can do that for ASCII only, so tags become label ids here.
+Every function takes a connection from `open_readonly` and raises `StoreError` if the database
+cannot answer. Tags are compared without regard to case and Unicode normalisation; SQLite does
+that for ASCII only, so tags become label ids here.
 """
 
 from __future__ import annotations
@@ -16,18 +16,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from photoramd.database.columns import path_of
+from photoramd.clock import UnixTime
+from photoramd.database.columns import path_of, state_of
 from photoramd.database.conditions import QUEUED
+from photoramd.database.health import RootState
 from photoramd.database.readonly import fetch, open_readonly, snapshot
-from photoramd.photo import Tag
-from photoramd.search.expression import And, Expression, Not, Or, Term, fold, parse, terms
+from photoramd.photo import PhotoState, Tag
+from photoramd.search.expression import And, Expression, Not, Or, Term, comparison_key, parse, terms
 from photoramd.search.sql import select_photos
 
 __all__ = [
     "Details",
     "Match",
     "Reason",
-    "Root",
+    "RootStatus",
     "advise",
     "count",
     "counts",
@@ -41,8 +43,6 @@ __all__ = [
     "tags",
 ]
 
-STATES = ("pending", "tagged", "written", "failed", "missing")
-
 
 @dataclass(frozen=True, slots=True)
 class Match:
@@ -51,30 +51,30 @@ class Match:
     Attributes:
         path: Absolute.
         tags: Its keywords, the most confident first.
-        state: ``tagged`` or ``written``, mostly.
+        state: Usually `PhotoState.TAGGED` or `PhotoState.WRITTEN`.
     """
 
     path: Path
     tags: tuple[Tag, ...]
-    state: str
+    state: PhotoState
 
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """All that is known of one photo; times are Unix seconds.
+    """Everything known about one photo.
 
     Attributes:
         path: Absolute.
-        state: One of `STATES`.
+        state: What it waits for.
         tags: Its keywords, the most confident first.
-        scores: Every stored score of the model, kept as a keyword or not, highest first.
+        scores: Every stored score of the model, chosen as a keyword or not, highest first.
         model: The model that tagged it, None before that.
         revision: The model's revision.
         sidecar: The file that holds its keywords, if one was written.
-        reason: Why it failed or waits, if it does.
+        reason: Why it failed or is retried, if so.
         attempts: How often it failed.
-        next_attempt: When it is tried again, if it is.
-        size: Bytes of the file.
+        next_attempt: When it is tried again, if so.
+        size: Of the file, in bytes.
         found_at: When it was found.
         tagged_at: When it was tagged.
         written_at: When its keywords were written.
@@ -82,7 +82,7 @@ class Details:
     """
 
     path: Path
-    state: str
+    state: PhotoState
     tags: tuple[Tag, ...]
     scores: tuple[Tag, ...]
     model: str | None
@@ -90,17 +90,17 @@ class Details:
     sidecar: Path | None
     reason: str | None
     attempts: int
-    next_attempt: float | None
+    next_attempt: UnixTime | None
     size: int
-    found_at: float
-    tagged_at: float | None
-    written_at: float | None
-    undone_at: float | None = None
+    found_at: UnixTime
+    tagged_at: UnixTime | None
+    written_at: UnixTime | None
+    undone_at: UnixTime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why photos failed or wait for another attempt, how many, and one of them."""
+    """Why photos failed or are retried, how many, and one of them."""
 
     text: str
     photos: int
@@ -108,18 +108,25 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True)
-class Root:
-    """A watched directory as the daemon last saw it; times are Unix seconds.
+class RootStatus:
+    """A watched directory as the daemon last saw it.
 
-    ``raw_left_out`` is the number of RAW files there that cannot be decoded here.
+    Attributes:
+        path: Absolute.
+        health: Its state.
+        reason: Why it is not online.
+        remedy: What the user can do about it.
+        since: When this state began.
+        scanned_at: When the last scan was complete.
+        raw_left_out: The number of RAW files there that cannot be decoded here.
     """
 
     path: Path
-    health: str
+    health: RootState
     reason: str | None
     remedy: str | None
-    since: float
-    scanned_at: float | None
+    since: UnixTime
+    scanned_at: UnixTime | None
     raw_left_out: int = 0
 
 
@@ -134,14 +141,14 @@ def find(
     under: Path | None = None,
     missing: bool = False,
 ) -> list[Match]:
-    """The photos that match, by directory, then by name.
+    """Return the photos that match, by directory, then by name.
 
     Args:
         connection: From `open_readonly`.
         expression: From `parse`.
-        limit: At most so many.
+        limit: The greatest number of photos.
         under: Only photos in this directory or below it.
-        missing: Also photos that are no longer there.
+        missing: Include missing photos.
     """
     with snapshot(connection):
         labels = _labels(connection)
@@ -156,7 +163,7 @@ def find(
             [*parameters, -1 if limit is None else limit],
         )
     return [
-        Match(path_of(directory, name), _tags(json.loads(keywords), labels), state)
+        Match(path_of(directory, name), _tags(json.loads(keywords), labels), state_of(state))
         for directory, name, state, keywords in rows
     ]
 
@@ -168,7 +175,7 @@ def count(
     under: Path | None = None,
     missing: bool = False,
 ) -> int:
-    """How many photos match; the arguments are those of `find`."""
+    """Return how many photos match; the arguments are those of `find`."""
     photos, parameters = select_photos(expression, _labels(connection), under, missing)
     sql = f"{photos} SELECT count(*) FROM hits"  # noqa: S608
     return int(fetch(connection, sql, parameters)[0][0])
@@ -179,7 +186,7 @@ def _labels(connection: sqlite3.Connection) -> dict[int, str]:
 
 
 def _tags(pairs: Iterable[Sequence[Any]], labels: dict[int, str]) -> tuple[Tag, ...]:
-    """Tags from pairs of label id and confidence, the most confident first."""
+    """Return tags from pairs of label id and confidence, the most confident first."""
     found = [Tag(labels[number], confidence) for number, confidence in pairs]
     return tuple(sorted(found, key=lambda tag: (-tag.confidence, tag.name)))
 
@@ -188,7 +195,7 @@ def _tags(pairs: Iterable[Sequence[Any]], labels: dict[int, str]) -> tuple[Tag, 
 
 
 def photo(connection: sqlite3.Connection, path: Path) -> Details | None:
-    """What is known of one photo; None if nothing is."""
+    """Return what is known of one photo; None if nothing is."""
     # The daemon knows directories by their real paths; the photo itself may be a link.
     absolute = Path(os.path.realpath(path.parent), path.name)
     with snapshot(connection):
@@ -214,7 +221,7 @@ def photo(connection: sqlite3.Connection, path: Path) -> Details | None:
         )
     return Details(
         absolute,
-        state,
+        state_of(state),
         _tags(keywords, labels),
         _tags(scores, labels),
         model,
@@ -224,14 +231,14 @@ def photo(connection: sqlite3.Connection, path: Path) -> Details | None:
     )
 
 
-def counts(connection: sqlite3.Connection) -> dict[str, int]:
-    """How many photos are in each of `STATES`, in that order."""
+def counts(connection: sqlite3.Connection) -> dict[PhotoState, int]:
+    """Return how many photos are in each state, in the order of `PhotoState`."""
     found = dict(fetch(connection, "SELECT state, count(*) FROM photos GROUP BY state"))
-    return {state: found.get(state, 0) for state in STATES}
+    return {state: found.get(state, 0) for state in PhotoState}
 
 
 def reasons(connection: sqlite3.Connection, limit: int = 10) -> list[Reason]:
-    """Why photos failed or are tried again, the most frequent reason first."""
+    """Return why photos failed or are retried, the most frequent reason first."""
     rows = fetch(
         connection,
         f"""SELECT d.path, p.name, g.reason, g.photos
@@ -246,20 +253,23 @@ def reasons(connection: sqlite3.Connection, limit: int = 10) -> list[Reason]:
     ]
 
 
-def roots(connection: sqlite3.Connection) -> list[Root]:
-    """The watched directories as the daemon last saw them, by path."""
+def roots(connection: sqlite3.Connection) -> list[RootStatus]:
+    """Return the watched directories as the daemon last saw them, by path."""
     rows = fetch(
         connection,
         "SELECT path, health, reason, remedy, since, scanned_at, raw_left_out FROM roots"
         " ORDER BY path",
     )
-    return [Root(Path(os.fsdecode(path)), *rest) for path, *rest in rows]
+    return [
+        RootStatus(Path(os.fsdecode(path)), RootState(health), *rest)
+        for path, health, *rest in rows
+    ]
 
 
 def tags(connection: sqlite3.Connection) -> list[tuple[str, int]]:
-    """Every tag in use and how many photos have it, the most frequent first."""
-    # Counting in the index and taking off the few that are missing costs a tenth of a join;
-    # CROSS keeps SQLite from starting with the many.
+    """Return every tag in use and how many photos have it, the most frequent first."""
+    # Counting in the index and subtracting the few missing photos takes a tenth of the time of a
+    # join; CROSS keeps SQLite from beginning with the large table.
     rows = fetch(
         connection,
         """WITH lost AS (SELECT k.label_id, count(*) AS photos
@@ -278,9 +288,9 @@ def tags(connection: sqlite3.Connection) -> list[tuple[str, int]]:
 
 
 def suggest(connection: sqlite3.Connection, tag: str, limit: int = 5) -> list[str]:
-    """Tags in use that somebody who wrote ``tag`` may have meant, the best first."""
+    """Return tags in use that a user who wrote ``tag`` may have meant, the best first."""
     used = _used(connection)
-    wanted = fold(tag.replace("*", " "))
+    wanted = comparison_key(tag.replace("*", " "))
     containing = [name for name in used if wanted and wanted in used[name]]
     whole_words = [name for name in containing if set(wanted.split()) <= set(used[name].split())]
     originals = {folded: name for name, folded in used.items()}
@@ -290,10 +300,10 @@ def suggest(connection: sqlite3.Connection, tag: str, limit: int = 5) -> list[st
 
 
 def advise(connection: sqlite3.Connection, expression: Expression) -> list[str]:
-    """Sentences for a user whose query found nothing or too little.
+    """Return advice, in sentences, for a query that found nothing or too little.
 
-    They name tags that no photo has, with those they may stand for, and tags of two words
-    that were written without quotes.
+    It names tags that no photo has, with similar ones in use, and tags of several words that
+    were written without quotes.
     """
     used = _used(connection)
     sentences = []
@@ -305,21 +315,21 @@ def advise(connection: sqlite3.Connection, expression: Expression) -> list[str]:
     spelling = {folded: name for name, folded in used.items()}
     sentences += [
         f'"{spelling[phrase]}" is a tag: write it in quotes'
-        for phrase in dict.fromkeys(map(fold, _phrases(expression)))
+        for phrase in dict.fromkeys(map(comparison_key, _phrases(expression)))
         if phrase in spelling
     ]
     return sentences
 
 
 def _used(connection: sqlite3.Connection) -> dict[str, str]:
-    """The tags in use, and how each is compared."""
+    """Return the tags in use, each with its `comparison_key`."""
     sql = """SELECT name FROM labels
              WHERE EXISTS (SELECT 1 FROM keywords WHERE label_id = labels.id) ORDER BY name"""
-    return {name: fold(name) for (name,) in fetch(connection, sql)}
+    return {name: comparison_key(name) for (name,) in fetch(connection, sql)}
 
 
 def _phrases(expression: Expression) -> Iterator[str]:
-    """What two to four tags side by side would be as one tag."""
+    """Yield two to four tags side by side as one tag."""
     if isinstance(expression, Not):
         yield from _phrases(expression.operand)
     elif isinstance(expression, And | Or):

@@ -1,4 +1,4 @@
-"""Expressions as SQL: which photos match, without a value in the text of a statement."""
+"""Expressions as SQL, with all values as parameters."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from photoramd.database.conditions import bounds, within
-from photoramd.search.expression import And, Expression, Not, Or, Term, fold
+from photoramd.search.expression import And, Expression, Not, Or, Term, comparison_key
 
 
 def select_photos(
     expression: Expression, labels: Mapping[int, str], under: Path | None, missing: bool
 ) -> tuple[str, list[object]]:
-    """The photos that match, as a WITH clause.
+    """Return a WITH clause that selects the photos which match.
 
     Args:
         expression: What they must match.
@@ -37,28 +37,28 @@ def select_photos(
     hits = f"""hits AS (
         SELECT p.id, d.path AS directory, p.name, p.state
         FROM photos p JOIN directories d ON d.id = p.directory_id WHERE {condition}
-    )"""  # noqa: S608  # the condition holds no values, only question marks
+    )"""  # noqa: S608  (the condition holds no values, only question marks)
     return "WITH " + ", ".join([*compiler.groups, hits]), parameters
 
 
 class _Compiler:
-    """Expressions as SQL conditions on the table p.
+    """Compiles expressions to SQL conditions on the table p.
 
-    What stands in parentheses becomes a table of its own in the WITH clause: SQLite's parser
-    takes at most 100 open symbols, which a person's query could exceed.
+    An expression in parentheses becomes a table of its own in the WITH clause: the stack of
+    SQLite's parser holds 100 symbols, which a query could exceed.
 
     Attributes:
-        groups: The definitions of these tables; each uses only those before it.
+        groups: The definitions of these tables; each uses only earlier ones.
         parameters: The values of their question marks.
     """
 
     def __init__(self, labels: Mapping[int, str]) -> None:
-        self._folded = {number: fold(name) for number, name in labels.items()}
+        self._folded = {number: comparison_key(name) for number, name in labels.items()}
         self.groups: list[str] = []
         self.parameters: list[object] = []
 
     def compile(self, expression: Expression) -> tuple[str, list[object]]:
-        """A condition without parentheses, and the values of its question marks."""
+        """Return a condition without parentheses, and the values of its question marks."""
         if isinstance(expression, And):
             return _join(" AND ", [self._operand(each) for each in expression.operands])
         if not isinstance(expression, Or):
@@ -72,7 +72,7 @@ class _Compiler:
         return _join(" OR ", [self._tagged(words), *alternatives])
 
     def _operand(self, expression: Expression) -> tuple[str, list[object]]:
-        """A condition that binds closer than AND."""
+        """Return a condition that binds closer than AND."""
         if isinstance(expression, Term):
             return self._tagged([expression])
         if isinstance(expression, Not):
@@ -85,7 +85,7 @@ class _Compiler:
         return f"p.id IN {name}", []
 
     def _tagged(self, words: list[Term]) -> tuple[str, list[object]]:
-        """A condition that any of the tags is there."""
+        """Return the condition that a photo has any of the tags."""
         numbers = [
             number
             for number, name in self._folded.items()

@@ -11,7 +11,7 @@ import os
 import stat
 from dataclasses import dataclass
 
-from photoramd.database.roots import ONLINE, Health, RootState
+from photoramd.database.health import ONLINE, Health, RootState
 from photoramd.errors import PhotoramdError, printable
 from photoramd.system.mounts import is_below, read_mounts
 from photoramd.watch.filters import Filter

@@ -15,8 +15,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from photoramd.clock import Monotonic, UnixTime
+from photoramd.database.health import Health, RootState
 from photoramd.database.queue import Queue
-from photoramd.database.roots import Health, HealthStore, RootState
+from photoramd.database.roots import HealthStore
 from photoramd.errors import PhotoramdError, printable
 from photoramd.system.mounts import Mount, is_below, read_mounts, silent_parts
 from photoramd.watch.reconciler import FinishedScan

@@ -20,7 +20,7 @@ from PIL import Image
 
 from photoramd.daemon.sd_notify import Notifier, connect
 from photoramd.daemon.status_line import Situation, StatusLine
-from photoramd.database.roots import Health
+from photoramd.database.health import Health
 from photoramd.errors import ConfigError
 from photoramd.pipeline.inference import LONGEST_SECONDS, BatchSizer
 from photoramd.system.log import journal_handler

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from photoramd.database.connection import connect
+from photoramd.database.health import RootState
 from photoramd.errors import StoreError, UsageError
 from photoramd.photo import Tag
 from photoramd.search import queries
@@ -25,7 +26,7 @@ from photoramd.search.expression import (
     Not,
     Or,
     Term,
-    fold,
+    comparison_key,
     parse,
 )
 from photoramd.search.queries import Match
@@ -199,7 +200,7 @@ def test_a_query_finds_what_its_logic_says() -> None:
             expected = {
                 os.fsdecode(path)
                 for path, (_, keywords) in PHOTOS.items()
-                if holds(expression, {fold(keyword) for keyword in keywords})
+                if holds(expression, {comparison_key(keyword) for keyword in keywords})
             }
             found = queries.find(connection, expression, missing=True)
             assert {str(match.path) for match in found} == expected
@@ -385,7 +386,7 @@ def test_watched_directories_are_told_as_the_daemon_saw_them(database: Path) -> 
         )
     with closing(queries.open_readonly(database)) as connection:
         assert queries.roots(connection) == [
-            queries.Root(Path("/photos"), "offline", "not there", None, 1.0, 2.0)
+            queries.RootStatus(Path("/photos"), RootState.OFFLINE, "not there", None, 1.0, 2.0)
         ]
 
 
