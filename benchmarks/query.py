@@ -1,9 +1,9 @@
-"""Measure questions to a tag database of 20,000 photos.
+"""Measure queries of a database of 20,000 photos.
 
     python -m benchmarks query [--quick] [--rounds 7] [--json FILE]
 
 The photos' keywords are words of the embedded model, a few frequent and most rare, from a seed.
-Each question is asked as `photoramd query`, `show` and `status` ask it, in an open database;
+Each query runs as `photoramd query`, `show` and `status` run it, in an open database;
 Python's start is not counted. Judged as a multiple of a fixed join that the same SQLite does in
 memory.
 """
@@ -34,11 +34,11 @@ PHOTOS = 20_000
 WORDS = 900
 _KEYWORDS = 3
 _RUN_MS = 200
-"""About how long a run is to be, so that the clocks are fine enough."""
+"""The approximate length of a run, long enough for the clock's resolution."""
 
 
 def fill(database: Database, photos: int) -> None:
-    """Photos with keywords ``word0`` (the most frequent) and so on."""
+    """Add photos with the keywords ``word0`` (the most frequent), ``word1`` and so on."""
     queue, results = Queue(database), Results(database)
     found = [
         Photo(
@@ -62,7 +62,7 @@ def fill(database: Database, photos: int) -> None:
 
 @dataclass(frozen=True)
 class Question:
-    """Something to ask.
+    """A query to measure.
 
     Attributes:
         name: For the figure.
@@ -75,7 +75,7 @@ class Question:
     ask: Callable[[], object]
 
     def case(self) -> Case:
-        """The question, asked some times."""
+        """Return the query as a case that runs it several times."""
         times = max(1, round(_RUN_MS / self.milliseconds))
 
         def work(lap: Callable[[], None]) -> None:
@@ -87,7 +87,7 @@ class Question:
 
 
 def questions(connection: Connection) -> list[Question]:
-    """What users and programs ask."""
+    """Return the queries of users and programs."""
 
     def find(expression: str, limit: int | None = None) -> Callable[[], object]:
         return lambda: queries.find(connection, queries.parse(expression), limit=limit)

@@ -44,7 +44,7 @@ CONTENT = b"\xff\xd8\xff" + bytes(200)
 
 
 def make_tree(top: Path, photos: int) -> None:
-    """A tree of small files: 50 directories at each of two levels, 200 files in each."""
+    """Make a tree of small files: 50 directories at each of two levels, 200 files in each."""
     for start in range(0, photos, PER_DIRECTORY):
         number = start // PER_DIRECTORY
         directory = top / f"{number // 50:04}" / f"{number % 50:02}"
@@ -156,7 +156,7 @@ def processor_seconds(process: subprocess.Popen[bytes]) -> float:
 
 
 def idle(directory: Path, top: Path, path: Path, seconds: float) -> dict[str, float]:
-    """Processor time of a daemon that has nothing to do, the audits included."""
+    """Measure the processor time of an idle daemon, including audits."""
     process = start(configuration(directory, top, path), directory / "log")
     try:
         time.sleep(30)
@@ -170,7 +170,7 @@ def idle(directory: Path, top: Path, path: Path, seconds: float) -> dict[str, fl
 
 
 def latency(directory: Path, waiting: int) -> dict[str, float]:
-    """From the end of its quiet period to tagged: one new photo while others wait."""
+    """Measure one new photo from the end of its quiet period to tagged, while others wait."""
     top, path = directory / "queue", directory / "queue.db"
     top.mkdir()
     # As many different pictures as the network can see in the meantime; they come first.

@@ -131,7 +131,7 @@ class Queue:
             )
 
     def retry_writes(self, directory: str, stem: str) -> None:
-        """Make photos of a stem due at once whose writing failed."""
+        """Make photos with a stem due at once if writing them failed."""
         rows = self._database.rows(
             f"""SELECT p.id, p.name FROM photos p WHERE {QUEUED} AND p.state = 'tagged'
                 AND p.reason IS NOT NULL

@@ -63,7 +63,7 @@ def _options(path: Path, is_own: bool) -> str:
 
 
 def _checked(path: Path, options: str) -> sqlite3.Connection:
-    """Return a connection that works, to a database of photoramd."""
+    """Return a tested connection to a database of photoramd."""
     uri = f"file:{quote(os.fsencode(path.absolute()))}?{options}"
     connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
     try:

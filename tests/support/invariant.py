@@ -1,4 +1,4 @@
-"""What must be true in the end, whatever happened: checked on disk and in the database."""
+"""The invariants that hold after any fault, checked on disk and in the database."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ TEMPORARY = ".photoramd-"
 
 
 def rows(database: Path, sql: str) -> list[tuple[object, ...]]:
-    """Ask the database beside whoever writes it."""
+    """Query the database while another process may write to it."""
     with closing(open_readonly(database)) as connection:
         return connection.execute(sql).fetchall()
 
 
 def states(database: Path, top: Path) -> dict[Path, str]:
-    """The state of every photo at and below a path."""
+    """Return the state of every photo at and below a path."""
     try:
         found = rows(
             database,
@@ -48,7 +48,7 @@ def violations(
     view: Path = Path("/"),
     temporaries: bool = False,
 ) -> list[str]:
-    """What is not as it must be below a directory; empty: all is well.
+    """Return the violations below a directory; empty if there are none.
 
     Args:
         database: The database.
@@ -103,7 +103,7 @@ def violations(
 
 
 def _is_regular(path: Path) -> bool:
-    """Whether there is a file, and no link; a temporary may have gone since it was listed."""
+    """Return whether a path is a regular file; a temporary may be gone since it was listed."""
     try:
         return stat.S_ISREG(path.lstat().st_mode)
     except FileNotFoundError:

@@ -57,7 +57,7 @@ class Killer:
 
 
 def scan(config: Config, kill_at: int | None) -> int:
-    """Scan in a child; returns its wait status."""
+    """Scan in a child; return its wait status."""
     child = os.fork()
     if child == 0:
         code = 1
@@ -73,7 +73,7 @@ def scan(config: Config, kill_at: int | None) -> int:
 
 
 def look(config: Config, album: Path) -> dict[str, object]:
-    """What is on disk and in the database."""
+    """Return what is on disk and in the database."""
     connection = sqlite3.connect(config.state.path)
     try:
         return {
@@ -97,19 +97,19 @@ def look(config: Config, album: Path) -> dict[str, object]:
 
 
 def packet(album: Path, mode: str) -> bytes:
-    """Where the keywords are."""
+    """Return the file with the keywords."""
     if mode == "sidecar":
         return (album / "a.jpg.xmp").read_bytes()
     return containers.layout((album / "a.jpg").read_bytes(), "JPEG").packets[0]
 
 
 def rest(photo: Path) -> bytes:
-    """All of a photo but its XMP."""
+    """Return all of a photo except its XMP."""
     return b"".join(containers.layout(photo.read_bytes(), "JPEG").rest)
 
 
 def scan_differences(connection: sqlite3.Connection, photo: Path) -> bool:
-    """Whether the photo is not what the database says, so that a scan would look at it."""
+    """Return whether the photo differs from the database, so that a scan would process it."""
     found = connection.execute("SELECT size, mtime_ns, inode FROM photos").fetchone()
     status = photo.stat()
     return tuple(found) != (status.st_size, status.st_mtime_ns, status.st_ino)

@@ -88,7 +88,7 @@ class Scene:
         return Writer(Ledger(database), WriteSettings(lambda _: mode, Origin("m", "1")), exiftool)
 
     def write(self, database: Database, writer: Writer) -> list[str]:
-        """Write what is to be written; returns what went wrong."""
+        """Write what is due; return what went wrong."""
         jobs = Queue(database).due_writes(NOW, 9)
         return [str(error) for _, error in writer.write([(j, TAGS) for j in jobs], NOW) if error]
 
@@ -100,7 +100,7 @@ class Scene:
 
 
 def traced(scene: Scene, *options: str) -> str:
-    """Write in a child under strace; returns what strace says of its system calls."""
+    """Write in a child under strace; return strace's log of its system calls."""
     go, ready = os.pipe()
     child = os.fork()
     if child == 0:
@@ -126,7 +126,7 @@ def traced(scene: Scene, *options: str) -> str:
 
 
 def go_on(scene: Scene, exiftool: ExifTool) -> dict[str, object]:
-    """What a restarted daemon does: clear up, write, scan; then the user's undo."""
+    """Do what a restarted daemon does: recover, write, scan; then the user's undo."""
     with Database(scene.database) as database:
         writer = scene.writer(database, exiftool)
         writer.recover(NOW)
@@ -155,7 +155,7 @@ def go_on(scene: Scene, exiftool: ExifTool) -> dict[str, object]:
 
 
 def scan(scene: Scene, database: Database, wall: float) -> int:
-    """A daemon's first scan; returns how many photos are not as the database says."""
+    """Do a daemon's first scan; return how many photos differ from the database."""
     photos, queue = Photos(database), Queue(database)
     top = os.fspath(scene.album)
     intake = StabilityTracker(

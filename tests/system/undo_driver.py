@@ -35,7 +35,7 @@ TAGS = [Tag("building", 0.9, ("Places",)), Tag("sky", 0.8)]
 
 
 def prepare(sample: Path, album: Path, config: Config) -> dict[str, bytes]:
-    """Three photos with tags: in a new sidecar, in an old one, inside; returns what was there."""
+    """Write tags in a new sidecar, an old one and a photo; return what was there before."""
     album.mkdir()
     for name in ("new.jpg", "old.jpg", "inside.jpg"):
         shutil.copyfile(sample, album / name)
@@ -58,14 +58,14 @@ def prepare(sample: Path, album: Path, config: Config) -> dict[str, bytes]:
 
 
 def take_back(config: Config, album: Path) -> list[str]:
-    """Undo; returns what went wrong."""
+    """Undo; return what went wrong."""
     with assembly.opened_for_undo(config) as (known, writer):
         done = undo.undo(writer, undo.select(known, [album]), time.time())
         return [str(each.error) for each in done if each.error is not None]
 
 
 def take_back_until_killed(config: Config, album: Path, point: int) -> bool:
-    """Undo in a child; returns whether it was killed."""
+    """Undo in a child; return whether it was killed."""
     child = os.fork()
     if child == 0:
         code = 1
