@@ -136,5 +136,5 @@ def main() -> None:
 
 
 def _drop_output() -> None:
-    """Python would complain that it cannot be written when it ends."""
+    """Drop buffered output, which Python would fail to write at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

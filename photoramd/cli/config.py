@@ -25,7 +25,7 @@ def command() -> None:
 
 
 def _file(context: click.Context, path: Path | None) -> Path | None:
-    """The file asked for: by the command's own option, else by the global one."""
+    """Return the file asked for: by the command's own option, else by the global one."""
     return path or getattr(context.obj, "config_path", None)
 
 
@@ -150,7 +150,7 @@ def _encode_path(value: Path) -> str:
 
 
 def _effective(config: configuration.Config, given: frozenset[str]) -> Iterator[str]:
-    """The lines of a TOML file with every key."""
+    """Yield the lines of a TOML file with every key."""
     for table in tables():
         content = getattr(config, table.name)
         for index, section in enumerate(content if table.repeated else [content]):

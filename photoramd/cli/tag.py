@@ -189,7 +189,7 @@ def command(settings: Settings, options: TagOptions) -> None:
 
 @contextmanager
 def _progress(total: int, quiet: bool) -> Iterator[Callable[[], None]]:
-    """A progress bar on standard error; yields what to call for every photo."""
+    """Show a progress bar on standard error; yield what to call for every photo."""
     from rich.progress import Progress
 
     bar_console = console(stderr=True)

@@ -82,7 +82,7 @@ class Notifier:
             self._observer.join()
 
     def ready(self, check: Callable[[], bool]) -> None:
-        """Everything is loaded and the watches stand.
+        """Notify systemd that everything is loaded and watched.
 
         Args:
             check: Whether all is well; asked before each ping.
@@ -95,16 +95,16 @@ class Notifier:
         self.beat()
 
     def reloading(self) -> None:
-        """The configuration is being read anew; `ready` ends that."""
+        """Notify systemd that the configuration is being reloaded; `ready` ends that."""
         self._check = None
         self._tell(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self) -> None:
-        """It ends."""
+        """Notify systemd that the service is stopping."""
         self._tell("STOPPING=1\nSTATUS=Stopping: finishing the present photo")
 
     def beat(self) -> None:
-        """Something got done just now; cheap enough to be called for everything."""
+        """Send a sign of life, if one is due; cheap enough to be called for everything."""
         now = time.monotonic()
         if self._send is None or now < self._next_beat:
             return
@@ -126,7 +126,7 @@ class Notifier:
 
     @contextmanager
     def busy(self) -> Iterator[None]:
-        """Around an operation of the main thread that takes long and tells nothing.
+        """Wrap an operation of the main thread that takes long and reports no progress.
 
         It counts as alive while the thread uses processor time; one that waits does not.
         """
@@ -167,7 +167,7 @@ class Notifier:
 
 
 def connect() -> Notifier:
-    """The one who started us, if that was systemd and it wants to know how we are.
+    """Return the one who started us, if that was systemd and it wants to know how we are.
 
     Raises:
         ConfigError: It does, but systemd-python is not installed.
@@ -186,7 +186,7 @@ def connect() -> Notifier:
 
 
 def _watchdog_seconds() -> float | None:
-    """What systemd says of the watchdog, as sd_watchdog_enabled(3) reads it."""
+    """Return what systemd says of the watchdog, as sd_watchdog_enabled(3) reads it."""
     if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None
     interval = os.environ.get("WATCHDOG_USEC", "")

@@ -164,7 +164,7 @@ def _raw(roots: list[Root]) -> Finding:
 
 
 def _roots(database: Path) -> list[Root]:
-    """The watched directories as a daemon last saw them; none if that is not known."""
+    """Return the watched directories as a daemon last saw them; none if that is not known."""
     try:
         with closing(queries.open_readonly(database)) as connection:
             return queries.roots(connection)
@@ -207,7 +207,7 @@ def _database(path: Path, daemon: int | None) -> Iterator[Finding]:
 
 
 def _health(roots: list[Root]) -> Iterator[Finding]:
-    """What the running daemon has to say of its directories."""
+    """Yield what the running daemon has to say of its directories."""
     for root in roots:
         if root.health != "online":
             yield Finding(
@@ -219,7 +219,7 @@ def _health(roots: list[Root]) -> Iterator[Finding]:
 
 
 def _existing(path: Path) -> Path:
-    """A path, or the nearest one above it that is there."""
+    """Return a path, or the nearest one above it that is there."""
     return next(each for each in (path, *path.parents) if paths.kind_of(each) != "missing")
 
 
@@ -253,7 +253,7 @@ def _space(paths: list[Path]) -> Iterator[Finding]:
 
 
 def service(unit: Unit | None, *, has_systemd_python: bool) -> Iterator[Finding]:
-    """How the service is."""
+    """Yield how the service is."""
     if unit is None:
         yield Finding(
             "service", "ok", "not installed as a systemd service; photoramd run starts it"

@@ -59,7 +59,7 @@ class Structure:
     jpeg: Extent | None = None
 
     def fits(self, size: int) -> bool:
-        """Whether its format is known and all of it is in a file of so many bytes."""
+        """Return whether its format is known and all of it is in a file of so many bytes."""
         return bool(self.extents) and all(start + length <= size for start, length in self.extents)
 
 

@@ -34,7 +34,7 @@ class Undone:
 
 
 def select(photos: Photos, paths: Sequence[Path]) -> list[Job]:
-    """The photos at or below these paths that tags may have been written for.
+    """Return the photos at or below these paths that tags may have been written for.
 
     Raises:
         NoImagesError: A path at which no photo is known.
@@ -49,7 +49,7 @@ def select(photos: Photos, paths: Sequence[Path]) -> list[Job]:
 
 
 def unknown(path: Path) -> NoImagesError:
-    """What is to be said of a path at which no photo is known."""
+    """Return what is to be said of a path at which no photo is known."""
     return NoImagesError(
         "photoramd knows no photo there",
         path=path,

@@ -40,7 +40,7 @@ class Term:
         return "*".join(self.parts)
 
     def matches(self, name: str) -> bool:
-        """Whether it means a tag, given as `fold` gives it."""
+        """Return whether it means a tag, given as `fold` gives it."""
         first, *rest = (fold(part) for part in self.parts)
         if not rest:
             return name == first
@@ -82,7 +82,7 @@ Expression: TypeAlias = Term | Not | And | Or
 
 
 def fold(text: str) -> str:
-    """A tag as it is compared: NFC, single blanks, without regard to case."""
+    """Return a tag as it is compared: NFC, single blanks, without regard to case."""
     words = unicodedata.normalize("NFC", text).casefold().split()
     return unicodedata.normalize("NFC", " ".join(words))
 
@@ -97,7 +97,7 @@ def parse(text: str) -> Expression:
 
 
 def terms(expression: Expression) -> Iterator[Term]:
-    """The tags in an expression, from left to right."""
+    """Yield the tags in an expression, from left to right."""
     if isinstance(expression, Term):
         yield expression
     elif isinstance(expression, Not):

@@ -134,7 +134,7 @@ def find(
     under: Path | None = None,
     missing: bool = False,
 ) -> list[Match]:
-    """The photos that match, by directory, then by name.
+    """Return the photos that match, by directory, then by name.
 
     Args:
         connection: From `open_readonly`.
@@ -168,7 +168,7 @@ def count(
     under: Path | None = None,
     missing: bool = False,
 ) -> int:
-    """How many photos match; the arguments are those of `find`."""
+    """Return how many photos match; the arguments are those of `find`."""
     photos, parameters = select_photos(expression, _labels(connection), under, missing)
     sql = f"{photos} SELECT count(*) FROM hits"  # noqa: S608
     return int(fetch(connection, sql, parameters)[0][0])
@@ -179,7 +179,7 @@ def _labels(connection: sqlite3.Connection) -> dict[int, str]:
 
 
 def _tags(pairs: Iterable[Sequence[Any]], labels: dict[int, str]) -> tuple[Tag, ...]:
-    """Tags from pairs of label id and confidence, the most confident first."""
+    """Return tags from pairs of label id and confidence, the most confident first."""
     found = [Tag(labels[number], confidence) for number, confidence in pairs]
     return tuple(sorted(found, key=lambda tag: (-tag.confidence, tag.name)))
 
@@ -188,7 +188,7 @@ def _tags(pairs: Iterable[Sequence[Any]], labels: dict[int, str]) -> tuple[Tag, 
 
 
 def photo(connection: sqlite3.Connection, path: Path) -> Details | None:
-    """What is known of one photo; None if nothing is."""
+    """Return what is known of one photo; None if nothing is."""
     # The daemon knows directories by their real paths; the photo itself may be a link.
     absolute = Path(os.path.realpath(path.parent), path.name)
     with snapshot(connection):
@@ -225,13 +225,13 @@ def photo(connection: sqlite3.Connection, path: Path) -> Details | None:
 
 
 def counts(connection: sqlite3.Connection) -> dict[str, int]:
-    """How many photos are in each of `STATES`, in that order."""
+    """Return how many photos are in each of `STATES`, in that order."""
     found = dict(fetch(connection, "SELECT state, count(*) FROM photos GROUP BY state"))
     return {state: found.get(state, 0) for state in STATES}
 
 
 def reasons(connection: sqlite3.Connection, limit: int = 10) -> list[Reason]:
-    """Why photos failed or are tried again, the most frequent reason first."""
+    """Return why photos failed or are tried again, the most frequent reason first."""
     rows = fetch(
         connection,
         f"""SELECT d.path, p.name, g.reason, g.photos
@@ -247,7 +247,7 @@ def reasons(connection: sqlite3.Connection, limit: int = 10) -> list[Reason]:
 
 
 def roots(connection: sqlite3.Connection) -> list[Root]:
-    """The watched directories as the daemon last saw them, by path."""
+    """Return the watched directories as the daemon last saw them, by path."""
     rows = fetch(
         connection,
         "SELECT path, health, reason, remedy, since, scanned_at, raw_left_out FROM roots"
@@ -257,7 +257,7 @@ def roots(connection: sqlite3.Connection) -> list[Root]:
 
 
 def tags(connection: sqlite3.Connection) -> list[tuple[str, int]]:
-    """Every tag in use and how many photos have it, the most frequent first."""
+    """Return every tag in use and how many photos have it, the most frequent first."""
     # Counting in the index and taking off the few that are missing costs a tenth of a join;
     # CROSS keeps SQLite from starting with the many.
     rows = fetch(
@@ -278,7 +278,7 @@ def tags(connection: sqlite3.Connection) -> list[tuple[str, int]]:
 
 
 def suggest(connection: sqlite3.Connection, tag: str, limit: int = 5) -> list[str]:
-    """Tags in use that somebody who wrote ``tag`` may have meant, the best first."""
+    """Return tags in use that the writer of ``tag`` may have meant, the best first."""
     used = _used(connection)
     wanted = fold(tag.replace("*", " "))
     containing = [name for name in used if wanted and wanted in used[name]]
@@ -290,7 +290,7 @@ def suggest(connection: sqlite3.Connection, tag: str, limit: int = 5) -> list[st
 
 
 def advise(connection: sqlite3.Connection, expression: Expression) -> list[str]:
-    """Sentences for a user whose query found nothing or too little.
+    """Return sentences for a user whose query found nothing or too little.
 
     They name tags that no photo has, with those they may stand for, and tags of two words
     that were written without quotes.
@@ -312,14 +312,14 @@ def advise(connection: sqlite3.Connection, expression: Expression) -> list[str]:
 
 
 def _used(connection: sqlite3.Connection) -> dict[str, str]:
-    """The tags in use, and how each is compared."""
+    """Return the tags in use, and how each is compared."""
     sql = """SELECT name FROM labels
              WHERE EXISTS (SELECT 1 FROM keywords WHERE label_id = labels.id) ORDER BY name"""
     return {name: fold(name) for (name,) in fetch(connection, sql)}
 
 
 def _phrases(expression: Expression) -> Iterator[str]:
-    """What two to four tags side by side would be as one tag."""
+    """Yield what two to four tags side by side would be as one tag."""
     if isinstance(expression, Not):
         yield from _phrases(expression.operand)
     elif isinstance(expression, And | Or):

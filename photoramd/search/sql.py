@@ -14,7 +14,7 @@ from photoramd.search.expression import And, Expression, Not, Or, Term, fold
 def select_photos(
     expression: Expression, labels: Mapping[int, str], under: Path | None, missing: bool
 ) -> tuple[str, list[object]]:
-    """The photos that match, as a WITH clause.
+    """Return the photos that match, as a WITH clause.
 
     Args:
         expression: What they must match.
@@ -58,7 +58,7 @@ class _Compiler:
         self.parameters: list[object] = []
 
     def compile(self, expression: Expression) -> tuple[str, list[object]]:
-        """A condition without parentheses, and the values of its question marks."""
+        """Return a condition without parentheses, and the values of its question marks."""
         if isinstance(expression, And):
             return _join(" AND ", [self._operand(each) for each in expression.operands])
         if not isinstance(expression, Or):
@@ -72,7 +72,7 @@ class _Compiler:
         return _join(" OR ", [self._tagged(words), *alternatives])
 
     def _operand(self, expression: Expression) -> tuple[str, list[object]]:
-        """A condition that binds closer than AND."""
+        """Return a condition that binds closer than AND."""
         if isinstance(expression, Term):
             return self._tagged([expression])
         if isinstance(expression, Not):
@@ -85,7 +85,7 @@ class _Compiler:
         return f"p.id IN {name}", []
 
     def _tagged(self, words: list[Term]) -> tuple[str, list[object]]:
-        """A condition that any of the tags is there."""
+        """Return a condition that any of the tags is there."""
         numbers = [
             number
             for number, name in self._folded.items()

@@ -113,7 +113,7 @@ class UnloadingTagger:
         return scores
 
     def step(self, now: float) -> None:
-        """Told the time by the loop in each turn, monotonic: unload what has long been idle."""
+        """Unload a model that has long been idle; the loop calls this in each turn."""
         self._now = now
         if self._process is None:
             return
@@ -124,7 +124,7 @@ class UnloadingTagger:
             log.info("Unloaded the model, idle for %g minutes", self._idle_seconds / 60)
 
     def deadline(self) -> float:
-        """When `step` will have something to do if nothing else happens."""
+        """Return when `step` will have something to do if nothing else happens."""
         return math.inf if self._process is None else self._idle_since + self._idle_seconds
 
     @property
@@ -135,7 +135,7 @@ class UnloadingTagger:
     # Inside.
 
     def _running(self) -> ModelProcess:
-        """The process; started if need be."""
+        """Return the process; started if need be."""
         self._refuse_if_stopped()
         if self._process is not None and self._process.is_alive:
             return self._process

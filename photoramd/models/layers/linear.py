@@ -124,13 +124,13 @@ class Arithmetic:
 
     @classmethod
     def best(cls, dtype: torch.dtype, device: torch.device | None = None) -> Arithmetic:
-        """Packed where it works."""
+        """Return the precision with packed weights where packing works."""
         device = device or torch.device("cpu")
         return cls(dtype, device, packed=device.type == "cpu" and packing_works(dtype))
 
     @classmethod
     def whole(cls, dtype: torch.dtype) -> Arithmetic:
-        """Mostly in whole numbers, on a CPU; ``dtype`` is that of all else."""
+        """Return int8 for most layers, on a CPU; ``dtype`` is that of everything else."""
         return replace(cls.best(dtype), quantisation=best_quantisation(dtype))
 
     @property
@@ -144,13 +144,13 @@ class Arithmetic:
         return self.device.type == "cpu"
 
     def tensor(self, value: Tensor) -> Tensor:
-        """A weight as this arithmetic wants it; it may share memory with the given one."""
+        """Return a weight as this arithmetic wants it; it may share memory with the given one."""
         return value.to(self.device, self.dtype)
 
     def linear(
         self, weight: Tensor, bias: Tensor | None, *, gelu: bool = False, rows: int = 512
     ) -> Linear:
-        """A layer with these weights, of any dtype.
+        """Return a layer with these weights, of any dtype.
 
         Args:
             weight: Shape (outputs, inputs).
@@ -165,7 +165,7 @@ class Arithmetic:
         return PlainLinear(weight, bias, gelu)
 
     def layer(self, weights: Weights, name: str, *, gelu: bool = False, rows: int = 512) -> Linear:
-        """A layer that may be quantised, of the weights of that name, which are taken out.
+        """Return a layer that may be quantised, of the weights of that name, which are taken out.
 
         Args:
             weights: The network's.
@@ -183,7 +183,7 @@ class Arithmetic:
     def product(
         self, x: Tensor, weight: Tensor, bias: Tensor | None, residual: Tensor | None = None
     ) -> Tensor:
-        """As a linear layer whose weights serve only a few times."""
+        """Multiply as a linear layer whose weights are used only a few times."""
         if not self.packed:
             return PlainLinear(weight, bias)(x, residual)
         y: Tensor
@@ -196,7 +196,7 @@ class Arithmetic:
 
 @cache
 def packing_works(dtype: torch.dtype) -> bool:
-    """Whether oneDNN's packed operators exist here and agree with the public ones."""
+    """Return whether oneDNN's packed operators exist here and agree with the public ones."""
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     generator = torch.Generator().manual_seed(1)

@@ -24,5 +24,5 @@ class Norm:
         self._epsilon = epsilon
 
     def __call__(self, x: Tensor) -> Tensor:
-        """The same shape."""
+        """Return the same shape."""
         return torch.layer_norm(x, self._weight.shape, self._weight, self._bias, self._epsilon)

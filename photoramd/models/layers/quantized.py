@@ -95,7 +95,7 @@ class _Input:
         self._shift = weights.input_shift / self.step + self.zero
 
     def __call__(self, x: Tensor) -> Tensor:
-        """uint8, the shape of ``x``."""
+        """Return uint8, the shape of ``x``."""
         if x.numel() <= _PIECE:
             return self._quantise(x).to(torch.uint8)
         y = torch.empty(x.shape, dtype=torch.uint8)
@@ -105,7 +105,7 @@ class _Input:
         return y
 
     def _quantise(self, x: Tensor) -> Tensor:
-        """int32, whose lowest byte counts."""
+        """Return int32, of which the lowest byte counts."""
         # All in one piece of memory: new ones cost more than the calculation.
         y = x.to(torch.float32, copy=True)
         torch.addcmul(self._shift, y, self._scale, out=y)
@@ -223,7 +223,7 @@ class Quantisation:
     def linear(
         self, weights: QuantisedWeights, dtype: torch.dtype, gelu: bool, rows: int
     ) -> PackedQuantisedLinear | PlainQuantisedLinear:
-        """A layer; see `PackedQuantisedLinear` for the arguments."""
+        """Return a layer; see `PackedQuantisedLinear` for the arguments."""
         if self.packed:
             return PackedQuantisedLinear(weights, dtype, gelu, self.levels, rows)
         return PlainQuantisedLinear(weights, dtype, gelu, self.levels)
@@ -231,7 +231,7 @@ class Quantisation:
 
 @cache
 def best_quantisation(dtype: torch.dtype) -> Quantisation:
-    """The fastest way that is right on this processor, for inputs and outputs of this dtype."""
+    """Return the fastest kernel that is right on this processor, for this dtype."""
     for levels in (255, 127):
         if _agrees(Quantisation(packed=True, levels=levels), dtype):
             return Quantisation(packed=True, levels=levels)

@@ -41,7 +41,7 @@ class Ranges:
             self._lowest[name], self._highest[name] = lowest, highest
 
     def of(self, name: str) -> tuple[Tensor, Tensor]:
-        """Lowest and highest of each input of a layer.
+        """Return the lowest and highest value of each input of a layer.
 
         Raises:
             ModelError: Nothing has entered it.
@@ -53,13 +53,13 @@ class Ranges:
         return self._lowest[name], self._highest[name]
 
     def tensors(self) -> dict[str, Tensor]:
-        """All ranges, to be kept in a file."""
+        """Return all ranges, to be kept in a file."""
         with self._lock:
             named = {"lowest": self._lowest, "highest": self._highest}
             return {f"{name}.{end}": t for end, ends in named.items() for name, t in ends.items()}
 
     def add(self, tensors: Mapping[str, Tensor]) -> None:
-        """Unite with ranges from a file."""
+        """Merge ranges from a file."""
         for key, lowest in tensors.items():
             name, _, end = key.rpartition(".")
             if end == "lowest":
@@ -90,7 +90,7 @@ class QuantisedPreparation:
         self._ranges = ranges
 
     def take_all(self) -> dict[str, Tensor]:
-        """All tensors by name; the large ones that are not quantised are bfloat16."""
+        """Return all tensors by name; the large ones that are not quantised are bfloat16."""
         tensors: dict[str, Tensor] = {}
         keys = self._shape.keys
         with torch.inference_mode():
@@ -105,5 +105,5 @@ class QuantisedPreparation:
 
 
 def entries_of(tensors: Mapping[str, Tensor]) -> dict[str, Entry]:
-    """What a file says of tensors."""
+    """Return what a file says of tensors."""
     return {name: Entry(tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()}

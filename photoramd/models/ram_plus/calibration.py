@@ -49,7 +49,7 @@ _PHOTOS = "photos"
 
 
 def is_good(found: Comparison) -> bool:
-    """Whether quantised weights may be installed without asking.
+    """Return whether quantised weights may be installed without asking.
 
     Photos without any tag prove nothing, although nothing differs then.
     """
@@ -118,7 +118,7 @@ class Calibration:
         self._save()
 
     def quantise(self) -> RamPlusTagger:
-        """The quantised tagger.
+        """Return the quantised tagger.
 
         Raises:
             ModelError: Nothing was seen.
@@ -184,7 +184,7 @@ class Calibration:
 
 
 def load_exact(pin: PinnedFile, shape: RamPlusShape) -> Mapping[str, Tensor]:
-    """Prepared weights, as exact as there are: float32, or bfloat16 if no others are installed.
+    """Return the most exact prepared weights: float32, or bfloat16 if no others are there.
 
     Raises:
         IntegrityError: They are not what they must be.

@@ -94,7 +94,7 @@ class Preparation:
         self._dtype = dtype
 
     def dtype(self, name: str) -> torch.dtype:
-        """What a prepared tensor consists of."""
+        """Return what a prepared tensor consists of."""
         return self._dtype if is_large(name, self.shapes[name]) else torch.float32
 
     def take(self, name: str) -> Tensor:
@@ -118,7 +118,7 @@ class Preparation:
 
 
 def is_large(name: str, shape: tuple[int, ...]) -> bool:
-    """Whether a weight is one of those that may be rounded."""
+    """Return whether a weight is one of those that may be rounded."""
     return len(shape) > 1 and not name.endswith(_TABLE)
 
 
@@ -162,7 +162,7 @@ class RamPlusNetwork:
         release(None)
 
     def logits(self, images: Tensor) -> Tensor:
-        """Logits of the wanted tags.
+        """Return the logits of the wanted tags.
 
         Args:
             images: Normalised, float32, shape (B, 3, side, side).
@@ -178,6 +178,6 @@ class RamPlusNetwork:
         self._release(None)
 
     def tokens(self, images: Tensor) -> Tensor:
-        """What the image encoder makes of images: shape (B, 1 + tokens, width)."""
+        """Return what the image encoder makes of images: shape (B, 1 + tokens, width)."""
         with torch.inference_mode():
             return self._encoder.tokens(images.to(self.arithmetic.device))

@@ -58,7 +58,7 @@ class SwinShape:
     patch: int = 4
 
     def side(self, stage: int) -> int:
-        """Tokens along a side of the picture."""
+        """Return the number of tokens along a side of the picture."""
         return self.image_side // self.patch >> stage
 
 
@@ -66,7 +66,7 @@ SWIN_LARGE: Final = SwinShape(width=192, depths=(2, 2, 18, 2), heads=(6, 12, 24,
 
 
 def swin_shapes(shape: SwinShape, prefix: str) -> Shapes:
-    """The keys that are needed and their shapes."""
+    """Return the keys that are needed and their shapes."""
     width = shape.width
     keys: dict[str, tuple[int, ...]] = {
         "patch_embed.proj.weight": (width, 3, shape.patch, shape.patch),
@@ -85,7 +85,7 @@ def swin_shapes(shape: SwinShape, prefix: str) -> Shapes:
 
 
 def swin_scales(shape: SwinShape, prefix: str) -> Scales:
-    """What the encoder expects to be multiplied already: the queries, for attention to base two."""
+    """Return the scales that the encoder expects in the weights: the queries', for base two."""
     scales = {}
     for stage, (depth, heads) in enumerate(zip(shape.depths, shape.heads, strict=True)):
         width = shape.width << stage
@@ -97,7 +97,7 @@ def swin_scales(shape: SwinShape, prefix: str) -> Scales:
 
 
 def swin_linears(shape: SwinShape, prefix: str) -> list[str]:
-    """The layers that can be quantised."""
+    """Return the layers that can be quantised."""
     parts = ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")
     blocks = [
         f"{prefix}layers.{stage}.blocks.{block}.{part}"
@@ -166,7 +166,7 @@ class SwinEncoder:
         self._norm = Norm(weights, f"{prefix}norm", _EPSILON, arithmetic)
 
     def tokens(self, images: Tensor) -> Tensor:
-        """The output for normalised images.
+        """Return the output for normalised images.
 
         Args:
             images: float32, shape (B, 3, side, side).
@@ -324,7 +324,7 @@ class _Block:
         self._chunks = chunks
 
     def __call__(self, x: Tensor) -> Tensor:
-        """The next state; ``x`` may be overwritten."""
+        """Return the next state; ``x`` may be overwritten."""
         tokens, images, width = x.shape
         size = self._window_tokens
         for chunk in self._chunks:
@@ -341,7 +341,7 @@ class _Block:
         return self._fc2(self._fc1(self._norm2(x)), x)
 
     def _attend(self, x: Tensor, images: int, mask: Tensor | None) -> Tensor:
-        """Attention of all windows in rows of tokens and images.
+        """Compute the attention of all windows in rows of tokens and images.
 
         Args:
             x: Shape (windows x tokens x images, width).
@@ -359,7 +359,7 @@ class _Block:
 
 
 def _bias(table: Tensor, window: int) -> Tensor:
-    """Relative position bias times log2(e), shape (heads, tokens, tokens)."""
+    """Return the relative position bias times log2(e), shape (heads, tokens, tokens)."""
     place = np.arange(window)
     down, right = (axis.reshape(-1) for axis in np.meshgrid(place, place, indexing="ij"))
     rows = down[:, None] - down[None, :] + window - 1
@@ -369,7 +369,7 @@ def _bias(table: Tensor, window: int) -> Tensor:
 
 
 def _chunks(windows: _Windows, arithmetic: Arithmetic) -> list[_Chunk]:
-    """The windows of a block in pieces."""
+    """Return the windows of a block in pieces."""
     chunks = []
     count, tokens = len(windows.kinds), windows.masks.shape[-1]
     at_once = max(1, _CHUNK_ROWS // tokens) if arithmetic.is_cpu else count

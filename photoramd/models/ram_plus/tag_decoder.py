@@ -75,7 +75,7 @@ RAM_PLUS_DECODER: Final = DecoderShape(
 
 
 def decoder_shapes(shape: DecoderShape) -> Shapes:
-    """The keys that are needed and their shapes."""
+    """Return the keys that are needed and their shapes."""
     width, embedding = shape.width, shape.embedding_width
     keys: dict[str, tuple[int, ...]] = {
         "label_embed": (shape.tags * shape.descriptions, embedding),
@@ -105,14 +105,14 @@ def decoder_shapes(shape: DecoderShape) -> Shapes:
 
 
 def decoder_linears(shape: DecoderShape) -> list[str]:
-    """The layers that can be quantised: those that take most of the time."""
+    """Return the layers that can be quantised: those that take most of the time."""
     parts = ("intermediate.dense", "output.dense")
     layers = range(shape.layers)
     return [f"tagging_head.encoder.layer.{layer}.{part}" for layer in layers for part in parts]
 
 
 def decoder_scales(shape: DecoderShape) -> Scales:
-    """What the decoder expects to be multiplied already: the queries, for attention to base two."""
+    """Return the scales that the decoder expects in the weights: the queries', for base two."""
     scale = LOG2_E / math.sqrt(shape.width // shape.heads)
     return {
         f"tagging_head.encoder.layer.{layer}.crossattention.self.query.{part}": (shape.width, scale)
@@ -169,7 +169,7 @@ class TagDecoder:
         self._last_bias = weights.take("fc.bias").to(device, torch.float32)
 
     def logits(self, tokens: Tensor) -> Tensor:
-        """Logits of the tags for pictures.
+        """Return the logits of the tags for pictures.
 
         Args:
             tokens: Of the image encoder, shape (B, 145, width), the mean of the others first.
@@ -199,7 +199,7 @@ class TagDecoder:
         return logits[: self._count]
 
     def _chunk(self, embeddings: Tensor, gaze: Tensor, looks: Sequence[_Look]) -> Tensor:
-        """Logits of some tags, float32, shape (tags,)."""
+        """Return the logits of some tags, float32, shape (tags,)."""
         parts = [_reweight(part, gaze) for part in torch.split(embeddings, _REWEIGHTED)]
         x = self._words(torch.cat(parts)).relu_()
         for layer, look in zip(self._layers, looks, strict=True):
@@ -208,7 +208,7 @@ class TagDecoder:
 
 
 def _reweight(embeddings: Tensor, gaze: Tensor) -> Tensor:
-    """One embedding for each tag, of those of its descriptions: shape (tags, width)."""
+    """Return one embedding for each tag, of those of its descriptions: shape (tags, width)."""
     embeddings = embeddings.to(gaze.dtype)
     tags, descriptions, width = embeddings.shape
     closeness = embeddings.view(tags * descriptions, width) @ gaze

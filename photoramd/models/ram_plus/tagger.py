@@ -140,11 +140,11 @@ class RamPlusTagger:
         )
 
     def pixels(self, image: Image.Image) -> Pixels:
-        """The whole photo, made square: uint8 RGB, shape (384, 384, 3)."""
+        """Return the whole photo, made square: uint8 RGB, shape (384, 384, 3)."""
         return self.crop.pixels(image)
 
     def scores(self, batch: Sequence[Pixels]) -> Scores:
-        """Probabilities, float32, shape (photos, tags)."""
+        """Return probabilities, float32, shape (photos, tags)."""
         scores = np.zeros((len(batch), len(self.vocabulary.labels)), np.float32)
         if not batch:
             return scores
@@ -164,7 +164,7 @@ class RamPlusTagger:
         return scores
 
     def logits(self, batch: Sequence[Pixels]) -> Scores:
-        """Logits of the tags that the network is for, float32, shape (photos, tags)."""
+        """Return the logits of the network's tags, float32, shape (photos, tags)."""
         logits: Scores = self._runner.run(batch).numpy()
         return logits
 
@@ -174,14 +174,14 @@ def _logits(network: RamPlusNetwork, pixels: Tensor) -> Tensor:
 
 
 def normalise(pixels: Tensor) -> Tensor:
-    """From uint8, shape (B, height, width, 3), to float32, shape (B, 3, height, width)."""
+    """Convert uint8, shape (B, height, width, 3), to float32, shape (B, 3, height, width)."""
     values = pixels.permute(0, 3, 1, 2).to(torch.float32) / 255
     mean, deviation = (torch.tensor(v).view(3, 1, 1) for v in (_MEAN, _DEVIATION))
     return (values - mean) / deviation
 
 
 def load_vocabulary() -> Vocabulary:
-    """The tags and their thresholds, from the verified files.
+    """Return the tags and their thresholds, from the verified files.
 
     Raises:
         IntegrityError: A file is not what it must be.
@@ -194,7 +194,7 @@ def load_vocabulary() -> Vocabulary:
 
 
 def vocabulary_of(labels: bytes, thresholds: bytes) -> Vocabulary:
-    """The tags and their thresholds, from files with one a line.
+    """Return the tags and their thresholds, from files with one a line.
 
     Raises:
         ModelError: They are no such files.
@@ -210,7 +210,7 @@ def vocabulary_of(labels: bytes, thresholds: bytes) -> Vocabulary:
 def choose_tags(
     vocabulary: Vocabulary, is_wanted: Callable[[str], bool] | None
 ) -> tuple[int, ...] | None:
-    """The positions of the tags to restrict the work to; None if that would not save half.
+    """Return the positions of the tags to restrict the work to; None if that would not save half.
 
     A restriction is part of the revision, so a few denied tags must not be one: then another
     denied tag would have all photos looked at anew.
@@ -227,7 +227,7 @@ def choose_tags(
 
 
 def choose_device(device: str) -> torch.device:
-    """The device of a configuration's name; ``auto`` prefers a GPU.
+    """Return the device of a configuration's name; ``auto`` prefers a GPU.
 
     Raises:
         ModelError: It is not there.
@@ -245,7 +245,7 @@ def choose_device(device: str) -> torch.device:
 
 
 def choose_arithmetic(precision: str, device: torch.device) -> Arithmetic:
-    """The arithmetic of a configuration's precision.
+    """Return the arithmetic of a configuration's precision.
 
     Raises:
         ModelError: The model has no such precision, or not on this device.
@@ -267,7 +267,7 @@ def choose_arithmetic(precision: str, device: torch.device) -> Arithmetic:
 
 
 def fastest_dtype(device: torch.device) -> torch.dtype:
-    """The faster one of bfloat16 and float32.
+    """Return the faster one of bfloat16 and float32.
 
     It depends on what there is alone, never on a measurement: other numbers are another revision,
     and a busy moment must not have all photos tagged anew.
@@ -317,7 +317,7 @@ def load_network(
 
 
 def copy_name(pin: PinnedFile, precision: str) -> CopyName:
-    """The converted copy for a precision."""
+    """Return the converted copy for a precision."""
     return CopyName(pin, f"{precision}-{_FORM_VERSION}")
 
 
@@ -341,7 +341,7 @@ def _convert(copy: CopyName, preparation: Preparation) -> MappedTensors | None:
 
 
 def _numbers(network: RamPlusNetwork) -> str:
-    """What tells apart arithmetics that give other scores."""
+    """Return what tells apart arithmetics that give other scores."""
     arithmetic = network.arithmetic
     if arithmetic.quantisation is None:
         return str(arithmetic.dtype)
@@ -351,7 +351,7 @@ def _numbers(network: RamPlusNetwork) -> str:
 def _revision(
     digest: str, labels: Sequence[str], numbers: str, wanted: Sequence[int] | None
 ) -> str:
-    """Of weights, labels, code, precision and restriction: 12 hexadecimal digits."""
+    """Return a digest of weights, labels, code, precision and restriction: 12 hex digits."""
     own = hashlib.sha256()
     restriction = "all" if wanted is None else repr(tuple(wanted))
     for part in (digest, "\n".join(labels), f"{_INFERENCE_VERSION} {numbers}", restriction):

@@ -46,7 +46,7 @@ Progress = Callable[[int], object]
 
 
 def locate(pin: PinnedFile) -> Path:
-    """Where a file is: in the package that carries it, else in a model store.
+    """Return where a file is: in the package that carries it, else in a model store.
 
     The user's store is asked before the system's; the first that has the name counts, so
     that a bad file is not passed over. Nothing is opened or imported.
@@ -64,7 +64,7 @@ def locate(pin: PinnedFile) -> Path:
 
 
 def _locate_in_package(pin: PinnedFile) -> Path:
-    """Where a package keeps a file.
+    """Return where a package keeps a file.
 
     Some installers link packages' files from a cache instead of copying them, so links are
     resolved here, once. That is no gap: whatever the path leads to must have the pinned
@@ -84,7 +84,7 @@ def _locate_in_package(pin: PinnedFile) -> Path:
 
 
 def resolve_digest(pin: PinnedFile) -> PinnedFile:
-    """The pin with its whole digest, which for some was noted when they were installed.
+    """Return the pin with its whole digest, which for some was noted when they were installed.
 
     Raises:
         IntegrityError: Nothing was noted, or what was is no digest or not the published one,
@@ -105,7 +105,7 @@ def resolve_digest(pin: PinnedFile) -> PinnedFile:
 
 
 def verify(pin: PinnedFile, progress: Progress | None = None) -> Path:
-    """Locate a file and check all its bytes; returns where it is.
+    """Locate a file and check all its bytes; return its path.
 
     Raises:
         IntegrityError: Its bytes are not the pinned ones.
@@ -296,7 +296,7 @@ def load_state_dict(
 
 
 def _state(file: BinaryIO) -> tuple[int, ...]:
-    """What changes when a file's content does. Of the times, ctime cannot be set back."""
+    """Return what changes when a file's content does. Of the times, ctime cannot be set back."""
     status = os.fstat(file.fileno())
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
