@@ -14,7 +14,7 @@ class Fingerprint:
     """What ``stat`` says of a file's content: equal means "unchanged".
 
     ``mtime_ns`` is a signed number of 64 bits. ``ctime_ns`` takes part only in the question
-    whether a file is still being written; a changed mode or owner is no new photo.
+    whether a file is still being written; a changed mode or owner makes no new photo.
     """
 
     size: int

@@ -253,7 +253,7 @@ def _check_value(where: str, key: Key, value: Any) -> Iterator[str]:
 
 
 def _unknown(name: str, known: list[str], kind: str) -> str:
-    """Return what to say of a name that nobody knows: the nearest one, or where it belongs."""
+    """Describe an unknown name, with the nearest known one or where it belongs."""
     for close in difflib.get_close_matches(name, known, n=1):
         return f"unknown {kind}; did you mean {close}?"
     elsewhere = [key.dotted for table in tables() for key in table.keys if key.name == name]

@@ -1,7 +1,7 @@
 """systemd (the library systemd-python): readiness, watchdog, status, and the journal.
 
 The protocol is that of sd_notify(3); without systemd everything here does nothing. A sign of
-life is sent by whoever got something done, never by a clock: while photoramd starts it asks
+life is sent when something got done, never by a timer: while photoramd starts it asks
 for more time, afterwards it is the watchdog's ping.
 """
 
@@ -44,7 +44,7 @@ class Notifier:
     """Tells systemd how we are. Made in the main thread; use it as a context manager.
 
     Args:
-        send: Sends a message of the protocol; None: nobody listens.
+        send: Sends a message of the protocol; None if nobody listens.
         watchdog_seconds: How long systemd waits for a ping; None: it does not.
         look_seconds: How often a long operation is looked at.
     """
@@ -88,7 +88,7 @@ class Notifier:
             check: Whether all is well; asked before each ping.
         """
         self._check, self._is_started = check, True
-        # Said anew and at once, for it may still tell what was going on until now.
+        # Sent again at once: the old status may tell what went on until now.
         self._status, self._next_status = "", float("-inf")
         self._tell("READY=1")
         self._next_beat = float("-inf")
@@ -162,7 +162,7 @@ class Notifier:
             with self._lock:
                 self._send(message)
         except OSError as error:
-            # systemd is being restarted, say. The next message may arrive.
+            # For example while systemd restarts. The next message may arrive.
             log.debug("systemd cannot be told %r: %s", message, error)
 
 

@@ -61,7 +61,7 @@ _OTHER_CONTENT = (
 
 
 def describe(head: bytes) -> str:
-    """Return what a file that is no photo looks like, for the user who thought it was one."""
+    """Describe a file that is not a photo, for the user who thought it was one."""
     for pattern, name in _OTHER_CONTENT:
         if re.match(pattern, head, re.DOTALL | re.IGNORECASE):
             return f"its content looks like {name}"

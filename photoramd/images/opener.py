@@ -153,7 +153,7 @@ def open_file(path: str | os.PathLike[str]) -> Iterator[OpenFile]:
             failure = error
         except Exception as error:
             failure = _explained(error, path, file)
-        # A file that was being written is no damaged file, whatever was read of it.
+        # A file that is being written is not damaged, whatever was read of it.
         if not _fingerprint(fd, path).is_stable_since(before):
             raise ChangedError("it changed while it was read", path=path) from failure
         if failure is not None:

@@ -43,7 +43,7 @@ def answer(what: str, descriptor: int, max_pixels: int) -> Answer:
 
     with rawpy.RawPy() as raw:
         try:
-            # Opened anew: libraw then reads what it needs, and has a position of its own.
+            # Opened again: libraw then reads what it needs, and has a position of its own.
             raw.open_file(f"/proc/self/fd/{descriptor}")
             sizes = raw.sizes
             said = {"width": sizes.width, "height": sizes.height, "flip": sizes.flip}

@@ -1,4 +1,4 @@
-"""How to get the very bytes back of a photo that had no XMP.
+"""Restore the exact bytes of a photo that had no XMP.
 
 What ExifTool adds to some files leaves a trace when it is taken out again: in HEIC and AVIF an
 empty entry, in TIFF another order of the parts, beside IPTC keywords the version of the record.

@@ -27,7 +27,7 @@ class Rules:
     Attributes:
         threshold: Replaces every calibrated threshold, 0 to 1; None keeps them. Labels
             that the vocabulary disables stay disabled.
-        top_n: At most so many keywords for one photo, the most confident.
+        top_n: The most keywords for one photo; the most confident are kept.
         overrides: Label to replacement, looked up exactly, else without regard to case.
             An empty replacement drops the label.
         allow: If not empty, only these words, whether as label or as replacement.

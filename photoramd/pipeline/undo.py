@@ -63,7 +63,7 @@ def undo(
     """Take back the tags of photos, one after the other; one photo's failure costs only itself.
 
     Such a photo gets no tags again until `retag` asks for them. It can be interrupted at
-    any point and begun anew.
+    any point and started again.
 
     Args:
         writer: Knows the ledger.

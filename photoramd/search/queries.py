@@ -139,7 +139,7 @@ def find(
     Args:
         connection: From `open_readonly`.
         expression: From `parse`.
-        limit: At most so many.
+        limit: The most photos to return.
         under: Only photos in this directory or below it.
         missing: Also photos that are no longer there.
     """

@@ -127,7 +127,7 @@ def _keep_extended(fd: int, source: int, target: Path) -> None:
 def _extended(fd: int) -> dict[str, bytes]:
     """Return the extended attributes that belong to the file, not to its content or the kernel."""
     try:
-        # security.* is the kernel's: labels it gives anew, and signatures of the content.
+        # security.* is the kernel's: labels, which it sets again, and signatures of the content.
         names = [name for name in os.listxattr(fd) if not name.startswith("security.")]
         return {name: os.getxattr(fd, name) for name in names}
     except OSError as error:

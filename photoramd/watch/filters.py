@@ -1,4 +1,4 @@
-"""Which paths count: photos inside a watched directory that nobody asked to leave out.
+"""Decide which paths count: photos in a watched directory that are not excluded.
 
 Left out are what other programs put beside photos (half-copied files, thumbnails, snapshots,
 recycle bins), everything hidden, photoramd's own temporary files, and what the user excludes.

@@ -39,7 +39,7 @@ class Scan:
         devices: The device numbers of the directories walked, to those of the files in them:
             on a stacked file system these are others.
         moves: By directory, the device numbers that photos were known with, to those that the
-            very same photos have now: a file system that was mounted anew.
+            same photos have now: a file system that was remounted.
     """
 
     top: str
@@ -149,7 +149,7 @@ class Scan:
             except FileNotFoundError:
                 continue  # gone, or going: the next scan will tell
             except OSError as error:
-                # A directory that may be listed and not entered, say: nothing is known of it.
+                # For example a directory that may be listed but not entered: nothing is known of it.
                 self.unreadable[directory] = error.strerror or str(error)
                 known.pop(name, None)
                 continue

@@ -100,15 +100,15 @@ class Inbox:
     def take(self) -> EventBatch:
         """Empty the inbox."""
         with self._lock:
-            news = EventBatch(tuple(self._files), tuple(self._directories), self._lost)
+            batch = EventBatch(tuple(self._files), tuple(self._directories), self._lost)
             self._files.clear()
             self._directories.clear()
             self._lost = False
-        return news
+        return batch
 
 
 def _forget_quietly() -> None:
-    """Have watchdog's book-keeping bear a directory whose path another one took and left.
+    """Work around a watchdog 7.1 KeyError when a moved directory's path is reused.
 
     Of a directory that was moved out of a root watchdog 7.1 keeps the old path. Where a new one
     was made with that path and renamed, the KeyError that follows ends watchdog's reading thread
@@ -173,9 +173,9 @@ class Watcher:
             logging.getLogger(name).removeHandler(self._overflow)
 
     def arm(self, root: str) -> PhotoramdError | None:
-        """Watch a root, anew if it was watched; returns why that was not possible, if so."""
+        """Watch a root, again if it was watched; return why that failed, if it did."""
         if self._observer is not None and not self._is_running():
-            self._end()  # the other roots' watches are gone with it, and their patrol will see
+            self._end()  # the other roots' watches end with it, which the supervisor notices
         self.disarm(root)
         try:
             observer = self._observer = self._observer or _begin()

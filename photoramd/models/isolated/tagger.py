@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 REST_SECONDS = (0.0, 10.0, 30.0, 120.0, 600.0)
-"""After so many failures in a row the model is left alone for so long; the last from then on."""
+"""How long the model is left alone after each failure in a row; the last value repeats."""
 
 
 class UnloadingTagger:
     """See `Tagger`. Use it as a context manager or `close` it; for one thread.
 
-    The first start fails as loading in this process would. A later one that fails, say
+    The first start fails as loading in this process would. A later one that fails, for example
     because the weights are not the pinned bytes any more, is tried again after a rest; until
     then there are no scores. So it is after the process failed twice in a row.
 
@@ -40,7 +40,7 @@ class UnloadingTagger:
         beat: Called when the process that is waited for gets on.
 
     Attributes:
-        trouble: Why there is no model now, in words for people; usually empty.
+        trouble: Why the model is not available, for people; usually empty.
 
     Raises:
         ModelError: As `load` does.
@@ -178,7 +178,7 @@ class UnloadingTagger:
         self._resting_until = self._now + pause
 
     def _unavailable(self, error: Exception) -> ModelUnavailableError:
-        self._failures = max(self._failures, 1)  # nothing is to be had from trying at once
+        self._failures = max(self._failures, 1)  # trying at once would gain nothing
         self._rest()
         self.trouble = f"the model cannot be loaded: {error}"
         remedy = getattr(error, "remedy", None)

@@ -1,7 +1,7 @@
 """Linear layers, packed for oneDNN where that works, else plain: the same sums.
 
 On a CPU torch gives float32 products to a library that is slow on some processors, and lays
-out the weights anew for each one. oneDNN's own operators take weights packed once, and apply
+out the weights again for each one. oneDNN's own operators take weights packed once, and apply
 GELU or add a residual while they write the results. They are private to torch, so they are
 tried with real numbers before use: where they are missing, raise or disagree, public
 operators do the work.

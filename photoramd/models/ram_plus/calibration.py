@@ -94,7 +94,7 @@ class Calibration:
     @classmethod
     @contextmanager
     def begin(cls, threads: int, *, anew: bool = False) -> Iterator[Self]:
-        """Begin anew, or go on where the last one was interrupted or not installed.
+        """Begin a calibration, or continue one that was interrupted or not installed.
 
         Raises:
             IntegrityError: Weights or store are not what they must be.

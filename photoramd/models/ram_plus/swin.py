@@ -6,7 +6,7 @@ those of the next, and another merges patches. Within a block a window knows not
 others, so on a CPU a few windows at a time pass through the whole block, in the processor's
 cache.
 
-Windows that the shift of a block made of parts of the picture that are no neighbours need a
+Windows that the shift of a block made of parts of the picture that are not adjacent need a
 mask. They are put last, so that most others share one bias.
 """
 
@@ -32,7 +32,7 @@ _CHUNK_ROWS = 8 * 144
 """Tokens that pass through a block together on a CPU, at most, in whole windows."""
 
 _MASKED = -100.0
-"""Added to the attention between tokens that are no neighbours, as published."""
+"""Added to the attention between tokens that are not adjacent, as published."""
 
 Index = npt.NDArray[np.int64]
 

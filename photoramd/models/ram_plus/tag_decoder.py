@@ -1,6 +1,6 @@
 """The tag decoder of RAM++ (arXiv 2310.15200, after Query2Label, arXiv 2107.10834).
 
-Each tag is a query, made of 51 embeddings of descriptions that the picture weights anew, and
+Each tag is a query, made of 51 embeddings of descriptions, weighted by the picture, and
 looks at the tokens of the picture through two layers of cross-attention. Tags know nothing of
 each other, so some hundreds at a time pass through everything, in the processor's cache, and
 leaving tags out leaves the logits of the others as they are.

@@ -121,7 +121,7 @@ class RamPlusTagger:
                 where it is native, else float32.
             threads: How many images at a time on a CPU; None for as many as there are cores.
             is_wanted: Which tags can become keywords. If few enough, the work is restricted to
-                them. They become part of the revision then: another list infers anew.
+                them. They become part of the revision then: another list needs inference again.
 
         Raises:
             IntegrityError: A file is not what it must be, or others could change it.
@@ -197,7 +197,7 @@ def vocabulary_of(labels: bytes, thresholds: bytes) -> Vocabulary:
     """Return the tags and their thresholds, from files with one a line.
 
     Raises:
-        ModelError: They are no such files.
+        ModelError: They are not such files.
     """
     try:
         names = tuple(labels.decode("utf-8").splitlines())
@@ -213,7 +213,7 @@ def choose_tags(
     """Return the positions of the tags to restrict the work to; None if that would not save half.
 
     A restriction is part of the revision, so a few denied tags must not be one: then another
-    denied tag would have all photos looked at anew.
+    denied tag would have all photos inferred again.
     """
     if is_wanted is None:
         return None
@@ -270,7 +270,7 @@ def fastest_dtype(device: torch.device) -> torch.dtype:
     """Return the faster one of bfloat16 and float32.
 
     It depends on what there is alone, never on a measurement: other numbers are another revision,
-    and a busy moment must not have all photos tagged anew.
+    and a busy moment must not have all photos tagged again.
     """
     if device.type == "cuda":
         native = torch.cuda.is_bf16_supported(False)

@@ -132,7 +132,7 @@ def read_metadata(file: BinaryIO) -> dict[str, Any]:
     """Return what was written into a safetensors file beside its tensors; stays at its beginning.
 
     Raises:
-        ModelError: It is no such file.
+        ModelError: It is not such a file.
     """
     try:
         data = file.read(8 + _MAX_HEADER_BYTES)
@@ -150,7 +150,7 @@ def read_header(data: bytes | mmap) -> tuple[int, dict[str, Any]]:
         data: Its beginning, or all.
 
     Raises:
-        ValueError: It is no such file.
+        ValueError: It is not such a file.
         struct.error: Likewise.
     """
     (length,) = struct.unpack("<Q", data[:8])

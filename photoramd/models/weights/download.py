@@ -2,7 +2,7 @@
 
 The hub is asked through huggingface-hub's client, so that its settings count (``HF_TOKEN``,
 ``HF_ENDPOINT``, ``HF_HUB_OFFLINE``, proxies); the client's own function for whole downloads
-begins anew after every interruption of the process, which is no way to get 3 GB over a
+starts over after every interruption of the process, which does not get 3 GB over a
 home's line, so the bytes are received here. Other servers are asked with the HTTP library
 that the client uses, without any token.
 
@@ -256,7 +256,7 @@ def _receive_once(request: _Request, file: BinaryIO, progress: Progress) -> None
 
 
 def _write(response: httpx2.Response, file: BinaryIO, pin: PinnedFile, progress: Progress) -> None:
-    # Where no exact size is published, at least nobody fills the disk.
+    # Where no exact size is published, at least the disk is not filled.
     limit = pin.size_bytes if pin.size_bytes is not None else 2 * pin.about_bytes
     for chunk in response.iter_bytes():
         if file.tell() + len(chunk) > limit:

@@ -85,7 +85,7 @@ def import_file(
     Raises:
         IntegrityError: It is none of the files of any model.
         ModelError: It cannot be read, there is not enough room, or the disk does not let us.
-        UsageError: It is no file.
+        UsageError: It is not a file.
     """
     models = tuple(models)
     store.sweep(_resumable(models))

@@ -343,7 +343,7 @@ def _open_locked(path: Path) -> BinaryIO:
         except (OSError, ModelError):
             os.close(descriptor)
             raise
-        # Whoever held the lock before has installed the file or deleted it.
+        # The previous holder of the lock has installed the file or deleted it.
         os.close(descriptor)
 
 

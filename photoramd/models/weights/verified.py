@@ -1,8 +1,8 @@
 """Weights: where they are, and that they are the pinned bytes.
 
 Nothing of a file is parsed before all of it was read through one descriptor and its size
-and SHA-256 agree with the pin. Small files are then parsed from the very bytes that were
-hashed (`read_verified`), large ones from the very descriptor (`open_verified`), with torch's
+and SHA-256 agree with the pin. Small files are then parsed from the same bytes that were
+hashed (`read_verified`), large ones from the same descriptor (`open_verified`), with torch's
 ``weights_only`` unpickler. So a file that is replaced between check and load changes
 nothing, and what does not agree is refused.
 
@@ -67,7 +67,7 @@ def _locate_in_package(pin: PinnedFile) -> Path:
     """Return where a package keeps a file.
 
     Some installers link packages' files from a cache instead of copying them, so links are
-    resolved here, once. That is no gap: whatever the path leads to must have the pinned
+    resolved here, once. That is safe: whatever the path leads to must have the pinned
     bytes, so a link can make loading fail but not succeed with others.
     """
     spec = find_spec(pin.package)
@@ -87,7 +87,7 @@ def resolve_digest(pin: PinnedFile) -> PinnedFile:
     """Return the pin with its whole digest, which for some was noted when they were installed.
 
     Raises:
-        IntegrityError: Nothing was noted, or what was is no digest or not the published one,
+        IntegrityError: Nothing was recorded, or no digest, or not the published one,
             or others could have changed it.
         ModelError: The file is not installed.
     """
@@ -270,7 +270,7 @@ def load_state_dict(
         Parameter names to tensors on the CPU.
 
     Raises:
-        ModelError: It is no such file.
+        ModelError: It is not such a file.
     """
     import torch
 
