@@ -17,7 +17,7 @@ from photoramd.system.signals import Interrupts
 
 if TYPE_CHECKING:
     from photoramd.cli import Settings
-    from photoramd.config.loader import Config
+    from photoramd.config.schema import Config
     from photoramd.pipeline.pipeline import Outcome
 
 logger = logging.getLogger(__name__)

@@ -16,42 +16,17 @@ from typing import Any
 
 import msgspec
 
-from photoramd.config.sample import sample
 from photoramd.config.schema import (
     Config,
-    Debounce,
-    Decode,
     Key,
-    Model,
-    Scan,
-    Schedule,
-    State,
     Table,
     Tags,
-    Watch,
     format_value,
     tables,
 )
 from photoramd.errors import ConfigError, ModelError, printable
 from photoramd.models.weights.catalog import known_model
 from photoramd.system import paths
-
-__all__ = [
-    "Config",
-    "Debounce",
-    "Decode",
-    "Model",
-    "Report",
-    "Scan",
-    "Schedule",
-    "State",
-    "Tags",
-    "Watch",
-    "examine",
-    "load",
-    "sample",
-    "warnings",
-]
 
 _MAX_FILE_BYTES = 1 << 20
 

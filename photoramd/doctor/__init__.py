@@ -17,7 +17,7 @@ from pathlib import Path
 
 from photoramd import __version__
 from photoramd.config import loader
-from photoramd.config.loader import Config, Model
+from photoramd.config.schema import Config, Model
 from photoramd.database.lock import holder
 from photoramd.doctor import packages
 from photoramd.doctor.directories import Checkup, limits

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from photoramd.config.loader import Watch
+from photoramd.config.schema import Watch
 from photoramd.doctor.finding import ERROR, Finding, Grade, user_name
 from photoramd.errors import PhotoramdError, WriteError, printable
 from photoramd.system import atomic, paths

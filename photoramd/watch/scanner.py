@@ -149,7 +149,7 @@ class Scan:
             except FileNotFoundError:
                 continue  # gone, or going: the next scan will tell
             except OSError as error:
-                # For example a directory that may be listed but not entered: nothing is known of it.
+                # It may be a directory that can be listed but not entered: its content is unknown.
                 self.unreadable[directory] = error.strerror or str(error)
                 known.pop(name, None)
                 continue

@@ -48,7 +48,7 @@ def _products(queries: Tensor, keys: Tensor, bias: Tensor, mask: Tensor | None) 
     return products if mask is None else products.add_(mask)
 
 
-def shares(products: Tensor) -> Tensor:
+def softmax(products: Tensor) -> Tensor:
     """Return the softmax in base two over the last dimension; may overwrite ``products``."""
     if products.device.type != "cpu":
         return softmax_of_two(products)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from photoramd.errors import ModelError
-from photoramd.models.layers.quantized import quantise
+from photoramd.models.layers.quantized import quantize
 from photoramd.models.ram_plus.network import RamPlusShape, is_large
 from photoramd.models.weights.safetensors import Entry
 
@@ -75,8 +75,8 @@ class Ranges:
         return content.hexdigest()[:16]
 
 
-class QuantisedPreparation:
-    """Prepared weights on their way to the quantised network.
+class QuantizedPreparation:
+    """Prepared weights on their way to the quantized network.
 
     Args:
         take: Gives a prepared weight (see `Preparation`), as exact as there is.
@@ -90,13 +90,13 @@ class QuantisedPreparation:
         self._ranges = ranges
 
     def take_all(self) -> dict[str, Tensor]:
-        """Return all tensors by name; the large ones that are not quantised are bfloat16."""
+        """Return all tensors by name; the large ones that are not quantized are bfloat16."""
         tensors: dict[str, Tensor] = {}
         keys = self._shape.keys
         with torch.inference_mode():
             for name in self._shape.linears:
                 bias = self._take(f"{name}.bias") if f"{name}.bias" in keys else None
-                weights = quantise(self._take(f"{name}.weight"), bias, *self._ranges.of(name))
+                weights = quantize(self._take(f"{name}.weight"), bias, *self._ranges.of(name))
                 tensors |= {f"{name}.{part}": value for part, value in asdict(weights).items()}
             for name in keys.keys() - tensors.keys():
                 dtype = torch.bfloat16 if is_large(name, keys[name]) else torch.float32

@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from photoramd.models.layers.attention import LOG2_E, shares
-from photoramd.models.layers.linear import Arithmetic
+from photoramd.models.layers.attention import LOG2_E, softmax
+from photoramd.models.layers.linear import Precision
 from photoramd.models.layers.norm import Norm
 from photoramd.models.layers.state_dict import Scales, Shapes, Weights
 
@@ -105,7 +105,7 @@ def decoder_shapes(shape: DecoderShape) -> Shapes:
 
 
 def decoder_linears(shape: DecoderShape) -> list[str]:
-    """Return the layers that can be quantised: those that take most of the time."""
+    """Return the layers that can be quantized: those that take most of the time."""
     parts = ("intermediate.dense", "output.dense")
     layers = range(shape.layers)
     return [f"tagging_head.encoder.layer.{layer}.{part}" for layer in layers for part in parts]
@@ -128,7 +128,7 @@ class TagDecoder:
         weights: With all keys of `decoder_shapes`, multiplied by `decoder_scales`; they are taken
             out.
         shape: The sizes.
-        arithmetic: With which numbers to calculate.
+        precision: With which numbers to calculate.
         tags: The only tags wanted, ascending; None for all.
         release: Called with embeddings that are not needed for now, which are large.
     """
@@ -137,13 +137,13 @@ class TagDecoder:
         self,
         weights: Weights,
         shape: DecoderShape,
-        arithmetic: Arithmetic,
+        precision: Precision,
         tags: Sequence[int] | None = None,
         release: Callable[[Tensor], object] = lambda _: None,
     ) -> None:
         self._release = release
         self._shape = shape
-        self._arithmetic = arithmetic
+        self._arithmetic = precision
         embeddings = weights.take("label_embed").view(shape.tags, shape.descriptions, -1)
         chosen = list(range(shape.tags) if tags is None else tags)
         if tags is not None or len(chosen) < CHUNK:
@@ -151,20 +151,20 @@ class TagDecoder:
             filled = chosen + chosen[:1] * (CHUNK - len(chosen))
             embeddings = embeddings[torch.tensor(filled)]
         # Not to be converted: where it is smaller than other numbers it takes less memory.
-        self._embeddings = embeddings.to(arithmetic.device)
+        self._embeddings = embeddings.to(precision.device)
         self._count = len(chosen)
         self._scale = weights.take("reweight_scale").float().exp().item()
-        self._image = arithmetic.linear(
+        self._image = precision.linear(
             weights.take("image_proj.weight"), weights.take("image_proj.bias"), rows=145
         )
-        self._words = arithmetic.linear(
+        self._words = precision.linear(
             weights.take("wordvec_proj.weight"), weights.take("wordvec_proj.bias"), rows=CHUNK
         )
         self._layers = [
-            _Layer(weights, f"tagging_head.encoder.layer.{layer}", shape, arithmetic)
+            _Layer(weights, f"tagging_head.encoder.layer.{layer}", shape, precision)
             for layer in range(shape.layers)
         ]
-        device = arithmetic.device
+        device = precision.device
         self._last = weights.take("fc.weight").to(device, torch.float32)
         self._last_bias = weights.take("fc.bias").to(device, torch.float32)
 
@@ -236,9 +236,9 @@ class _Layer:
     """Cross-attention, then the MLP, each with a residual and a norm behind it."""
 
     def __init__(
-        self, weights: Weights, name: str, shape: DecoderShape, arithmetic: Arithmetic
+        self, weights: Weights, name: str, shape: DecoderShape, precision: Precision
     ) -> None:
-        self._arithmetic = arithmetic
+        self._arithmetic = precision
         self._heads = shape.heads
         attention = f"{name}.crossattention"
         head_width = shape.width // shape.heads
@@ -246,18 +246,18 @@ class _Layer:
         def pair(part: str) -> tuple[Tensor, Tensor]:
             return weights.take(f"{part}.weight"), weights.take(f"{part}.bias")
 
-        query, query_bias = map(arithmetic.tensor, pair(f"{attention}.self.query"))
+        query, query_bias = map(precision.tensor, pair(f"{attention}.self.query"))
         self._query = query.view(shape.heads, head_width, shape.width)
         self._query_bias = query_bias.view(shape.heads, head_width, 1)
-        self._keys = arithmetic.linear(*pair(f"{attention}.self.key"), rows=145)
-        self._values = arithmetic.linear(*pair(f"{attention}.self.value"), rows=145)
-        dense, dense_bias = map(arithmetic.tensor, pair(f"{attention}.output.dense"))
+        self._keys = precision.linear(*pair(f"{attention}.self.key"), rows=145)
+        self._values = precision.linear(*pair(f"{attention}.self.value"), rows=145)
+        dense, dense_bias = map(precision.tensor, pair(f"{attention}.output.dense"))
         self._dense = dense.view(shape.width, shape.heads, head_width).permute(1, 2, 0)
         self._dense_bias = dense_bias
-        self._norm1 = Norm(weights, f"{attention}.output.LayerNorm", _EPSILON, arithmetic)
-        self._fc1 = arithmetic.layer(weights, f"{name}.intermediate.dense", gelu=True, rows=CHUNK)
-        self._fc2 = arithmetic.layer(weights, f"{name}.output.dense", rows=CHUNK)
-        self._norm2 = Norm(weights, f"{name}.output.LayerNorm", _EPSILON, arithmetic)
+        self._norm1 = Norm(weights, f"{attention}.output.LayerNorm", _EPSILON, precision)
+        self._fc1 = precision.layer(weights, f"{name}.intermediate.dense", gelu=True, rows=CHUNK)
+        self._fc2 = precision.layer(weights, f"{name}.output.dense", rows=CHUNK)
+        self._norm2 = Norm(weights, f"{name}.output.LayerNorm", _EPSILON, precision)
 
     def look(self, tokens: Tensor) -> _Look:
         """Prepare for one picture: tokens of shape (tokens, embedding width)."""
@@ -275,6 +275,6 @@ class _Layer:
 
     def __call__(self, x: Tensor, look: _Look) -> Tensor:
         products = self._arithmetic.product(x, look.keys, look.key_bias)
-        attention = shares(products.view(len(x), self._heads, -1)).view(len(x), -1)
+        attention = softmax(products.view(len(x), self._heads, -1)).view(len(x), -1)
         x = self._norm1(self._arithmetic.product(attention, look.values, self._dense_bias, x))
         return self._norm2(self._fc2(self._fc1(x), x))

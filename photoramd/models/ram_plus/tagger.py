@@ -18,7 +18,7 @@ from torch import Tensor
 
 from photoramd.errors import IntegrityError, ModelError
 from photoramd.models.batching import CpuRunner, GpuRunner
-from photoramd.models.layers.linear import Arithmetic, packing_works
+from photoramd.models.layers.linear import Precision, packing_works
 from photoramd.models.preprocessing import Pixels, Resize
 from photoramd.models.ram_plus.network import (
     RAM_PLUS_SHAPE,
@@ -57,7 +57,7 @@ _DEVIATION = (0.229, 0.224, 0.225)
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 CALIBRATION: Final = "calibration"
-"""A note in a quantised copy: what tells it from others of the same original."""
+"""A note in a quantized copy: what tells it from others of the same original."""
 
 _FORM_VERSION = 1
 """To be raised with any change of what `Preparation` does."""
@@ -96,7 +96,7 @@ class RamPlusTagger:
         self._wanted = None if wanted is None else np.asarray(wanted)
         self.crop = Resize(side, _DECODE_SIDE)
         self.decode_side = self.crop.decode_side
-        on_cpu = network.arithmetic.is_cpu
+        on_cpu = network.precision.is_cpu
         # Not a method of this object: a circle of references would keep a tagger that is dropped.
         infer = partial(_logits, network)
         self._runner = CpuRunner(infer, threads) if on_cpu else GpuRunner(infer)
@@ -127,10 +127,10 @@ class RamPlusTagger:
             IntegrityError: A file is not what it must be, or others could change it.
             ModelError: Files are missing or unfit, or the device or precision is not there.
         """
-        arithmetic = choose_arithmetic(precision, choose_device(device))
+        layer_precision = choose_precision(precision, choose_device(device))
         vocabulary = load_vocabulary()
         wanted = choose_tags(vocabulary, is_wanted)
-        network = load_network(RAM_PLUS.weights, RAM_PLUS_SHAPE, arithmetic, wanted)
+        network = load_network(RAM_PLUS.weights, RAM_PLUS_SHAPE, layer_precision, wanted)
         return cls(
             network,
             vocabulary,
@@ -244,8 +244,8 @@ def choose_device(device: str) -> torch.device:
     return torch.device(device)
 
 
-def choose_arithmetic(precision: str, device: torch.device) -> Arithmetic:
-    """Return the arithmetic of a configuration's precision.
+def choose_precision(precision: str, device: torch.device) -> Precision:
+    """Return the layer_precision of a configuration's precision.
 
     Raises:
         ModelError: The model has no such precision, or not on this device.
@@ -256,14 +256,14 @@ def choose_arithmetic(precision: str, device: torch.device) -> Arithmetic:
                 f"the precision int8 is for processors, not for {device.type}",
                 remedy='set model.precision to "auto", or model.device to "cpu"',
             )
-        arithmetic = Arithmetic.whole(fastest_dtype(device))
-        if arithmetic.quantisation is not None and not arithmetic.quantisation.packed:
+        layer_precision = Precision.whole(fastest_dtype(device))
+        if layer_precision.quantization is not None and not layer_precision.quantization.packed:
             log.warning('int8 is slow on this processor; model.precision = "auto" is faster')
-        return arithmetic
+        return layer_precision
     if precision == "auto":
-        return Arithmetic.best(fastest_dtype(device), device)
+        return Precision.best(fastest_dtype(device), device)
     RAM_PLUS.require(precision=precision)
-    return Arithmetic.best(_DTYPES[precision], device)
+    return Precision.best(_DTYPES[precision], device)
 
 
 def fastest_dtype(device: torch.device) -> torch.dtype:
@@ -282,7 +282,7 @@ def fastest_dtype(device: torch.device) -> torch.dtype:
 def load_network(
     pin: PinnedFile,
     shape: RamPlusShape,
-    arithmetic: Arithmetic,
+    layer_precision: Precision,
     wanted: Sequence[int] | None = None,
 ) -> RamPlusNetwork:
     """Verify weights or a converted copy of them and build the network.
@@ -290,17 +290,17 @@ def load_network(
     Args:
         pin: The original.
         shape: The sizes.
-        arithmetic: With which numbers to calculate.
+        layer_precision: With which numbers to calculate.
         wanted: The only tags wanted; None for all.
 
     Raises:
         IntegrityError: Original or copy is not what it must be.
         ModelError: It is missing or unfit.
     """
-    copy = copy_name(pin, arithmetic.precision)
+    copy = copy_name(pin, layer_precision.precision)
     mapped = load_copy(copy)
     if mapped is None:
-        if arithmetic.quantisation is not None:
+        if layer_precision.quantization is not None:
             raise ModelError(
                 f"the model {RAM_PLUS.name} was not calibrated for int8",
                 remedy=f"photoramd model calibrate {RAM_PLUS.name} DIR, with a directory of your "
@@ -308,12 +308,14 @@ def load_network(
             )
         with open_verified(locate(pin), pin) as file:
             official = load_state_dict(file, key="model", mmap=True)
-            mapped = _convert(copy, Preparation(official, shape, arithmetic.dtype))
+            mapped = _convert(copy, Preparation(official, shape, layer_precision.dtype))
             if mapped is None:
-                prepared = Preparation(official, shape, arithmetic.dtype).take_all()
-                return RamPlusNetwork(prepared, shape, arithmetic, wanted)
+                prepared = Preparation(official, shape, layer_precision.dtype).take_all()
+                return RamPlusNetwork(prepared, shape, layer_precision, wanted)
     calibration = mapped.metadata.get(CALIBRATION, "")
-    return RamPlusNetwork(mapped.tensors, shape, arithmetic, wanted, mapped.release, calibration)
+    return RamPlusNetwork(
+        mapped.tensors, shape, layer_precision, wanted, mapped.release, calibration
+    )
 
 
 def copy_name(pin: PinnedFile, precision: str) -> CopyName:
@@ -342,10 +344,12 @@ def _convert(copy: CopyName, preparation: Preparation) -> MappedTensors | None:
 
 def _numbers(network: RamPlusNetwork) -> str:
     """Return what tells apart arithmetics that give other scores."""
-    arithmetic = network.arithmetic
-    if arithmetic.quantisation is None:
-        return str(arithmetic.dtype)
-    return f"int8 {arithmetic.quantisation.levels} {arithmetic.dtype} {network.calibration}"
+    layer_precision = network.precision
+    if layer_precision.quantization is None:
+        return str(layer_precision.dtype)
+    return (
+        f"int8 {layer_precision.quantization.levels} {layer_precision.dtype} {network.calibration}"
+    )
 
 
 def _revision(
