@@ -1,5 +1,6 @@
 # make demo         set everything up and show the daemon at work, with MODEL (embedded)
 # make test         set everything up and run the tests
+# make test-fast    run the unit tests and the check of the architecture (two minutes)
 # make test-systemd install the service in a machine of its own and test it (as root)
 # make soak         random load, kills and restarts for MINUTES (3), from SEED
 # make bench        measure speed and memory of everything (6 to 20 minutes; QUICK=1: two)
@@ -25,7 +26,7 @@ TOOLS := .venv-release
 TOOLS_STAMP := $(TOOLS)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test setup-bench demo test test-systemd soak bench bench-check scale lint security format docs \
+.PHONY: help setup setup-test setup-bench demo test test-fast test-systemd soak bench bench-check scale lint security format docs \
   constraints dist sbom clean
 
 help:
@@ -67,6 +68,9 @@ demo: setup
 
 test: setup-test
 	$(BIN)/python -m pytest
+
+test-fast: setup-test
+	$(BIN)/python -m pytest tests/unit tests/test_architecture.py
 
 test-systemd: setup
 	@PYTHON=$(PYTHON) contrib/system-packages.sh test-systemd

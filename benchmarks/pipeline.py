@@ -27,7 +27,7 @@ from unittest.mock import patch
 from benchmarks import calibration, fixtures, report
 from benchmarks.figures import Result
 from benchmarks.measure import Case, Work, measure, ready
-from photoramd.config.loader import Config, Debounce, State, Tags, Watch
+from photoramd.config.schema import Config, Debounce, State, Tags, Watch
 from photoramd.daemon import assembly
 from photoramd.errors import PhotoramdError
 from photoramd.models import registry

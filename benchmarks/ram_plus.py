@@ -137,18 +137,18 @@ class _Tagger:
         import torch
 
         from photoramd.models.ram_plus.network import RAM_PLUS_SHAPE
-        from photoramd.models.ram_plus.tagger import RamPlusTagger, choose_arithmetic, load_network
+        from photoramd.models.ram_plus.tagger import RamPlusTagger, choose_precision, load_network
         from photoramd.models.vocabulary import Vocabulary
         from photoramd.pipeline.inference import prepare
         from tests.support.random_weights import stored_pin
 
         pin = stored_pin(checkpoint)
-        arithmetic = choose_arithmetic(precision, torch.device("cpu"))
-        self.notes = "" if arithmetic.packed else "not packed"
-        if arithmetic.quantisation is not None:
-            kind = str(arithmetic.dtype).removeprefix("torch.")
-            self.notes = f"{arithmetic.quantisation.levels}, {kind}"
-        network = load_network(pin, RAM_PLUS_SHAPE, arithmetic)
+        layer_precision = choose_precision(precision, torch.device("cpu"))
+        self.notes = "" if layer_precision.packed else "not packed"
+        if layer_precision.quantization is not None:
+            kind = str(layer_precision.dtype).removeprefix("torch.")
+            self.notes = f"{layer_precision.quantization.levels}, {kind}"
+        network = load_network(pin, RAM_PLUS_SHAPE, layer_precision)
         labels = tuple(map(str, range(RAM_PLUS_SHAPE.decoder.tags)))
         vocabulary = Vocabulary(labels, (0.65,) * len(labels), ((),) * len(labels), 0.2)
         self._threads = threads

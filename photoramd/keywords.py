@@ -26,28 +26,28 @@ KEYWORD_RULES = (
 
 
 def is_keyword(text: str) -> bool:
-    """Whether a text can be a keyword in every field and program: see `KEYWORD_RULES`."""
+    """Return whether a text can be a keyword in every field and program: see `KEYWORD_RULES`."""
     return is_word(text) and len(text.encode()) <= MAX_KEYWORD_BYTES
 
 
 def is_word(text: str) -> bool:
-    """Whether a text can be a keyword but for its length: some programs cut long ones."""
+    """Return whether a text can be a keyword but for its length: some programs cut long ones."""
     if not text or text != normalise(text) or not _SEPARATORS.isdisjoint(text):
         return False
     return not any(_is_forbidden(character) for character in text)
 
 
 def normalise(text: str) -> str:
-    """A text as it is written: NFC, without blanks at its ends."""
+    """Return a text as it is written: NFC, without blanks at its ends."""
     return unicodedata.normalize("NFC", text).strip()
 
 
 def fold(text: str) -> str:
-    """A text as it is compared: NFC, trimmed, without regard to case."""
+    """Return a text as it is compared: NFC, trimmed, without regard to case."""
     return unicodedata.normalize("NFC", normalise(text).casefold())
 
 
 def _is_forbidden(character: str) -> bool:
-    """Control characters, line separators, lone surrogates and what XML 1.0 cannot hold."""
+    """Return whether a character is a control, a line separator, or not allowed in XML 1.0."""
     category = unicodedata.category(character)
     return category in {"Cc", "Cs", "Zl", "Zp"} or character in "\ufffe\uffff"

@@ -14,7 +14,7 @@ class Fingerprint:
     """What ``stat`` says of a file's content: equal means "unchanged".
 
     ``mtime_ns`` is a signed number of 64 bits. ``ctime_ns`` takes part only in the question
-    whether a file is still being written; a changed mode or owner is no new photo.
+    whether a file is still being written; a changed mode or owner makes no new photo.
     """
 
     size: int
@@ -25,14 +25,14 @@ class Fingerprint:
 
     @classmethod
     def of(cls, stat: os.stat_result) -> Fingerprint:
-        """The fingerprint in a ``stat`` result."""
+        """Return the fingerprint in a ``stat`` result."""
         # Dates after 2262, of broken clocks, need more than the 63 bits a database has for them.
         mtime_ns = (stat.st_mtime_ns + 2**63) % 2**64 - 2**63
         return cls(stat.st_size, mtime_ns, stat.st_dev, stat.st_ino, stat.st_ctime_ns)
 
     @classmethod
     def at(cls, path: str | os.PathLike[str]) -> Fingerprint | None:
-        """The fingerprint of a regular file, or None: gone, or no such thing."""
+        """Return the fingerprint of a regular file, or None: gone, or no such thing."""
         try:
             status = os.lstat(path)
         except OSError:
@@ -40,7 +40,7 @@ class Fingerprint:
         return cls.of(status) if S_ISREG(status.st_mode) else None
 
     def is_stable_since(self, earlier: Fingerprint) -> bool:
-        """Whether nothing at all happened to the file between two looks at it."""
+        """Return whether nothing at all happened to the file between two looks at it."""
         return self == earlier and self.ctime_ns == earlier.ctime_ns
 
 

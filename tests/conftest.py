@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from photoramd.config.loader import Config, Debounce, Model, State, Tags, Watch
+from photoramd.config.schema import Config, Debounce, Model, State, Tags, Watch
 from photoramd.daemon import assembly
 from photoramd.database.connection import Database
 from photoramd.models import registry

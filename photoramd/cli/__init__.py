@@ -128,7 +128,7 @@ def main() -> None:
             click.echo(f"photoramd: the output cannot be written ({error.strerror})", err=True)
             _drop_output()
         else:
-            # A bug: what there is to know goes to whoever can mend it, with the right code.
+            # A bug: print the traceback for those who can fix it, and exit with the right code.
             traceback.print_exc()
             click.echo("photoramd: this is a fault in photoramd; please report the above", err=True)
         code = PhotoramdError.exit_code
@@ -136,5 +136,5 @@ def main() -> None:
 
 
 def _drop_output() -> None:
-    """Python would complain that it cannot be written when it ends."""
+    """Drop buffered output, which Python would fail to write at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -12,7 +12,8 @@ import msgspec
 
 from photoramd.cli.output import print_json
 from photoramd.config import loader as configuration
-from photoramd.config.schema import format_value, tables
+from photoramd.config.sample import sample
+from photoramd.config.schema import Config, format_value, tables
 from photoramd.errors import ConfigError, UsageError, printable
 from photoramd.system import paths
 
@@ -25,7 +26,7 @@ def command() -> None:
 
 
 def _file(context: click.Context, path: Path | None) -> Path | None:
-    """The file asked for: by the command's own option, else by the global one."""
+    """Return the file asked for: by the command's own option, else by the global one."""
     return path or getattr(context.obj, "config_path", None)
 
 
@@ -47,7 +48,7 @@ def init(context: click.Context, path: Path | None, photos: tuple[Path, ...], fo
         if "\\x" in printable(each):
             raise UsageError("a configuration file cannot hold this name", path=each)
     try:
-        _write(target, configuration.sample([each.absolute() for each in photos]), force)
+        _write(target, sample([each.absolute() for each in photos]), force)
     except OSError as error:
         raise ConfigError(
             f"cannot be written: {error.strerror}",
@@ -149,8 +150,8 @@ def _encode_path(value: Path) -> str:
     return printable(value)
 
 
-def _effective(config: configuration.Config, given: frozenset[str]) -> Iterator[str]:
-    """The lines of a TOML file with every key."""
+def _effective(config: Config, given: frozenset[str]) -> Iterator[str]:
+    """Yield the lines of a TOML file with every key."""
     for table in tables():
         content = getattr(config, table.name)
         for index, section in enumerate(content if table.repeated else [content]):

@@ -304,7 +304,7 @@ def _state(model: Model) -> str:
 
 
 def _missing(model: Model) -> list[str]:
-    """Names of files that are not there; a converted copy stands for the weights."""
+    """Return the names of missing files; a converted copy replaces the weights."""
     missing = [pin for pin in model.files if _located(pin) is None]
     return [
         pin.name
@@ -322,7 +322,7 @@ def _located(pin: PinnedFile) -> Path | None:
 
 @contextmanager
 def _bars() -> Iterator[Any]:
-    """Progress bars on a terminal; elsewhere one line when something long begins."""
+    """Show progress bars on a terminal; elsewhere print a line when something long begins."""
     if not sys.stderr.isatty():
         yield _announce
         return
@@ -354,4 +354,4 @@ def _announce(what: str, done_bytes: int, total_bytes: int) -> Progress:
 
 
 def _ignore(_bytes: int) -> None:
-    """Progress that nobody sees."""
+    """Ignore progress."""

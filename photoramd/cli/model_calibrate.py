@@ -20,7 +20,7 @@ from photoramd.models.weights import catalog
 
 if TYPE_CHECKING:
     from photoramd.cli import Settings
-    from photoramd.config.loader import Config
+    from photoramd.config.schema import Config
     from photoramd.models.comparison import Comparison
     from photoramd.models.ram_plus.calibration import Calibration
 
@@ -134,8 +134,8 @@ def _calibrate(
         raise NoImagesError(
             "no photo is left to compare on", remedy="name a directory with other photos"
         )
-    with waiting("Quantising"):
-        tagger = calibration.quantise()
+    with waiting("Quantizing"):
+        tagger = calibration.quantize()
     again = scored(tagger, [each.path for each in truth.values()], max_pixels, "int8")
     found, _ = compare_scores(tagger, truth, again, rules(configuration))
     return found

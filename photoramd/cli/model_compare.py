@@ -18,7 +18,7 @@ from photoramd.models import registry
 
 if TYPE_CHECKING:
     from photoramd.cli import Settings
-    from photoramd.config.loader import Model
+    from photoramd.config.schema import Model
     from photoramd.models.tagger import Tagger
 
 _PRECISIONS = click.Choice(["float32", "bfloat16", "int8"])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from photoramd.cli.output import console
-from photoramd.config import loader
+from photoramd.config import schema
 from photoramd.errors import printable
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 UPDATE_SECONDS = 0.2
 
 
-def is_watched(top: Path, configuration: loader.Config) -> bool:
+def is_watched(top: Path, configuration: schema.Config) -> bool:
     """Return whether a directory is watched by the configuration, or below one that is."""
     return any(top == watch.path or watch.path in top.parents for watch in configuration.watch)
 

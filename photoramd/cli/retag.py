@@ -10,7 +10,7 @@ import click
 
 from photoramd.cli.output import print_json
 from photoramd.cli.progress import Progress, is_watched, sentence
-from photoramd.config import loader
+from photoramd.config import loader, schema
 from photoramd.database.lock import holder
 from photoramd.errors import NoImagesError, UsageError
 
@@ -72,7 +72,7 @@ def command(
         context.exit(130)
 
 
-def _require_photos(top: Path, configuration: loader.Config) -> None:
+def _require_photos(top: Path, configuration: schema.Config) -> None:
     """Refuse a path that nothing would come of.
 
     Raises:

@@ -17,7 +17,7 @@ from photoramd.system.signals import Interrupts
 
 if TYPE_CHECKING:
     from photoramd.cli import Settings
-    from photoramd.config.loader import Config
+    from photoramd.config.schema import Config
     from photoramd.pipeline.pipeline import Outcome
 
 logger = logging.getLogger(__name__)
@@ -77,6 +77,6 @@ def report(outcomes: Sequence[Outcome], configuration: Config) -> None:
 
 
 def root_of(outcome: Outcome, configuration: Config) -> str:
-    """The watched directory that a photo belongs to."""
+    """Return the watched directory that a photo belongs to."""
     roots = [watch.path for watch in configuration.watch]
     return os.fspath(next((root for root in roots if root in outcome.path.parents), ""))

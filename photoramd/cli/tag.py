@@ -24,14 +24,14 @@ from photoramd.cli.options import collected
 from photoramd.cli.output import console, waiting
 from photoramd.cli.photos import collect_photos
 from photoramd.clock import unix_time
-from photoramd.config import loader
+from photoramd.config import loader, schema
 from photoramd.errors import NoImagesError, PhotoramdError, UsageError, printable
 from photoramd.images import formats
 from photoramd.photo import Tag
 
 if TYPE_CHECKING:
     from photoramd.cli import Settings
-    from photoramd.config.loader import Config
+    from photoramd.config.schema import Config
     from photoramd.models.rules import Rules
     from photoramd.models.tagger import Tagger
 
@@ -189,7 +189,7 @@ def command(settings: Settings, options: TagOptions) -> None:
 
 @contextmanager
 def _progress(total: int, quiet: bool) -> Iterator[Callable[[], None]]:
-    """A progress bar on standard error; yields what to call for every photo."""
+    """Show a progress bar on standard error; yield what to call for every photo."""
     from rich.progress import Progress
 
     bar_console = console(stderr=True)
@@ -220,7 +220,7 @@ def _on(configuration: Config, device: str) -> Config:
     return structs.replace(configuration, model=model)
 
 
-def _write(result: Result, tagger: Tagger, configuration: loader.Config) -> None:
+def _write(result: Result, tagger: Tagger, configuration: schema.Config) -> None:
     """Add the tags to the photo's sidecar; there is no ledger without a database."""
     from photoramd.metadata.plan import Origin
     from photoramd.pipeline.writer import write_once

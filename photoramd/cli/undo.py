@@ -112,7 +112,7 @@ def _plain(each: Undone) -> dict[str, object]:
 
 
 def _shown(outcomes: Iterator[Undone], total: int) -> Iterator[Undone]:
-    """The outcomes, with a progress bar on a terminal."""
+    """Yield the outcomes, with a progress bar on a terminal."""
     from rich.progress import track
 
     screen = console(stderr=True)

@@ -16,42 +16,17 @@ from typing import Any
 
 import msgspec
 
-from photoramd.config.sample import sample
 from photoramd.config.schema import (
     Config,
-    Debounce,
-    Decode,
     Key,
-    Model,
-    Scan,
-    Schedule,
-    State,
     Table,
     Tags,
-    Watch,
     format_value,
     tables,
 )
 from photoramd.errors import ConfigError, ModelError, printable
 from photoramd.models.weights.catalog import known_model
 from photoramd.system import paths
-
-__all__ = [
-    "Config",
-    "Debounce",
-    "Decode",
-    "Model",
-    "Report",
-    "Scan",
-    "Schedule",
-    "State",
-    "Tags",
-    "Watch",
-    "examine",
-    "load",
-    "sample",
-    "warnings",
-]
 
 _MAX_FILE_BYTES = 1 << 20
 
@@ -75,7 +50,7 @@ class Report:
     given: frozenset[str]
 
     def accept(self) -> Config:
-        """The values.
+        """Return the values.
 
         Raises:
             ConfigError: There are problems; it names the first.
@@ -130,7 +105,7 @@ def examine(path: Path | None = None, *, need_file: bool = True, need_watch: boo
 
 
 def _with_real_paths(config: Config) -> Config:
-    """The same with symbolic links in watched directories' paths resolved.
+    """Return the same with symbolic links in watched directories' paths resolved.
 
     A photo that is reached by two paths would be two photos in the database.
     """
@@ -142,7 +117,7 @@ def _with_real_paths(config: Config) -> Config:
 
 
 def warnings(config: Config) -> tuple[str, ...]:
-    """What is not an error now but may keep photos from being tagged."""
+    """Return what is not an error now but may keep photos from being tagged."""
     found = []
     for index, watch in enumerate(config.watch):
         key = f"watch[{index}].path: {printable(watch.path)}"
@@ -253,7 +228,7 @@ def _check_value(where: str, key: Key, value: Any) -> Iterator[str]:
 
 
 def _unknown(name: str, known: list[str], kind: str) -> str:
-    """What to say of a name that nobody knows: the nearest one, or where it belongs."""
+    """Describe an unknown name, with the nearest known one or where it belongs."""
     for close in difflib.get_close_matches(name, known, n=1):
         return f"unknown {kind}; did you mean {close}?"
     elsewhere = [key.dotted for table in tables() for key in table.keys if key.name == name]
@@ -263,7 +238,7 @@ def _unknown(name: str, known: list[str], kind: str) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A value in a message, as TOML where it can be, not too long."""
+    """Return a value in a message, as TOML where it can be, not too long."""
     simple = isinstance(value, bool | int | float | str | list)
     text = format_value(value) if simple else str(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
@@ -273,7 +248,7 @@ def _shown(value: Any) -> str:
 
 
 def _resolve(config: Config, path: Path | None, given: frozenset[str]) -> tuple[Config, list[str]]:
-    """Every path made absolute, the defaults that depend on where we are; and problems."""
+    """Return every path made absolute, the defaults that depend on where we are; and problems."""
     problems: list[str] = []
 
     def absolute(value: Path, key: str) -> Path:
@@ -306,7 +281,7 @@ def _resolve(config: Config, path: Path | None, given: frozenset[str]) -> tuple[
 
 
 def _overrides(name: Path | None, path: Path | None, is_given: bool) -> Path | None:
-    """The overrides file; where it is missing but asked for, the place where it should be."""
+    """Return the overrides file; if it is asked for and missing, the path where it should be."""
     if name is None:
         return None
     base = path.absolute().parent if path else None

@@ -12,7 +12,7 @@ from photoramd.config.schema import format_value, tables
 
 
 def sample(watches: Sequence[Path] = ()) -> str:
-    """A commented configuration file that watches these directories; without any, an example.
+    """Return a commented configuration file for these directories; without any, an example.
 
     Explanations begin with ``# ``; defaults that can be uncommented with ``#`` alone.
     """

@@ -314,7 +314,7 @@ class Table:
 
 
 def tables() -> tuple[Table, ...]:
-    """All sections, in the order in which they are shown."""
+    """Return all sections, in the order in which they are shown."""
     return tuple(_tables())
 
 
@@ -334,7 +334,7 @@ def _key(section: str, info: msgspec.structs.FieldInfo) -> Key:
 
 
 def _describe(plain: Any, meta: Meta) -> str:
-    """The values that a type allows, in words."""
+    """Return the values that a type allows, in words."""
     if typing.get_origin(plain) is Annotated:
         return _describe(*typing.get_args(plain))
     if typing.get_origin(plain) is Literal:
@@ -353,7 +353,7 @@ def _either(words: list[str]) -> str:
 
 
 def format_value(value: Any) -> str:
-    """A value as TOML."""
+    """Return a value as TOML."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):

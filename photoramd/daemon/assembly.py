@@ -15,8 +15,8 @@ from pathlib import Path
 import msgspec
 
 from photoramd.clock import unix_time
-from photoramd.config.loader import Config, Watch
 from photoramd.config.overrides import load_overrides
+from photoramd.config.schema import Config, Watch
 from photoramd.daemon import backup
 from photoramd.daemon.loop import Daemon, Parts, Surroundings
 from photoramd.daemon.schedule import Schedule

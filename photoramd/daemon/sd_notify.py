@@ -1,7 +1,7 @@
 """systemd (the library systemd-python): readiness, watchdog, status, and the journal.
 
 The protocol is that of sd_notify(3); without systemd everything here does nothing. A sign of
-life is sent by whoever got something done, never by a clock: while photoramd starts it asks
+life is sent when something got done, never by a timer: while photoramd starts it asks
 for more time, afterwards it is the watchdog's ping.
 """
 
@@ -44,7 +44,7 @@ class Notifier:
     """Tells systemd how we are. Made in the main thread; use it as a context manager.
 
     Args:
-        send: Sends a message of the protocol; None: nobody listens.
+        send: Sends a message of the protocol; None if nobody listens.
         watchdog_seconds: How long systemd waits for a ping; None: it does not.
         look_seconds: How often a long operation is looked at.
     """
@@ -82,29 +82,29 @@ class Notifier:
             self._observer.join()
 
     def ready(self, check: Callable[[], bool]) -> None:
-        """Everything is loaded and the watches stand.
+        """Notify systemd that everything is loaded and watched.
 
         Args:
             check: Whether all is well; asked before each ping.
         """
         self._check, self._is_started = check, True
-        # Said anew and at once, for it may still tell what was going on until now.
+        # Sent again at once: the old status may tell what went on until now.
         self._status, self._next_status = "", float("-inf")
         self._tell("READY=1")
         self._next_beat = float("-inf")
         self.beat()
 
     def reloading(self) -> None:
-        """The configuration is being read anew; `ready` ends that."""
+        """Notify systemd that the configuration is being reloaded; `ready` ends that."""
         self._check = None
         self._tell(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self) -> None:
-        """It ends."""
+        """Notify systemd that the service is stopping."""
         self._tell("STOPPING=1\nSTATUS=Stopping: finishing the present photo")
 
     def beat(self) -> None:
-        """Something got done just now; cheap enough to be called for everything."""
+        """Send a sign of life, if one is due; cheap enough to be called for everything."""
         now = time.monotonic()
         if self._send is None or now < self._next_beat:
             return
@@ -126,7 +126,7 @@ class Notifier:
 
     @contextmanager
     def busy(self) -> Iterator[None]:
-        """Around an operation of the main thread that takes long and tells nothing.
+        """Wrap an operation of the main thread that takes long and reports no progress.
 
         It counts as alive while the thread uses processor time; one that waits does not.
         """
@@ -162,12 +162,12 @@ class Notifier:
             with self._lock:
                 self._send(message)
         except OSError as error:
-            # systemd is being restarted, say. The next message may arrive.
+            # For example while systemd restarts. The next message may arrive.
             log.debug("systemd cannot be told %r: %s", message, error)
 
 
 def connect() -> Notifier:
-    """The one who started us, if that was systemd and it wants to know how we are.
+    """Return the one who started us, if that was systemd and it wants to know how we are.
 
     Raises:
         ConfigError: It does, but systemd-python is not installed.
@@ -186,7 +186,7 @@ def connect() -> Notifier:
 
 
 def _watchdog_seconds() -> float | None:
-    """What systemd says of the watchdog, as sd_watchdog_enabled(3) reads it."""
+    """Return what systemd says of the watchdog, as sd_watchdog_enabled(3) reads it."""
     if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None
     interval = os.environ.get("WATCHDOG_USEC", "")

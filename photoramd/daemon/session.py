@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from photoramd.config import loader
-from photoramd.config.loader import Config
+from photoramd.config.schema import Config
 from photoramd.daemon.assembly import Plan, Resources, build, opened, prepare
 from photoramd.daemon.sd_notify import Notifier
 from photoramd.daemon.status_line import StatusLine

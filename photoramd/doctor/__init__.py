@@ -17,7 +17,7 @@ from pathlib import Path
 
 from photoramd import __version__
 from photoramd.config import loader
-from photoramd.config.loader import Config, Model
+from photoramd.config.schema import Config, Model
 from photoramd.database.health import RootState
 from photoramd.database.lock import holder
 from photoramd.doctor import packages
@@ -165,7 +165,7 @@ def _raw(roots: list[RootStatus]) -> Finding:
 
 
 def _roots(database: Path) -> list[RootStatus]:
-    """The watched directories as a daemon last saw them; none if that is not known."""
+    """Return the watched directories as a daemon last saw them; none if that is not known."""
     try:
         with closing(queries.open_readonly(database)) as connection:
             return queries.roots(connection)
@@ -208,7 +208,7 @@ def _database(path: Path, daemon: int | None) -> Iterator[Finding]:
 
 
 def _health(roots: list[RootStatus]) -> Iterator[Finding]:
-    """What the running daemon has to say of its directories."""
+    """Yield what the running daemon has to say of its directories."""
     for root in roots:
         if root.health != RootState.ONLINE:
             yield Finding(
@@ -220,7 +220,7 @@ def _health(roots: list[RootStatus]) -> Iterator[Finding]:
 
 
 def _existing(path: Path) -> Path:
-    """A path, or the nearest one above it that is there."""
+    """Return a path, or the nearest one above it that is there."""
     return next(each for each in (path, *path.parents) if paths.kind_of(each) != "missing")
 
 
@@ -254,7 +254,7 @@ def _space(paths: list[Path]) -> Iterator[Finding]:
 
 
 def service(unit: Unit | None, *, has_systemd_python: bool) -> Iterator[Finding]:
-    """How the service is."""
+    """Yield how the service is."""
     if unit is None:
         yield Finding(
             "service", "ok", "not installed as a systemd service; photoramd run starts it"

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from photoramd.config.loader import Watch
+from photoramd.config.schema import Watch
 from photoramd.doctor.finding import ERROR, Finding, Grade, user_name
 from photoramd.errors import PhotoramdError, WriteError, printable
 from photoramd.system import atomic, paths
@@ -31,7 +31,7 @@ class Checkup:
         self._filter = Filter(watch.path, watch.exclude)
 
     def findings(self) -> Iterator[Finding]:
-        """What is to be said of it."""
+        """Yield what is to be said of it."""
         path = self._watch.path
         if paths.kind_of(path) == "missing":
             yield self._found(
@@ -125,7 +125,7 @@ class Checkup:
         )
 
     def _view(self) -> Iterator[Finding]:
-        """What the running daemon sees there: its unit may show it another world."""
+        """Yield what the running daemon sees there: its unit may show it another world."""
         outside = Path(f"/proc/{self._daemon}/root")
         seen = outside / self._watch.path.relative_to("/")
         try:
@@ -154,7 +154,7 @@ class Checkup:
 
 
 def limits(needed: int) -> Iterator[Finding]:
-    """The limits of inotify; inotify(7), and user namespaces' own in namespaces(7)."""
+    """Yield the limits of inotify; inotify(7), and user namespaces' own in namespaces(7)."""
     for what, count in (("watches", needed), ("instances", int(needed > 0))):
         name = f"max_user_{what}"
         limits = (f"/proc/sys/fs/inotify/{name}", f"/proc/sys/user/max_inotify_{what}")

@@ -34,12 +34,12 @@ class Finding:
 
 
 def failure(subject: str, error: PhotoramdError) -> Finding:
-    """An error of ours as a finding."""
+    """Return an error of ours as a finding."""
     return Finding(subject, "error", str(error), error.remedy, error.exit_code)
 
 
 def user_name(uid: int) -> str:
-    """A user's name, or the number of one without."""
+    """Return a user's name, or the number of one without."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:

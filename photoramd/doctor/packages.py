@@ -39,7 +39,7 @@ class Package:
 
 
 def python() -> Package:
-    """The interpreter.
+    """Return the interpreter.
 
     Raises:
         PackageNotFoundError: photoramd runs without being installed.
@@ -49,7 +49,7 @@ def python() -> Package:
 
 
 def packages() -> Iterator[Package]:
-    """The packages that photoramd and torchvision require here, without those of extras.
+    """Yield the packages that photoramd and torchvision require here, without those of extras.
 
     Raises:
         PackageNotFoundError: photoramd runs without being installed.

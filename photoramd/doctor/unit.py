@@ -46,12 +46,12 @@ class Unit:
 
 
 def is_booted() -> bool:
-    """Whether systemd runs this machine."""
+    """Return whether systemd runs this machine."""
     return _RUNNING.is_dir()
 
 
 def show(name: str = NAME) -> Unit | None:
-    """A unit; None where it is not installed, or where there is no systemd to ask."""
+    """Return a unit; None where it is not installed, or where there is no systemd to ask."""
     if not is_booted():
         return None
     command = ["systemctl", "show", name, *(f"--property={each}" for each in _PROPERTIES)]
@@ -70,7 +70,7 @@ def show(name: str = NAME) -> Unit | None:
 
 
 def parse(properties: dict[str, str]) -> Unit | None:
-    """A unit from the properties that systemctl shows; None if it is not installed."""
+    """Return a unit from the properties that systemctl shows; None if it is not installed."""
     if properties.get("LoadState") != "loaded":
         return None
     return Unit(

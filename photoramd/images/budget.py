@@ -18,7 +18,7 @@ LARGE_PIXELS = 4_000_000
 
 
 class PixelRoom:
-    """Room for so many pixels; used from any thread."""
+    """A bound on the pixels in memory; used from any thread."""
 
     def __init__(self) -> None:
         self._used = 0

@@ -156,7 +156,7 @@ def _upright(image: Image.Image, transposition: Image.Transpose | None) -> Image
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """The image in mode RGB, 8 bits: transparency on white, deeper values scaled.
+    """Return the image in mode RGB, 8 bits: transparency on white, deeper values scaled.
 
     Raises:
         ValueError: Pillow cannot convert its mode.
@@ -188,7 +188,7 @@ def _over_white(image: Image.Image) -> Image.Image:
 
 
 def _from_16_bits(image: Image.Image) -> Image.Image:
-    """Grey of 12 or 16 bits to grey of 8, with alpha if one value is transparent."""
+    """Convert grey of 12 or 16 bits to 8, with alpha if one value is transparent."""
     values = np.asarray(image)
     tags = image.tag_v2 if isinstance(image, TiffImagePlugin.TiffImageFile) else {}
     shift = 4 if tags.get(TiffImagePlugin.BITSPERSAMPLE) == (12,) else 8
@@ -206,7 +206,7 @@ _FULL_SCALES = (1.0, 255.0, 65535.0, 4294967295.0)
 
 
 def _from_any_range(image: Image.Image) -> Image.Image:
-    """Grey of 32-bit integers or floats to grey of 8 bits.
+    """Convert grey of 32-bit integers or floats to 8 bits.
 
     Nothing in the file tells which value is white. Usual are 1 (for floats), 255, 65535 and
     the largest integer; the least of them that no value exceeds is taken. With negative or

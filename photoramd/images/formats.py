@@ -27,7 +27,7 @@ _HEIF_BRANDS = frozenset(
 
 
 def recognise(head: bytes) -> str | None:
-    """The format of a photo by the first bytes of its file; None if it is none of ours."""
+    """Return the format of a photo by the first bytes of its file; None if it is none of ours."""
     for signature, format_ in _SIGNATURES:
         if signature.match(head):
             return format_
@@ -38,7 +38,7 @@ def recognise(head: bytes) -> str | None:
 
 
 def _brands(head: bytes) -> set[bytes]:
-    """The brands in an ISO media file's ``ftyp`` box (ISO/IEC 14496-12, 4.3)."""
+    """Return the brands in an ISO media file's ``ftyp`` box (ISO/IEC 14496-12, 4.3)."""
     if head[4:8] != b"ftyp" or len(head) < 12:
         return set()
     end = min(struct.unpack(">I", head[:4])[0], len(head))
@@ -61,7 +61,7 @@ _OTHER_CONTENT = (
 
 
 def describe(head: bytes) -> str:
-    """What a file that is no photo looks like, for the user who thought it was one."""
+    """Describe a file that is not a photo, for the user who thought it was one."""
     for pattern, name in _OTHER_CONTENT:
         if re.match(pattern, head, re.DOTALL | re.IGNORECASE):
             return f"its content looks like {name}"
@@ -69,7 +69,7 @@ def describe(head: bytes) -> str:
 
 
 def is_text(head: bytes) -> bool:
-    """Whether the beginning of a file is text in UTF-8."""
+    """Return whether the beginning of a file is text in UTF-8."""
     # Cutting may have split the last character.
     text = head.decode("utf-8", "ignore")
     return (
@@ -106,17 +106,17 @@ _WITH_RAW = PHOTO_SUFFIXES | RAW_SUFFIXES
 
 
 def suffix(name: str) -> str:
-    """The suffix of a file name in lower case, with its dot; empty if it has none."""
+    """Return the suffix of a file name in lower case, with its dot; empty if it has none."""
     dot = name.rfind(".")
     return name[dot:].lower() if dot > 0 else ""
 
 
 @cache
 def reads_raw() -> bool:
-    """Whether there is a decoder for camera RAW files: the extra ``raw`` is installed."""
+    """Return whether there is a decoder for camera RAW files: the extra ``raw`` is installed."""
     return find_spec("rawpy") is not None
 
 
 def photo_suffixes() -> frozenset[str]:
-    """Suffixes, in lower case, of the files that can be tagged here."""
+    """Return the suffixes, in lower case, of the files that can be tagged here."""
     return _WITH_RAW if reads_raw() else PHOTO_SUFFIXES

@@ -10,7 +10,7 @@ from typing import IO
 
 
 def boxes(file: IO[bytes]) -> Iterator[tuple[bytes, int, int]]:
-    """Type, offset and length of the top-level boxes (ISO/IEC 14496-12, 4.2)."""
+    """Yield type, offset and length of the top-level boxes (ISO/IEC 14496-12, 4.2)."""
     size = file.seek(0, os.SEEK_END)
     position = 0
     while position + 8 <= size:
@@ -27,7 +27,7 @@ def boxes(file: IO[bytes]) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _coded_sizes(file: IO[bytes]) -> Iterator[tuple[int, int]]:
-    """Sizes in a HEIF's ``ispe`` properties (ISO/IEC 23008-12, 6.5.3), all in its ``meta`` box.
+    """Yield the sizes in the ``ispe`` properties (ISO/IEC 23008-12, 6.5.3) of a ``meta`` box.
 
     libheif decodes nothing larger than they say.
     """

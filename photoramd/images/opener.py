@@ -62,7 +62,7 @@ logging.getLogger("PIL").setLevel(logging.CRITICAL)
 
 
 def _open_avif(file: IO[bytes]) -> ImageFile.ImageFile:
-    """An AVIF; if its reader takes offence at the EXIF, without that."""
+    """Return an AVIF; if its reader takes offence at the EXIF, without that."""
     try:
         return AvifImagePlugin.AvifImageFile(file)
     except (SyntaxError, ValueError):
@@ -153,7 +153,7 @@ def open_file(path: str | os.PathLike[str]) -> Iterator[OpenFile]:
             failure = error
         except Exception as error:
             failure = _explained(error, path, file)
-        # A file that was being written is no damaged file, whatever was read of it.
+        # A file that is being written is not damaged, whatever was read of it.
         if not _fingerprint(fd, path).is_stable_since(before):
             raise ChangedError("it changed while it was read", path=path) from failure
         if failure is not None:
@@ -281,7 +281,7 @@ def open_image(opened: OpenFile, *, max_pixels: int | None = None) -> Iterator[O
 
 
 def ends_in_zeros(file: IO[bytes], end: int, tail_bytes: int = _ZERO_TAIL_BYTES) -> bool:
-    """Whether the last bytes before an offset are all zero, that is, have not been copied yet.
+    """Return whether the last bytes before an offset are all zero: not copied yet.
 
     Coded pixels never are, those of a preallocated file that is still being copied are.
     """
@@ -293,7 +293,7 @@ def ends_in_zeros(file: IO[bytes], end: int, tail_bytes: int = _ZERO_TAIL_BYTES)
 
 
 def _content_end(file: IO[bytes], head: bytes) -> int:
-    """Where a WebP, AVIF or HEIF ends by what it says itself; padding may follow."""
+    """Return where a WebP, AVIF or HEIF ends by what it says itself; padding may follow."""
     if head.startswith(b"RIFF"):
         return 8 + int(struct.unpack_from("<I", head, 4)[0])
     return max((start + length for _, start, length in boxes(file)), default=0)

@@ -64,7 +64,7 @@ class Picture:
 
 
 def is_raw(opened: OpenFile) -> bool:
-    """Whether a file is a RAW: by its suffix, unless its content is another photo's.
+    """Return whether a file is a RAW: by its suffix, unless its content is another photo's.
 
     Most RAW formats are TIFF by their first bytes.
     """
@@ -145,7 +145,7 @@ def _preview(
 
 
 def _orientation(jpeg: JpegImagePlugin.JpegImageFile, flip: int) -> int:
-    """A preview's own orientation, or that of the RAW where it says none."""
+    """Return a preview's own orientation, or that of the RAW where it says none."""
     exif = [s for kind, s in jpeg.applist if kind == "APP1" and s.startswith(b"Exif\0\0")]
     found = Image.Exif()
     # libraw puts another one in front of the preview's own.

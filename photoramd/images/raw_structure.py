@@ -59,7 +59,7 @@ class Structure:
     jpeg: Extent | None = None
 
     def fits(self, size: int) -> bool:
-        """Whether its format is known and all of it is in a file of so many bytes."""
+        """Return whether its format is known and all of it is in a file of this size."""
         return bool(self.extents) and all(start + length <= size for start, length in self.extents)
 
 
@@ -120,7 +120,7 @@ def _tiff(file: IO[bytes], order: str) -> Structure:
             # Some formats put the largest number where they do not want to say.
             extents += [pair for pair in pairs if 0 < pair[0] < 0xFFFFFFFF and pair[1] > 0]
             if max(len(starts), len(extents)) > _MAX_EXTENTS:
-                is_told = False  # nobody's photo: made to use memory up
+                is_told = False  # not a photo: made to exhaust memory
                 extents.clear()
         below = directory.numbers(_SUB_DIRECTORIES)[:_MAX_DIRECTORIES]
         waiting += [directory.next, *reversed(below)]

@@ -43,7 +43,7 @@ def answer(what: str, descriptor: int, max_pixels: int) -> Answer:
 
     with rawpy.RawPy() as raw:
         try:
-            # Opened anew: libraw then reads what it needs, and has a position of its own.
+            # Opened again: libraw then reads what it needs, and has a position of its own.
             raw.open_file(f"/proc/self/fd/{descriptor}")
             sizes = raw.sizes
             said = {"width": sizes.width, "height": sizes.height, "flip": sizes.flip}
@@ -76,12 +76,12 @@ def _preview(raw: rawpy.RawPy) -> Answer:
 
 
 def _develop(raw: rawpy.RawPy) -> Answer:
-    """The sensor's pixels as a picture of half the width and height, upright."""
+    """Return the sensor's pixels as a picture of half the width and height, upright."""
     return _pixels(raw.postprocess(half_size=True, use_camera_wb=True, output_bps=8))
 
 
 def _pixels(array: Any) -> Answer:
-    """An array of shape (height, width, 3) or, of a sensor without colours, 1; uint8."""
+    """Return an array of shape (height, width, 3) or, of a sensor without colours, 1; uint8."""
     if array.ndim == 3 and array.shape[2] == 1:
         array = array.repeat(3, axis=2)
     if array.ndim != 3 or array.shape[2] != 3 or array.dtype != "uint8":
@@ -90,7 +90,7 @@ def _pixels(array: Any) -> Answer:
 
 
 def main() -> None:
-    """Answer once."""
+    """Answer one request."""
     what, descriptor, max_pixels = sys.argv[1:]
     limit()
     said, content = answer(what, int(descriptor), int(max_pixels))

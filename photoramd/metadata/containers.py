@@ -113,7 +113,7 @@ def _jpeg(data: bytes) -> Layout:
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Marker, start and end of each segment; the last is all that begins with the scan."""
+    """Yield marker, start and end of each segment; the last is everything from the scan on."""
     if data[:2] != b"\xff\xd8":
         raise ValueError
     position = 2

@@ -1,4 +1,4 @@
-"""How to get the very bytes back of a photo that had no XMP.
+"""Restore the exact bytes of a photo that had no XMP.
 
 What ExifTool adds to some files leaves a trace when it is taken out again: in HEIC and AVIF an
 empty entry, in TIFF another order of the parts, beside IPTC keywords the version of the record.
@@ -31,7 +31,7 @@ _PIECE = struct.Struct(">III")
 
 
 def remember(old: bytes, new: bytes) -> str | None:
-    """What `restore` needs to make the old file of the new one; None: it would be too much."""
+    """Return what `restore` needs to get the old file from the new one; None if too much."""
     packed = bytearray()
     literals = end = 0
     for position, source, length in _copies(old, new):
@@ -45,7 +45,7 @@ def remember(old: bytes, new: bytes) -> str | None:
 
 
 def restore(text: str, new: bytes) -> bytes | None:
-    """The old file; None if the new one is no longer what it was."""
+    """Return the old file; None if the new one is no longer what it was."""
     after, before, *packed = json.loads(text)
     if len(packed) != 1 or _digest(new) != after:
         return None  # or of a version that remembered something else
@@ -65,7 +65,7 @@ def _digest(data: bytes | bytearray) -> str:
 
 
 def _copies(old: bytes, new: bytes) -> Iterator[tuple[int, int, int]]:
-    """What of the old file is in the new one: where in the one, where in the other, how long.
+    """Yield what of the old file is in the new one: where in the one, where in the other, how long.
 
     In the order of the old file; the last is at its end, and may be empty. It ends early when
     too much is not there, or the search takes too long.
@@ -100,7 +100,7 @@ def _copies(old: bytes, new: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def _common(old: bytes, position: int, new: bytes, source: int) -> int:
-    """How many bytes are the same from these places on."""
+    """Return how many bytes are the same from these places on."""
     length = 0
     while True:
         one = old[position + length : position + length + _CHUNK_BYTES]
@@ -111,7 +111,7 @@ def _common(old: bytes, position: int, new: bytes, source: int) -> int:
 
 
 def _same(one: bytes, other: bytes) -> int:
-    """How many bytes are the same at the beginning of both."""
+    """Return how many bytes are the same at the beginning of both."""
     least, most = 0, min(len(one), len(other))
     while least < most:
         middle = (least + most + 1) // 2

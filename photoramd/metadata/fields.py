@@ -33,15 +33,15 @@ class Field:
     separator: str = ""
 
     def leaf(self, value: str) -> str:
-        """The keyword itself, the last of a path."""
+        """Return the keyword itself, the last of a path."""
         return value.rpartition(self.separator)[2] if self.separator else value
 
     def path(self, value: str) -> tuple[str, ...]:
-        """The keywords of an entry, the most general first."""
+        """Return the keywords of an entry, the most general first."""
         return tuple(value.split(self.separator)) if self.separator else (value,)
 
     def entry(self, path: Sequence[str]) -> str:
-        """The entry for a keyword and those above it."""
+        """Return the entry for a keyword and those above it."""
         return self.separator.join(path) if self.separator else path[-1]
 
 
@@ -85,5 +85,5 @@ BY_NAME = {field.name: field for field in FIELDS}
 
 
 def folded_leaves(field: Field, values: Sequence[str]) -> set[str]:
-    """The keywords of entries, as they are compared."""
+    """Return the keywords of entries, as they are compared."""
     return {fold(field.leaf(value)) for value in values}

@@ -56,7 +56,7 @@ _EXTENSIONS = {
 """For each format how ExifTool is told of it, and the suffixes it may have."""
 
 _TRACED = {"TIFF", "HEIF", "AVIF"}
-"""Formats that ExifTool writes anew, so that they are not the same when XMP is taken out."""
+"""Formats that ExifTool rewrites, so removing XMP does not restore their bytes."""
 
 
 def plan_photo(

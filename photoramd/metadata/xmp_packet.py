@@ -121,15 +121,15 @@ class Packet:
         self.rdf = self._find_rdf()
 
     def error(self, message: str, remedy: str) -> SidecarError:
-        """An error about this packet."""
+        """Return an error about this packet."""
         return SidecarError(message, path=self.path, remedy=remedy)
 
     def nodes(self) -> Iterator[etree._Element]:
-        """The elements that carry properties: ``rdf:Description``, as a rule."""
+        """Return the elements that carry properties: ``rdf:Description``, as a rule."""
         return _elements(self.rdf)
 
     def properties(self, name: str) -> Iterator[etree._Element]:
-        """The property elements of that name, in the order of the source."""
+        """Yield the property elements of that name, in the order of the source."""
         for node in self.nodes():
             yield from node.iterchildren(name)
 
@@ -176,7 +176,7 @@ class Packet:
         raise self.error(f"attribute {local} was not found in its tag", "please report this")
 
     def spliced(self, edits: Iterable[Edit]) -> bytes:
-        """The packet with edits applied; those at the same place in the order given.
+        """Return the packet with edits applied; those at the same place in the order given.
 
         Raises:
             SidecarError: The result would be over `MAX_BYTES`.
@@ -222,7 +222,7 @@ class Packet:
         return match[1]
 
     def _lead(self, element: etree._Element) -> str:
-        """Line break and indentation before an element; nothing if it begins no line."""
+        """Return line break and indentation before an element; empty if it begins no line."""
         end = self._spans[element].start
         start = end
         while start and self._text[start - 1] in " \t":
@@ -233,7 +233,7 @@ class Packet:
         return self._text[start:end]
 
     def _unit(self, element: etree._Element) -> str:
-        """How much deeper an element is indented than its parent."""
+        """Return how much deeper an element is indented than its parent."""
         parent = element.getparent()
         own = self._lead(element).lstrip("\r\n")
         outer = "" if parent is None else self._lead(parent).lstrip("\r\n")
@@ -327,7 +327,7 @@ class Namespaces:
 
 
 def escape(text: str) -> str:
-    """A text as XML content and as the value of an attribute.
+    """Return a text as XML content and as the value of an attribute.
 
     Raises:
         SidecarError: XML 1.0 cannot hold one of its characters.
@@ -367,5 +367,5 @@ def _insert(at: int, text: str) -> Edit:
 
 
 def _render(lead: str, unit: str, lines: Lines) -> str:
-    """Markup with ``lead`` before each line, or all on one line where there is none."""
+    """Render markup with ``lead`` before each line, or on one line without it."""
     return "".join(f"{lead}{unit * depth if lead else ''}{text}" for depth, text in lines)

@@ -41,7 +41,7 @@ class CpuRunner:
         self._pool: ThreadPoolExecutor | None = None
 
     def run(self, batch: Sequence[Pixels]) -> Tensor:
-        """Outputs in the order of the batch, shape (len(batch), outputs).
+        """Return outputs in the order of the batch, shape (len(batch), outputs).
 
         Raises:
             ModelError: There is too little memory even for one image.
@@ -115,7 +115,7 @@ class GpuRunner:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception means that memory ran out, on whatever device."""
+    """Return whether an exception means that memory ran out, on whatever device."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     text = str(error)

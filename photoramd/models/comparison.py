@@ -49,7 +49,7 @@ class Comparison:
     keywords: float
 
     def as_dict(self) -> dict[str, float]:
-        """The figures by name."""
+        """Return the figures by name."""
         return asdict(self)
 
 
@@ -100,7 +100,7 @@ def compare(vocabulary: Vocabulary, pairs: Iterable[tuple[Row, Row]], rules: Rul
 
 
 def spread(photos: Sequence[Path], limit: int) -> list[Path]:
-    """At most so many of them, evenly spread."""
+    """Return at most a number of items, evenly spread."""
     if len(photos) <= limit:
         return list(photos)
     return [photos[number * len(photos) // limit] for number in range(limit)]

@@ -53,7 +53,7 @@ class Entry:
 
 
 def read_table() -> list[Entry]:
-    """The keywords, in the order of the scores: see contrib/imagenet_keywords.py."""
+    """Return the keywords, in the order of the scores: see contrib/imagenet_keywords.py."""
     lines = _table_bytes().decode("utf-8").splitlines()
     entries = []
     for line in lines[1:]:
@@ -70,7 +70,7 @@ def read_table() -> list[Entry]:
 
 
 def vocabulary_of(table: Sequence[Entry]) -> Vocabulary:
-    """The vocabulary of a table."""
+    """Return the vocabulary of a table."""
     return Vocabulary(
         labels=tuple(entry.keyword for entry in table),
         thresholds=tuple(entry.threshold for entry in table),

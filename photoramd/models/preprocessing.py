@@ -48,7 +48,7 @@ class CentralSquare:
     decode_side: int
 
     def pixels(self, image: Image.Image) -> Pixels:
-        """Shape (side, side, 3)."""
+        """Return the input, shape (side, side, 3)."""
         width, height = image.size
         side = min(width, height) * self.share
         left, top = (width - side) / 2, (height - side) / 2
@@ -72,7 +72,7 @@ class Resize:
     decode_side: int
 
     def pixels(self, image: Image.Image) -> Pixels:
-        """Shape (side, side, 3)."""
+        """Return the input, shape (side, side, 3)."""
         size = (self.side, self.side)
         return np.asarray(image.convert("RGB").resize(size, Image.Resampling.BILINEAR))
 
@@ -94,7 +94,7 @@ class ResizedCenter:
     decode_side: int
 
     def pixels(self, image: Image.Image) -> Pixels:
-        """Shape (side, side, 3)."""
+        """Return the input, shape (side, side, 3)."""
         image = _middle(image).convert("RGB")
         shorter = min(image.size)
         # torchvision cuts off the longer side's fraction, and rounds the margins to even.
@@ -106,7 +106,7 @@ class ResizedCenter:
 
 
 def _middle(image: Image.Image) -> Image.Image:
-    """The middle of a picture that is a mere stripe, else the picture.
+    """Return the middle of a picture that is a mere stripe, else the picture.
 
     Resizing makes the shorter side long enough before the rest is cut off: of one pixel by
     10,000 it would make 250 by 2,500,000.

@@ -27,7 +27,7 @@ class Rules:
     Attributes:
         threshold: Replaces every calibrated threshold, 0 to 1; None keeps them. Labels
             that the vocabulary disables stay disabled.
-        top_n: At most so many keywords for one photo, the most confident.
+        top_n: The most keywords for one photo; the most confident are kept.
         overrides: Label to replacement, looked up exactly, else without regard to case.
             An empty replacement drops the label.
         allow: If not empty, only these words, whether as label or as replacement.
@@ -67,11 +67,11 @@ class Rules:
         return Rules, (self.threshold, self.top_n, dict(self.overrides), *lists)
 
     def wants(self, label: str) -> bool:
-        """Whether a label can become a keyword."""
+        """Return whether a label can become a keyword."""
         return self.word(label) is not None
 
     def word(self, label: str) -> str | None:
-        """The keyword for a label: replaced, checked against the lists; None to drop it."""
+        """Return the keyword for a label: replaced, checked against the lists; None to drop it."""
         replacement = self.overrides.get(label)
         if replacement is None:
             replacement = self._folded_overrides.get(fold(label), label)
@@ -91,7 +91,7 @@ class _Candidate:
 
 
 def select(vocabulary: Vocabulary, scores: Mapping[str, float], rules: Rules) -> list[Tag]:
-    """The keywords of one photo.
+    """Return the keywords of one photo.
 
     Two labels that became the same word (without regard to case) are one tag with the
     higher confidence; it takes the parents of the label that bears the word itself, if
@@ -129,7 +129,7 @@ def _is_above(score: float, calibrated: float, rules: Rules) -> bool:
 
 
 def _path(parents: Iterable[str], word: str, rules: Rules) -> tuple[str, ...]:
-    """The parents as words, each once and none equal to the keyword itself."""
+    """Return the parents as words, each once and none equal to the keyword itself."""
     seen = {fold(word)}
     path: list[str] = []
     for name in (rules.parent, *map(rules.word, parents)):
@@ -140,7 +140,7 @@ def _path(parents: Iterable[str], word: str, rules: Rules) -> tuple[str, ...]:
 
 
 def _merge(first: _Candidate, second: _Candidate) -> _Candidate:
-    """One tag of two for the same word."""
+    """Return one tag of two for the same word."""
     # The order of the scores must not matter, hence names and parents as tie-breakers.
     best = max(
         (first, second),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 Scores = npt.NDArray[np.float32]
-"""Probabilities, float32, shape (photos, labels)."""
+"""Return probabilities, float32, shape (photos, labels)."""
 
 
 class Tagger(Protocol):
@@ -48,7 +48,7 @@ class Tagger(Protocol):
         """Crop and resize an upright RGB image to the model's input. Called from many threads."""
 
     def scores(self, batch: Sequence[Pixels]) -> Scores:
-        """Scores of a batch, in its order. Called from one thread.
+        """Return the scores of a batch, in its order. Called from one thread.
 
         Raises:
             ModelError: The model failed on this batch.

@@ -96,11 +96,11 @@ class ZooTagger:
         return cls(model.name, network, weights.transforms(), read_table(), pin.sha256)
 
     def pixels(self, image: Image.Image) -> Pixels:
-        """What the network sees, before normalisation: uint8 RGB, shape (side, side, 3)."""
+        """Return what the network sees, before normalisation: uint8 RGB, shape (side, side, 3)."""
         return self.crop.pixels(image)
 
     def scores(self, batch: Sequence[Pixels]) -> Scores:
-        """Probabilities, float32, shape (photos, labels)."""
+        """Return probabilities, float32, shape (photos, labels)."""
         chunks = [batch[start : start + _BATCH] for start in range(0, len(batch), _BATCH)]
         parts = [np.zeros((0, len(self.vocabulary.labels)), np.float32)]
         try:
@@ -120,7 +120,7 @@ class ZooTagger:
 
 
 def crop_of(preset: ImageClassification) -> ResizedCenter:
-    """What these transforms do to an image before it becomes a tensor."""
+    """Return what these transforms do to an image before it becomes a tensor."""
     return ResizedCenter(
         preset.resize_size[0],
         preset.crop_size[0],
@@ -131,12 +131,12 @@ def crop_of(preset: ImageClassification) -> ResizedCenter:
 
 
 def architecture_of(model: Model) -> str:
-    """Torchvision's name of a model's network, such as ``convnext_tiny``."""
+    """Return torchvision's name of a model's network, such as ``convnext_tiny``."""
     return model.name.partition(":")[2]
 
 
 def _weights_enum(model: Model) -> models.Weights:
-    """Torchvision's entry for the weights that are pinned, whichever are its default."""
+    """Return torchvision's entry for the pinned weights, which may not be its default."""
     name = architecture_of(model)
     try:
         entries = list(models.get_model_weights(name))
@@ -177,7 +177,7 @@ def _network(model: Model, state: dict[str, Tensor]) -> nn.Module:
 
 
 def _revision(name: str, preset: ImageClassification, vocabulary: Vocabulary, digest: str) -> str:
-    """Of weights, network, transforms and labels: 12 hexadecimal digits."""
+    """Return a digest of weights, network, transforms and labels: 12 hexadecimal digits."""
     interpolation: InterpolationMode = preset.interpolation
     transforms = (
         preset.resize_size, preset.crop_size, interpolation.value, preset.antialias,

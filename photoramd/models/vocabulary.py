@@ -47,7 +47,7 @@ class Vocabulary:
 
 
 def kept(vocabulary: Vocabulary, row: npt.NDArray[np.float32]) -> dict[str, float]:
-    """The part of a photo's scores that is worth storing: label to probability.
+    """Return the part of a photo's scores that is worth storing: label to probability.
 
     Args:
         vocabulary: The labels of the columns.

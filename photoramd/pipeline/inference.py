@@ -52,7 +52,7 @@ def prepare(tagger: Tagger, path: Path, max_pixels: int) -> Decoded:
 
 
 def digest_of(pixels: Pixels) -> bytes:
-    """What tells pictures apart: BLAKE2b, 128 bits, of the pixels given to the model."""
+    """Return what tells pictures apart: BLAKE2b, 128 bits, of the pixels given to the model."""
     return hashlib.blake2b(pixels.data, digest_size=16).digest()
 
 
@@ -66,7 +66,7 @@ class BatchSizer:
     size: int = 1
 
     def learn(self, pictures: int, seconds: float) -> None:
-        """So many pictures took so long."""
+        """Learn how long a number of pictures took."""
         if seconds > LONGEST_SECONDS:
             self.size = max(1, pictures // 2)
         elif pictures == self.size and seconds < LONGEST_SECONDS / 2:

@@ -47,7 +47,7 @@ class LookAhead(Generic[T, R]):
         self.close()
 
     def __len__(self) -> int:
-        """How many items were submitted and not taken."""
+        """Return how many items were submitted and not taken."""
         return len(self._in_flight)
 
     @property
@@ -66,7 +66,7 @@ class LookAhead(Generic[T, R]):
         self._in_flight.append((item, self._pool.submit(self._run, item)))
 
     def take(self, timeout: float | None = None) -> tuple[T, R | PhotoramdError]:
-        """The oldest item not yet taken and its result: what work returned, or its error.
+        """Return the oldest item not yet taken and its result: what work returned, or its error.
 
         Args:
             timeout: Seconds to wait for the result; None waits as long as it takes.

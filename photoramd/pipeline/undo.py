@@ -34,7 +34,7 @@ class Undone:
 
 
 def select(photos: Photos, paths: Sequence[Path]) -> list[Job]:
-    """The photos at or below these paths that tags may have been written for.
+    """Return the photos at or below these paths that tags may have been written for.
 
     Raises:
         NoImagesError: A path at which no photo is known.
@@ -49,7 +49,7 @@ def select(photos: Photos, paths: Sequence[Path]) -> list[Job]:
 
 
 def unknown(path: Path) -> NoImagesError:
-    """What is to be said of a path at which no photo is known."""
+    """Return what is to be said of a path at which no photo is known."""
     return NoImagesError(
         "photoramd knows no photo there",
         path=path,
@@ -63,7 +63,7 @@ def undo(
     """Take back the tags of photos, one after the other; one photo's failure costs only itself.
 
     Such a photo gets no tags again until `retag` asks for them. It can be interrupted at
-    any point and begun anew.
+    any point and started again.
 
     Args:
         writer: Knows the ledger.

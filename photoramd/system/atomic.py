@@ -269,7 +269,7 @@ def _look(path: Path) -> Fingerprint | None:
 
 @contextmanager
 def _source(target: Path, expected: Fingerprint | None) -> Iterator[int | None]:
-    """The file to replace, opened, after a look at it; None where there is to be none."""
+    """Open and check the file to replace; yield None where there should be none."""
     if expected is None:
         _require_absent(target)
         yield None
@@ -297,7 +297,7 @@ def _source(target: Path, expected: Fingerprint | None) -> Iterator[int | None]:
 
 
 def _is_same(found: Fingerprint | None, expected: Fingerprint) -> bool:
-    """Whether nothing happened to a file; ctime tells of new links, modes and attributes."""
+    """Return whether nothing happened to a file; ctime tells of new links, modes and attributes."""
     return found == expected and expected.ctime_ns in {0, found.ctime_ns}
 
 

@@ -28,7 +28,7 @@ def tethered(command: Sequence[str]) -> list[str]:
 def limit_memory(process: int, memory_bytes: int) -> None:
     """Limit the address space of a running child, and let it leave no core file.
 
-    A child that is gone already is no error: its user finds out.
+    A child that has already ended is not an error: its user finds out.
     """
     with suppress(OSError):
         resource.prlimit(process, resource.RLIMIT_AS, (memory_bytes, memory_bytes))

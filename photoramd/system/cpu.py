@@ -23,7 +23,7 @@ _WITH_BFLOAT16 = re.compile(r"(ALL|DEFAULT|AVX512_CORE_(BF16|FP16|AMX.*)|AVX10.*
 
 
 def has_bfloat16(cpuinfo: Path = _CPUINFO, environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether bfloat16 numbers are multiplied by the processor itself; False if that is unknown.
+    """Return whether the processor multiplies bfloat16 itself; False if that is unknown.
 
     Args:
         cpuinfo: What Linux says of the processor.
@@ -45,13 +45,13 @@ def has_bfloat16(cpuinfo: Path = _CPUINFO, environment: Mapping[str, str] = os.e
 
 
 def available_cores(cgroup: Path = _OWN_CGROUP, root: Path = _CGROUPS) -> int:
-    """The processors that this process may run on: fewer if a control group's quota says so."""
+    """Return how many processors this process may use, control groups' quotas considered."""
     allowed = len(os.sched_getaffinity(0))
     return max(1, min([allowed, *map(round, _quotas(cgroup, root))]))
 
 
 def _quotas(cgroup: Path, root: Path) -> Iterator[float]:
-    """Quotas of the control groups around this process, in processors.
+    """Yield the quotas of the control groups around this process, in processors.
 
     Format: cgroup-v2.rst of the Linux kernel, "cpu.max": quota and period in microseconds, and
     for version 1, which older NAS systems have, its sched-bwc.rst: two files. There each

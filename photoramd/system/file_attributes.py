@@ -22,7 +22,7 @@ _IMMUTABLE, _APPEND_ONLY = 0x10, 0x20
 
 
 def is_locked(fd: int) -> bool:
-    """Whether a file may not be replaced by anybody, root included: see lsattr(1)."""
+    """Return whether a file may not be replaced by anybody, root included: see lsattr(1)."""
     try:
         flags = fcntl.ioctl(fd, _GET_FLAGS, bytes(struct.calcsize("l")))
     except OSError:
@@ -125,9 +125,9 @@ def _keep_extended(fd: int, source: int, target: Path) -> None:
 
 
 def _extended(fd: int) -> dict[str, bytes]:
-    """Extended attributes that belong to the file, not to its content or to the kernel."""
+    """Return the extended attributes that belong to the file, not to its content or the kernel."""
     try:
-        # security.* is the kernel's: labels it gives anew, and signatures of the content.
+        # security.* is the kernel's: labels, which it sets again, and signatures of the content.
         names = [name for name in os.listxattr(fd) if not name.startswith("security.")]
         return {name: os.getxattr(fd, name) for name in names}
     except OSError as error:

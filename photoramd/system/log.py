@@ -32,7 +32,7 @@ FIELDS = ("PHOTO", "TAGS", "ROOT", "DURATION")
 
 
 def journal_handler() -> logging.Handler | None:
-    """A handler that logs to the journal with `FIELDS`; None if standard error leads elsewhere.
+    """Return a handler for the journal with `FIELDS`; None if standard error leads elsewhere.
 
     How to know is in systemd.exec(5), JOURNAL_STREAM.
     """

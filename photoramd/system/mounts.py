@@ -33,7 +33,7 @@ class Mount:
 
 
 def read_mounts(table: Path = MOUNTS) -> list[Mount]:
-    """All mounts, in the order of the table; empty where the system does not tell."""
+    """Return all mounts, in the order of the table; empty where the system does not tell."""
     try:
         lines = table.read_bytes().splitlines()
     except OSError:
@@ -50,12 +50,12 @@ def read_mounts(table: Path = MOUNTS) -> list[Mount]:
 
 
 def is_below(path: str, top: str) -> bool:
-    """Whether a path is ``top`` or inside it."""
+    """Return whether a path is ``top`` or inside it."""
     return path == top or path.startswith(top.rstrip("/") + "/")
 
 
 def mount_of(path: str, mounts: list[Mount]) -> Mount | None:
-    """The mount that holds an absolute path without links; of two in one place the later."""
+    """Return the mount that holds an absolute path without links; of two in one place the later."""
     best = None
     for mount in mounts:
         inside = is_below(path, mount.point)
@@ -65,7 +65,7 @@ def mount_of(path: str, mounts: list[Mount]) -> Mount | None:
 
 
 def silent_parts(root: str, mounts: list[Mount]) -> dict[str, str]:
-    """The parts of a tree that report no events: the root itself, or mount points inside.
+    """Return the parts of a tree that report no events: the root itself, or mount points inside.
 
     Returns:
         The type of the file system by the top of each part.

@@ -24,7 +24,7 @@ _NETWORK_TYPES = re.compile(r"nfs\d?|cifs|smb\d?|smbfs|9p|afs|ceph|lustre|fuse\.
 
 
 def find_config(path: Path | None = None) -> Path | None:
-    """The configuration file: the one asked for, else the user's, else the system's.
+    """Return the configuration file: the one asked for, else the user's, else the system's.
 
     A place that cannot be looked into counts as found: reading it tells why.
     """
@@ -42,7 +42,7 @@ def find_config(path: Path | None = None) -> Path | None:
 
 
 def default_config() -> Path:
-    """Where a new configuration file belongs: for root the system's place, else the user's."""
+    """Return where a new configuration file belongs: for root the system's, else the user's."""
     user = user_directory("XDG_CONFIG_HOME", ".config")
     return SYSTEM_CONFIG if user is None or os.geteuid() == 0 else user / "config.toml"
 
@@ -53,12 +53,12 @@ def _search_places() -> list[Path]:
 
 
 def searched() -> str:
-    """The places that `find_config` looks into, in words."""
+    """Return the places that `find_config` looks into, in words."""
     return " nor ".join(printable(place) for place in _search_places())
 
 
 def user_directory(variable: str, below_home: str) -> Path | None:
-    """The directory of photoramd in an XDG base directory; None for a user without a home.
+    """Return the directory of photoramd in an XDG base directory; None for a user without a home.
 
     The XDG base directory specification says to ignore relative paths.
     """
@@ -69,7 +69,7 @@ def user_directory(variable: str, below_home: str) -> Path | None:
 
 
 def default_database(config_path: Path | None) -> Path:
-    """The system's database for root, its service and its configuration, else the user's."""
+    """Return the system's database for root, its service and its configuration, else the user's."""
     system = SYSTEM_DATABASE.parent
     user = user_directory("XDG_STATE_HOME", ".local/state")
     writable = system.is_dir() and os.access(system, os.W_OK)
@@ -79,7 +79,7 @@ def default_database(config_path: Path | None) -> Path:
 
 
 def find_overrides(name: Path, base: Path | None) -> Path | None:
-    """An overrides file as given relative to ``base``, else in the user's configuration folder."""
+    """Return an overrides file relative to ``base``, else in the user's configuration folder."""
     user = user_directory("XDG_CONFIG_HOME", ".config")
     expanded = Path(os.path.expanduser(name))  # never raises
     places = [place / expanded for place in (base, user) if place is not None]
@@ -87,7 +87,7 @@ def find_overrides(name: Path, base: Path | None) -> Path | None:
 
 
 def kind_of(path: Path) -> Literal["directory", "other", "missing", "unreachable"]:
-    """What is at a path, without an exception for any path."""
+    """Return what is at a path, without an exception for any path."""
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
@@ -98,11 +98,11 @@ def kind_of(path: Path) -> Literal["directory", "other", "missing", "unreachable
 
 
 def filesystem_type(path: Path) -> str:
-    """The type of the file system that holds a path, or would; empty where it is unknown."""
+    """Return the type of the file system that holds a path, or would; empty where it is unknown."""
     mount = mount_of(os.path.realpath(path), read_mounts(MOUNTS))
     return mount.kind if mount else ""
 
 
 def is_network_type(kind: str) -> bool:
-    """Whether a type of file system, as `filesystem_type` gives it, is shared by machines."""
+    """Return whether a type of file system, from `filesystem_type`, is a network share."""
     return _NETWORK_TYPES.fullmatch(kind) is not None

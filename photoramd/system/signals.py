@@ -15,7 +15,7 @@ class Interrupts:
 
     Attributes:
         stopped: Whether somebody asked for an end.
-        reload: Whether somebody asked to read the configuration anew.
+        reload: Whether a reload of the configuration was requested.
         is_loading: Nothing is under way that a stop could tear, so that it need not wait.
     """
 
@@ -60,7 +60,7 @@ class Interrupts:
         """Have SIGINT, SIGTERM and SIGHUP set the flags and end the wait.
 
         Args:
-            reloads: Whether SIGHUP asks for the configuration to be read anew, not for an end.
+            reloads: Whether SIGHUP asks for a reload of the configuration, not for an end.
             is_last: Whether the process ends afterwards, and signals count no more: the default
                 would make a failure of a clean end that somebody asks for twice.
         """

@@ -34,7 +34,7 @@ def translated(target: Path) -> Iterator[None]:
 
 
 def changed(target: Path) -> ChangedError:
-    """Another program was quicker."""
+    """Return the error for a file that another program changed."""
     return ChangedError(
         "another program changed it meanwhile", path=target, remedy="nothing; it is tried again"
     )
@@ -50,7 +50,7 @@ _REMEDIES = {
 
 
 def failure(error: OSError, path: Path) -> WriteError:
-    """Why the system does not let us write."""
+    """Return why the system does not let us write."""
     code = error.errno or errno.EIO
     remedy = _REMEDIES.get(code, "see what the system log says of that disk")
     return WriteError(f"cannot be written ({error.strerror})", code, path=path, remedy=remedy)

@@ -1,4 +1,4 @@
-"""Which paths count: photos inside a watched directory that nobody asked to leave out.
+"""Decide which paths count: photos in a watched directory that are not excluded.
 
 Left out are what other programs put beside photos (half-copied files, thumbnails, snapshots,
 recycle bins), everything hidden, photoramd's own temporary files, and what the user excludes.
@@ -50,7 +50,7 @@ _IGNORED_DIRECTORY_SUFFIXES = (".lrdata", *_IGNORED_SUFFIXES)
 
 
 def is_photo_name(name: str, suffixes: Collection[str] | None = None) -> bool:
-    """Whether a file of this name, without its directory, can be a photo to tag.
+    """Return whether a file of this name, without its directory, can be a photo to tag.
 
     Args:
         name: Its name.
@@ -64,7 +64,7 @@ def is_photo_name(name: str, suffixes: Collection[str] | None = None) -> bool:
 
 
 def is_photo_directory_name(name: str) -> bool:
-    """Whether photos in a directory of this name are tagged."""
+    """Return whether photos in a directory of this name are tagged."""
     return not (
         name in _IGNORED_DIRECTORIES
         or name.startswith(_IGNORED_PREFIXES)
@@ -92,11 +92,11 @@ class Filter:
         self._last: tuple[str | None, bool] = (None, False)
 
     def wants(self, path: str | os.PathLike[str]) -> bool:
-        """Whether the file at this absolute path is a photo to tag, judged by its path alone."""
+        """Return whether the file at an absolute path is a photo to tag, by its path alone."""
         return self._judge(os.fspath(path), self._suffixes)
 
     def leaves_out(self, path: str | os.PathLike[str]) -> bool:
-        """Whether the file at this path is a RAW, to be tagged if there were a decoder for it."""
+        """Return whether the file at a path is a RAW that is not tagged for want of a decoder."""
         return self._judge(os.fspath(path), self._left_out)
 
     def _judge(self, text: str, suffixes: Collection[str]) -> bool:
@@ -110,7 +110,7 @@ class Filter:
         return entered and not self._excludes(text, is_directory=False)
 
     def enters(self, directory: str | os.PathLike[str]) -> bool:
-        """Whether photos may be below this absolute path: the root, or a directory in it."""
+        """Return whether photos may be below this absolute path: the root, or a directory in it."""
         text = os.fspath(directory).rstrip("/")
         if not text.startswith(self._root):
             return text + "/" == self._root
@@ -132,7 +132,7 @@ def _comparable(text: str) -> str:
 
 
 def _compile(patterns: Sequence[str]) -> re.Pattern[str]:
-    """One expression for all patterns; directories are matched with a slash at their end."""
+    """Return one expression for all patterns; directories are matched with a slash at their end."""
     return re.compile("|".join(map(_translate, patterns)), re.IGNORECASE | re.DOTALL)
 
 

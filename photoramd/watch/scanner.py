@@ -39,7 +39,7 @@ class Scan:
         devices: The device numbers of the directories walked, to those of the files in them:
             on a stacked file system these are others.
         moves: By directory, the device numbers that photos were known with, to those that the
-            very same photos have now: a file system that was mounted anew.
+            same photos have now: a file system that was remounted.
     """
 
     top: str
@@ -85,22 +85,22 @@ class Scan:
                 yield []
 
     def gone(self) -> list[int]:
-        """Row ids of absent photos whose file system is where they were: these were removed."""
+        """Return row ids of absent photos whose file system is still there: they were removed."""
         here = filter(self._is_here, self.absent)
         return [number for key in here for number in self.absent[key]]
 
     def unmounted(self) -> int:
-        """How many photos are absent because another file system is in their place."""
+        """Return how many photos are absent because another file system is in their place."""
         return sum(len(ids) for key, ids in self.absent.items() if not self._is_here(key))
 
     def moved_wholly(self) -> dict[int, int]:
-        """Device numbers that nothing has any more: old to new."""
+        """Return device numbers that are no longer in use: old to new."""
         moved = self._moved()
         in_use = self.devices.keys() | set().union(*self.devices.values())
         return {old: min(new) for old, new in moved.items() if old not in in_use and len(new) == 1}
 
     def moved_partly(self) -> dict[str, dict[int, int]]:
-        """What of `moves` `moved_wholly` leaves out: numbers that went to another file system."""
+        """Return the rest of `moves`: device numbers that another file system has now."""
         whole = self.moved_wholly()
         return {top: moves for top, moves in self.moves.items() if moves.keys() - whole.keys()}
 
@@ -121,7 +121,7 @@ class Scan:
     def _read(
         self, directory: str, known: dict[str, Known]
     ) -> tuple[dict[str, os.DirEntry[str]], list[str]]:
-        """The photos by name, and the directories to walk next."""
+        """Return the photos by name, and the directories to walk next."""
         found, below = {}, []
         with os.scandir(directory) as entries:
             for entry in entries:
@@ -149,7 +149,7 @@ class Scan:
             except FileNotFoundError:
                 continue  # gone, or going: the next scan will tell
             except OSError as error:
-                # A directory that may be listed and not entered, say: nothing is known of it.
+                # It may be a directory that can be listed but not entered: its content is unknown.
                 self.unreadable[directory] = error.strerror or str(error)
                 known.pop(name, None)
                 continue
@@ -169,7 +169,7 @@ class Scan:
         return changed
 
     def _is_same(self, directory: str, old: Fingerprint, new: Fingerprint) -> bool:
-        """Whether a photo is unchanged; a new device number alone is a file system remounted."""
+        """Return whether a photo is unchanged; a new device number alone is a remount."""
         if old == new:
             return True
         if replace(old, device=new.device) != new:
@@ -186,7 +186,7 @@ class Scan:
                 self.absent.setdefault((known.fingerprint.device, place), []).append(known.id)
 
     def _place_of(self, directory: str) -> int | None:
-        """The device number of a directory, or of the next one above it that is there."""
+        """Return the device number of a directory, or of the next one above it that is there."""
         if any(is_below(directory, point) for point in self.unmounted_points):
             return None
         while directory not in self.directories and directory != self.top:

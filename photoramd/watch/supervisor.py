@@ -40,7 +40,7 @@ RETRY_LIMIT_SECONDS = 3600.0
 """When watching is tried again where it failed: doubling, up to the limit."""
 
 POLL_FACTOR = 20
-"""Walking takes at most one part in so many of the time."""
+"""Polling takes at most this fraction of the time: one in twenty."""
 
 
 @dataclass(slots=True)

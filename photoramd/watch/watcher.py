@@ -92,7 +92,7 @@ class Inbox:
         self.wake()
 
     def lose(self) -> None:
-        """Events were dropped somewhere."""
+        """Record that events were dropped."""
         with self._lock:
             self._lost = True
         self.wake()
@@ -100,15 +100,15 @@ class Inbox:
     def take(self) -> EventBatch:
         """Empty the inbox."""
         with self._lock:
-            news = EventBatch(tuple(self._files), tuple(self._directories), self._lost)
+            batch = EventBatch(tuple(self._files), tuple(self._directories), self._lost)
             self._files.clear()
             self._directories.clear()
             self._lost = False
-        return news
+        return batch
 
 
 def _forget_quietly() -> None:
-    """Have watchdog's book-keeping bear a directory whose path another one took and left.
+    """Work around a watchdog 7.1 KeyError when a moved directory's path is reused.
 
     Of a directory that was moved out of a root watchdog 7.1 keeps the old path. Where a new one
     was made with that path and renamed, the KeyError that follows ends watchdog's reading thread
@@ -173,9 +173,9 @@ class Watcher:
             logging.getLogger(name).removeHandler(self._overflow)
 
     def arm(self, root: str) -> PhotoramdError | None:
-        """Watch a root, anew if it was watched; returns why that was not possible, if so."""
+        """Watch a root, again if it was watched; return why that failed, if it did."""
         if self._observer is not None and not self._is_running():
-            self._end()  # the other roots' watches are gone with it, and their patrol will see
+            self._end()  # the other roots' watches end with it, which the supervisor notices
         self.disarm(root)
         try:
             observer = self._observer = self._observer or _begin()
@@ -195,7 +195,7 @@ class Watcher:
                 self._observer.unschedule(watch)
 
     def is_alive(self, root: str) -> bool:
-        """Whether all threads that a root's events pass through run."""
+        """Return whether all threads that a root's events pass through run."""
         observer, watch = self._observer, self._watches.get(root)
         if observer is None or watch is None or not self._is_running():
             return False
@@ -208,7 +208,7 @@ class Watcher:
         return self._observer is None or self._is_running()
 
     def _is_running(self) -> bool:
-        """Whether the threads run that all roots share."""
+        """Return whether the threads run that all roots share."""
         observer = self._observer
         if observer is None:
             return False
@@ -225,14 +225,14 @@ class Watcher:
 
 
 def _begin() -> BaseObserver:
-    """A running observer; one that failed to begin leaves nothing behind."""
+    """Return a running observer; one that failed to begin leaves nothing behind."""
     observer = Observer()
     observer.start()
     return observer
 
 
 def watched_files() -> set[tuple[int, int]]:
-    """Device and inode numbers of everything that this process's inotify instances watch.
+    """Return device and inode of everything that this process's inotify instances watch.
 
     Source of the format: proc_pid_fdinfo(5); the device number is the kernel's own, with the
     minor number in the lower 20 bits.
@@ -253,7 +253,7 @@ _WATCH_LINE = re.compile(rb"^inotify wd:\S+ ino:([0-9a-f]+) sdev:([0-9a-f]+)", r
 
 
 def explain(root: str, number: int | None, reason: str) -> PhotoramdError:
-    """Why a root has no events, and what to do; the number is an ``errno``."""
+    """Return why a root has no events, and what to do; the number is an ``errno``."""
     if number in (errno.ENOSPC, errno.EMFILE):
         what = "max_user_watches" if number == errno.ENOSPC else "max_user_instances"
         return PhotoramdError(

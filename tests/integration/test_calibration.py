@@ -19,13 +19,13 @@ from PIL import Image
 from photoramd.cli import Settings, cli
 from photoramd.errors import IntegrityError, ModelError, NoImagesError, UsageError
 from photoramd.models.comparison import Comparison
-from photoramd.models.layers.linear import Arithmetic
-from photoramd.models.layers.quantized import Quantisation
+from photoramd.models.layers.linear import Precision
+from photoramd.models.layers.quantized import Quantization
 from photoramd.models.preprocessing import Pixels
-from photoramd.models.ram_plus.activation_ranges import QuantisedPreparation, Ranges
+from photoramd.models.ram_plus.activation_ranges import QuantizedPreparation, Ranges
 from photoramd.models.ram_plus.calibration import Calibration, is_good, load_exact
 from photoramd.models.ram_plus.network import Preparation, RamPlusNetwork
-from photoramd.models.ram_plus.tagger import RamPlusTagger, choose_arithmetic, load_network
+from photoramd.models.ram_plus.tagger import RamPlusTagger, choose_precision, load_network
 from photoramd.models.weights import install
 from photoramd.models.weights.catalog import EMBEDDED, PinnedFile
 from photoramd.models.weights.download import Downloader
@@ -42,8 +42,8 @@ from tests.support.copies import (
 )
 from tests.support.random_weights import TINY, random_images, random_weights, synthetic_photo
 
-INT8 = Arithmetic.whole(torch.float32)
-PLAIN_INT8 = replace(FLOAT32, packed=False, quantisation=Quantisation())
+INT8 = Precision.whole(torch.float32)
+PLAIN_INT8 = replace(FLOAT32, packed=False, quantization=Quantization())
 
 
 @pytest.fixture(autouse=True)
@@ -81,7 +81,7 @@ def calibrate(*arguments: object) -> Result:
 def calibrated(tag_files: PinnedFile) -> PinnedFile:
     with Calibration.begin(1) as calibration:
         calibration.look(pixels(3))
-        calibration.quantise()
+        calibration.quantize()
         calibration.install()
     return tag_files
 
@@ -89,16 +89,16 @@ def calibrated(tag_files: PinnedFile) -> PinnedFile:
 # The network
 
 
-@pytest.mark.parametrize("arithmetic", [INT8, PLAIN_INT8], ids=["packed", "plain"])
-def test_the_quantised_network_is_near_the_one_in_floats(arithmetic: Arithmetic) -> None:
+@pytest.mark.parametrize("layer_precision", [INT8, PLAIN_INT8], ids=["packed", "plain"])
+def test_the_quantized_network_is_near_the_one_in_floats(layer_precision: Precision) -> None:
     weights = random_weights(TINY)
     prepared = Preparation(weights, TINY, torch.float32).take_all()
     ranges = Ranges()
     images = random_images(2)
     observed = RamPlusNetwork(dict(prepared), TINY, replace(FLOAT32, observer=ranges))
     expected = observed.logits(images)
-    tensors = QuantisedPreparation(prepared.__getitem__, TINY, ranges).take_all()
-    found = RamPlusNetwork(dict(tensors), TINY, arithmetic).logits(images)
+    tensors = QuantizedPreparation(prepared.__getitem__, TINY, ranges).take_all()
+    found = RamPlusNetwork(dict(tensors), TINY, layer_precision).logits(images)
     assert 1e-5 < (found - expected).abs().max().item() < 0.2
     large = sum(tensors[f"{name}.weight"].numel() for name in TINY.linears)
     assert all(tensors[f"{name}.weight"].dtype is torch.int8 for name in TINY.linears)
@@ -111,9 +111,9 @@ def test_where_whole_numbers_are_slow_that_is_said(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(
-        "photoramd.models.layers.linear.best_quantisation", lambda _: Quantisation(packed=False)
+        "photoramd.models.layers.linear.best_quantization", lambda _: Quantization(packed=False)
     )
-    assert choose_arithmetic("int8", torch.device("cpu")).precision == "int8"
+    assert choose_precision("int8", torch.device("cpu")).precision == "int8"
     assert "int8 is slow on this processor" in caplog.text
 
 
@@ -125,10 +125,10 @@ def test_a_restriction_leaves_the_other_logits_bit_by_bit(calibrated: PinnedFile
     )
 
 
-def test_nothing_can_be_quantised_of_which_nothing_was_seen() -> None:
+def test_nothing_can_be_quantized_of_which_nothing_was_seen() -> None:
     prepared = Preparation(random_weights(TINY), TINY, torch.float32).take_all()
     with pytest.raises(ModelError, match="nothing was seen"):
-        QuantisedPreparation(prepared.__getitem__, TINY, Ranges()).take_all()
+        QuantizedPreparation(prepared.__getitem__, TINY, Ranges()).take_all()
 
 
 # The command
@@ -201,7 +201,7 @@ def test_interrupted_it_goes_on_where_it_stopped(tag_files: PinnedFile) -> None:
     some = pixels(4)
     with Calibration.begin(1) as calibration:
         calibration.look(some)
-        calibration.quantise()
+        calibration.quantize()
         at_once = calibration._ranges.digest
         default_store().discard(calibration.copy.calibration)
     keys = list(some)
@@ -211,7 +211,7 @@ def test_interrupted_it_goes_on_where_it_stopped(tag_files: PinnedFile) -> None:
         assert calibration.seen == set(keys[:2])
         calibration.look({key: some[key] for key in keys[2:]})
         assert calibration._ranges.digest == at_once
-        calibration.quantise()
+        calibration.quantize()
         calibration.install()
     with Calibration.begin(1) as calibration:
         assert calibration.seen == set()
@@ -248,7 +248,7 @@ def test_a_copy_that_cannot_be_replaced_stays_good(
 
     with Calibration.begin(1) as calibration:
         calibration.look(pixels(4))
-        calibration.quantise()
+        calibration.quantize()
         monkeypatch.setattr(os, "fsync", fail)
         with pytest.raises(ModelError, match="full"):
             calibration.install()
@@ -336,7 +336,7 @@ def test_another_calibration_is_another_revision(calibrated: PinnedFile) -> None
     assert RamPlusTagger.load(device="cpu", precision="int8", threads=1).revision == first
     with Calibration.begin(1) as calibration:
         calibration.look(pixels(4))
-        calibration.quantise()
+        calibration.quantize()
         calibration.install()
     assert RamPlusTagger.load(device="cpu", precision="int8", threads=1).revision != first
 
@@ -351,7 +351,7 @@ def test_the_original_is_needed_neither_to_load_nor_to_calibrate_anew(
     assert load_exact(calibrated, TINY)["label_embed"].dtype is torch.bfloat16
     with Calibration.begin(1) as calibration:
         calibration.look(pixels(3))
-        calibration.quantise()
+        calibration.quantize()
         calibration.install()
     assert (load_network(calibrated, TINY, INT8).logits(images) - before).abs().max() < 0.1
     copy_path("bfloat16").unlink()

@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from photoramd.cli import cli
-from photoramd.config.loader import Config
+from photoramd.config.schema import Config
 from photoramd.daemon import assembly
 from photoramd.errors import NoImagesError, UsageError
 from photoramd.models.tagger import Tagger

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from photoramd.config.loader import Config
+from photoramd.config.schema import Config
 from tests.support.album import Scan
 from tests.support.xmp import subjects
 

@@ -252,11 +252,11 @@ def dropped(checkpoint: PinnedFile) -> Model:
     """RAM++, in small, whose weights were deleted after a converted copy of them was made."""
     import torch
 
-    from photoramd.models.layers.linear import Arithmetic
+    from photoramd.models.layers.linear import Precision
     from photoramd.models.ram_plus.tagger import load_network
     from tests.support.random_weights import TINY
 
-    load_network(checkpoint, TINY, Arithmetic.best(torch.float32))
+    load_network(checkpoint, TINY, Precision.best(torch.float32))
     default_store().path("ram++", "tiny.pth").unlink()
     return replace(RAM_PLUS, weights=checkpoint, companions=())
 

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image, TiffImagePlugin
 
 from photoramd.clock import UnixTime
-from photoramd.config.loader import Config
+from photoramd.config.schema import Config
 from photoramd.errors import ChangedError, EmbeddingError
 from photoramd.metadata import containers
 from photoramd.metadata.changes import Recorded

@@ -156,7 +156,7 @@ def test_a_command_that_hangs_is_ended_and_the_queue_goes_on(
         first = child.process
         assert first is not None
         os.kill(first, signal.SIGSTOP)
-        monkeypatch.setattr(child, "_timeout_seconds", 1)
+        monkeypatch.setattr(child._pipe, "_timeout_seconds", 1)
         with pytest.raises(ToolError, match="longer than 1 second"):
             child.rewrite(photo, "jpg", Changes(xmp=b""))
         monkeypatch.undo()
@@ -176,7 +176,7 @@ def test_xmp_of_a_depth_that_breaks_it_costs_one_photo(
     )
     with ExifTool(memory_bytes=1 << 30) as child:
         child.version()
-        monkeypatch.setattr(child, "_timeout_seconds", 2)
+        monkeypatch.setattr(child._pipe, "_timeout_seconds", 2)
         # Too slow or too large, whichever comes first on the machine.
         with pytest.raises(ToolError, match=r"longer|unexpectedly"):
             child.describe(deep, "xmp", ["-all"])

@@ -24,7 +24,7 @@ import pytest
 import torch
 from PIL import Image
 
-from photoramd.config.loader import Config, Model
+from photoramd.config.schema import Config, Model
 from photoramd.daemon import assembly
 from photoramd.errors import IntegrityError, ModelError, ModelUnavailableError
 from photoramd.models import registry

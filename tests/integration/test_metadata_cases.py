@@ -20,8 +20,8 @@ import pytest
 from PIL import Image
 
 from photoramd.clock import UnixTime
-from photoramd.config.loader import Config
 from photoramd.config.overrides import load_overrides
+from photoramd.config.schema import Config
 from photoramd.database.connection import Database
 from photoramd.database.ledger import Ledger
 from photoramd.database.photos import Job, Photos

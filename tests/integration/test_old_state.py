@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from photoramd.config import loader
-from photoramd.config.loader import Config
+from photoramd.config.schema import Config
 from photoramd.database import backups
 from photoramd.models.weights.catalog import PinnedFile
 from photoramd.search import queries
@@ -154,11 +154,11 @@ def test_converted_copies_are_verified_and_give_the_same_logits(
     )
     shape = RamPlusShape(SwinShape(**facts["swin"]), DecoderShape(**facts["decoder"]))
     images = random_images(2, shape.encoder.image_side)
-    for arithmetic, name, most in ((FLOAT32, "float32", 1e-4), (BFLOAT16, "bfloat16", 0.1)):
+    for precision, name, most in ((FLOAT32, "float32", 1e-4), (BFLOAT16, "bfloat16", 0.1)):
         # There is no original from which another copy could be made.
-        logits = load_network(pin, shape, arithmetic).logits(images).numpy()
+        logits = load_network(pin, shape, precision).logits(images).numpy()
         assert np.abs(logits - facts["logits"][name]).max() < most
-    quantised = load_copy(copy_name(pin, "int8"))
-    assert quantised is not None
-    found = {name: tuple(tensor.shape) for name, tensor in quantised.tensors.items()}
-    assert found == shape.quantised_keys
+    quantized = load_copy(copy_name(pin, "int8"))
+    assert quantized is not None
+    found = {name: tuple(tensor.shape) for name, tensor in quantized.tensors.items()}
+    assert found == shape.quantized_keys

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from photoramd.config.loader import Config, Watch
+from photoramd.config.schema import Config, Watch
 from photoramd.daemon import assembly
 from photoramd.database.connection import Database
 from photoramd.database.queue import Queue

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from photoramd import cli
-from photoramd.config.loader import Config
+from photoramd.config.schema import Config
 from photoramd.database import backups
 from photoramd.database.connection import Database
 from photoramd.database.requests import Request, submit

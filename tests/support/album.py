@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from photoramd.clock import UnixTime
-from photoramd.config.loader import Config
+from photoramd.config.schema import Config
 from photoramd.daemon import assembly
 from photoramd.database.connection import Database
 from photoramd.database.requests import Requests

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import torch
 
-from photoramd.models.layers.linear import Arithmetic
+from photoramd.models.layers.linear import Precision
 from photoramd.models.weights.store import default_store
 
-FLOAT32 = Arithmetic(torch.float32, torch.device("cpu"), True)
+FLOAT32 = Precision(torch.float32, torch.device("cpu"), True)
 
 
-BFLOAT16 = Arithmetic.best(torch.bfloat16)  # packed only if the processor can
+BFLOAT16 = Precision.best(torch.bfloat16)  # packed only if the processor can
 
 
-def copy_path(arithmetic: str = "float32") -> Path:
-    return default_store().path("ram++", f"tiny.{arithmetic}-1.safetensors")
+def copy_path(precision: str = "float32") -> Path:
+    return default_store().path("ram++", f"tiny.{precision}-1.safetensors")
 
 
 def flip_a_bit(path: Path) -> None:

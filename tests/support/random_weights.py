@@ -22,8 +22,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from photoramd.models.layers.linear import Arithmetic
-from photoramd.models.ram_plus.activation_ranges import QuantisedPreparation, Ranges, entries_of
+from photoramd.models.layers.linear import Precision
+from photoramd.models.ram_plus.activation_ranges import QuantizedPreparation, Ranges, entries_of
 from photoramd.models.ram_plus.calibration import load_exact
 from photoramd.models.ram_plus.network import RAM_PLUS_SHAPE, RamPlusNetwork, RamPlusShape
 from photoramd.models.ram_plus.swin import SwinShape
@@ -31,8 +31,8 @@ from photoramd.models.ram_plus.tag_decoder import DecoderShape
 from photoramd.models.ram_plus.tagger import (
     CALIBRATION,
     RamPlusTagger,
-    choose_arithmetic,
     choose_device,
+    choose_precision,
     copy_name,
     load_network,
     normalise,
@@ -172,14 +172,14 @@ def stored_pin(checkpoint: Path) -> PinnedFile:
 def calibrate_stored(pin: PinnedFile) -> None:
     """Calibrate with some sample photos, and install the result beside a `stored_checkpoint`."""
     exact, ranges = load_exact(pin, RAM_PLUS_SHAPE), Ranges()
-    arithmetic = replace(Arithmetic.best(torch.float32), observer=ranges)
-    network = RamPlusNetwork(dict(exact), RAM_PLUS_SHAPE, arithmetic)
+    layer_precision = replace(Precision.best(torch.float32), observer=ranges)
+    network = RamPlusNetwork(dict(exact), RAM_PLUS_SHAPE, layer_precision)
     side = RAM_PLUS_SHAPE.encoder.image_side
     for photo in list(sample_photos().values())[::3]:
         with Image.open(photo) as image:
             pixels = np.array(image.convert("RGB").resize((side, side)))
         network.logits(normalise(torch.from_numpy(pixels[None])))
-    tensors = QuantisedPreparation(exact.__getitem__, RAM_PLUS_SHAPE, ranges).take_all()
+    tensors = QuantizedPreparation(exact.__getitem__, RAM_PLUS_SHAPE, ranges).take_all()
     notes = {CALIBRATION: ranges.digest}
     write_copy(copy_name(pin, "int8"), entries_of(tensors), tensors.__getitem__, notes)
 
@@ -191,8 +191,8 @@ def stored_tagger(
     pin = stored_pin(checkpoint)
     if precision == "int8" and find_copy(copy_name(pin, precision)) is None:
         calibrate_stored(pin)
-    arithmetic = choose_arithmetic(precision, choose_device(device))
-    network = load_network(pin, RAM_PLUS_SHAPE, arithmetic)
+    layer_precision = choose_precision(precision, choose_device(device))
+    network = load_network(pin, RAM_PLUS_SHAPE, layer_precision)
     labels = tuple(map(str, range(RAM_PLUS_SHAPE.decoder.tags)))
     vocabulary = Vocabulary(labels, (0.65,) * len(labels), ((),) * len(labels), 0.2)
     return RamPlusTagger(network, vocabulary, pin.sha256, threads=threads)

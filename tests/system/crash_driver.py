@@ -23,7 +23,7 @@ from itertools import count
 from pathlib import Path
 from types import FrameType
 
-from photoramd.config.loader import Config, Debounce, State, Tags, Watch
+from photoramd.config.schema import Config, Debounce, State, Tags, Watch
 from photoramd.daemon import assembly
 from photoramd.database.connection import Database
 from photoramd.metadata import containers

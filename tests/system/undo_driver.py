@@ -17,7 +17,7 @@ import time
 from itertools import count
 from pathlib import Path
 
-from photoramd.config.loader import Config, State, Watch
+from photoramd.config.schema import Config, State, Watch
 from photoramd.daemon import assembly
 from photoramd.database.connection import Database
 from photoramd.database.ledger import Ledger

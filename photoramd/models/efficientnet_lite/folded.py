@@ -84,7 +84,7 @@ class FoldedNetwork:
             self.is_packed = self._pack()
 
     def logits(self, pixels: Tensor) -> Tensor:
-        """Logits of any number of images.
+        """Return the logits of any number of images.
 
         Args:
             pixels: uint8 RGB, shape (N, 224, 224, 3).
@@ -114,7 +114,7 @@ class FoldedNetwork:
         return x
 
     def _pack(self) -> bool:
-        """Go over to packed operators if they exist and agree; whether it happened."""
+        """Switch to packed operators if they exist and agree; return whether that was done."""
         if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
             return False
         plain = (self._early, self._late, self._convolve)
@@ -138,7 +138,7 @@ def _chunks(images: Tensor, size: int) -> list[Tensor]:
 
 
 def _fold(network: EfficientNetLite0, dtype: torch.dtype) -> tuple[list[_Step], list[_Step]]:
-    """The steps of the early blocks and of the later ones."""
+    """Return the steps of the early blocks and of the later ones."""
     folder = _Folder(dtype)
     steps = [folder.step([network.stem()], clips_last=True)]
     for index, block in enumerate(network.blocks()):

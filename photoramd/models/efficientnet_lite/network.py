@@ -62,7 +62,7 @@ class SamePadConv2d(nn.Conv2d):
 
 
 def same_padding(side: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Zeros before and after a side so that the output is ceil(side / stride) long."""
+    """Return the zeros before and after a side that make the output ceil(side / stride) long."""
     total = max((-(-side // stride) - 1) * stride + kernel - side, 0)
     return total // 2, total - total // 2
 
@@ -97,7 +97,7 @@ class Block(nn.Module):
         return y
 
     def convolutions(self) -> Iterator[tuple[SamePadConv2d, nn.BatchNorm2d]]:
-        """Each convolution with the norm behind it; all but the last are clipped to 0..6."""
+        """Yield each convolution with the norm behind it; all but the last are clipped to 0..6."""
         if self.expands:
             yield self._expand_conv, self._bn0
         yield self._depthwise_conv, self._bn1
@@ -117,7 +117,7 @@ class EfficientNetLite0(nn.Module):
         self._fc = nn.Linear(_HEAD_CHANNELS, CLASSES)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits, float32, shape (N, 1000)."""
+        """Return logits, float32, shape (N, 1000)."""
         x = functional.relu6(self._bn0(self._conv_stem(x)))
         for block in self.blocks():
             x = block(x)
@@ -126,20 +126,20 @@ class EfficientNetLite0(nn.Module):
         return logits
 
     def stem(self) -> tuple[SamePadConv2d, nn.BatchNorm2d]:
-        """The first convolution and its norm, clipped to 0..6."""
+        """Return the first convolution and its norm, clipped to 0..6."""
         return self._conv_stem, self._bn0
 
     def blocks(self) -> Iterator[Block]:
-        """The inverted residuals in their order."""
+        """Yield the inverted residuals in their order."""
         for block in self._blocks:
             yield cast(Block, block)
 
     def head(self) -> tuple[SamePadConv2d, nn.BatchNorm2d]:
-        """The last convolution and its norm, clipped to 0..6."""
+        """Return the last convolution and its norm, clipped to 0..6."""
         return self._conv_head, self._bn1
 
     def classifier(self) -> nn.Linear:
-        """From the mean over all positions to the logits."""
+        """Return logits from the mean over all positions."""
         return self._fc
 
 

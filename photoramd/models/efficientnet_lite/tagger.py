@@ -89,11 +89,11 @@ class ImagenetTagger:
         return cls(FoldedNetwork(network.eval(), dtype), read_table(), embedded_revision(dtype))
 
     def pixels(self, image: Image.Image) -> Pixels:
-        """The central square, uint8 RGB, shape (224, 224, 3)."""
+        """Return the central square, uint8 RGB, shape (224, 224, 3)."""
         return self.crop.pixels(image)
 
     def scores(self, batch: Sequence[Pixels]) -> Scores:
-        """Probabilities, float32, shape (photos, labels)."""
+        """Return probabilities, float32, shape (photos, labels)."""
         if not batch:
             return np.zeros((0, len(self.vocabulary.labels)), np.float32)
         if any(pixels.shape != (INPUT_SIDE, INPUT_SIDE, 3) for pixels in batch):
@@ -110,7 +110,7 @@ class ImagenetTagger:
 
 
 def embedded_revision(dtype: torch.dtype) -> str:
-    """Of weights, table, code and precision: 12 hexadecimal digits."""
+    """Return a digest of weights, table, code and precision: 12 hexadecimal digits."""
     digest = hashlib.sha256()
     code = f"{_INFERENCE_VERSION} {dtype}".encode()
     for part in (EMBEDDED.weights.sha256.encode(), _table_bytes(), code):

@@ -194,7 +194,7 @@ class ModelProcess:
                 self._beat()
 
     def _processor_ticks(self) -> int:
-        """The processor time that it has used: utime and stime of proc_pid_stat(5)."""
+        """Return the processor time that it has used: utime and stime of proc_pid_stat(5)."""
         try:
             stat = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii", errors="replace")
             return sum(map(int, stat.rpartition(")")[2].split()[11:13]))

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 REST_SECONDS = (0.0, 10.0, 30.0, 120.0, 600.0)
-"""After so many failures in a row the model is left alone for so long; the last from then on."""
+"""How long the model is left alone after each failure in a row; the last value repeats."""
 
 
 class UnloadingTagger:
     """See `Tagger`. Use it as a context manager or `close` it; for one thread.
 
-    The first start fails as loading in this process would. A later one that fails, say
+    The first start fails as loading in this process would. A later one that fails, for example
     because the weights are not the pinned bytes any more, is tried again after a rest; until
     then there are no scores. So it is after the process failed twice in a row.
 
@@ -40,7 +40,7 @@ class UnloadingTagger:
         beat: Called when the process that is waited for gets on.
 
     Attributes:
-        trouble: Why there is no model now, in words for people; usually empty.
+        trouble: Why the model is not available, for people; usually empty.
 
     Raises:
         ModelError: As `load` does.
@@ -113,7 +113,7 @@ class UnloadingTagger:
         return scores
 
     def step(self, now: float) -> None:
-        """Told the time by the loop in each turn, monotonic: unload what has long been idle."""
+        """Unload a model that has long been idle; the loop calls this in each turn."""
         self._now = now
         if self._process is None:
             return
@@ -124,7 +124,7 @@ class UnloadingTagger:
             log.info("Unloaded the model, idle for %g minutes", self._idle_seconds / 60)
 
     def deadline(self) -> float:
-        """When `step` will have something to do if nothing else happens."""
+        """Return when `step` will have something to do if nothing else happens."""
         return math.inf if self._process is None else self._idle_since + self._idle_seconds
 
     @property
@@ -135,7 +135,7 @@ class UnloadingTagger:
     # Inside.
 
     def _running(self) -> ModelProcess:
-        """The process; started if need be."""
+        """Return the process; started if need be."""
         self._refuse_if_stopped()
         if self._process is not None and self._process.is_alive:
             return self._process
@@ -178,7 +178,7 @@ class UnloadingTagger:
         self._resting_until = self._now + pause
 
     def _unavailable(self, error: Exception) -> ModelUnavailableError:
-        self._failures = max(self._failures, 1)  # nothing is to be had from trying at once
+        self._failures = max(self._failures, 1)  # trying at once would gain nothing
         self._rest()
         self.trouble = f"the model cannot be loaded: {error}"
         remedy = getattr(error, "remedy", None)

@@ -87,7 +87,7 @@ def serve(receive: Callable[[], Any], answer: Callable[[object], None]) -> None:
 
 
 def _result(work: Callable[..., T], *arguments: object) -> T | ModelError:
-    """What comes of it, or the error."""
+    """Return what comes of it, or the error."""
     try:
         return work(*arguments)
     except ModelError as error:

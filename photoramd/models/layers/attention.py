@@ -48,8 +48,8 @@ def _products(queries: Tensor, keys: Tensor, bias: Tensor, mask: Tensor | None) 
     return products if mask is None else products.add_(mask)
 
 
-def shares(products: Tensor) -> Tensor:
-    """Softmax in base two over the last dimension; ``products`` may be overwritten."""
+def softmax(products: Tensor) -> Tensor:
+    """Return the softmax in base two over the last dimension; may overwrite ``products``."""
     if products.device.type != "cpu":
         return softmax_of_two(products)
     powers = products.exp2()
@@ -58,14 +58,14 @@ def shares(products: Tensor) -> Tensor:
 
 
 def powers_of_two(products: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Powers in place of the products, and their sums; no sums where the range was left."""
+    """Replace products by powers of two; return their sums, None if the range was exceeded."""
     powers = products.exp2_()
     sums = powers.sum(-1, keepdim=True)
     return powers, sums if _in_range(sums) else None
 
 
 def softmax_of_two(products: Tensor) -> Tensor:
-    """The same with softmax, which stays in the range of the numbers."""
+    """Return the same with softmax, which stays in the range of the numbers."""
     return products.mul_(1 / LOG2_E).softmax(-1)
 
 

@@ -1,7 +1,7 @@
 """Linear layers, packed for oneDNN where that works, else plain: the same sums.
 
 On a CPU torch gives float32 products to a library that is slow on some processors, and lays
-out the weights anew for each one. oneDNN's own operators take weights packed once, and apply
+out the weights again for each one. oneDNN's own operators take weights packed once, and apply
 GELU or add a residual while they write the results. They are private to torch, so they are
 tried with real numbers before use: where they are missing, raise or disagree, public
 operators do the work.
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from photoramd.models.layers.quantized import Quantisation, QuantisedWeights, best_quantisation
+from photoramd.models.layers.quantized import Quantization, QuantizedWeights, best_quantization
 from photoramd.models.layers.state_dict import Weights
 
 _TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.06}
@@ -105,38 +105,38 @@ class _Observed:
 
 
 @dataclass(frozen=True, slots=True)
-class Arithmetic:
+class Precision:
     """With which numbers, where and how a network calculates.
 
     Attributes:
         dtype: Of weights and activations: float32 or bfloat16.
         device: Where the weights lie.
         packed: Whether to use oneDNN's packed operators.
-        quantisation: How most layers calculate in whole numbers; None if they do not.
-        observer: Told what goes into each layer that can be quantised.
+        quantization: How most layers calculate in whole numbers; None if they do not.
+        observer: Told what goes into each layer that can be quantized.
     """
 
     dtype: torch.dtype
     device: torch.device
     packed: bool
-    quantisation: Quantisation | None = None
+    quantization: Quantization | None = None
     observer: Observer | None = None
 
     @classmethod
-    def best(cls, dtype: torch.dtype, device: torch.device | None = None) -> Arithmetic:
-        """Packed where it works."""
+    def best(cls, dtype: torch.dtype, device: torch.device | None = None) -> Precision:
+        """Return the precision with packed weights where packing works."""
         device = device or torch.device("cpu")
         return cls(dtype, device, packed=device.type == "cpu" and packing_works(dtype))
 
     @classmethod
-    def whole(cls, dtype: torch.dtype) -> Arithmetic:
-        """Mostly in whole numbers, on a CPU; ``dtype`` is that of all else."""
-        return replace(cls.best(dtype), quantisation=best_quantisation(dtype))
+    def whole(cls, dtype: torch.dtype) -> Precision:
+        """Return int8 for most layers, on a CPU; ``dtype`` is that of everything else."""
+        return replace(cls.best(dtype), quantization=best_quantization(dtype))
 
     @property
     def precision(self) -> str:
         """Its name in the configuration."""
-        return str(self.dtype).removeprefix("torch.") if self.quantisation is None else "int8"
+        return str(self.dtype).removeprefix("torch.") if self.quantization is None else "int8"
 
     @property
     def is_cpu(self) -> bool:
@@ -144,13 +144,13 @@ class Arithmetic:
         return self.device.type == "cpu"
 
     def tensor(self, value: Tensor) -> Tensor:
-        """A weight as this arithmetic wants it; it may share memory with the given one."""
+        """Return a weight as this precision wants it; it may share memory with the given one."""
         return value.to(self.device, self.dtype)
 
     def linear(
         self, weight: Tensor, bias: Tensor | None, *, gelu: bool = False, rows: int = 512
     ) -> Linear:
-        """A layer with these weights, of any dtype.
+        """Return a layer with these weights, of any dtype.
 
         Args:
             weight: Shape (outputs, inputs).
@@ -165,7 +165,7 @@ class Arithmetic:
         return PlainLinear(weight, bias, gelu)
 
     def layer(self, weights: Weights, name: str, *, gelu: bool = False, rows: int = 512) -> Linear:
-        """A layer that may be quantised, of the weights of that name, which are taken out.
+        """Return a layer that may be quantized, of the weights of that name, which are taken out.
 
         Args:
             weights: The network's.
@@ -173,9 +173,9 @@ class Arithmetic:
             gelu: As of `linear`.
             rows: Likewise.
         """
-        if self.quantisation is not None and f"{name}.weight_scale" in weights:
-            parts = (weights.take(f"{name}.{part.name}") for part in fields(QuantisedWeights))
-            return self.quantisation.linear(QuantisedWeights(*parts), self.dtype, gelu, rows)
+        if self.quantization is not None and f"{name}.weight_scale" in weights:
+            parts = (weights.take(f"{name}.{part.name}") for part in fields(QuantizedWeights))
+            return self.quantization.linear(QuantizedWeights(*parts), self.dtype, gelu, rows)
         bias = weights.take(f"{name}.bias") if f"{name}.bias" in weights else None
         linear = self.linear(weights.take(f"{name}.weight"), bias, gelu=gelu, rows=rows)
         return linear if self.observer is None else _Observed(linear, name, self.observer)
@@ -183,7 +183,7 @@ class Arithmetic:
     def product(
         self, x: Tensor, weight: Tensor, bias: Tensor | None, residual: Tensor | None = None
     ) -> Tensor:
-        """As a linear layer whose weights serve only a few times."""
+        """Multiply as a linear layer whose weights are used only a few times."""
         if not self.packed:
             return PlainLinear(weight, bias)(x, residual)
         y: Tensor
@@ -196,7 +196,7 @@ class Arithmetic:
 
 @cache
 def packing_works(dtype: torch.dtype) -> bool:
-    """Whether oneDNN's packed operators exist here and agree with the public ones."""
+    """Return whether oneDNN's packed operators exist here and agree with the public ones."""
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     generator = torch.Generator().manual_seed(1)
@@ -206,8 +206,8 @@ def packing_works(dtype: torch.dtype) -> bool:
             torch.randn(shape, generator=generator).to(dtype) for shape in shapes
         )
         weight /= 8
-        packed = Arithmetic(dtype, torch.device("cpu"), packed=True)
-        plain = Arithmetic(dtype, torch.device("cpu"), packed=False)
+        packed = Precision(dtype, torch.device("cpu"), packed=True)
+        plain = Precision(dtype, torch.device("cpu"), packed=False)
         expected = _sample(plain, x, weight, bias, residual)
         try:
             found = _sample(packed, x, weight, bias, residual)
@@ -218,15 +218,15 @@ def packing_works(dtype: torch.dtype) -> bool:
 
 
 def _sample(
-    arithmetic: Arithmetic, x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor
+    precision: Precision, x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor
 ) -> Tensor:
-    linear = arithmetic.linear(weight, bias, rows=len(x))
+    linear = precision.linear(weight, bias, rows=len(x))
     results = [
         linear(x),
         linear(x, residual),
-        arithmetic.linear(weight, bias, gelu=True, rows=len(x))(x),
-        arithmetic.linear(weight, None, rows=len(x))(x),
-        arithmetic.product(x, weight, bias),
-        arithmetic.product(x, weight, bias, residual),
+        precision.linear(weight, bias, gelu=True, rows=len(x))(x),
+        precision.linear(weight, None, rows=len(x))(x),
+        precision.product(x, weight, bias),
+        precision.product(x, weight, bias, residual),
     ]
     return torch.stack(results).float()

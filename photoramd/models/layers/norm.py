@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from photoramd.models.layers.linear import Arithmetic
+from photoramd.models.layers.linear import Precision
 from photoramd.models.layers.state_dict import Weights
 
 _EPSILON = 1e-5
@@ -18,11 +18,11 @@ def _norm_shapes(name: str, width: int) -> dict[str, tuple[int, ...]]:
 class Norm:
     """Layer norm over the last dimension."""
 
-    def __init__(self, weights: Weights, name: str, epsilon: float, arithmetic: Arithmetic) -> None:
-        self._weight = arithmetic.tensor(weights.take(f"{name}.weight"))
-        self._bias = arithmetic.tensor(weights.take(f"{name}.bias"))
+    def __init__(self, weights: Weights, name: str, epsilon: float, precision: Precision) -> None:
+        self._weight = precision.tensor(weights.take(f"{name}.weight"))
+        self._bias = precision.tensor(weights.take(f"{name}.bias"))
         self._epsilon = epsilon
 
     def __call__(self, x: Tensor) -> Tensor:
-        """The same shape."""
+        """Return the same shape."""
         return torch.layer_norm(x, self._weight.shape, self._weight, self._bias, self._epsilon)

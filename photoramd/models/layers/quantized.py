@@ -1,6 +1,6 @@
 """Linear layers in whole numbers of 8 bits: a quarter of float32's size, twice bfloat16's speed.
 
-Static quantisation: what goes into a layer is shifted and scaled to 0 ... 255, channel by channel,
+Static quantization: what goes into a layer is shifted and scaled to 0 ... 255, channel by channel,
 as calibration found it (`ram_plus.activation_ranges`). Weights are -127 ... 127, scaled output
 by output; before that the scales of the input's channels move into them, half-way, as in
 SmoothQuant (arXiv 2211.10438) with its alpha of 1/2. The shift's product with the weights is part
@@ -25,7 +25,7 @@ from torch.nn import functional
 WEIGHT_LEVELS: Final = 127
 
 _PIECE = 1 << 18
-"""Numbers quantised at a time: in float32 they fit into the cache of a core."""
+"""Numbers quantized at a time: in float32 they fit into the cache of a core."""
 
 _TWO_TO_23 = float(1 << 23)
 
@@ -34,7 +34,7 @@ _TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.06}
 
 
 @dataclass(frozen=True, slots=True)
-class QuantisedWeights:
+class QuantizedWeights:
     """What a layer is made of. With inputs x it gives (x * scale + shift) @ weights + bias.
 
     Attributes:
@@ -52,10 +52,10 @@ class QuantisedWeights:
     bias: Tensor
 
 
-def quantise(
+def quantize(
     weight: Tensor, bias: Tensor | None, lowest: Tensor, highest: Tensor
-) -> QuantisedWeights:
-    """Quantise a layer.
+) -> QuantizedWeights:
+    """Quantize a layer.
 
     Args:
         weight: Shape (outputs, inputs).
@@ -73,7 +73,7 @@ def quantise(
     scaled = weight / scale
     weight_scale = scaled.abs().amax(1).clamp_min(1e-12) / WEIGHT_LEVELS
     shifted = weight @ centre
-    return QuantisedWeights(
+    return QuantizedWeights(
         (scaled / weight_scale[:, None]).round_().to(torch.int8),
         weight_scale,
         scale,
@@ -87,7 +87,7 @@ class _Input:
 
     __slots__ = ("_levels", "_scale", "_shift", "step", "zero")
 
-    def __init__(self, weights: QuantisedWeights, levels: int) -> None:
+    def __init__(self, weights: QuantizedWeights, levels: int) -> None:
         self.zero = (levels + 1) // 2
         self.step = 1 / (levels // 2)
         self._levels = levels
@@ -95,17 +95,17 @@ class _Input:
         self._shift = weights.input_shift / self.step + self.zero
 
     def __call__(self, x: Tensor) -> Tensor:
-        """uint8, the shape of ``x``."""
+        """Return uint8, the shape of ``x``."""
         if x.numel() <= _PIECE:
-            return self._quantise(x).to(torch.uint8)
+            return self._quantize(x).to(torch.uint8)
         y = torch.empty(x.shape, dtype=torch.uint8)
         rows = max(1, _PIECE // x.shape[1])
         for first in range(0, len(x), rows):
-            y[first : first + rows] = self._quantise(x[first : first + rows])
+            y[first : first + rows] = self._quantize(x[first : first + rows])
         return y
 
-    def _quantise(self, x: Tensor) -> Tensor:
-        """int32, whose lowest byte counts."""
+    def _quantize(self, x: Tensor) -> Tensor:
+        """Return int32, of which the lowest byte counts."""
         # All in one piece of memory: new ones cost more than the calculation.
         y = x.to(torch.float32, copy=True)
         torch.addcmul(self._shift, y, self._scale, out=y)
@@ -113,7 +113,7 @@ class _Input:
         return y.clamp_(0, self._levels).add_(_TWO_TO_23).view(torch.int32)
 
 
-class PlainQuantisedLinear:
+class PlainQuantizedLinear:
     """The layer with public operators, in floats: the same sums, but no faster than in floats.
 
     Args:
@@ -126,7 +126,7 @@ class PlainQuantisedLinear:
     __slots__ = ("_bias", "_dtype", "_gelu", "_input", "_scale", "_weight")
 
     def __init__(
-        self, weights: QuantisedWeights, dtype: torch.dtype, gelu: bool, levels: int
+        self, weights: QuantizedWeights, dtype: torch.dtype, gelu: bool, levels: int
     ) -> None:
         self._input = _Input(weights, levels)
         self._dtype = dtype
@@ -144,7 +144,7 @@ class PlainQuantisedLinear:
         return (y if residual is None else y + residual).to(self._dtype)
 
 
-class PackedQuantisedLinear:
+class PackedQuantizedLinear:
     """The layer with oneDNN's operators; ``gelu`` and a residual exclude each other.
 
     Args:
@@ -159,7 +159,7 @@ class PackedQuantisedLinear:
 
     def __init__(
         self,
-        weights: QuantisedWeights,
+        weights: QuantizedWeights,
         dtype: torch.dtype,
         gelu: bool,
         levels: int,
@@ -209,7 +209,7 @@ class PackedQuantisedLinear:
 
 
 @dataclass(frozen=True, slots=True)
-class Quantisation:
+class Quantization:
     """How layers calculate in whole numbers here.
 
     Attributes:
@@ -221,25 +221,25 @@ class Quantisation:
     levels: int = 255
 
     def linear(
-        self, weights: QuantisedWeights, dtype: torch.dtype, gelu: bool, rows: int
-    ) -> PackedQuantisedLinear | PlainQuantisedLinear:
-        """A layer; see `PackedQuantisedLinear` for the arguments."""
+        self, weights: QuantizedWeights, dtype: torch.dtype, gelu: bool, rows: int
+    ) -> PackedQuantizedLinear | PlainQuantizedLinear:
+        """Return a layer; see `PackedQuantizedLinear` for the arguments."""
         if self.packed:
-            return PackedQuantisedLinear(weights, dtype, gelu, self.levels, rows)
-        return PlainQuantisedLinear(weights, dtype, gelu, self.levels)
+            return PackedQuantizedLinear(weights, dtype, gelu, self.levels, rows)
+        return PlainQuantizedLinear(weights, dtype, gelu, self.levels)
 
 
 @cache
-def best_quantisation(dtype: torch.dtype) -> Quantisation:
-    """The fastest way that is right on this processor, for inputs and outputs of this dtype."""
+def best_quantization(dtype: torch.dtype) -> Quantization:
+    """Return the fastest kernel that is right on this processor, for this dtype."""
     for levels in (255, 127):
-        if _agrees(Quantisation(packed=True, levels=levels), dtype):
-            return Quantisation(packed=True, levels=levels)
-    return Quantisation()
+        if _agrees(Quantization(packed=True, levels=levels), dtype):
+            return Quantization(packed=True, levels=levels)
+    return Quantization()
 
 
-def _agrees(packed: Quantisation, dtype: torch.dtype) -> bool:
-    plain = Quantisation(levels=packed.levels)
+def _agrees(packed: Quantization, dtype: torch.dtype) -> bool:
+    plain = Quantization(levels=packed.levels)
     generator = torch.Generator().manual_seed(1)
     with torch.inference_mode():
         x, weight, bias, residual = (
@@ -249,7 +249,7 @@ def _agrees(packed: Quantisation, dtype: torch.dtype) -> bool:
         x[0] = 4.0  # the largest inputs and the largest weights together
         weight[0] = 3.0
         lowest, highest = torch.full((64,), -4.0), torch.full((64,), 4.0)
-        weights = quantise(weight / 24, bias, lowest, highest)
+        weights = quantize(weight / 24, bias, lowest, highest)
         x, residual = x.to(dtype), residual.to(dtype)
         try:
             found, expected = (_sample(way, weights, x, residual) for way in (packed, plain))
@@ -258,7 +258,7 @@ def _agrees(packed: Quantisation, dtype: torch.dtype) -> bool:
         return (found - expected).abs().max().item() <= _TOLERANCE[dtype]
 
 
-def _sample(way: Quantisation, weights: QuantisedWeights, x: Tensor, residual: Tensor) -> Tensor:
+def _sample(way: Quantization, weights: QuantizedWeights, x: Tensor, residual: Tensor) -> Tensor:
     linear = way.linear(weights, x.dtype, gelu=False, rows=len(x))
     gelu = way.linear(weights, x.dtype, gelu=True, rows=len(x))
     return torch.stack([linear(x), linear(x, residual), gelu(x)]).float()

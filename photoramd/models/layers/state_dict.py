@@ -37,7 +37,7 @@ class Weights:
         }
 
     def __contains__(self, name: str) -> bool:
-        """Whether a tensor is there and not taken out yet."""
+        """Return whether a tensor is there and not taken out yet."""
         return name in self._tensors
 
     def take(self, name: str) -> Tensor:

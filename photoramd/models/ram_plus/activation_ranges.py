@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from photoramd.errors import ModelError
-from photoramd.models.layers.quantized import quantise
+from photoramd.models.layers.quantized import quantize
 from photoramd.models.ram_plus.network import RamPlusShape, is_large
 from photoramd.models.weights.safetensors import Entry
 
@@ -41,7 +41,7 @@ class Ranges:
             self._lowest[name], self._highest[name] = lowest, highest
 
     def of(self, name: str) -> tuple[Tensor, Tensor]:
-        """Lowest and highest of each input of a layer.
+        """Return the lowest and highest value of each input of a layer.
 
         Raises:
             ModelError: Nothing has entered it.
@@ -53,13 +53,13 @@ class Ranges:
         return self._lowest[name], self._highest[name]
 
     def tensors(self) -> dict[str, Tensor]:
-        """All ranges, to be kept in a file."""
+        """Return all ranges, to be kept in a file."""
         with self._lock:
             named = {"lowest": self._lowest, "highest": self._highest}
             return {f"{name}.{end}": t for end, ends in named.items() for name, t in ends.items()}
 
     def add(self, tensors: Mapping[str, Tensor]) -> None:
-        """Unite with ranges from a file."""
+        """Merge ranges from a file."""
         for key, lowest in tensors.items():
             name, _, end = key.rpartition(".")
             if end == "lowest":
@@ -75,8 +75,8 @@ class Ranges:
         return content.hexdigest()[:16]
 
 
-class QuantisedPreparation:
-    """Prepared weights on their way to the quantised network.
+class QuantizedPreparation:
+    """Prepared weights on their way to the quantized network.
 
     Args:
         take: Gives a prepared weight (see `Preparation`), as exact as there is.
@@ -90,13 +90,13 @@ class QuantisedPreparation:
         self._ranges = ranges
 
     def take_all(self) -> dict[str, Tensor]:
-        """All tensors by name; the large ones that are not quantised are bfloat16."""
+        """Return all tensors by name; the large ones that are not quantized are bfloat16."""
         tensors: dict[str, Tensor] = {}
         keys = self._shape.keys
         with torch.inference_mode():
             for name in self._shape.linears:
                 bias = self._take(f"{name}.bias") if f"{name}.bias" in keys else None
-                weights = quantise(self._take(f"{name}.weight"), bias, *self._ranges.of(name))
+                weights = quantize(self._take(f"{name}.weight"), bias, *self._ranges.of(name))
                 tensors |= {f"{name}.{part}": value for part, value in asdict(weights).items()}
             for name in keys.keys() - tensors.keys():
                 dtype = torch.bfloat16 if is_large(name, keys[name]) else torch.float32
@@ -105,5 +105,5 @@ class QuantisedPreparation:
 
 
 def entries_of(tensors: Mapping[str, Tensor]) -> dict[str, Entry]:
-    """What a file says of tensors."""
+    """Return what a file says of tensors."""
     return {name: Entry(tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()}

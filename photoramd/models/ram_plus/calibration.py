@@ -1,4 +1,4 @@
-"""Calibrating RAM++ on photos: look at them, quantise, compare, install.
+"""Calibrating RAM++ on photos: look at them, quantize, compare, install.
 
 What was seen so far is kept in the model store, so an interrupted calibration goes on where it
 stopped.
@@ -18,9 +18,9 @@ from torch import Tensor
 
 from photoramd.errors import ModelError
 from photoramd.models.comparison import Comparison
-from photoramd.models.layers.linear import Arithmetic
+from photoramd.models.layers.linear import Precision
 from photoramd.models.preprocessing import Pixels
-from photoramd.models.ram_plus.activation_ranges import QuantisedPreparation, Ranges, entries_of
+from photoramd.models.ram_plus.activation_ranges import QuantizedPreparation, Ranges, entries_of
 from photoramd.models.ram_plus.network import (
     RAM_PLUS_SHAPE,
     Preparation,
@@ -30,7 +30,7 @@ from photoramd.models.ram_plus.network import (
 from photoramd.models.ram_plus.tagger import (
     CALIBRATION,
     RamPlusTagger,
-    choose_arithmetic,
+    choose_precision,
     copy_name,
     load_vocabulary,
 )
@@ -49,7 +49,7 @@ _PHOTOS = "photos"
 
 
 def is_good(found: Comparison) -> bool:
-    """Whether quantised weights may be installed without asking.
+    """Return whether quantized weights may be installed without asking.
 
     Photos without any tag prove nothing, although nothing differs then.
     """
@@ -83,18 +83,18 @@ class Calibration:
         self._shape = RAM_PLUS_SHAPE
         self._vocabulary = load_vocabulary()
         self._prepared = load_exact(pin, self._shape)
-        self._quantised: dict[str, Tensor] | None = None
+        self._quantized: dict[str, Tensor] | None = None
         self._is_looking = False
         self.seen: set[str] = set()
         self._resume()
         self.truth = self._tagger(
-            self._prepared, replace(Arithmetic.best(torch.float32), observer=self._observe)
+            self._prepared, replace(Precision.best(torch.float32), observer=self._observe)
         )
 
     @classmethod
     @contextmanager
     def begin(cls, threads: int, *, anew: bool = False) -> Iterator[Self]:
-        """Begin anew, or go on where the last one was interrupted or not installed.
+        """Begin a calibration, or continue one that was interrupted or not installed.
 
         Raises:
             IntegrityError: Weights or store are not what they must be.
@@ -117,35 +117,35 @@ class Calibration:
         self.seen |= pixels.keys()
         self._save()
 
-    def quantise(self) -> RamPlusTagger:
-        """The quantised tagger.
+    def quantize(self) -> RamPlusTagger:
+        """Return the quantized tagger.
 
         Raises:
             ModelError: Nothing was seen.
         """
-        preparation = QuantisedPreparation(self._prepared.__getitem__, self._shape, self._ranges)
-        self._quantised = preparation.take_all()
-        return self._tagger(self._quantised, choose_arithmetic("int8", torch.device("cpu")))
+        preparation = QuantizedPreparation(self._prepared.__getitem__, self._shape, self._ranges)
+        self._quantized = preparation.take_all()
+        return self._tagger(self._quantized, choose_precision("int8", torch.device("cpu")))
 
     def install(self) -> Path:
-        """Install the quantised weights, and forget what was seen; returns where they are.
+        """Install the quantized weights, and forget what was seen; returns where they are.
 
         Raises:
             ModelError: It cannot be written.
         """
-        if self._quantised is None:
+        if self._quantized is None:
             raise ValueError("nothing to install")
         path = write_copy(
             self.copy,
-            entries_of(self._quantised),
-            self._quantised.__getitem__,
+            entries_of(self._quantized),
+            self._quantized.__getitem__,
             {CALIBRATION: self._ranges.digest},
         )
         default_store().discard(self.copy.calibration)
         return path
 
-    def _tagger(self, tensors: Mapping[str, Tensor], arithmetic: Arithmetic) -> RamPlusTagger:
-        network = RamPlusNetwork(dict(tensors), self._shape, arithmetic)
+    def _tagger(self, tensors: Mapping[str, Tensor], layer_precision: Precision) -> RamPlusTagger:
+        network = RamPlusNetwork(dict(tensors), self._shape, layer_precision)
         return RamPlusTagger(
             network, self._vocabulary, self.copy.source.sha256, threads=self._threads
         )
@@ -184,7 +184,7 @@ class Calibration:
 
 
 def load_exact(pin: PinnedFile, shape: RamPlusShape) -> Mapping[str, Tensor]:
-    """Prepared weights, as exact as there are: float32, or bfloat16 if no others are installed.
+    """Return the most exact prepared weights: float32, or bfloat16 if no others are there.
 
     Raises:
         IntegrityError: They are not what they must be.

@@ -14,7 +14,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from photoramd.models.layers.linear import Arithmetic
+from photoramd.models.layers.linear import Precision
 from photoramd.models.layers.state_dict import Scales, Shapes, Weights
 from photoramd.models.ram_plus.swin import (
     SWIN_LARGE,
@@ -56,12 +56,12 @@ class RamPlusShape:
 
     @property
     def linears(self) -> list[str]:
-        """The layers that can be quantised."""
+        """The layers that can be quantized."""
         return [*swin_linears(self.encoder, _PREFIX), *decoder_linears(self.decoder)]
 
     @property
-    def quantised_keys(self) -> Shapes:
-        """The keys of a quantised network and their shapes."""
+    def quantized_keys(self) -> Shapes:
+        """The keys of a quantized network and their shapes."""
         keys = dict(self.keys)
         for name in self.linears:
             outputs, inputs = keys[f"{name}.weight"]
@@ -94,7 +94,7 @@ class Preparation:
         self._dtype = dtype
 
     def dtype(self, name: str) -> torch.dtype:
-        """What a prepared tensor consists of."""
+        """Return what a prepared tensor consists of."""
         return self._dtype if is_large(name, self.shapes[name]) else torch.float32
 
     def take(self, name: str) -> Tensor:
@@ -118,7 +118,7 @@ class Preparation:
 
 
 def is_large(name: str, shape: tuple[int, ...]) -> bool:
-    """Whether a weight is one of those that may be rounded."""
+    """Return whether a weight is one of those that may be rounded."""
     return len(shape) > 1 and not name.endswith(_TABLE)
 
 
@@ -126,14 +126,14 @@ class RamPlusNetwork:
     """The network, ready for inference.
 
     Args:
-        prepared: What `Preparation` made of the official weights, and, for an arithmetic with
-            quantisation, `photoramd.models.ram_plus.activation_ranges` of that; may be emptied.
+        prepared: What `Preparation` made of the official weights, and, for an precision with
+            quantization, `photoramd.models.ram_plus.activation_ranges` of that; may be emptied.
         shape: The sizes.
-        arithmetic: With which numbers to calculate.
+        precision: With which numbers to calculate.
         tags: The only tags wanted, ascending; None for all.
         release: Gives back the memory of a tensor, or of all, where it comes back from a file
             when it is needed.
-        calibration: What tells apart quantised weights of the same original.
+        calibration: What tells apart quantized weights of the same original.
 
     Raises:
         ModelError: A tensor is missing or has another shape.
@@ -143,26 +143,26 @@ class RamPlusNetwork:
         self,
         prepared: Mapping[str, Tensor],
         shape: RamPlusShape,
-        arithmetic: Arithmetic,
+        precision: Precision,
         tags: Sequence[int] | None = None,
         release: Callable[[Tensor | None], object] = lambda _: None,
         calibration: str = "",
     ) -> None:
-        self.arithmetic = arithmetic
+        self.precision = precision
         self.calibration = calibration
         self._release = release
-        if arithmetic.quantisation is None:
+        if precision.quantization is None:
             weights = Weights(prepared, shape.keys)
         else:
             whole = {f"{name}.weight" for name in shape.linears}
-            weights = Weights(prepared, shape.quantised_keys, whole)
+            weights = Weights(prepared, shape.quantized_keys, whole)
         with torch.inference_mode():
-            self._encoder = SwinEncoder(weights, shape.encoder, _PREFIX, arithmetic)
-            self._decoder = TagDecoder(weights, shape.decoder, arithmetic, tags, release)
+            self._encoder = SwinEncoder(weights, shape.encoder, _PREFIX, precision)
+            self._decoder = TagDecoder(weights, shape.decoder, precision, tags, release)
         release(None)
 
     def logits(self, images: Tensor) -> Tensor:
-        """Logits of the wanted tags.
+        """Return the logits of the wanted tags.
 
         Args:
             images: Normalised, float32, shape (B, 3, side, side).
@@ -171,13 +171,13 @@ class RamPlusNetwork:
             float32, shape (B, tags).
         """
         with torch.inference_mode():
-            return self._decoder.logits(self._encoder.tokens(images.to(self.arithmetic.device)))
+            return self._decoder.logits(self._encoder.tokens(images.to(self.precision.device)))
 
     def rest(self) -> None:
         """Give back memory that will come back from a file."""
         self._release(None)
 
     def tokens(self, images: Tensor) -> Tensor:
-        """What the image encoder makes of images: shape (B, 1 + tokens, width)."""
+        """Return what the image encoder makes of images: shape (B, 1 + tokens, width)."""
         with torch.inference_mode():
-            return self._encoder.tokens(images.to(self.arithmetic.device))
+            return self._encoder.tokens(images.to(self.precision.device))

@@ -6,7 +6,7 @@ those of the next, and another merges patches. Within a block a window knows not
 others, so on a CPU a few windows at a time pass through the whole block, in the processor's
 cache.
 
-Windows that the shift of a block made of parts of the picture that are no neighbours need a
+Windows that the shift of a block made of parts of the picture that are not adjacent need a
 mask. They are put last, so that most others share one bias.
 """
 
@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from photoramd.models.layers.attention import LOG2_E, attend
-from photoramd.models.layers.linear import Arithmetic, Linear
+from photoramd.models.layers.linear import Linear, Precision
 from photoramd.models.layers.norm import _EPSILON, Norm, _norm_shapes
 from photoramd.models.layers.state_dict import Scales, Shapes, Weights
 
@@ -32,7 +32,7 @@ _CHUNK_ROWS = 8 * 144
 """Tokens that pass through a block together on a CPU, at most, in whole windows."""
 
 _MASKED = -100.0
-"""Added to the attention between tokens that are no neighbours, as published."""
+"""Added to the attention between tokens that are not adjacent, as published."""
 
 Index = npt.NDArray[np.int64]
 
@@ -58,7 +58,7 @@ class SwinShape:
     patch: int = 4
 
     def side(self, stage: int) -> int:
-        """Tokens along a side of the picture."""
+        """Return the number of tokens along a side of the picture."""
         return self.image_side // self.patch >> stage
 
 
@@ -66,7 +66,7 @@ SWIN_LARGE: Final = SwinShape(width=192, depths=(2, 2, 18, 2), heads=(6, 12, 24,
 
 
 def swin_shapes(shape: SwinShape, prefix: str) -> Shapes:
-    """The keys that are needed and their shapes."""
+    """Return the keys that are needed and their shapes."""
     width = shape.width
     keys: dict[str, tuple[int, ...]] = {
         "patch_embed.proj.weight": (width, 3, shape.patch, shape.patch),
@@ -85,7 +85,7 @@ def swin_shapes(shape: SwinShape, prefix: str) -> Shapes:
 
 
 def swin_scales(shape: SwinShape, prefix: str) -> Scales:
-    """What the encoder expects to be multiplied already: the queries, for attention to base two."""
+    """Return the scales that the encoder expects in the weights: the queries', for base two."""
     scales = {}
     for stage, (depth, heads) in enumerate(zip(shape.depths, shape.heads, strict=True)):
         width = shape.width << stage
@@ -97,7 +97,7 @@ def swin_scales(shape: SwinShape, prefix: str) -> Scales:
 
 
 def swin_linears(shape: SwinShape, prefix: str) -> list[str]:
-    """The layers that can be quantised."""
+    """Return the layers that can be quantized."""
     parts = ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")
     blocks = [
         f"{prefix}layers.{stage}.blocks.{block}.{part}"
@@ -133,40 +133,40 @@ class SwinEncoder:
         weights: With all keys of `swin_shapes`, multiplied by `swin_scales`; they are taken out.
         shape: The sizes.
         prefix: What the keys begin with.
-        arithmetic: With which numbers to calculate.
+        precision: With which numbers to calculate.
     """
 
     def __init__(
-        self, weights: Weights, shape: SwinShape, prefix: str, arithmetic: Arithmetic
+        self, weights: Weights, shape: SwinShape, prefix: str, precision: Precision
     ) -> None:
         self._shape = shape
-        self._arithmetic = arithmetic
+        self._arithmetic = precision
         projection = weights.take(f"{prefix}patch_embed.proj.weight").flatten(1)
         rows = shape.side(0) ** 2
-        self._embed = arithmetic.linear(
+        self._embed = precision.linear(
             projection, weights.take(f"{prefix}patch_embed.proj.bias"), rows=rows
         )
-        self._embed_norm = Norm(weights, f"{prefix}patch_embed.norm", _EPSILON, arithmetic)
+        self._embed_norm = Norm(weights, f"{prefix}patch_embed.norm", _EPSILON, precision)
         self._layers: list[_Gather | _Block | _Merge] = []
         order = np.arange(rows)
         for stage, depth in enumerate(shape.depths):
             cuts = [_Windows.of(shape, stage, shifted=shifted) for shifted in (False, True)]
-            pieces = [_chunks(windows, arithmetic) for windows in cuts]
+            pieces = [_chunks(windows, precision) for windows in cuts]
             for block in range(depth):
                 windows, chunks = cuts[block % 2], pieces[block % 2]
-                self._layers.append(_Gather(order, windows.order, arithmetic))
+                self._layers.append(_Gather(order, windows.order, precision))
                 order = windows.order
                 name = f"{prefix}layers.{stage}.blocks.{block}"
-                self._layers.append(_Block(weights, name, shape, stage, chunks, arithmetic))
+                self._layers.append(_Block(weights, name, shape, stage, chunks, precision))
             if stage + 1 < len(shape.depths):
                 name = f"{prefix}layers.{stage}.downsample"
-                self._layers.append(_Merge(weights, name, shape, stage, order, arithmetic))
+                self._layers.append(_Merge(weights, name, shape, stage, order, precision))
                 order = np.arange(shape.side(stage + 1) ** 2)
-        self._layers.append(_Gather(order, np.arange(len(order)), arithmetic))
-        self._norm = Norm(weights, f"{prefix}norm", _EPSILON, arithmetic)
+        self._layers.append(_Gather(order, np.arange(len(order)), precision))
+        self._norm = Norm(weights, f"{prefix}norm", _EPSILON, precision)
 
     def tokens(self, images: Tensor) -> Tensor:
-        """The output for normalised images.
+        """Return the output for normalised images.
 
         Args:
             images: float32, shape (B, 3, side, side).
@@ -248,9 +248,9 @@ class _Chunk:
 class _Gather:
     """From one order of the tokens to another."""
 
-    def __init__(self, before: Index, after: Index, arithmetic: Arithmetic) -> None:
+    def __init__(self, before: Index, after: Index, precision: Precision) -> None:
         index = _inverse(before)[after]
-        self._index = torch.from_numpy(index).to(arithmetic.device)
+        self._index = torch.from_numpy(index).to(precision.device)
         self._is_needed = not np.array_equal(index, np.arange(len(index)))
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -267,16 +267,16 @@ class _Merge:
         shape: SwinShape,
         stage: int,
         before: Index,
-        arithmetic: Arithmetic,
+        precision: Precision,
     ) -> None:
         side = shape.side(stage)
         tokens = np.arange(side * side).reshape(side, side)
         # The published order: down before right.
         four = [tokens[down::2, right::2] for right in (0, 1) for down in (0, 1)]
         index = _inverse(before)[np.stack(four, axis=-1).reshape(-1)]
-        self._index = torch.from_numpy(index).to(arithmetic.device)
-        self._norm = Norm(weights, f"{name}.norm", _EPSILON, arithmetic)
-        self._reduction = arithmetic.layer(weights, f"{name}.reduction", rows=side * side // 4)
+        self._index = torch.from_numpy(index).to(precision.device)
+        self._norm = Norm(weights, f"{name}.norm", _EPSILON, precision)
+        self._reduction = precision.layer(weights, f"{name}.reduction", rows=side * side // 4)
 
     def __call__(self, x: Tensor) -> Tensor:
         _, images, width = x.shape
@@ -304,27 +304,27 @@ class _Block:
         shape: SwinShape,
         stage: int,
         chunks: Sequence[_Chunk],
-        arithmetic: Arithmetic,
+        precision: Precision,
     ) -> None:
         width, heads, size = shape.width << stage, shape.heads[stage], shape.window**2
         rows = (chunks[0].last - chunks[0].first) * size
         self._window_tokens, self._heads, self._head_width = size, heads, width // heads
-        self._norm1 = Norm(weights, f"{name}.norm1", _EPSILON, arithmetic)
-        self._norm2 = Norm(weights, f"{name}.norm2", _EPSILON, arithmetic)
+        self._norm1 = Norm(weights, f"{name}.norm1", _EPSILON, precision)
+        self._norm2 = Norm(weights, f"{name}.norm2", _EPSILON, precision)
 
         def linear(part: str, *, gelu: bool = False) -> Linear:
-            return arithmetic.layer(weights, f"{name}.{part}", gelu=gelu, rows=rows)
+            return precision.layer(weights, f"{name}.{part}", gelu=gelu, rows=rows)
 
         self._qkv = linear("attn.qkv")
         self._projection = linear("attn.proj")
         self._fc1 = linear("mlp.fc1", gelu=True)
         self._fc2 = linear("mlp.fc2")
         table = weights.take(f"{name}.attn.relative_position_bias_table").float()
-        self._bias = arithmetic.tensor(_bias(table, shape.window))
+        self._bias = precision.tensor(_bias(table, shape.window))
         self._chunks = chunks
 
     def __call__(self, x: Tensor) -> Tensor:
-        """The next state; ``x`` may be overwritten."""
+        """Return the next state; ``x`` may be overwritten."""
         tokens, images, width = x.shape
         size = self._window_tokens
         for chunk in self._chunks:
@@ -341,7 +341,7 @@ class _Block:
         return self._fc2(self._fc1(self._norm2(x)), x)
 
     def _attend(self, x: Tensor, images: int, mask: Tensor | None) -> Tensor:
-        """Attention of all windows in rows of tokens and images.
+        """Compute the attention of all windows in rows of tokens and images.
 
         Args:
             x: Shape (windows x tokens x images, width).
@@ -359,7 +359,7 @@ class _Block:
 
 
 def _bias(table: Tensor, window: int) -> Tensor:
-    """Relative position bias times log2(e), shape (heads, tokens, tokens)."""
+    """Return the relative position bias times log2(e), shape (heads, tokens, tokens)."""
     place = np.arange(window)
     down, right = (axis.reshape(-1) for axis in np.meshgrid(place, place, indexing="ij"))
     rows = down[:, None] - down[None, :] + window - 1
@@ -368,12 +368,12 @@ def _bias(table: Tensor, window: int) -> Tensor:
     return table[index].permute(2, 0, 1).contiguous() * LOG2_E
 
 
-def _chunks(windows: _Windows, arithmetic: Arithmetic) -> list[_Chunk]:
-    """The windows of a block in pieces."""
+def _chunks(windows: _Windows, precision: Precision) -> list[_Chunk]:
+    """Return the windows of a block in pieces."""
     chunks = []
     count, tokens = len(windows.kinds), windows.masks.shape[-1]
-    at_once = max(1, _CHUNK_ROWS // tokens) if arithmetic.is_cpu else count
-    masks = arithmetic.tensor(torch.from_numpy(windows.masks) * (_MASKED * LOG2_E))
+    at_once = max(1, _CHUNK_ROWS // tokens) if precision.is_cpu else count
+    masks = precision.tensor(torch.from_numpy(windows.masks) * (_MASKED * LOG2_E))
     for first in range(0, len(windows.kinds), at_once):
         kinds = windows.kinds[first : first + at_once]
         mask = None

@@ -1,6 +1,6 @@
 """The tag decoder of RAM++ (arXiv 2310.15200, after Query2Label, arXiv 2107.10834).
 
-Each tag is a query, made of 51 embeddings of descriptions that the picture weights anew, and
+Each tag is a query, made of 51 embeddings of descriptions, weighted by the picture, and
 looks at the tokens of the picture through two layers of cross-attention. Tags know nothing of
 each other, so some hundreds at a time pass through everything, in the processor's cache, and
 leaving tags out leaves the logits of the others as they are.
@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from photoramd.models.layers.attention import LOG2_E, shares
-from photoramd.models.layers.linear import Arithmetic
+from photoramd.models.layers.attention import LOG2_E, softmax
+from photoramd.models.layers.linear import Precision
 from photoramd.models.layers.norm import Norm
 from photoramd.models.layers.state_dict import Scales, Shapes, Weights
 
@@ -75,7 +75,7 @@ RAM_PLUS_DECODER: Final = DecoderShape(
 
 
 def decoder_shapes(shape: DecoderShape) -> Shapes:
-    """The keys that are needed and their shapes."""
+    """Return the keys that are needed and their shapes."""
     width, embedding = shape.width, shape.embedding_width
     keys: dict[str, tuple[int, ...]] = {
         "label_embed": (shape.tags * shape.descriptions, embedding),
@@ -105,14 +105,14 @@ def decoder_shapes(shape: DecoderShape) -> Shapes:
 
 
 def decoder_linears(shape: DecoderShape) -> list[str]:
-    """The layers that can be quantised: those that take most of the time."""
+    """Return the layers that can be quantized: those that take most of the time."""
     parts = ("intermediate.dense", "output.dense")
     layers = range(shape.layers)
     return [f"tagging_head.encoder.layer.{layer}.{part}" for layer in layers for part in parts]
 
 
 def decoder_scales(shape: DecoderShape) -> Scales:
-    """What the decoder expects to be multiplied already: the queries, for attention to base two."""
+    """Return the scales that the decoder expects in the weights: the queries', for base two."""
     scale = LOG2_E / math.sqrt(shape.width // shape.heads)
     return {
         f"tagging_head.encoder.layer.{layer}.crossattention.self.query.{part}": (shape.width, scale)
@@ -128,7 +128,7 @@ class TagDecoder:
         weights: With all keys of `decoder_shapes`, multiplied by `decoder_scales`; they are taken
             out.
         shape: The sizes.
-        arithmetic: With which numbers to calculate.
+        precision: With which numbers to calculate.
         tags: The only tags wanted, ascending; None for all.
         release: Called with embeddings that are not needed for now, which are large.
     """
@@ -137,13 +137,13 @@ class TagDecoder:
         self,
         weights: Weights,
         shape: DecoderShape,
-        arithmetic: Arithmetic,
+        precision: Precision,
         tags: Sequence[int] | None = None,
         release: Callable[[Tensor], object] = lambda _: None,
     ) -> None:
         self._release = release
         self._shape = shape
-        self._arithmetic = arithmetic
+        self._arithmetic = precision
         embeddings = weights.take("label_embed").view(shape.tags, shape.descriptions, -1)
         chosen = list(range(shape.tags) if tags is None else tags)
         if tags is not None or len(chosen) < CHUNK:
@@ -151,25 +151,25 @@ class TagDecoder:
             filled = chosen + chosen[:1] * (CHUNK - len(chosen))
             embeddings = embeddings[torch.tensor(filled)]
         # Not to be converted: where it is smaller than other numbers it takes less memory.
-        self._embeddings = embeddings.to(arithmetic.device)
+        self._embeddings = embeddings.to(precision.device)
         self._count = len(chosen)
         self._scale = weights.take("reweight_scale").float().exp().item()
-        self._image = arithmetic.linear(
+        self._image = precision.linear(
             weights.take("image_proj.weight"), weights.take("image_proj.bias"), rows=145
         )
-        self._words = arithmetic.linear(
+        self._words = precision.linear(
             weights.take("wordvec_proj.weight"), weights.take("wordvec_proj.bias"), rows=CHUNK
         )
         self._layers = [
-            _Layer(weights, f"tagging_head.encoder.layer.{layer}", shape, arithmetic)
+            _Layer(weights, f"tagging_head.encoder.layer.{layer}", shape, precision)
             for layer in range(shape.layers)
         ]
-        device = arithmetic.device
+        device = precision.device
         self._last = weights.take("fc.weight").to(device, torch.float32)
         self._last_bias = weights.take("fc.bias").to(device, torch.float32)
 
     def logits(self, tokens: Tensor) -> Tensor:
-        """Logits of the tags for pictures.
+        """Return the logits of the tags for pictures.
 
         Args:
             tokens: Of the image encoder, shape (B, 145, width), the mean of the others first.
@@ -199,7 +199,7 @@ class TagDecoder:
         return logits[: self._count]
 
     def _chunk(self, embeddings: Tensor, gaze: Tensor, looks: Sequence[_Look]) -> Tensor:
-        """Logits of some tags, float32, shape (tags,)."""
+        """Return the logits of some tags, float32, shape (tags,)."""
         parts = [_reweight(part, gaze) for part in torch.split(embeddings, _REWEIGHTED)]
         x = self._words(torch.cat(parts)).relu_()
         for layer, look in zip(self._layers, looks, strict=True):
@@ -208,7 +208,7 @@ class TagDecoder:
 
 
 def _reweight(embeddings: Tensor, gaze: Tensor) -> Tensor:
-    """One embedding for each tag, of those of its descriptions: shape (tags, width)."""
+    """Return one embedding for each tag, of those of its descriptions: shape (tags, width)."""
     embeddings = embeddings.to(gaze.dtype)
     tags, descriptions, width = embeddings.shape
     closeness = embeddings.view(tags * descriptions, width) @ gaze
@@ -236,9 +236,9 @@ class _Layer:
     """Cross-attention, then the MLP, each with a residual and a norm behind it."""
 
     def __init__(
-        self, weights: Weights, name: str, shape: DecoderShape, arithmetic: Arithmetic
+        self, weights: Weights, name: str, shape: DecoderShape, precision: Precision
     ) -> None:
-        self._arithmetic = arithmetic
+        self._arithmetic = precision
         self._heads = shape.heads
         attention = f"{name}.crossattention"
         head_width = shape.width // shape.heads
@@ -246,18 +246,18 @@ class _Layer:
         def pair(part: str) -> tuple[Tensor, Tensor]:
             return weights.take(f"{part}.weight"), weights.take(f"{part}.bias")
 
-        query, query_bias = map(arithmetic.tensor, pair(f"{attention}.self.query"))
+        query, query_bias = map(precision.tensor, pair(f"{attention}.self.query"))
         self._query = query.view(shape.heads, head_width, shape.width)
         self._query_bias = query_bias.view(shape.heads, head_width, 1)
-        self._keys = arithmetic.linear(*pair(f"{attention}.self.key"), rows=145)
-        self._values = arithmetic.linear(*pair(f"{attention}.self.value"), rows=145)
-        dense, dense_bias = map(arithmetic.tensor, pair(f"{attention}.output.dense"))
+        self._keys = precision.linear(*pair(f"{attention}.self.key"), rows=145)
+        self._values = precision.linear(*pair(f"{attention}.self.value"), rows=145)
+        dense, dense_bias = map(precision.tensor, pair(f"{attention}.output.dense"))
         self._dense = dense.view(shape.width, shape.heads, head_width).permute(1, 2, 0)
         self._dense_bias = dense_bias
-        self._norm1 = Norm(weights, f"{attention}.output.LayerNorm", _EPSILON, arithmetic)
-        self._fc1 = arithmetic.layer(weights, f"{name}.intermediate.dense", gelu=True, rows=CHUNK)
-        self._fc2 = arithmetic.layer(weights, f"{name}.output.dense", rows=CHUNK)
-        self._norm2 = Norm(weights, f"{name}.output.LayerNorm", _EPSILON, arithmetic)
+        self._norm1 = Norm(weights, f"{attention}.output.LayerNorm", _EPSILON, precision)
+        self._fc1 = precision.layer(weights, f"{name}.intermediate.dense", gelu=True, rows=CHUNK)
+        self._fc2 = precision.layer(weights, f"{name}.output.dense", rows=CHUNK)
+        self._norm2 = Norm(weights, f"{name}.output.LayerNorm", _EPSILON, precision)
 
     def look(self, tokens: Tensor) -> _Look:
         """Prepare for one picture: tokens of shape (tokens, embedding width)."""
@@ -275,6 +275,6 @@ class _Layer:
 
     def __call__(self, x: Tensor, look: _Look) -> Tensor:
         products = self._arithmetic.product(x, look.keys, look.key_bias)
-        attention = shares(products.view(len(x), self._heads, -1)).view(len(x), -1)
+        attention = softmax(products.view(len(x), self._heads, -1)).view(len(x), -1)
         x = self._norm1(self._arithmetic.product(attention, look.values, self._dense_bias, x))
         return self._norm2(self._fc2(self._fc1(x), x))

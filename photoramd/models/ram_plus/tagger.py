@@ -18,7 +18,7 @@ from torch import Tensor
 
 from photoramd.errors import IntegrityError, ModelError
 from photoramd.models.batching import CpuRunner, GpuRunner
-from photoramd.models.layers.linear import Arithmetic, packing_works
+from photoramd.models.layers.linear import Precision, packing_works
 from photoramd.models.preprocessing import Pixels, Resize
 from photoramd.models.ram_plus.network import (
     RAM_PLUS_SHAPE,
@@ -57,7 +57,7 @@ _DEVIATION = (0.229, 0.224, 0.225)
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 CALIBRATION: Final = "calibration"
-"""A note in a quantised copy: what tells it from others of the same original."""
+"""A note in a quantized copy: what tells it from others of the same original."""
 
 _FORM_VERSION = 1
 """To be raised with any change of what `Preparation` does."""
@@ -96,7 +96,7 @@ class RamPlusTagger:
         self._wanted = None if wanted is None else np.asarray(wanted)
         self.crop = Resize(side, _DECODE_SIDE)
         self.decode_side = self.crop.decode_side
-        on_cpu = network.arithmetic.is_cpu
+        on_cpu = network.precision.is_cpu
         # Not a method of this object: a circle of references would keep a tagger that is dropped.
         infer = partial(_logits, network)
         self._runner = CpuRunner(infer, threads) if on_cpu else GpuRunner(infer)
@@ -121,16 +121,16 @@ class RamPlusTagger:
                 where it is native, else float32.
             threads: How many images at a time on a CPU; None for as many as there are cores.
             is_wanted: Which tags can become keywords. If few enough, the work is restricted to
-                them. They become part of the revision then: another list infers anew.
+                them. They become part of the revision then: another list needs inference again.
 
         Raises:
             IntegrityError: A file is not what it must be, or others could change it.
             ModelError: Files are missing or unfit, or the device or precision is not there.
         """
-        arithmetic = choose_arithmetic(precision, choose_device(device))
+        layer_precision = choose_precision(precision, choose_device(device))
         vocabulary = load_vocabulary()
         wanted = choose_tags(vocabulary, is_wanted)
-        network = load_network(RAM_PLUS.weights, RAM_PLUS_SHAPE, arithmetic, wanted)
+        network = load_network(RAM_PLUS.weights, RAM_PLUS_SHAPE, layer_precision, wanted)
         return cls(
             network,
             vocabulary,
@@ -140,11 +140,11 @@ class RamPlusTagger:
         )
 
     def pixels(self, image: Image.Image) -> Pixels:
-        """The whole photo, made square: uint8 RGB, shape (384, 384, 3)."""
+        """Return the whole photo, made square: uint8 RGB, shape (384, 384, 3)."""
         return self.crop.pixels(image)
 
     def scores(self, batch: Sequence[Pixels]) -> Scores:
-        """Probabilities, float32, shape (photos, tags)."""
+        """Return probabilities, float32, shape (photos, tags)."""
         scores = np.zeros((len(batch), len(self.vocabulary.labels)), np.float32)
         if not batch:
             return scores
@@ -164,7 +164,7 @@ class RamPlusTagger:
         return scores
 
     def logits(self, batch: Sequence[Pixels]) -> Scores:
-        """Logits of the tags that the network is for, float32, shape (photos, tags)."""
+        """Return the logits of the network's tags, float32, shape (photos, tags)."""
         logits: Scores = self._runner.run(batch).numpy()
         return logits
 
@@ -174,14 +174,14 @@ def _logits(network: RamPlusNetwork, pixels: Tensor) -> Tensor:
 
 
 def normalise(pixels: Tensor) -> Tensor:
-    """From uint8, shape (B, height, width, 3), to float32, shape (B, 3, height, width)."""
+    """Convert uint8, shape (B, height, width, 3), to float32, shape (B, 3, height, width)."""
     values = pixels.permute(0, 3, 1, 2).to(torch.float32) / 255
     mean, deviation = (torch.tensor(v).view(3, 1, 1) for v in (_MEAN, _DEVIATION))
     return (values - mean) / deviation
 
 
 def load_vocabulary() -> Vocabulary:
-    """The tags and their thresholds, from the verified files.
+    """Return the tags and their thresholds, from the verified files.
 
     Raises:
         IntegrityError: A file is not what it must be.
@@ -194,10 +194,10 @@ def load_vocabulary() -> Vocabulary:
 
 
 def vocabulary_of(labels: bytes, thresholds: bytes) -> Vocabulary:
-    """The tags and their thresholds, from files with one a line.
+    """Return the tags and their thresholds, from files with one a line.
 
     Raises:
-        ModelError: They are no such files.
+        ModelError: They are not such files.
     """
     try:
         names = tuple(labels.decode("utf-8").splitlines())
@@ -210,10 +210,10 @@ def vocabulary_of(labels: bytes, thresholds: bytes) -> Vocabulary:
 def choose_tags(
     vocabulary: Vocabulary, is_wanted: Callable[[str], bool] | None
 ) -> tuple[int, ...] | None:
-    """The positions of the tags to restrict the work to; None if that would not save half.
+    """Return the positions of the tags to restrict the work to; None if that would not save half.
 
     A restriction is part of the revision, so a few denied tags must not be one: then another
-    denied tag would have all photos looked at anew.
+    denied tag would have all photos inferred again.
     """
     if is_wanted is None:
         return None
@@ -227,7 +227,7 @@ def choose_tags(
 
 
 def choose_device(device: str) -> torch.device:
-    """The device of a configuration's name; ``auto`` prefers a GPU.
+    """Return the device of a configuration's name; ``auto`` prefers a GPU.
 
     Raises:
         ModelError: It is not there.
@@ -244,8 +244,8 @@ def choose_device(device: str) -> torch.device:
     return torch.device(device)
 
 
-def choose_arithmetic(precision: str, device: torch.device) -> Arithmetic:
-    """The arithmetic of a configuration's precision.
+def choose_precision(precision: str, device: torch.device) -> Precision:
+    """Return the layer_precision of a configuration's precision.
 
     Raises:
         ModelError: The model has no such precision, or not on this device.
@@ -256,21 +256,21 @@ def choose_arithmetic(precision: str, device: torch.device) -> Arithmetic:
                 f"the precision int8 is for processors, not for {device.type}",
                 remedy='set model.precision to "auto", or model.device to "cpu"',
             )
-        arithmetic = Arithmetic.whole(fastest_dtype(device))
-        if arithmetic.quantisation is not None and not arithmetic.quantisation.packed:
+        layer_precision = Precision.whole(fastest_dtype(device))
+        if layer_precision.quantization is not None and not layer_precision.quantization.packed:
             log.warning('int8 is slow on this processor; model.precision = "auto" is faster')
-        return arithmetic
+        return layer_precision
     if precision == "auto":
-        return Arithmetic.best(fastest_dtype(device), device)
+        return Precision.best(fastest_dtype(device), device)
     RAM_PLUS.require(precision=precision)
-    return Arithmetic.best(_DTYPES[precision], device)
+    return Precision.best(_DTYPES[precision], device)
 
 
 def fastest_dtype(device: torch.device) -> torch.dtype:
-    """The faster one of bfloat16 and float32.
+    """Return the faster one of bfloat16 and float32.
 
     It depends on what there is alone, never on a measurement: other numbers are another revision,
-    and a busy moment must not have all photos tagged anew.
+    and a busy moment must not have all photos tagged again.
     """
     if device.type == "cuda":
         native = torch.cuda.is_bf16_supported(False)
@@ -282,7 +282,7 @@ def fastest_dtype(device: torch.device) -> torch.dtype:
 def load_network(
     pin: PinnedFile,
     shape: RamPlusShape,
-    arithmetic: Arithmetic,
+    layer_precision: Precision,
     wanted: Sequence[int] | None = None,
 ) -> RamPlusNetwork:
     """Verify weights or a converted copy of them and build the network.
@@ -290,17 +290,17 @@ def load_network(
     Args:
         pin: The original.
         shape: The sizes.
-        arithmetic: With which numbers to calculate.
+        layer_precision: With which numbers to calculate.
         wanted: The only tags wanted; None for all.
 
     Raises:
         IntegrityError: Original or copy is not what it must be.
         ModelError: It is missing or unfit.
     """
-    copy = copy_name(pin, arithmetic.precision)
+    copy = copy_name(pin, layer_precision.precision)
     mapped = load_copy(copy)
     if mapped is None:
-        if arithmetic.quantisation is not None:
+        if layer_precision.quantization is not None:
             raise ModelError(
                 f"the model {RAM_PLUS.name} was not calibrated for int8",
                 remedy=f"photoramd model calibrate {RAM_PLUS.name} DIR, with a directory of your "
@@ -308,16 +308,18 @@ def load_network(
             )
         with open_verified(locate(pin), pin) as file:
             official = load_state_dict(file, key="model", mmap=True)
-            mapped = _convert(copy, Preparation(official, shape, arithmetic.dtype))
+            mapped = _convert(copy, Preparation(official, shape, layer_precision.dtype))
             if mapped is None:
-                prepared = Preparation(official, shape, arithmetic.dtype).take_all()
-                return RamPlusNetwork(prepared, shape, arithmetic, wanted)
+                prepared = Preparation(official, shape, layer_precision.dtype).take_all()
+                return RamPlusNetwork(prepared, shape, layer_precision, wanted)
     calibration = mapped.metadata.get(CALIBRATION, "")
-    return RamPlusNetwork(mapped.tensors, shape, arithmetic, wanted, mapped.release, calibration)
+    return RamPlusNetwork(
+        mapped.tensors, shape, layer_precision, wanted, mapped.release, calibration
+    )
 
 
 def copy_name(pin: PinnedFile, precision: str) -> CopyName:
-    """The converted copy for a precision."""
+    """Return the converted copy for a precision."""
     return CopyName(pin, f"{precision}-{_FORM_VERSION}")
 
 
@@ -341,17 +343,19 @@ def _convert(copy: CopyName, preparation: Preparation) -> MappedTensors | None:
 
 
 def _numbers(network: RamPlusNetwork) -> str:
-    """What tells apart arithmetics that give other scores."""
-    arithmetic = network.arithmetic
-    if arithmetic.quantisation is None:
-        return str(arithmetic.dtype)
-    return f"int8 {arithmetic.quantisation.levels} {arithmetic.dtype} {network.calibration}"
+    """Return what tells apart arithmetics that give other scores."""
+    layer_precision = network.precision
+    if layer_precision.quantization is None:
+        return str(layer_precision.dtype)
+    return (
+        f"int8 {layer_precision.quantization.levels} {layer_precision.dtype} {network.calibration}"
+    )
 
 
 def _revision(
     digest: str, labels: Sequence[str], numbers: str, wanted: Sequence[int] | None
 ) -> str:
-    """Of weights, labels, code, precision and restriction: 12 hexadecimal digits."""
+    """Return a digest of weights, labels, code, precision and restriction: 12 hex digits."""
     own = hashlib.sha256()
     restriction = "all" if wanted is None else repr(tuple(wanted))
     for part in (digest, "\n".join(labels), f"{_INFERENCE_VERSION} {numbers}", restriction):

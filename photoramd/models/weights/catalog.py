@@ -73,14 +73,14 @@ class PinnedFile:
         return self.about_bytes if self.size_bytes is None else self.size_bytes
 
     def could_have(self, size_bytes: int) -> bool:
-        """Whether a file of that size could be this one."""
+        """Return whether a file of that size could be this one."""
         if self.size_bytes is not None:
             return size_bytes == self.size_bytes
         # Published sizes are rounded to a thousandth of a megabyte, at times of another build.
         return abs(size_bytes - self.about_bytes) <= self.about_bytes // 100
 
     def agrees(self, digest: str) -> bool:
-        """Whether a whole digest is the pinned one, or begins with what is published of it."""
+        """Return whether a whole digest is the pinned one, or begins with its published part."""
         return digest.startswith(self.sha256)
 
 
@@ -199,7 +199,7 @@ RAM_PLUS = Model(
 
 
 def _torchvision(architecture: str, file: str, megabytes: float, description: str) -> Model:
-    """A model of torchvision's zoo.
+    """Return a model of torchvision's zoo.
 
     All that torchvision publishes of the weights' bytes are the first 8 digits of their
     SHA-256, at the end of the file's name, and a size in units of 2**20 bytes.
@@ -268,7 +268,7 @@ MODELS: Mapping[str, Model] = MappingProxyType(
 
 
 def known_model(name: str, models: Mapping[str, Model] = MODELS) -> Model:
-    """The model of that name.
+    """Return the model of that name.
 
     Raises:
         ModelError: There is none.

@@ -64,7 +64,7 @@ class CopyName:
         return self.form.partition("-")[0]
 
     def remedy(self, path: Path) -> str:
-        """What to do about a bad one."""
+        """Return what to do about a bad one."""
         made_anew = "it is made again from the original"
         if self.precision == "int8":
             made_anew = "then photoramd model calibrate ram++ DIR, which makes it anew"
@@ -72,7 +72,7 @@ class CopyName:
 
 
 def find_copy(copy: CopyName) -> tuple[ModelStore, Path] | None:
-    """The store that has a copy, and where; None if there is none."""
+    """Return the store that has a copy, and where; None if there is none."""
     for store in search_stores():
         path = store.path(copy.source.folder, copy.file)
         if os.path.lexists(path):
@@ -81,7 +81,7 @@ def find_copy(copy: CopyName) -> tuple[ModelStore, Path] | None:
 
 
 def installed_copies(source: PinnedFile) -> list[tuple[CopyName, Path]]:
-    """All copies of a file, in whatever form, and where they are; nothing is verified."""
+    """Return all copies of a file, in whatever form, and where they are; nothing is verified."""
     stem = f"{Path(source.name).stem}."
     found: dict[str, Path] = {}
     for store in search_stores():
@@ -129,10 +129,10 @@ def open_copy(copy: CopyName, progress: Progress | None = None) -> VerifiedFile 
 
 
 def read_metadata(file: BinaryIO) -> dict[str, Any]:
-    """What was written into a safetensors file beside its tensors; stays at its beginning.
+    """Return what was written into a safetensors file beside its tensors; stays at its beginning.
 
     Raises:
-        ModelError: It is no such file.
+        ModelError: It is not such a file.
     """
     try:
         data = file.read(8 + _MAX_HEADER_BYTES)
@@ -144,13 +144,13 @@ def read_metadata(file: BinaryIO) -> dict[str, Any]:
 
 
 def read_header(data: bytes | mmap) -> tuple[int, dict[str, Any]]:
-    """Where the numbers of a safetensors file begin, and what is said of its tensors.
+    """Return where the numbers of a safetensors file begin, and what is said of its tensors.
 
     Args:
         data: Its beginning, or all.
 
     Raises:
-        ValueError: It is no such file.
+        ValueError: It is not such a file.
         struct.error: Likewise.
     """
     (length,) = struct.unpack("<Q", data[:8])

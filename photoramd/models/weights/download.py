@@ -2,7 +2,7 @@
 
 The hub is asked through huggingface-hub's client, so that its settings count (``HF_TOKEN``,
 ``HF_ENDPOINT``, ``HF_HUB_OFFLINE``, proxies); the client's own function for whole downloads
-begins anew after every interruption of the process, which is no way to get 3 GB over a
+starts over after every interruption of the process, which does not get 3 GB over a
 home's line, so the bytes are received here. Other servers are asked with the HTTP library
 that the client uses, without any token.
 
@@ -96,7 +96,7 @@ class Downloader:
 
     @classmethod
     def from_environment(cls) -> Downloader:
-        """As the user's environment variables say."""
+        """Create one from the user's environment variables."""
         return cls(mirror=os.environ.get(MIRROR_VARIABLE) or None)
 
     def fetch(self, pin: PinnedFile, file: BinaryIO, progress: Progress) -> None:
@@ -222,7 +222,7 @@ def _translated(step: Callable[[], None], host: str, pin: PinnedFile) -> None:
 
 
 def _receive_once(request: _Request, file: BinaryIO, progress: Progress) -> None:
-    """One request for what is still missing of a file."""
+    """Request once what is still missing of a file."""
     pin = request.pin
     position = file.seek(0, os.SEEK_END)
     if position == pin.size_bytes:
@@ -256,7 +256,7 @@ def _receive_once(request: _Request, file: BinaryIO, progress: Progress) -> None
 
 
 def _write(response: httpx2.Response, file: BinaryIO, pin: PinnedFile, progress: Progress) -> None:
-    # Where no exact size is published, at least nobody fills the disk.
+    # Where no exact size is published, at least the disk is not filled.
     limit = pin.size_bytes if pin.size_bytes is not None else 2 * pin.about_bytes
     for chunk in response.iter_bytes():
         if file.tell() + len(chunk) > limit:
@@ -285,7 +285,7 @@ def _begin_anew(file: BinaryIO, position: int, progress: Progress) -> int:
 
 
 def _range_of(response: httpx2.Response, position: int) -> tuple[int, int | None]:
-    """Where the bytes of a response belong, and the whole file's size if it is told."""
+    """Return where the bytes of a response belong, and the whole file's size if it is told."""
     match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
     if response.status_code in (206, 416):
         # A partial response that does not say which part it is: -1 is no position.
@@ -314,7 +314,7 @@ def _offered(pin: PinnedFile, what: str) -> WrongBytesError:
 
 
 def _refusal(response: httpx2.Response, host: str, pin: PinnedFile) -> ModelError | _TransientError:
-    """What an answer without the file means."""
+    """Return what an answer without the file means."""
     status = response.status_code
     said = f"{host} answers {status} {response.reason_phrase}".rstrip()
     if status in _TRANSIENT:

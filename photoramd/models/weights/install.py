@@ -46,7 +46,7 @@ class Installed:
 
 
 def nothing(_what: str, _done_bytes: int, _total_bytes: int) -> Progress:
-    """A `Begin` that shows nothing."""
+    """Return a `Begin` that shows nothing."""
     return lambda _bytes: None
 
 
@@ -85,7 +85,7 @@ def import_file(
     Raises:
         IntegrityError: It is none of the files of any model.
         ModelError: It cannot be read, there is not enough room, or the disk does not let us.
-        UsageError: It is no file.
+        UsageError: It is not a file.
     """
     models = tuple(models)
     store.sweep(_resumable(models))
@@ -106,7 +106,7 @@ def import_file(
 
 
 def _right_one(pin: PinnedFile, begin: Begin) -> Path | None:
-    """Where a file is, if it is there and right.
+    """Return where a file is, if it is there and right.
 
     A file that others could change is an error: fetching it again would not help.
     """
@@ -167,7 +167,7 @@ def _digest(file: BinaryIO, path: Path, pin: PinnedFile, begin: Begin) -> str:
 
 @contextmanager
 def _source(path: Path) -> Iterator[tuple[BinaryIO, int]]:
-    """A user's file, open for reading, and its size in bytes."""
+    """Open a user's file for reading; yield it with its size in bytes."""
     try:
         # Without O_NONBLOCK, opening a pipe would wait for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -230,7 +230,7 @@ def _partial_name(pin: PinnedFile) -> str:
 
 
 def _resumable(models: Iterable[Model]) -> Callable[[str], bool]:
-    """Tells whether a name is of a file of these or all known models, or of a calibration."""
+    """Return a test for names of files of these or all models, or of a calibration."""
     names = {_partial_name(pin) for model in (*models, *MODELS.values()) for pin in model.files}
     return lambda name: name in names or name.endswith(CALIBRATION_SUFFIX)
 
@@ -243,7 +243,7 @@ def _partial_bytes(store: ModelStore, pin: PinnedFile) -> int:
 
 
 def _unknown(source: Path, what: str, pins: Iterable[PinnedFile]) -> WrongBytesError:
-    """What to say of a file that is no model's: what the one of its name should be, or all."""
+    """Return what a file that belongs to no model should have been."""
     pins = tuple(pins)
     expected = [pin for pin in pins if pin.name == source.name] or pins
     about = ("" if pin.size_bytes is not None else "about " for pin in expected)

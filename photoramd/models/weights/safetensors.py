@@ -50,7 +50,7 @@ class MappedTensors:
         tensors: By name. Writing to one changes nothing in the file.
 
     Raises:
-        ModelError: It is no such file.
+        ModelError: It is not such a file.
     """
 
     def __init__(self, file: BinaryIO) -> None:

@@ -54,11 +54,11 @@ class ModelStore:
     root: Path
 
     def path(self, folder: str, name: str) -> Path:
-        """Where a file is, or would be."""
+        """Return where a file is, or would be."""
         return self.root / folder / name
 
     def free_bytes(self) -> int:
-        """What this user may still write there.
+        """Return what this user may still write there.
 
         Raises:
             ModelError: The file system does not say.
@@ -72,7 +72,7 @@ class ModelStore:
         return status.f_bavail * status.f_frsize
 
     def partial_path(self, name: str) -> Path:
-        """Where a file is kept while it is not whole yet."""
+        """Return where a file is kept while it is not whole yet."""
         return self.root / ".partial" / f"{name}.part"
 
     @contextmanager
@@ -168,7 +168,7 @@ class ModelStore:
             self.install(partial, file, folder, f"{name}.sha256")
 
     def recorded(self, folder: str, name: str) -> str | None:
-        """The digest that was noted for a file, 64 hexadecimal digits; None without a note.
+        """Return the digest that was noted for a file, 64 hexadecimal digits; None without a note.
 
         Raises:
             IntegrityError: The note is damaged, or others could change it.
@@ -207,7 +207,7 @@ class ModelStore:
 
 
 def default_store() -> ModelStore:
-    """Where models are installed: for root and its service the system's store, else the user's."""
+    """Return the store for new models: the system's for root and its service, else the user's."""
     user = paths.user_directory("XDG_DATA_HOME", ".local/share")
     system = SYSTEM_STORE.parent
     writable = system.is_dir() and os.access(system, os.W_OK)
@@ -217,7 +217,7 @@ def default_store() -> ModelStore:
 
 
 def search_stores() -> tuple[ModelStore, ...]:
-    """Where models are looked for: where this user would install them, then the system's."""
+    """Return where models are looked for: where this user would install them, then the system's."""
     return tuple(dict.fromkeys((default_store(), _store(SYSTEM_STORE))))
 
 
@@ -298,7 +298,7 @@ def check_trust(status: os.stat_result, path: Path) -> None:
 
 
 def store_error(error: OSError, path: Path) -> ModelError:
-    """What to say of an error of the system in the store."""
+    """Return what to say of an error of the system in the store."""
     if error.errno in _FULL:
         return ModelError(
             "the disk is full",
@@ -343,7 +343,7 @@ def _open_locked(path: Path) -> BinaryIO:
         except (OSError, ModelError):
             os.close(descriptor)
             raise
-        # Whoever held the lock before has installed the file or deleted it.
+        # The previous holder of the lock has installed the file or deleted it.
         os.close(descriptor)
 
 

@@ -1,8 +1,8 @@
 """Weights: where they are, and that they are the pinned bytes.
 
 Nothing of a file is parsed before all of it was read through one descriptor and its size
-and SHA-256 agree with the pin. Small files are then parsed from the very bytes that were
-hashed (`read_verified`), large ones from the very descriptor (`open_verified`), with torch's
+and SHA-256 agree with the pin. Small files are then parsed from the same bytes that were
+hashed (`read_verified`), large ones from the same descriptor (`open_verified`), with torch's
 ``weights_only`` unpickler. So a file that is replaced between check and load changes
 nothing, and what does not agree is refused.
 
@@ -46,7 +46,7 @@ Progress = Callable[[int], object]
 
 
 def locate(pin: PinnedFile) -> Path:
-    """Where a file is: in the package that carries it, else in a model store.
+    """Return where a file is: in the package that carries it, else in a model store.
 
     The user's store is asked before the system's; the first that has the name counts, so
     that a bad file is not passed over. Nothing is opened or imported.
@@ -64,10 +64,10 @@ def locate(pin: PinnedFile) -> Path:
 
 
 def _locate_in_package(pin: PinnedFile) -> Path:
-    """Where a package keeps a file.
+    """Return where a package keeps a file.
 
     Some installers link packages' files from a cache instead of copying them, so links are
-    resolved here, once. That is no gap: whatever the path leads to must have the pinned
+    resolved here, once. That is safe: whatever the path leads to must have the pinned
     bytes, so a link can make loading fail but not succeed with others.
     """
     spec = find_spec(pin.package)
@@ -84,10 +84,10 @@ def _locate_in_package(pin: PinnedFile) -> Path:
 
 
 def resolve_digest(pin: PinnedFile) -> PinnedFile:
-    """The pin with its whole digest, which for some was noted when they were installed.
+    """Return the pin with its whole digest, which for some was noted when they were installed.
 
     Raises:
-        IntegrityError: Nothing was noted, or what was is no digest or not the published one,
+        IntegrityError: Nothing was recorded, or no digest, or not the published one,
             or others could have changed it.
         ModelError: The file is not installed.
     """
@@ -105,7 +105,7 @@ def resolve_digest(pin: PinnedFile) -> PinnedFile:
 
 
 def verify(pin: PinnedFile, progress: Progress | None = None) -> Path:
-    """Locate a file and check all its bytes; returns where it is.
+    """Locate a file and check all its bytes; return its path.
 
     Raises:
         IntegrityError: Its bytes are not the pinned ones.
@@ -270,7 +270,7 @@ def load_state_dict(
         Parameter names to tensors on the CPU.
 
     Raises:
-        ModelError: It is no such file.
+        ModelError: It is not such a file.
     """
     import torch
 
@@ -296,7 +296,7 @@ def load_state_dict(
 
 
 def _state(file: BinaryIO) -> tuple[int, ...]:
-    """What changes when a file's content does. Of the times, ctime cannot be set back."""
+    """Return what changes when a file's content does. Of the times, ctime cannot be set back."""
     status = os.fstat(file.fileno())
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 

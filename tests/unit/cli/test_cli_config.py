@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 from photoramd.cli.config import command
 from photoramd.cli.output import console, print_json
 from photoramd.config import loader
+from photoramd.config.sample import sample
 from photoramd.config.schema import format_value
 from photoramd.errors import ConfigError, UsageError
 from photoramd.system import paths
@@ -55,7 +56,7 @@ def test_init_writes_a_sample_that_everybody_may_read_where_photoramd_looks() ->
     assert result.exit_code == 0
     assert f"Wrote {target}" in result.stdout
     assert result.stdout.splitlines()[-1] == "  photoramd config check"
-    assert target.read_text() == loader.sample()
+    assert target.read_text() == sample()
     assert stat.S_IMODE(target.stat().st_mode) == 0o644
     assert stat.S_IMODE(target.parent.stat().st_mode) == 0o755
     assert os.listdir(target.parent) == ["config.toml"]
@@ -92,7 +93,7 @@ def test_init_overwrites_only_with_force(tmp_path: Path) -> None:
     assert "--force" in (refused.exception.remedy or "")
     assert target.read_text() == "# mine"
     assert run("init", "--path", target, "--force").exit_code == 0
-    assert target.read_text() == loader.sample()
+    assert target.read_text() == sample()
     assert os.listdir(tmp_path) == ["config.toml"]
 
 
@@ -103,7 +104,7 @@ def test_init_follows_a_link_only_with_force_and_keeps_it(tmp_path: Path) -> Non
     assert not kept.exists()
     assert run("init", "--path", link, "--force").exit_code == 0
     assert link.is_symlink()
-    assert kept.read_text() == loader.sample()
+    assert kept.read_text() == sample()
 
 
 def test_init_tells_why_it_cannot_write(tmp_path: Path) -> None:
@@ -129,7 +130,7 @@ def test_check_lists_every_problem_and_exits_with_78(tmp_path: Path) -> None:
 
 
 def test_check_of_a_good_file_says_so_and_warns(tmp_path: Path) -> None:
-    path = written(tmp_path, loader.sample())
+    path = written(tmp_path, sample())
     result = run("check", "--config", path)
     assert result.exit_code == 0
     warning, good = result.stdout.splitlines()
@@ -138,7 +139,7 @@ def test_check_of_a_good_file_says_so_and_warns(tmp_path: Path) -> None:
 
 
 def test_check_speaks_json(tmp_path: Path) -> None:
-    path = written(tmp_path, loader.sample())
+    path = written(tmp_path, sample())
     good = run("check", "--config", path, "--json")
     assert good.exit_code == 0
     found = json.loads(good.stdout)

@@ -10,9 +10,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from photoramd.config import loader
-from photoramd.config.loader import Config, load
-from photoramd.config.schema import format_value, tables
+from photoramd.config import loader, schema
+from photoramd.config.loader import load
+from photoramd.config.sample import sample
+from photoramd.config.schema import Config, format_value, tables
 from photoramd.errors import ConfigError
 from photoramd.system import paths
 
@@ -115,9 +116,9 @@ def test_every_value_can_be_given(tmp_path: Path, photos: Path) -> None:
     )
     assert found.watch[0].sidecar_names == "lightroom"
     assert found.watch[0].exclude == ("Export/**", "*.tmp.jpg")
-    assert found.debounce == loader.Debounce(quiet_seconds=0.5, max_wait_seconds=7.0, batch_size=2)
+    assert found.debounce == schema.Debounce(quiet_seconds=0.5, max_wait_seconds=7.0, batch_size=2)
     assert isinstance(found.model.threshold, float)
-    assert found.tags == loader.Tags(
+    assert found.tags == schema.Tags(
         overrides=tmp_path / "words.json", allow=("dog",), deny=("cat",), parent="auto"
     )
     assert found.state.path == tmp_path / "home" / "tags.db"
@@ -158,7 +159,7 @@ def test_no_file_at_all_is_an_error_that_tells_how_to_make_one_or_means_defaults
         load()
     assert "photoramd config init" in (caught.value.remedy or "")
     assert caught.value.exit_code == 78
-    assert load(need_file=False).model == loader.Model()
+    assert load(need_file=False).model == schema.Model()
 
 
 def test_a_file_that_was_asked_for_must_exist(tmp_path: Path) -> None:
@@ -512,15 +513,15 @@ def test_the_type_of_this_file_system_is_that_of_the_kernels_own_tool(tmp_path: 
 
 
 def test_the_sample_loads_with_one_directory_to_watch(tmp_path: Path) -> None:
-    path = write(tmp_path, loader.sample())
+    path = write(tmp_path, sample())
     report = loader.examine(path)
     assert report.problems == ()
     assert report.given == {"watch[0].path"}
-    assert load(path).watch == (loader.Watch(path=Path("/volume1/photos")),)
+    assert load(path).watch == (schema.Watch(path=Path("/volume1/photos")),)
 
 
 def test_the_samples_lines_are_the_defaults_when_uncommented(tmp_path: Path) -> None:
-    document = tomllib.loads(re.sub(r"(?m)^#(?=\w)", "", loader.sample()))
+    document = tomllib.loads(re.sub(r"(?m)^#(?=\w)", "", sample()))
     assert [f"{table.name}.{key.name}" for table in tables() for key in table.keys] == [
         f"{section}.{name}"
         for section, content in document.items()
@@ -537,7 +538,7 @@ def _path(kind: type, value: str) -> Path:
 
 
 def test_the_sample_is_readable_in_a_terminal() -> None:
-    assert max(map(len, loader.sample().splitlines())) <= 92
+    assert max(map(len, sample().splitlines())) <= 92
 
 
 def test_the_configuration_is_read_without_heavy_imports(tmp_path: Path, photos: Path) -> None:

@@ -21,7 +21,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from photoramd.cli import cli
-from photoramd.config.loader import Config
+from photoramd.config.schema import Config
 from photoramd.daemon import assembly
 from photoramd.errors import ChangedError, DecodeError
 from photoramd.images import formats, raw

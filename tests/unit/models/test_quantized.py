@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from photoramd.models.layers import quantized
-from photoramd.models.layers.quantized import Quantisation, best_quantisation, quantise
+from photoramd.models.layers.quantized import Quantization, best_quantization, quantize
 
-HERE = best_quantisation(torch.float32)
-WAYS = [Quantisation(), Quantisation(levels=127), HERE]
+HERE = best_quantization(torch.float32)
+WAYS = [Quantization(), Quantization(levels=127), HERE]
 IDS = ["plain", "seven bits", "as here"]
 
 
@@ -37,9 +37,9 @@ def error(found: Tensor, expected: Tensor) -> float:
 
 
 @pytest.mark.parametrize("way", WAYS, ids=IDS)
-def test_a_layer_is_near_the_one_in_floats(way: Quantisation) -> None:
+def test_a_layer_is_near_the_one_in_floats(way: Quantization) -> None:
     x, weight, bias = inputs(), random(96, 64, seed=2) / 8, random(96, seed=3)
-    weights = quantise(weight, bias, x.amin(0), x.amax(0))
+    weights = quantize(weight, bias, x.amin(0), x.amax(0))
     linear = way.linear(weights, torch.float32, gelu=False, rows=300)
     expected = functional.linear(x, weight, bias)
     assert 1e-4 < error(linear(x), expected) < (0.03 if way.levels == 127 else 0.015)
@@ -50,18 +50,18 @@ def test_a_layer_is_near_the_one_in_floats(way: Quantisation) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS, ids=IDS)
-def test_what_calibration_did_not_see_is_cut_off_not_wrapped_around(way: Quantisation) -> None:
+def test_what_calibration_did_not_see_is_cut_off_not_wrapped_around(way: Quantization) -> None:
     weight = random(96, 64).sign() / 8
-    weights = quantise(weight, None, torch.full((64,), -1.0), torch.full((64,), 1.0))
+    weights = quantize(weight, None, torch.full((64,), -1.0), torch.full((64,), 1.0))
     linear = way.linear(weights, torch.float32, gelu=False, rows=300)
     edge = random(300, 64).sign()
     assert error(linear(100 * edge), functional.linear(edge, weight)) < 0.02
 
 
-def test_many_rows_are_quantised_in_pieces_like_few(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_rows_are_quantized_in_pieces_like_few(monkeypatch: pytest.MonkeyPatch) -> None:
     x, weight = inputs(), random(96, 64) / 8
-    linear = Quantisation().linear(
-        quantise(weight, None, x.amin(0), x.amax(0)), torch.float32, gelu=False, rows=300
+    linear = Quantization().linear(
+        quantize(weight, None, x.amin(0), x.amax(0)), torch.float32, gelu=False, rows=300
     )
     at_once = linear(x)
     monkeypatch.setattr(quantized, "_PIECE", 1000)
@@ -72,29 +72,29 @@ def test_packed_operators_that_raise_are_not_used(monkeypatch: pytest.MonkeyPatc
     def refuse(*_: object) -> None:
         raise RuntimeError("no such operator")
 
-    monkeypatch.setattr(quantized.PackedQuantisedLinear, "__init__", refuse)
-    assert best_quantisation.__wrapped__(torch.float32) == Quantisation()
+    monkeypatch.setattr(quantized.PackedQuantizedLinear, "__init__", refuse)
+    assert best_quantization.__wrapped__(torch.float32) == Quantization()
 
 
 def test_packed_operators_that_disagree_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    true = quantized.PackedQuantisedLinear.__call__
+    true = quantized.PackedQuantizedLinear.__call__
 
     def disagree(
-        self: quantized.PackedQuantisedLinear, x: Tensor, residual: Tensor | None = None
+        self: quantized.PackedQuantizedLinear, x: Tensor, residual: Tensor | None = None
     ) -> Tensor:
         return true(self, x, residual) + 0.1
 
-    monkeypatch.setattr(quantized.PackedQuantisedLinear, "__call__", disagree)
-    assert best_quantisation.__wrapped__(torch.float32) == Quantisation()
+    monkeypatch.setattr(quantized.PackedQuantizedLinear, "__call__", disagree)
+    assert best_quantization.__wrapped__(torch.float32) == Quantization()
 
 
 CODE = """
 import torch
-from photoramd.models.layers.quantized import best_quantisation
-from photoramd.models.ram_plus.tagger import choose_arithmetic
+from photoramd.models.layers.quantized import best_quantization
+from photoramd.models.ram_plus.tagger import choose_precision
 cpu = torch.device("cpu")
-print(choose_arithmetic("auto", cpu).dtype, choose_arithmetic("int8", cpu).dtype)
-way = best_quantisation(torch.float32)
+print(choose_precision("auto", cpu).dtype, choose_precision("int8", cpu).dtype)
+way = best_quantization(torch.float32)
 print(way.levels if way.packed else 127)
 """
 

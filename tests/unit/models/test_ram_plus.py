@@ -15,17 +15,17 @@ import pytest
 import torch
 from PIL import Image
 
-from photoramd.config.loader import Config, Model, Tags
+from photoramd.config.schema import Config, Model, Tags
 from photoramd.daemon import assembly
 from photoramd.errors import IntegrityError, ModelError
 from photoramd.models import registry
 from photoramd.models.batching import CpuRunner, GpuRunner, is_out_of_memory
-from photoramd.models.layers.linear import Arithmetic
+from photoramd.models.layers.linear import Precision
 from photoramd.models.ram_plus.network import Preparation, RamPlusNetwork, RamPlusShape
 from photoramd.models.ram_plus.tagger import (
     RamPlusTagger,
-    choose_arithmetic,
     choose_device,
+    choose_precision,
     choose_tags,
     load_network,
     normalise,
@@ -51,7 +51,7 @@ from tests.support.copies import (
 from tests.support.random_weights import TINY, random_images, random_weights, synthetic_photo
 
 CPU = torch.device("cpu")
-PLAIN = Arithmetic(torch.float32, CPU, False)
+PLAIN = Precision(torch.float32, CPU, False)
 REFERENCE = json.loads((Path(__file__).parent / "data/ram_plus/tiny_logits.json").read_text())
 DIGEST = "0" * 64
 
@@ -72,12 +72,12 @@ def weights() -> dict[str, torch.Tensor]:
 
 def build(
     weights: dict[str, torch.Tensor],
-    arithmetic: Arithmetic = FLOAT32,
+    layer_precision: Precision = FLOAT32,
     tags: list[int] | None = None,
     shape: RamPlusShape = TINY,
 ) -> RamPlusNetwork:
-    prepared = Preparation(weights, shape, arithmetic.dtype).take_all()
-    return RamPlusNetwork(prepared, shape, arithmetic, tags)
+    prepared = Preparation(weights, shape, layer_precision.dtype).take_all()
+    return RamPlusNetwork(prepared, shape, layer_precision, tags)
 
 
 def vocabulary(thresholds: list[float]) -> Vocabulary:
@@ -93,11 +93,11 @@ def tagger(weights: dict[str, torch.Tensor]) -> RamPlusTagger:
 # The reference
 
 
-@pytest.mark.parametrize("arithmetic", [FLOAT32, PLAIN], ids=["packed", "plain"])
+@pytest.mark.parametrize("layer_precision", [FLOAT32, PLAIN], ids=["packed", "plain"])
 def test_logits_are_those_of_the_published_implementation(
-    weights: dict[str, torch.Tensor], arithmetic: Arithmetic
+    weights: dict[str, torch.Tensor], layer_precision: Precision
 ) -> None:
-    logits = build(weights, arithmetic).logits(random_images(2))
+    logits = build(weights, layer_precision).logits(random_images(2))
     assert np.abs(logits.numpy() - REFERENCE["batch_logits"]).max() < 1e-4
 
 
@@ -142,16 +142,16 @@ def test_the_given_weights_are_not_changed(weights: dict[str, torch.Tensor]) -> 
 # Tags
 
 
-@pytest.mark.parametrize("arithmetic", [FLOAT32, PLAIN, BFLOAT16], ids=["32", "plain", "16"])
-def test_a_restriction_leaves_the_other_logits_bit_by_bit(arithmetic: Arithmetic) -> None:
+@pytest.mark.parametrize("layer_precision", [FLOAT32, PLAIN, BFLOAT16], ids=["32", "plain", "16"])
+def test_a_restriction_leaves_the_other_logits_bit_by_bit(layer_precision: Precision) -> None:
     # More tags than pass through together, so that they end up in other places.
     shape = replace(TINY, decoder=replace(TINY.decoder, tags=1300, descriptions=3))
     weights = random_weights(shape)
     images = random_images(1)
-    everything = build(weights, arithmetic, shape=shape).logits(images)
+    everything = build(weights, layer_precision, shape=shape).logits(images)
     assert everything.shape == (1, 1300)
     for tags in ([5], list(range(0, 1300, 2)), list(range(700, 1300))):
-        some = build(weights, arithmetic, tags, shape).logits(images)
+        some = build(weights, layer_precision, tags, shape).logits(images)
         assert torch.equal(some, everything[:, tags])
 
 
@@ -301,11 +301,11 @@ def test_what_is_not_there_is_named() -> None:
     with pytest.raises(ModelError, match="no device tpu"):
         choose_device("tpu")
     with pytest.raises(ModelError, match="no precision 'int4'"):
-        choose_arithmetic("int4", CPU)
+        choose_precision("int4", CPU)
     assert choose_device("cpu") == CPU
-    assert choose_arithmetic("float32", CPU).dtype is torch.float32
+    assert choose_precision("float32", CPU).dtype is torch.float32
     with pytest.raises(ModelError, match="not for cuda"):
-        choose_arithmetic("int8", torch.device("cuda"))
+        choose_precision("int8", torch.device("cuda"))
 
 
 @pytest.mark.parametrize(("flags", "expected"), [(True, torch.bfloat16), (False, torch.float32)])
@@ -314,22 +314,22 @@ def test_auto_is_bfloat16_only_where_the_processor_has_it(
 ) -> None:
     monkeypatch.setattr("photoramd.models.ram_plus.tagger.has_bfloat16", lambda: flags)
     monkeypatch.setattr("photoramd.models.ram_plus.tagger.packing_works", lambda _: True)
-    assert choose_arithmetic("auto", CPU).precision == str(expected).removeprefix("torch.")
+    assert choose_precision("auto", CPU).precision == str(expected).removeprefix("torch.")
 
 
 # Files
 
 
-@pytest.mark.parametrize("arithmetic", [FLOAT32, BFLOAT16], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("layer_precision", [FLOAT32, BFLOAT16], ids=["float32", "bfloat16"])
 def test_the_converted_copy_gives_the_same_logits_without_the_original(
-    checkpoint: PinnedFile, weights: dict[str, torch.Tensor], arithmetic: Arithmetic
+    checkpoint: PinnedFile, weights: dict[str, torch.Tensor], layer_precision: Precision
 ) -> None:
     images = random_images(1)
-    expected = build(weights, arithmetic).logits(images)
-    first = load_network(checkpoint, TINY, arithmetic)
+    expected = build(weights, layer_precision).logits(images)
+    first = load_network(checkpoint, TINY, layer_precision)
     assert torch.equal(first.logits(images), expected)
     default_store().path("ram++", "tiny.pth").unlink()
-    again = load_network(checkpoint, TINY, arithmetic)
+    again = load_network(checkpoint, TINY, layer_precision)
     assert torch.equal(again.logits(images), expected)
 
 
@@ -348,7 +348,8 @@ def test_without_a_copy_the_original_does_not_stay_in_memory(
     monkeypatch.setattr("photoramd.models.weights.store.ModelStore.free_bytes", lambda _: 1000)
     network = load_network(checkpoint, TINY, BFLOAT16)
     assert "sudo photoramd tag" in caplog.text
-    assert "tiny.pth" not in Path("/proc/self/maps").read_text()
+    original = default_store().path("ram++", "tiny.pth")
+    assert str(original) not in Path("/proc/self/maps").read_text()
     assert network.logits(random_images(1)).isfinite().all()
 
 
@@ -449,7 +450,7 @@ def test_without_pieces_as_on_a_gpu_the_logits_are_the_same(
     weights: dict[str, torch.Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # No GPU here, but its way through the network is plain and runs anywhere.
-    monkeypatch.setattr(Arithmetic, "is_cpu", property(lambda _: False))
+    monkeypatch.setattr(Precision, "is_cpu", property(lambda _: False))
     tagger = RamPlusTagger(build(weights, PLAIN), vocabulary([0.65] * 7), DIGEST)
     pixels = tagger.pixels(Image.fromarray(synthetic_photo()))
     logits = tagger.logits([pixels, pixels[::-1], pixels])

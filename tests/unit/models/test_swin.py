@@ -10,8 +10,8 @@ import torch
 from torch.nn import functional
 
 from photoramd.models.layers import linear as linear_module
-from photoramd.models.layers.attention import LOG2_E, attend, shares
-from photoramd.models.layers.linear import Arithmetic, PackedLinear, PlainLinear, packing_works
+from photoramd.models.layers.attention import LOG2_E, attend, softmax
+from photoramd.models.layers.linear import PackedLinear, PlainLinear, Precision, packing_works
 from photoramd.models.ram_plus.network import Preparation, RamPlusNetwork, RamPlusShape
 from photoramd.system.cpu import has_bfloat16
 from tests.support.ram_plus_reference import timm_swin
@@ -31,10 +31,10 @@ def one_thread() -> Iterator[None]:
 
 
 def network(
-    shape: RamPlusShape, weights: dict[str, torch.Tensor], arithmetic: Arithmetic
+    shape: RamPlusShape, weights: dict[str, torch.Tensor], precision: Precision
 ) -> RamPlusNetwork:
-    prepared = Preparation(weights, shape, arithmetic.dtype).take_all()
-    return RamPlusNetwork(prepared, shape, arithmetic)
+    prepared = Preparation(weights, shape, precision.dtype).take_all()
+    return RamPlusNetwork(prepared, shape, precision)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_tokens_are_those_of_timm(window: int, image_side: int, images: int, pac
     batch = random_images(images, image_side)
     with torch.inference_mode():
         expected = timm_swin(weights, shape.encoder).forward_features(batch).flatten(1, 2)
-    tokens = network(shape, weights, Arithmetic(torch.float32, CPU, packed)).tokens(batch)
+    tokens = network(shape, weights, Precision(torch.float32, CPU, packed)).tokens(batch)
     assert torch.allclose(tokens[:, 1:], expected, atol=2e-5)
     assert torch.allclose(tokens[:, 0], expected.mean(1), atol=2e-5)
 
@@ -55,10 +55,10 @@ def test_tokens_are_those_of_timm(window: int, image_side: int, images: int, pac
 def test_cutting_into_pieces_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     shape = RamPlusShape(replace(TINY.encoder, window=6, image_side=192), TINY.decoder)
     weights, batch = random_weights(shape), random_images(1, 192)
-    expected = network(shape, weights, Arithmetic(torch.float32, CPU, False)).tokens(batch)
+    expected = network(shape, weights, Precision(torch.float32, CPU, False)).tokens(batch)
     for rows in (36, 5 * 36, 10**6):
         monkeypatch.setattr("photoramd.models.ram_plus.swin._CHUNK_ROWS", rows)
-        tokens = network(shape, weights, Arithmetic(torch.float32, CPU, False)).tokens(batch)
+        tokens = network(shape, weights, Precision(torch.float32, CPU, False)).tokens(batch)
         assert torch.allclose(tokens, expected, atol=1e-5), rows
 
 
@@ -109,9 +109,9 @@ def test_packed_operators_that_fail_their_trial_are_not_used(
     monkeypatch.setattr(linear_module, "PackedLinear", build)
     packing_works.cache_clear()
     try:
-        arithmetic = Arithmetic.best(torch.float32)
-        assert not arithmetic.packed
-        layer = arithmetic.linear(torch.ones(2, 3), None)
+        precision = Precision.best(torch.float32)
+        assert not precision.packed
+        layer = precision.linear(torch.ones(2, 3), None)
         assert layer(torch.ones(1, 3)).tolist() == [[3.0, 3.0]]
     finally:
         packing_works.cache_clear()
@@ -122,7 +122,7 @@ def wrong(x: torch.Tensor, residual: torch.Tensor | None = None) -> torch.Tensor
 
 
 def test_packed_operators_are_not_used_without_a_cpu() -> None:
-    assert not Arithmetic.best(torch.float32, META).packed
+    assert not Precision.best(torch.float32, META).packed
 
 
 @pytest.mark.parametrize("size", [1.0, 300.0], ids=["ordinary", "out of range"])
@@ -140,7 +140,7 @@ def test_attention_is_softmax_whatever_the_size_of_its_products(
     expected = products.softmax(2) @ values.float()
     tolerance = 1e-4 if dtype is torch.float32 else 0.05
     assert torch.allclose(attend(queries, keys, values, bias).float(), expected, atol=tolerance)
-    found = shares((queries @ keys.transpose(1, 2)).add_(bias))
+    found = softmax((queries @ keys.transpose(1, 2)).add_(bias))
     assert torch.allclose(found.float(), products.softmax(2), atol=tolerance)
 
 

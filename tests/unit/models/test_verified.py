@@ -247,7 +247,8 @@ def test_models_are_known_by_name_and_others_are_refused_with_the_known_ones() -
 def test_verifying_imports_neither_torch_nor_the_package_of_the_weights() -> None:
     code = (
         "import sys\n"
-        "from photoramd.models.weights.verified import EMBEDDED, verify\n"
+        "from photoramd.models.weights.catalog import EMBEDDED\n"
+        "from photoramd.models.weights.verified import verify\n"
         "verify(EMBEDDED.weights)\n"
         "print({'torch', 'numpy', EMBEDDED.weights.package} & set(sys.modules))"
     )
@@ -412,7 +413,8 @@ def test_a_large_file_is_hashed_in_bounded_memory(store: ModelStore) -> None:
         path = store.install("p", file, "large", "w.pth")
     code = (
         "import resource, sys, pathlib\n"
-        "from photoramd.models.weights.verified import EMBEDDED, open_verified\n"
+        "from photoramd.models.weights.catalog import EMBEDDED\n"
+        "from photoramd.models.weights.verified import open_verified\n"
         "from dataclasses import replace\n"
         "pages = int(open('/proc/self/statm').read().split()[0])\n"
         "limit = pages * resource.getpagesize() + 150_000_000\n"
