@@ -33,6 +33,7 @@ from PIL import Image
 
 from benchmarks.daemon import configure, cpu_seconds
 from benchmarks.ram_plus import materials
+from photoramd.clock import Monotonic
 from photoramd.models import registry
 from photoramd.models.isolated.tagger import UnloadingTagger
 from photoramd.models.preprocessing import Pixels, Resize
@@ -50,7 +51,7 @@ _DAEMON = """
 import sys
 from pathlib import Path
 from benchmarks.unload import loader
-from photoramd import assembly
+from photoramd.daemon import assembly
 from photoramd.cli import main
 model, checkpoint = sys.argv[1:3]
 del sys.argv[1:3]
@@ -165,8 +166,8 @@ def restart_seconds(load: Callable[[], Tagger], rounds: int) -> list[float]:
     with UnloadingTagger(load, idle_seconds=1) as tagger:
         pixels = tagger.pixels(Image.new("RGB", (900, 600), "green"))
         for index in range(rounds):
-            tagger.step(10 * index)
-            tagger.step(10 * index + 1)
+            tagger.step(Monotonic(10 * index))
+            tagger.step(Monotonic(10 * index + 1))
             started = time.perf_counter()
             tagger.scores([pixels])
             seconds.append(time.perf_counter() - started)

@@ -16,6 +16,7 @@ from photoramd.cli.output import echo_comparison, print_json, waiting
 from photoramd.cli.photos import collect_photos, decoded, scored
 from photoramd.config import loader
 from photoramd.errors import ModelError, NoImagesError, UsageError, printable
+from photoramd.models.registry import specification
 from photoramd.models.weights import catalog
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def calibrate(settings: Settings, options: CalibrateOptions) -> None:
     if not, you are asked, or without a terminal the command ends with 3 and installs nothing.
     """
     name, as_json = options.name, options.as_json
-    if name != catalog.RAM_PLUS.name:
+    if name not in catalog.MODELS or specification(name).calibrated_precision is None:
         raise UsageError(f"only {catalog.RAM_PLUS.name} can be calibrated, not {name!r}")
     configuration = loader.load(settings.config_path, need_file=False)
     from photoramd.models.comparison import spread

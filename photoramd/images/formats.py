@@ -102,7 +102,7 @@ them. In any case a sidecar ``IMG.xmp`` beside one belongs to it."""
 RAW_REMEDY = f"{PIP} 'photoramd[raw]', then start photoramd again"
 
 
-_WITH_RAW = PHOTO_SUFFIXES | RAW_SUFFIXES
+WITH_RAW = PHOTO_SUFFIXES | RAW_SUFFIXES
 
 
 def suffix(name: str) -> str:
@@ -119,4 +119,4 @@ def reads_raw() -> bool:
 
 def photo_suffixes() -> frozenset[str]:
     """Return the suffixes, in lower case, of the files that can be tagged here."""
-    return _WITH_RAW if reads_raw() else PHOTO_SUFFIXES
+    return WITH_RAW if reads_raw() else PHOTO_SUFFIXES

@@ -26,7 +26,7 @@ def boxes(file: IO[bytes]) -> Iterator[tuple[bytes, int, int]]:
         position += max(length, 8)
 
 
-def _coded_sizes(file: IO[bytes]) -> Iterator[tuple[int, int]]:
+def coded_sizes(file: IO[bytes]) -> Iterator[tuple[int, int]]:
     """Yield the sizes in the ``ispe`` properties (ISO/IEC 23008-12, 6.5.3) of a ``meta`` box.
 
     libheif decodes nothing larger than they say.

@@ -46,7 +46,7 @@ from pillow_heif import HeifImageFile
 
 from photoramd.errors import ChangedError, DecodeError, PhotoramdError
 from photoramd.images.formats import HEAD_BYTES, describe, is_text, recognise
-from photoramd.images.isobmff import _coded_sizes, boxes
+from photoramd.images.isobmff import boxes, coded_sizes
 from photoramd.photo import Fingerprint
 from photoramd.system.files import open_unfollowed
 
@@ -303,7 +303,7 @@ def _decoded_size(file: IO[bytes], image: ImageFile.ImageFile, format_: str) -> 
     if format_ != "HEIF":
         return image.size
     # The size Pillow tells is that after a crop; the whole is what gets decoded.
-    return max([image.size, *_coded_sizes(file)], key=lambda size: size[0] * size[1])
+    return max([image.size, *coded_sizes(file)], key=lambda size: size[0] * size[1])
 
 
 def check_pixels(path: str | os.PathLike[str], width: int, height: int, max_pixels: int) -> None:

@@ -29,7 +29,7 @@ above it), while keeping all would cost a hundred times the space."""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class KeywordEntry:
     """A keyword of the table.
 
     Attributes:
@@ -52,14 +52,14 @@ class Entry:
         return _KIND_THRESHOLD + _KIND_THRESHOLD_BY_SHARE * len(self.classes) / CLASSES
 
 
-def read_table() -> list[Entry]:
+def read_table() -> list[KeywordEntry]:
     """Return the keywords, in the order of the scores: see contrib/imagenet_keywords.py."""
-    lines = _table_bytes().decode("utf-8").splitlines()
+    lines = table_bytes().decode("utf-8").splitlines()
     entries = []
     for line in lines[1:]:
         keyword, level, classes, parents = line.split("\t")
         entries.append(
-            Entry(
+            KeywordEntry(
                 keyword=keyword,
                 is_kind=level == "kind",
                 classes=tuple(map(int, classes.split())),
@@ -69,7 +69,7 @@ def read_table() -> list[Entry]:
     return entries
 
 
-def vocabulary_of(table: Sequence[Entry]) -> Vocabulary:
+def vocabulary_of(table: Sequence[KeywordEntry]) -> Vocabulary:
     """Return the vocabulary of a table."""
     return Vocabulary(
         labels=tuple(entry.keyword for entry in table),
@@ -79,5 +79,6 @@ def vocabulary_of(table: Sequence[Entry]) -> Vocabulary:
     )
 
 
-def _table_bytes() -> bytes:
+def table_bytes() -> bytes:
+    """Return the table of keywords, as the file has it."""
     return files("photoramd.models").joinpath(_TABLE).read_bytes()

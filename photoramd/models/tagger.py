@@ -38,7 +38,7 @@ class Tagger(Protocol):
 
     @property
     def crop(self) -> Crop:
-        """What `decode_side` and `pixels` are made of."""
+        """The preprocessing that `decode_side` and `pixels` come from."""
 
     @property
     def decode_side(self) -> int:

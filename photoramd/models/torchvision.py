@@ -22,7 +22,7 @@ from torchvision.transforms import InterpolationMode, functional
 
 from photoramd.errors import ModelError
 from photoramd.models.efficientnet_lite.network import CLASSES
-from photoramd.models.imagenet import Entry, read_table, vocabulary_of
+from photoramd.models.imagenet import KeywordEntry, read_table, vocabulary_of
 from photoramd.models.preprocessing import Pixels, ResizedCenter
 from photoramd.models.tagger import Scores
 from photoramd.models.vocabulary import Vocabulary
@@ -55,7 +55,7 @@ class ZooTagger:
         name: str,
         network: nn.Module,
         preset: ImageClassification,
-        table: Sequence[Entry],
+        table: Sequence[KeywordEntry],
         digest: str,
     ) -> None:
         self.name = name

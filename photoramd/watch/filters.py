@@ -28,7 +28,7 @@ import unicodedata
 from collections.abc import Callable, Collection, Sequence
 
 from photoramd.errors import ConfigError
-from photoramd.images.formats import _WITH_RAW, photo_suffixes
+from photoramd.images.formats import WITH_RAW, photo_suffixes
 
 # Hidden names cover `.syncthing.*`, rsync's `.name.XXXXXX`, `._*`, `.stfolder`, `.stversions`,
 # `.Trash*` and TEMPORARY_PREFIX.
@@ -85,7 +85,7 @@ class Filter:
 
     def __init__(self, root: str | os.PathLike[str], exclude: Sequence[str] = ()) -> None:
         self._suffixes = photo_suffixes()
-        self._left_out = _WITH_RAW - self._suffixes
+        self._left_out = WITH_RAW - self._suffixes
         self._root = os.fspath(root).rstrip("/") + "/"
         self._excluded = _compile(exclude) if exclude else None
         # The files of a directory come one after the other, so the last answer is remembered.

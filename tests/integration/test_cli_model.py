@@ -303,12 +303,12 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     import torch
 
     from photoramd.models.weights.convert import write_copy
-    from photoramd.models.weights.safetensors import Entry
+    from photoramd.models.weights.safetensors import TensorEntry
 
     monkeypatch.setattr("photoramd.models.weights.store.SYSTEM_STORE", tmp_path / "models")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "xdg"))
     name = CopyName(MODEL.weights, "bfloat16-1")
-    entries = {"a": Entry(torch.bfloat16, (100_000,))}
+    entries = {"a": TensorEntry(torch.bfloat16, (100_000,))}
     return write_copy(name, entries, lambda _: torch.zeros(100_000, dtype=torch.bfloat16))
 
 

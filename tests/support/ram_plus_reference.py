@@ -47,9 +47,9 @@ class ReferenceRamPlus:
         gaze = tokens[:, 0] / tokens[:, 0].norm(dim=-1, keepdim=True)
         closeness = self._weights["reweight_scale"].exp() * gaze @ embeddings.t()
         tags, descriptions = self._decoder.tags, self._decoder.descriptions
-        shares = closeness.view(len(images), tags, descriptions).softmax(2)
+        weights = closeness.view(len(images), tags, descriptions).softmax(2)
         embeddings = embeddings.view(tags, descriptions, -1)
-        queries = torch.stack([(share[:, :, None] * embeddings).sum(1) for share in shares])
+        queries = torch.stack([(weight[:, :, None] * embeddings).sum(1) for weight in weights])
         x = functional.relu(self._linear("wordvec_proj", queries))
         for layer in range(self._decoder.layers):
             x = self._layer(f"tagging_head.encoder.layer.{layer}", x, tokens)

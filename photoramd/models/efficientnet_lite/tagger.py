@@ -20,7 +20,7 @@ from PIL import Image
 from photoramd.errors import ModelError
 from photoramd.models.efficientnet_lite.folded import FoldedNetwork
 from photoramd.models.efficientnet_lite.network import CLASSES, INPUT_SIDE, EfficientNetLite0
-from photoramd.models.imagenet import Entry, _table_bytes, read_table, vocabulary_of
+from photoramd.models.imagenet import KeywordEntry, read_table, table_bytes, vocabulary_of
 from photoramd.models.preprocessing import CentralSquare, Pixels
 from photoramd.models.tagger import Scores
 from photoramd.models.weights.catalog import EMBEDDED
@@ -50,7 +50,9 @@ class ImagenetTagger:
     crop: Final = CROP
     decode_side: Final = CROP.decode_side
 
-    def __init__(self, network: FoldedNetwork, table: Sequence[Entry], revision: str) -> None:
+    def __init__(
+        self, network: FoldedNetwork, table: Sequence[KeywordEntry], revision: str
+    ) -> None:
         self.revision = revision
         self.vocabulary = vocabulary_of(table)
         self._network = network
@@ -113,6 +115,6 @@ def embedded_revision(dtype: torch.dtype) -> str:
     """Return a digest of weights, table, code and precision: 12 hexadecimal digits."""
     digest = hashlib.sha256()
     code = f"{_INFERENCE_VERSION} {dtype}".encode()
-    for part in (EMBEDDED.weights.sha256.encode(), _table_bytes(), code):
+    for part in (EMBEDDED.weights.sha256.encode(), table_bytes(), code):
         digest.update(hashlib.sha256(part).digest())
     return digest.hexdigest()[:12]

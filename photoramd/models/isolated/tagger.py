@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Self
 
+from photoramd.clock import Monotonic
 from photoramd.errors import ModelError, ModelUnavailableError
 from photoramd.models.isolated.client import Description, ModelProcess, NotTakenError, ProcessError
 from photoramd.models.preprocessing import Pixels
@@ -59,7 +60,7 @@ class UnloadingTagger:
         self._idle_seconds = idle_seconds
         self._is_stopped = is_stopped
         self._beat = beat
-        self._now = -math.inf
+        self._now = Monotonic(-math.inf)
         self._idle_since = math.inf
         self._resting_until = -math.inf
         self._failures = 0
@@ -112,7 +113,7 @@ class UnloadingTagger:
         self.trouble = ""
         return scores
 
-    def step(self, now: float) -> None:
+    def step(self, now: Monotonic) -> None:
         """Unload a model that has long been idle; the loop calls this in each turn."""
         self._now = now
         if self._process is None:
@@ -123,16 +124,15 @@ class UnloadingTagger:
             self._end()
             log.info("Unloaded the model, idle for %g minutes", self._idle_seconds / 60)
 
-    def deadline(self) -> float:
+    def deadline(self) -> Monotonic:
         """Return when `step` will have something to do if nothing else happens."""
-        return math.inf if self._process is None else self._idle_since + self._idle_seconds
+        due = math.inf if self._process is None else self._idle_since + self._idle_seconds
+        return Monotonic(due)
 
     @property
     def is_available(self) -> bool:
         """Whether photos may be brought: the model does not rest after failures."""
         return self._now >= self._resting_until
-
-    # Inside.
 
     def _running(self) -> ModelProcess:
         """Return the process; started if need be."""

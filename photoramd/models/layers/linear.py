@@ -112,7 +112,7 @@ class Precision:
         dtype: Of weights and activations: float32 or bfloat16.
         device: Where the weights lie.
         packed: Whether to use oneDNN's packed operators.
-        quantization: How most layers calculate in whole numbers; None if they do not.
+        quantization: How most layers calculate in int8; None if they do not.
         observer: Told what goes into each layer that can be quantized.
     """
 

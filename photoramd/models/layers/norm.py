@@ -8,10 +8,11 @@ from torch import Tensor
 from photoramd.models.layers.linear import Precision
 from photoramd.models.layers.state_dict import Weights
 
-_EPSILON = 1e-5
+EPSILON = 1e-5
 
 
-def _norm_shapes(name: str, width: int) -> dict[str, tuple[int, ...]]:
+def norm_shapes(name: str, width: int) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of a norm's weight and bias, by their names."""
     return {f"{name}.weight": (width,), f"{name}.bias": (width,)}
 
 

@@ -1,4 +1,4 @@
-"""Linear layers in whole numbers of 8 bits: a quarter of float32's size, twice bfloat16's speed.
+"""Linear layers in int8: a quarter of float32's size, twice bfloat16's speed.
 
 Static quantization: what goes into a layer is shifted and scaled to 0 ... 255, channel by channel,
 as calibration found it (`ram_plus.activation_ranges`). Weights are -127 ... 127, scaled output
@@ -35,7 +35,7 @@ _TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.06}
 
 @dataclass(frozen=True, slots=True)
 class QuantizedWeights:
-    """What a layer is made of. With inputs x it gives (x * scale + shift) @ weights + bias.
+    """The parameters of a layer. With inputs x it gives (x * scale + shift) @ weights + bias.
 
     Attributes:
         weight: int8, shape (outputs, inputs).
@@ -83,7 +83,7 @@ def quantize(
 
 
 class _Input:
-    """Takes inputs to whole numbers from 0 to the number of levels."""
+    """Quantizes inputs to integers from 0 to the number of levels."""
 
     __slots__ = ("_levels", "_scale", "_shift", "step", "zero")
 
@@ -117,7 +117,7 @@ class PlainQuantizedLinear:
     """The layer with public operators, in floats: the same sums, but no faster than in floats.
 
     Args:
-        weights: What it is made of.
+        weights: Its parameters.
         dtype: Of inputs and outputs.
         gelu: Whether to apply GELU (exact) to the result.
         levels: Of the inputs.
@@ -148,7 +148,7 @@ class PackedQuantizedLinear:
     """The layer with oneDNN's operators; ``gelu`` and a residual exclude each other.
 
     Args:
-        weights: What it is made of; the weight itself is copied in oneDNN's layout.
+        weights: Its parameters; the weight itself is copied in oneDNN's layout.
         dtype: Of inputs and outputs.
         gelu: Whether to apply GELU (exact) to the result.
         levels: Of the inputs.
@@ -210,7 +210,7 @@ class PackedQuantizedLinear:
 
 @dataclass(frozen=True, slots=True)
 class Quantization:
-    """How layers calculate in whole numbers here.
+    """How layers calculate in int8 on this processor.
 
     Attributes:
         packed: Whether oneDNN's operators do.

@@ -23,7 +23,7 @@ class Weights:
         tensors: By name; others than the needed ones are ignored. Not changed, but the caller
             should not keep it either.
         shapes: What is needed.
-        whole: Which of them hold whole numbers of 8 bits; the others hold floats.
+        whole: Which of them hold int8; the others hold floats.
 
     Raises:
         ModelError: One is missing, or has another shape or other numbers.

@@ -1,4 +1,4 @@
-"""Calibration of RAM++ in whole numbers: what photos bring into each layer, and what follows.
+"""Calibrate int8 for RAM++: the ranges of inputs that photos bring into each layer.
 
 The float32 network looks at photos, and the lowest and highest of each channel that enters a layer
 are noted. Ranges of several photos, or of several attempts, are simply united.
@@ -17,7 +17,7 @@ from torch import Tensor
 from photoramd.errors import ModelError
 from photoramd.models.layers.quantized import quantize
 from photoramd.models.ram_plus.network import RamPlusShape, is_large
-from photoramd.models.weights.safetensors import Entry
+from photoramd.models.weights.safetensors import TensorEntry
 
 
 class Ranges:
@@ -104,6 +104,8 @@ class QuantizedPreparation:
         return tensors
 
 
-def entries_of(tensors: Mapping[str, Tensor]) -> dict[str, Entry]:
+def entries_of(tensors: Mapping[str, Tensor]) -> dict[str, TensorEntry]:
     """Return what a file says of tensors."""
-    return {name: Entry(tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()}
+    return {
+        name: TensorEntry(tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()
+    }

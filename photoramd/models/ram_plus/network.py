@@ -126,7 +126,7 @@ class RamPlusNetwork:
     """The network, ready for inference.
 
     Args:
-        prepared: What `Preparation` made of the official weights, and, for an precision with
+        prepared: What `Preparation` made of the official weights, and, for a precision with
             quantization, `photoramd.models.ram_plus.activation_ranges` of that; may be emptied.
         shape: The sizes.
         precision: With which numbers to calculate.

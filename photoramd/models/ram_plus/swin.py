@@ -24,7 +24,7 @@ from torch import Tensor
 
 from photoramd.models.layers.attention import LOG2_E, attend
 from photoramd.models.layers.linear import Linear, Precision
-from photoramd.models.layers.norm import _EPSILON, Norm, _norm_shapes
+from photoramd.models.layers.norm import EPSILON, Norm, norm_shapes
 from photoramd.models.layers.state_dict import Scales, Shapes, Weights
 
 _MLP_RATIO = 4
@@ -72,15 +72,15 @@ def swin_shapes(shape: SwinShape, prefix: str) -> Shapes:
         "patch_embed.proj.weight": (width, 3, shape.patch, shape.patch),
         "patch_embed.proj.bias": (width,),
     }
-    keys |= _norm_shapes("patch_embed.norm", width)
+    keys |= norm_shapes("patch_embed.norm", width)
     for stage, (depth, heads) in enumerate(zip(shape.depths, shape.heads, strict=True)):
         width = shape.width << stage
         for block in range(depth):
             keys |= _block_shapes(f"layers.{stage}.blocks.{block}", width, heads, shape.window)
         if stage + 1 < len(shape.depths):
             keys[f"layers.{stage}.downsample.reduction.weight"] = (2 * width, 4 * width)
-            keys |= _norm_shapes(f"layers.{stage}.downsample.norm", 4 * width)
-    keys |= _norm_shapes("norm", width)
+            keys |= norm_shapes(f"layers.{stage}.downsample.norm", 4 * width)
+    keys |= norm_shapes("norm", width)
     return {prefix + key: value for key, value in keys.items()}
 
 
@@ -112,13 +112,13 @@ def swin_linears(shape: SwinShape, prefix: str) -> list[str]:
 def _block_shapes(name: str, width: int, heads: int, window: int) -> dict[str, tuple[int, ...]]:
     hidden = _MLP_RATIO * width
     return {
-        **_norm_shapes(f"{name}.norm1", width),
+        **norm_shapes(f"{name}.norm1", width),
         f"{name}.attn.relative_position_bias_table": ((2 * window - 1) ** 2, heads),
         f"{name}.attn.qkv.weight": (3 * width, width),
         f"{name}.attn.qkv.bias": (3 * width,),
         f"{name}.attn.proj.weight": (width, width),
         f"{name}.attn.proj.bias": (width,),
-        **_norm_shapes(f"{name}.norm2", width),
+        **norm_shapes(f"{name}.norm2", width),
         f"{name}.mlp.fc1.weight": (hidden, width),
         f"{name}.mlp.fc1.bias": (hidden,),
         f"{name}.mlp.fc2.weight": (width, hidden),
@@ -140,14 +140,14 @@ class SwinEncoder:
         self, weights: Weights, shape: SwinShape, prefix: str, precision: Precision
     ) -> None:
         self._shape = shape
-        self._arithmetic = precision
+        self._precision = precision
         projection = weights.take(f"{prefix}patch_embed.proj.weight").flatten(1)
         rows = shape.side(0) ** 2
         self._embed = precision.linear(
             projection, weights.take(f"{prefix}patch_embed.proj.bias"), rows=rows
         )
-        self._embed_norm = Norm(weights, f"{prefix}patch_embed.norm", _EPSILON, precision)
-        self._layers: list[_Gather | _Block | _Merge] = []
+        self._embed_norm = Norm(weights, f"{prefix}patch_embed.norm", EPSILON, precision)
+        self._layers: list[_Gather | _SwinBlock | _PatchMerging] = []
         order = np.arange(rows)
         for stage, depth in enumerate(shape.depths):
             cuts = [_Windows.of(shape, stage, shifted=shifted) for shifted in (False, True)]
@@ -157,13 +157,13 @@ class SwinEncoder:
                 self._layers.append(_Gather(order, windows.order, precision))
                 order = windows.order
                 name = f"{prefix}layers.{stage}.blocks.{block}"
-                self._layers.append(_Block(weights, name, shape, stage, chunks, precision))
+                self._layers.append(_SwinBlock(weights, name, shape, stage, chunks, precision))
             if stage + 1 < len(shape.depths):
                 name = f"{prefix}layers.{stage}.downsample"
-                self._layers.append(_Merge(weights, name, shape, stage, order, precision))
+                self._layers.append(_PatchMerging(weights, name, shape, stage, order, precision))
                 order = np.arange(shape.side(stage + 1) ** 2)
         self._layers.append(_Gather(order, np.arange(len(order)), precision))
-        self._norm = Norm(weights, f"{prefix}norm", _EPSILON, precision)
+        self._norm = Norm(weights, f"{prefix}norm", EPSILON, precision)
 
     def tokens(self, images: Tensor) -> Tensor:
         """Return the output for normalised images.
@@ -178,7 +178,7 @@ class SwinEncoder:
         side, patch = self._shape.side(0), self._shape.patch
         x = images.view(len(images), 3, side, patch, side, patch)
         x = x.permute(2, 4, 0, 1, 3, 5).reshape(side * side * len(images), 3 * patch * patch)
-        x = self._embed_norm(self._embed(x.to(self._arithmetic.dtype)))
+        x = self._embed_norm(self._embed(x.to(self._precision.dtype)))
         # Tokens come first and images second, so that one index serves for any number of them.
         x = x.view(side * side, len(images), -1)
         for layer in self._layers:
@@ -257,7 +257,7 @@ class _Gather:
         return x.index_select(0, self._index) if self._is_needed else x
 
 
-class _Merge:
+class _PatchMerging:
     """Four neighbours become one token of twice the width, by rows of the picture."""
 
     def __init__(
@@ -275,7 +275,7 @@ class _Merge:
         four = [tokens[down::2, right::2] for right in (0, 1) for down in (0, 1)]
         index = _inverse(before)[np.stack(four, axis=-1).reshape(-1)]
         self._index = torch.from_numpy(index).to(precision.device)
-        self._norm = Norm(weights, f"{name}.norm", _EPSILON, precision)
+        self._norm = Norm(weights, f"{name}.norm", EPSILON, precision)
         self._reduction = precision.layer(weights, f"{name}.reduction", rows=side * side // 4)
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -294,7 +294,7 @@ def _inverse(order: Index) -> Index:
 # --- Blocks ---
 
 
-class _Block:
+class _SwinBlock:
     """Attention within the windows, then the MLP, each with a residual."""
 
     def __init__(
@@ -309,8 +309,8 @@ class _Block:
         width, heads, size = shape.width << stage, shape.heads[stage], shape.window**2
         rows = (chunks[0].last - chunks[0].first) * size
         self._window_tokens, self._heads, self._head_width = size, heads, width // heads
-        self._norm1 = Norm(weights, f"{name}.norm1", _EPSILON, precision)
-        self._norm2 = Norm(weights, f"{name}.norm2", _EPSILON, precision)
+        self._norm1 = Norm(weights, f"{name}.norm1", EPSILON, precision)
+        self._norm2 = Norm(weights, f"{name}.norm2", EPSILON, precision)
 
         def linear(part: str, *, gelu: bool = False) -> Linear:
             return precision.layer(weights, f"{name}.{part}", gelu=gelu, rows=rows)

@@ -143,7 +143,7 @@ class TagDecoder:
     ) -> None:
         self._release = release
         self._shape = shape
-        self._arithmetic = precision
+        self._precision = precision
         embeddings = weights.take("label_embed").view(shape.tags, shape.descriptions, -1)
         chosen = list(range(shape.tags) if tags is None else tags)
         if tags is not None or len(chosen) < CHUNK:
@@ -180,7 +180,7 @@ class TagDecoder:
         images, count, _ = tokens.shape
         tokens = self._image(tokens.reshape(images * count, -1)).view(images, count, -1)
         gaze = functional.normalize(tokens[:, 0].float(), dim=1) * self._scale
-        gaze = gaze.to(self._arithmetic.dtype)
+        gaze = gaze.to(self._precision.dtype)
         rows = []
         for image in range(images):
             looks = [layer.look(tokens[image]) for layer in self._layers]
@@ -238,7 +238,7 @@ class _Layer:
     def __init__(
         self, weights: Weights, name: str, shape: DecoderShape, precision: Precision
     ) -> None:
-        self._arithmetic = precision
+        self._precision = precision
         self._heads = shape.heads
         attention = f"{name}.crossattention"
         head_width = shape.width // shape.heads
@@ -274,7 +274,7 @@ class _Layer:
         )
 
     def __call__(self, x: Tensor, look: _Look) -> Tensor:
-        products = self._arithmetic.product(x, look.keys, look.key_bias)
+        products = self._precision.product(x, look.keys, look.key_bias)
         attention = softmax(products.view(len(x), self._heads, -1)).view(len(x), -1)
-        x = self._norm1(self._arithmetic.product(attention, look.values, self._dense_bias, x))
+        x = self._norm1(self._precision.product(attention, look.values, self._dense_bias, x))
         return self._norm2(self._fc2(self._fc1(x), x))

@@ -37,7 +37,7 @@ from photoramd.models.weights.catalog import (
 )
 from photoramd.models.weights.convert import load_copy, write_copy
 from photoramd.models.weights.converted import CopyName
-from photoramd.models.weights.safetensors import Entry, MappedTensors
+from photoramd.models.weights.safetensors import MappedTensors, TensorEntry
 from photoramd.models.weights.verified import load_state_dict, locate, open_verified, read_verified
 from photoramd.system.cpu import available_cores, has_bfloat16
 from photoramd.system.memory import trim_memory
@@ -325,7 +325,9 @@ def copy_name(pin: PinnedFile, precision: str) -> CopyName:
 
 def _convert(copy: CopyName, preparation: Preparation) -> MappedTensors | None:
     """Write a converted copy and map it; None if it cannot be written."""
-    entries = {name: Entry(preparation.dtype(name), s) for name, s in preparation.shapes.items()}
+    entries = {
+        name: TensorEntry(preparation.dtype(name), s) for name, s in preparation.shapes.items()
+    }
     log.info("Writing a converted copy of the weights, once")
     try:
         write_copy(copy, entries, preparation.take)
@@ -343,7 +345,7 @@ def _convert(copy: CopyName, preparation: Preparation) -> MappedTensors | None:
 
 
 def _numbers(network: RamPlusNetwork) -> str:
-    """Return what tells apart arithmetics that give other scores."""
+    """Return what tells apart precisions that give other scores."""
     layer_precision = network.precision
     if layer_precision.quantization is None:
         return str(layer_precision.dtype)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from photoramd.errors import ModelError
 from photoramd.models.weights.converted import FORM, SOURCE, CopyName, open_copy
-from photoramd.models.weights.safetensors import Entry, MappedTensors, write_tensors
+from photoramd.models.weights.safetensors import MappedTensors, TensorEntry, write_tensors
 from photoramd.models.weights.store import default_store, store_error
 from photoramd.system.files import write_all
 
@@ -40,7 +40,7 @@ def load_copy(copy: CopyName) -> MappedTensors | None:
 
 def write_copy(
     copy: CopyName,
-    entries: Mapping[str, Entry],
+    entries: Mapping[str, TensorEntry],
     take: Callable[[str], Tensor],
     notes: Mapping[str, str] | None = None,
 ) -> Path:

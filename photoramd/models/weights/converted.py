@@ -42,7 +42,7 @@ class CopyName:
 
     Attributes:
         source: The original.
-        form: What was made of it, such as ``bfloat16-1``: another number for another content.
+        form: Its format, such as ``bfloat16-1``: another number for another content.
     """
 
     source: PinnedFile

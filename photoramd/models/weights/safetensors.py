@@ -27,7 +27,7 @@ _ALIGNMENT = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TensorEntry:
     """What a file says of a tensor."""
 
     dtype: torch.dtype
@@ -90,7 +90,7 @@ class MappedTensors:
 
 
 def write_tensors(
-    entries: Mapping[str, Entry],
+    entries: Mapping[str, TensorEntry],
     take: Callable[[str], Tensor],
     metadata: Mapping[str, str],
     write: Callable[[memoryview], object],
@@ -114,7 +114,9 @@ def write_tensors(
         write(tensor.reshape(-1).view(torch.uint8).numpy().data)
 
 
-def _header(names: list[str], entries: Mapping[str, Entry], metadata: Mapping[str, str]) -> bytes:
+def _header(
+    names: list[str], entries: Mapping[str, TensorEntry], metadata: Mapping[str, str]
+) -> bytes:
     header: dict[str, Any] = {METADATA: dict(metadata)}
     offset = 0
     for name in names:
@@ -149,7 +151,7 @@ def _gaps(ranges: list[list[int]], total: int) -> Iterator[int]:
 
 
 def _tensor(mapped: mmap.mmap, start: int, entry: dict[str, Any]) -> Tensor:
-    read = Entry(_DTYPES[entry["dtype"]], tuple(entry["shape"]))
+    read = TensorEntry(_DTYPES[entry["dtype"]], tuple(entry["shape"]))
     first, last = entry["data_offsets"]
     if last - first != read.size_bytes or read.size_bytes == 0:
         raise ValueError("a tensor's shape does not agree with its bytes")

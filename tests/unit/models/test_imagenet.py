@@ -326,7 +326,7 @@ def test_the_revision_follows_weights_table_and_code(monkeypatch: pytest.MonkeyP
     revision = tagger.embedded_revision(torch.float32)
     assert re.fullmatch("[0-9a-f]{12}", revision)
     seen = {revision, tagger.embedded_revision(torch.bfloat16)}
-    for name, value in (("_INFERENCE_VERSION", 99), ("_table_bytes", lambda: b"other")):
+    for name, value in (("_INFERENCE_VERSION", 99), ("table_bytes", lambda: b"other")):
         with monkeypatch.context() as patch:
             patch.setattr(tagger, name, value)
             seen.add(tagger.embedded_revision(torch.float32))
