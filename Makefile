@@ -10,7 +10,7 @@
 # make security     bandit, the workflows, and known weaknesses of what we depend on
 # make format       format, and mend what ruff can mend
 # make docs         write the parts of docs/ that are made from the code
-# make constraints  write all pins anew; UPGRADE=all or UPGRADE="pillow lxml" renews versions
+# make constraints  write all pins again; UPGRADE=all or UPGRADE="pillow lxml" renews versions
 # make dist         build the release twice, compare, and leave it in dist/
 # make sbom         install dist/'s wheel with hashes, try it, list its parts (5 GB, minutes)
 # make clean        delete what the others made

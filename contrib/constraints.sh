@@ -1,5 +1,5 @@
 #!/bin/sh
-# Write all pins anew from pyproject.toml: constraints.sh UV [all | PACKAGE...]
+# Write all pins again from pyproject.toml: constraints.sh UV [all | PACKAGE...]
 #   constraints.txt            versions of everything, development included
 #   constraints-hashes.txt     the same versions with hashes: what a user installs, but for
 #                              systemd-python, which is compiled where it is installed
