@@ -28,6 +28,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from enum import IntEnum
 from errno import EDQUOT, EIO, ENOSPC, EROFS
 from typing import ClassVar
 
@@ -35,6 +36,18 @@ PIP = f"{shlex.quote(sys.executable)} -m pip install"
 """What installs into this environment: `pip` alone may be another one's, or not there."""
 
 _FILE_SYSTEM = frozenset({ENOSPC, EDQUOT, EROFS, EIO})
+
+
+class ExitCode(IntEnum):
+    """The exit codes of the command line."""
+
+    SUCCESS = 0
+    NO_IMAGES = 1
+    USAGE = 2
+    MODEL = 3
+    ERROR = 4
+    CONFIGURATION = 78
+    INTERRUPTED = 130
 
 
 class PhotoramdError(Exception):
@@ -46,7 +59,7 @@ class PhotoramdError(Exception):
         remedy: What the user can do about it.
     """
 
-    exit_code: ClassVar[int] = 4
+    exit_code: ClassVar[ExitCode] = ExitCode.ERROR
 
     def __init__(
         self,
@@ -67,19 +80,19 @@ class PhotoramdError(Exception):
 class NoImagesError(PhotoramdError):
     """There is no image to work on."""
 
-    exit_code = 1
+    exit_code = ExitCode.NO_IMAGES
 
 
 class UsageError(PhotoramdError):
     """The arguments cannot be used."""
 
-    exit_code = 2
+    exit_code = ExitCode.USAGE
 
 
 class ModelError(PhotoramdError):
     """The model or its weights are missing or cannot be used."""
 
-    exit_code = 3
+    exit_code = ExitCode.MODEL
 
 
 class IntegrityError(ModelError):
@@ -93,7 +106,7 @@ class ModelUnavailableError(ModelError):
 class ConfigError(PhotoramdError):
     """The configuration is missing, malformed or contradicts itself."""
 
-    exit_code = 78
+    exit_code = ExitCode.CONFIGURATION
 
 
 class DecodeError(PhotoramdError):

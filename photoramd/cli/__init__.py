@@ -20,7 +20,7 @@ from typing import Any
 import click
 
 from photoramd import __version__
-from photoramd.errors import PhotoramdError
+from photoramd.errors import ExitCode, PhotoramdError
 
 COMMANDS = {
     "run": "Watch the configured directories and tag new photos, until stopped.",
@@ -118,10 +118,10 @@ def main() -> None:
             click.echo(f"  {error.remedy}", err=True)
         code = error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        code = 130
+        code = ExitCode.INTERRUPTED
     except (_ReaderGoneError, BrokenPipeError):
         _drop_output()
-        code = 0
+        code = ExitCode.SUCCESS
     except Exception as error:
         if isinstance(error, OSError) and error.errno == ENOSPC and error.filename is None:
             # Files have names; this is where the output is redirected to.

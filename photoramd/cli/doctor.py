@@ -17,7 +17,7 @@ from photoramd import doctor
 from photoramd.cli.output import print_json
 from photoramd.doctor import Notice
 from photoramd.doctor import unit as systemd_unit
-from photoramd.doctor.finding import ERROR, Finding, user_name
+from photoramd.doctor.finding import ERROR, Finding, Grade, user_name
 from photoramd.system import paths
 
 if TYPE_CHECKING:
@@ -46,12 +46,12 @@ def command(context: click.Context, as_json: bool) -> None:
         _notice("")
         if not as_json:
             _echo(finding)
-    code = next((each.exit_code for each in findings if each.grade == "error"), 0)
+    code = next((each.exit_code for each in findings if each.grade == Grade.ERROR), 0)
     if as_json:
         print_json({"good": code == 0, "findings": [asdict(each) for each in findings]})
     else:
         grades = [finding.grade for finding in findings]
-        click.echo(f"errors: {grades.count('error')}, warnings: {grades.count('warning')}")
+        click.echo(f"errors: {grades.count(Grade.ERROR)}, warnings: {grades.count(Grade.WARNING)}")
     context.exit(code)
 
 
@@ -72,11 +72,11 @@ def _become(unit: Unit) -> Finding:
     user = unit.user or "root"
     own = user_name(os.geteuid())
     if own == user:
-        return Finding("user", "ok", f"checked as {user}, the service's user")
+        return Finding("user", Grade.OK, f"checked as {user}, the service's user")
     if os.geteuid() != 0:
         return Finding(
             "user",
-            "warning",
+            Grade.WARNING,
             f"checked as {own}, but the service runs as {user}",
             "run it as root: sudo photoramd doctor",
         )
@@ -86,7 +86,7 @@ def _become(unit: Unit) -> Finding:
     except KeyError as error:
         return Finding(
             "user",
-            "error",
+            Grade.ERROR,
             f"the service cannot have its user or group: {error.args[0]}",
             "make it (systemd-sysusers), or run contrib/install.sh again",
             ERROR,
@@ -98,7 +98,7 @@ def _become(unit: Unit) -> Finding:
     os.environ["HOME"] = entry.pw_dir
     for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"):
         os.environ.pop(name, None)
-    return Finding("user", "ok", f"checked as {user}, the service's user")
+    return Finding("user", Grade.OK, f"checked as {user}, the service's user")
 
 
 def _echo(finding: Finding) -> None:

@@ -12,7 +12,7 @@ from photoramd.cli.output import print_json
 from photoramd.cli.progress import Progress, is_watched, sentence
 from photoramd.config import loader, schema
 from photoramd.database.lock import holder
-from photoramd.errors import NoImagesError, UsageError
+from photoramd.errors import ExitCode, NoImagesError, UsageError
 
 if TYPE_CHECKING:
     from photoramd.cli import Settings
@@ -69,7 +69,7 @@ def command(
     elif not quiet:
         click.echo(sentence(summary))
     if not completed:
-        context.exit(130)
+        context.exit(ExitCode.INTERRUPTED)
 
 
 def _require_photos(top: Path, configuration: schema.Config) -> None:

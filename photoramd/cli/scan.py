@@ -11,7 +11,7 @@ import click
 from photoramd.cli.output import print_json
 from photoramd.cli.progress import Progress, is_watched, sentence
 from photoramd.config import loader
-from photoramd.errors import ConfigError, NoImagesError, PhotoramdError, printable
+from photoramd.errors import ConfigError, ExitCode, NoImagesError, PhotoramdError, printable
 
 if TYPE_CHECKING:
     from photoramd.cli import Settings
@@ -62,7 +62,7 @@ def command(context: click.Context, paths: tuple[Path, ...], as_json: bool, quie
     elif not quiet:
         click.echo(sentence(summary))
     if not completed:
-        context.exit(130)
+        context.exit(ExitCode.INTERRUPTED)
     if away:
         raise PhotoramdError(
             "not there, not readable, or not the directory it was; its photos keep their state",

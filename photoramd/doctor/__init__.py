@@ -60,13 +60,13 @@ def examine(path: Path | None, unit: Unit | None, notice: Notice) -> Iterator[Fi
         for problem in report.problems:
             yield Finding(
                 "configuration",
-                "error",
+                Grade.ERROR,
                 f"{name}: {problem}",
                 "correct the file; photoramd config check looks at it again",
                 ConfigError.exit_code,
             )
         if report.config is not None:
-            yield Finding("configuration", "ok", f"{name} is valid")
+            yield Finding("configuration", Grade.OK, f"{name} is valid")
             yield from _configured(report.config, notice)
     yield from service(unit, has_systemd_python=find_spec("systemd") is not None)
 
@@ -101,12 +101,12 @@ def _versions() -> Iterator[Finding]:
     except PackageNotFoundError:
         yield Finding(
             "packages",
-            "warning",
+            Grade.WARNING,
             f"photoramd {__version__} is not installed; versions cannot be compared",
             f"{PIP} -c constraints.txt .",
         )
         return
-    grade: Grade = "ok" if python.is_good else "error"
+    grade: Grade = Grade.OK if python.is_good else Grade.ERROR
     yield Finding(
         "python",
         grade,
@@ -119,7 +119,7 @@ def _versions() -> Iterator[Finding]:
             found = package.installed or "missing"
             yield Finding(
                 "packages",
-                "error",
+                Grade.ERROR,
                 f"{package.name} is {found}; {package.wanted_by} needs {package.wanted or 'it'}",
                 _REINSTALL,
                 ERROR,
@@ -127,7 +127,9 @@ def _versions() -> Iterator[Finding]:
     if all(package.is_good for package in installed):
         named = {package.name: package.installed for package in installed}
         shown = ", ".join(f"{name} {named[name]}" for name in ("torch", "torchvision"))
-        yield Finding("packages", "ok", f"photoramd {__version__}, {shown}, {len(named)} in all")
+        yield Finding(
+            "packages", Grade.OK, f"photoramd {__version__}, {shown}, {len(named)} in all"
+        )
 
 
 def _model(chosen: Model, notice: Notice) -> Iterator[Finding]:
@@ -143,22 +145,24 @@ def _model(chosen: Model, notice: Notice) -> Iterator[Finding]:
 def _exiftool(embedding: list[Path]) -> Finding:
     with ExifTool() as tool:
         try:
-            return Finding("exiftool", "ok", tool.version())
+            return Finding("exiftool", Grade.OK, tool.version())
         except PhotoramdError as error:
             if embedding:
                 return failure("exiftool", error)
             return Finding(
-                "exiftool", "ok", f'{error}; not needed, as no directory has write = "embed"'
+                "exiftool", Grade.OK, f'{error}; not needed, as no directory has write = "embed"'
             )
 
 
 def _raw(roots: list[RootStatus]) -> Finding:
     if reads_raw():
-        return Finding("raw", "ok", f"camera RAW files are tagged, with rawpy {version('rawpy')}")
+        return Finding(
+            "raw", Grade.OK, f"camera RAW files are tagged, with rawpy {version('rawpy')}"
+        )
     if left_out := sum(root.raw_left_out for root in roots):
         text = f"{left_out} camera RAW files are not tagged"
-        return Finding("raw", "warning", text, RAW_REMEDY)
-    return Finding("raw", "ok", 'the extra "raw" is missing, but no camera RAW file is known')
+        return Finding("raw", Grade.WARNING, text, RAW_REMEDY)
+    return Finding("raw", Grade.OK, 'the extra "raw" is missing, but no camera RAW file is known')
 
 
 # What photoramd remembers
@@ -179,11 +183,11 @@ def _database(path: Path, daemon: int | None) -> Iterator[Finding]:
     if paths.kind_of(path) == "missing":
         above = _existing(path.parent)
         if os.access(above, os.W_OK | os.X_OK):
-            yield Finding("database", "ok", f"{where} is made at the first start")
+            yield Finding("database", Grade.OK, f"{where} is made at the first start")
         else:
             yield Finding(
                 "database",
-                "error",
+                Grade.ERROR,
                 f"{where} cannot be made by user {user_name(os.geteuid())}",
                 f"let that user write to {printable(above)}, or set [state] path",
                 ERROR,
@@ -196,11 +200,11 @@ def _database(path: Path, daemon: int | None) -> Iterator[Finding]:
         yield failure("database", error)
         return
     if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK | os.X_OK):
-        yield Finding("database", "ok", f"{where}{held}, {known} photos")
+        yield Finding("database", Grade.OK, f"{where}{held}, {known} photos")
     else:
         yield Finding(
             "database",
-            "error",
+            Grade.ERROR,
             f"{where} cannot be written by user {user_name(os.geteuid())}",
             "run this as the daemon's user, or give it to that user (chown)",
             ERROR,
@@ -213,7 +217,7 @@ def _health(roots: list[RootStatus]) -> Iterator[Finding]:
         if root.health != RootState.ONLINE:
             yield Finding(
                 printable(root.path),
-                "warning",
+                Grade.WARNING,
                 f"the daemon finds it {root.health}: {root.reason or 'no reason given'}",
                 root.remedy,
             )
@@ -239,15 +243,17 @@ def _space(paths: list[Path]) -> Iterator[Finding]:
         text = f"{free / 1e9:.1f} GB free for {printable(path)}"
         remedy = "make room: results wait in the database while a disk is full"
         if free < FULL_BYTES:
-            yield Finding("space", "error", text, remedy, ERROR)
+            yield Finding("space", Grade.ERROR, text, remedy, ERROR)
         elif free < SCARCE_BYTES:
-            yield Finding("space", "warning", text, remedy)
+            yield Finding("space", Grade.WARNING, text, remedy)
         else:
-            yield Finding("space", "ok", text)
+            yield Finding("space", Grade.OK, text)
         # Some file systems (btrfs) have no fixed number, and say 0 of 0.
         if status.f_files and not status.f_favail:
             text = f"no further file can be made on the disk of {printable(path)}: no inode is free"
-            yield Finding("space", "error", text, "delete files there; df -i counts them", ERROR)
+            yield Finding(
+                "space", Grade.ERROR, text, "delete files there; df -i counts them", ERROR
+            )
 
 
 # The service
@@ -257,13 +263,13 @@ def service(unit: Unit | None, *, has_systemd_python: bool) -> Iterator[Finding]
     """Yield how the service is."""
     if unit is None:
         yield Finding(
-            "service", "ok", "not installed as a systemd service; photoramd run starts it"
+            "service", Grade.OK, "not installed as a systemd service; photoramd run starts it"
         )
         return
     if not has_systemd_python:
         yield Finding(
             "service",
-            "error",
+            Grade.ERROR,
             "systemd-python is missing, without which systemd cannot tell that it runs",
             f"{PIP} systemd-python",
             ERROR,
@@ -271,19 +277,19 @@ def service(unit: Unit | None, *, has_systemd_python: bool) -> Iterator[Finding]
     if unit.state == "failed":
         yield Finding(
             "service",
-            "error",
+            Grade.ERROR,
             f"has failed ({unit.result})",
             "journalctl -u photoramd says why; then systemctl restart photoramd",
             ERROR,
         )
     elif unit.state == "activating":
         text = "is starting, or is about to be started again"
-        yield Finding("service", "warning", text, "systemctl status photoramd tells more")
+        yield Finding("service", Grade.WARNING, text, "systemctl status photoramd tells more")
     elif unit.state not in ("active", "reloading"):
-        yield Finding("service", "warning", f"is {unit.state}", "systemctl start photoramd")
+        yield Finding("service", Grade.WARNING, f"is {unit.state}", "systemctl start photoramd")
     elif not unit.is_enabled:
         text = "runs, but does not start with the machine"
-        yield Finding("service", "warning", text, "systemctl enable photoramd")
+        yield Finding("service", Grade.WARNING, text, "systemctl enable photoramd")
     else:
         details = f": {unit.status}" if unit.status else ""
-        yield Finding("service", "ok", f"runs as {unit.user or 'root'}{details}")
+        yield Finding("service", Grade.OK, f"runs as {unit.user or 'root'}{details}")

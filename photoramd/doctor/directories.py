@@ -35,14 +35,14 @@ class Checkup:
         path = self._watch.path
         if paths.kind_of(path) == "missing":
             yield self._found(
-                "warning",
+                Grade.WARNING,
                 "is not there now; it is watched as soon as it appears",
                 "mount the share or disk, or correct the path in the configuration",
             )
             return
         if not os.access(path, os.R_OK | os.X_OK):
             yield self._found(
-                "error", "cannot be read", self._permit("rX", os.fspath(self._watch.path))
+                Grade.ERROR, "cannot be read", self._permit("rX", os.fspath(self._watch.path))
             )
             return
         yield self._events()
@@ -50,7 +50,7 @@ class Checkup:
         yield from self._view()
 
     def _found(self, grade: Grade, text: str, remedy: str | None = None) -> Finding:
-        return Finding(self._name, grade, text, remedy, ERROR if grade == "error" else 0)
+        return Finding(self._name, grade, text, remedy, ERROR if grade == Grade.ERROR else 0)
 
     @property
     def _is_polled(self) -> bool:
@@ -62,13 +62,15 @@ class Checkup:
         kind = paths.filesystem_type(self._watch.path) or "a file system of unknown type"
         parts = ", ".join(f"{printable(top)} ({type_})" for top, type_ in self._silent.items())
         if self._watch.poll == "always":
-            return self._found("ok", f'on {kind}, polled, for poll = "always"')
+            return self._found(Grade.OK, f'on {kind}, polled, for poll = "always"')
         if self._watch.poll == "never" and parts:
             text = f'poll = "never", but not all changes are reported for {parts}'
-            return self._found("warning", text, 'set poll = "auto" for it')
+            return self._found(Grade.WARNING, text, 'set poll = "auto" for it')
         if self._is_polled:
-            return self._found("ok", f"on {kind}, which does not report all changes: polled")
-        return self._found("ok", f"on {kind}, watched" + (f"; polled: {parts}" if parts else ""))
+            return self._found(Grade.OK, f"on {kind}, which does not report all changes: polled")
+        return self._found(
+            Grade.OK, f"on {kind}, watched" + (f"; polled: {parts}" if parts else "")
+        )
 
     def _permissions(self) -> Iterator[Finding]:
         unreadable: list[str] = []
@@ -84,14 +86,14 @@ class Checkup:
         self.watches = 0 if self._is_polled else directories
         if unreadable:
             yield self._found(
-                "warning",
+                Grade.WARNING,
                 f"{len(unreadable)} directories in it cannot be read, such as "
                 f"{printable(unreadable[0])}",
                 self._permit("rX", unreadable[0]),
             )
         if self._watch.write == "none":
             yield self._found(
-                "ok", f'{directories} directories; nothing is written (write = "none")'
+                Grade.OK, f'{directories} directories; nothing is written (write = "none")'
             )
             return
         try:
@@ -103,17 +105,17 @@ class Checkup:
             # Rights do not help where the disk is full, broken or mounted read-only.
             is_disk = isinstance(error, WriteError) and error.concerns_file_system
             permit = self._permit("rwX", os.fspath(self._watch.path))
-            yield self._found("error", text, error.remedy if is_disk else permit)
+            yield self._found(Grade.ERROR, text, error.remedy if is_disk else permit)
             return
         if closed:
             yield self._found(
-                "error",
+                Grade.ERROR,
                 f"no sidecar can be written into {len(closed)} of its {directories} directories,"
                 f" such as {printable(closed[0])}",
                 self._permit("rwX", closed[0]),
             )
         else:
-            yield self._found("ok", f"sidecars can be written ({directories} directories)")
+            yield self._found(Grade.OK, f"sidecars can be written ({directories} directories)")
 
     def _permit(self, rights: str, directory: str) -> str:
         user = user_name(os.geteuid())
@@ -139,14 +141,14 @@ class Checkup:
             is_same = is_readonly = False
         if not is_same:
             yield self._found(
-                "error",
+                Grade.ERROR,
                 "the running daemon sees another directory there, or none",
                 "restart it after a share or disk was mounted; below /home and /tmp its unit needs"
                 " a drop-in with BindPaths=, which contrib/install.sh --photos writes",
             )
         elif is_readonly and self._watch.write != "none":
             yield self._found(
-                "error",
+                Grade.ERROR,
                 "the running daemon may only read it",
                 f'add ReadWritePaths="-{self._name}" to a drop-in of its unit (systemctl edit'
                 " photoramd) and restart it",
@@ -167,11 +169,11 @@ def limits(needed: int) -> Iterator[Finding]:
             text = f"{limit} instances allowed"
         # Other programs of this user have watches too.
         if count <= 0.9 * limit:
-            yield Finding("inotify", "ok", text)
+            yield Finding("inotify", Grade.OK, text)
         else:
             yield Finding(
                 "inotify",
-                "warning",
+                Grade.WARNING,
                 f"{text}; what cannot be watched is polled",
                 f"raise fs.inotify.{name} in /etc/sysctl.d/60-photoramd.conf, then sysctl --system",
             )

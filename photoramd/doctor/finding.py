@@ -1,29 +1,36 @@
-"""What one check found."""
+"""The finding of one check."""
 
 from __future__ import annotations
 
 import pwd
 from dataclasses import dataclass
-from typing import Literal
+from enum import StrEnum
 
 from photoramd.errors import PhotoramdError
 
-Grade = Literal["ok", "warning", "error"]
+
+class Grade(StrEnum):
+    """How serious a finding is."""
+
+    OK = "ok"
+    WARNING = "warning"
+    ERROR = "error"
+
 
 ERROR = PhotoramdError.exit_code
-"""What an error ends the command with that is neither the configuration's nor the model's."""
+"""The exit code for errors of neither the configuration nor the model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check found.
+    """The finding of one check.
 
     Attributes:
-        subject: What was looked at, in a word or by its path.
-        grade: Whether it is well.
+        subject: What was checked, in a word or by its path.
+        grade: How serious it is.
         text: What was found.
         remedy: What the user can do about it.
-        exit_code: What an error ends the command with.
+        exit_code: The exit code of the command for an error.
     """
 
     subject: str
@@ -35,7 +42,7 @@ class Finding:
 
 def failure(subject: str, error: PhotoramdError) -> Finding:
     """Return an error of ours as a finding."""
-    return Finding(subject, "error", str(error), error.remedy, error.exit_code)
+    return Finding(subject, Grade.ERROR, str(error), error.remedy, error.exit_code)
 
 
 def user_name(uid: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from photoramd.doctor.finding import Finding, failure
+from photoramd.doctor.finding import Finding, Grade, failure
 from photoramd.errors import ModelError, PhotoramdError, printable
 from photoramd.models.registry import specification
 from photoramd.models.weights import converted, verified
@@ -44,7 +44,7 @@ def examine_weights(
             path = verified.locate(pin)
             notice(f"verifying {printable(path)}")
             verified.verify(pin)
-            yield Finding("model", "ok", f"{model.name}: {pin.name} is the pinned file")
+            yield Finding("model", Grade.OK, f"{model.name}: {pin.name} is the pinned file")
         for copy, path in serving:
             notice(f"verifying {printable(path)}")
             yield _copy(model, copy, path)
@@ -57,7 +57,7 @@ def _copy(model: Model, copy: CopyName, path: Path) -> Finding:
     if verified is None:
         raise ModelError("was deleted meanwhile", path=path)
     with verified:
-        return Finding("model", "ok", f"{model.name}: {copy.file} is what was converted")
+        return Finding("model", Grade.OK, f"{model.name}: {copy.file} is what was converted")
 
 
 def _is_installed(pin: PinnedFile) -> bool:
