@@ -59,7 +59,7 @@ TINY = RamPlusShape(
         image_width=192,
     ),
 )
-"""The network of the reference logits in tests/unit/models/data/ram_plus."""
+"""The network of the reference logits in tests/support/data/ram_plus."""
 
 Values = npt.NDArray[np.float32]
 

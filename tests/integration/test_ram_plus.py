@@ -52,7 +52,9 @@ from tests.support.random_weights import TINY, random_images, random_weights, sy
 
 CPU = torch.device("cpu")
 PLAIN = Precision(torch.float32, CPU, False)
-REFERENCE = json.loads((Path(__file__).parent / "data/ram_plus/tiny_logits.json").read_text())
+REFERENCE = json.loads(
+    (Path(__file__).parents[1] / "support/data/ram_plus/tiny_logits.json").read_text()
+)
 DIGEST = "0" * 64
 
 
