@@ -80,10 +80,8 @@ def plan_photo(
         ToolError: ExifTool is missing, refused, took too long or died.
         WriteError: No room for a temporary copy.
     """
-    original = _load(request.photo)
-    photo = original.photo
-    if known is not None and original.fingerprint != known:
-        raise ChangedError("it changed since it was tagged", path=photo)
+    photo = request.photo
+    original = _load(photo, known)
     if _is_signed(original):
         raise EmbeddingError("it has content credentials, which would be broken", path=photo)
     packet = _packet(original, exiftool)
@@ -118,8 +116,10 @@ def plan_photo(
     return replace(plan, content=new, change=change)
 
 
-def _load(photo: Path) -> Original:
+def _load(photo: Path, known: Fingerprint | None) -> Original:
     data, fingerprint = _read(photo)
+    if known is not None and fingerprint != known:
+        raise ChangedError("it changed since it was tagged", path=photo)
     format_ = _format(photo, data)
     parts = layout_of(photo, data, format_) if containers.is_known(format_) else None
     return Original(photo, data, fingerprint, format_, _EXTENSIONS[format_][0], parts)

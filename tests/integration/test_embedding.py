@@ -286,10 +286,17 @@ def test_settings_reach_embedded_keywords_too(
     assert subject(exiftool, photo) == [tag for tag in tags if tag != "cat"]
 
 
-def test_a_photo_that_changed_since_it_was_tagged_is_not_written(child: ExifTool, put: Put) -> None:
+@pytest.mark.parametrize("content", [None, b"no photo at all", b"\xff\xd8\xff\xe0 cut off"])
+def test_a_photo_that_changed_since_it_was_tagged_is_not_written(
+    child: ExifTool, put: Put, content: bytes | None
+) -> None:
+    """Whatever it is now: a sidecar instead would get the keywords of another picture."""
     photo = put("china", "a.jpg")
     known = Fingerprint.of(photo.lstat())
-    os.utime(photo, ns=(1, 1))
+    if content is None:
+        os.utime(photo, ns=(1, 1))
+    else:
+        photo.write_bytes(content)
     with pytest.raises(ChangedError):
         plan_photo(
             PlanRequest(photo, [Tag("cat", 1)], Origin("m", "1"), UnixTime(0)),

@@ -237,7 +237,7 @@ def read_verified(path: Path, pin: PinnedFile) -> bytes:
     """
     _check_full(pin)
     try:
-        with os.fdopen(open_unfollowed(path), "rb") as file:
+        with open(path, "rb", opener=lambda name, _: open_unfollowed(name)) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise IntegrityError("not a regular file", path=path, remedy=pin.remedy)
