@@ -10,7 +10,7 @@ on all threads, which decodes photos whole, one after the other. The others are 
 daemon runs it, with decoding ahead, from JPEGs of 24 megapixels.
 
 ``--cap`` measures with the instruction sets of older processors: ``vnni`` for AVX512-VNNI without
-AVX512-BF16, ``avx2`` for AVX2 alone. int8 is calibrated with the photos of `benchmarks.samples`;
+AVX512-BF16, ``avx2`` for AVX2 alone. int8 is calibrated with the photos of `tests.support.samples`;
 behind it stands the largest number of an input, and what all else calculates with.
 
 Without ``--checkpoint`` the weights (1.3 GB) are made in a temporary directory.

@@ -141,6 +141,17 @@ def exiftool() -> Callable[..., str]:
 
 
 @pytest.fixture
+def one_torch_thread() -> Iterator[None]:
+    """Torch's threads wait for each other actively, which takes long on a busy machine."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
 def checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PinnedFile:
     """A small random checkpoint of RAM++ in a model store."""
     from tests.support.random_weights import TINY, save_checkpoint

@@ -206,7 +206,7 @@ def _item_fields(entry: Provenance) -> dict[str, str]:
 
 
 def _read_item(item: etree._Element) -> Provenance | None:
-    """Return a structure in any of the forms that programs rewrite it to."""
+    """Read a structure in any of the forms that programs rewrite it to."""
     values = {str(name): str(value) for name, value in item.attrib.items()}
     for inner in item.iterdescendants(etree.Element):
         values |= {str(name): str(value) for name, value in inner.attrib.items()}

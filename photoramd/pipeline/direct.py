@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from photoramd.models.tagger import Tagger
 
 
+_AHEAD = 16
+"""How many photos `decodable` holds decoded, at most."""
+
+
 @dataclass(frozen=True, slots=True)
 class TaggedPhoto:
     """The tags of one photo, or why there are none."""
@@ -66,7 +70,7 @@ def decodable(
         NoImagesError: None can be decoded.
     """
     good = 0
-    for path, decoded in _prepared(tagger, photos, max_pixels, depth=16):
+    for path, decoded in _prepared(tagger, photos, max_pixels, depth=_AHEAD):
         if isinstance(decoded, PhotoramdError):
             on_error(path, decoded)
         else:

@@ -278,9 +278,7 @@ def _commit(plan: Plan, prepared: Prepared) -> Plan:
 def _done(job: Job, plan: Plan) -> Done:
     path = None if plan.is_removal else plan.target
     after = plan.after if plan.place == Place.PHOTO else None
-    return Done(
-        job.id, plan.place, plan.change, path, plan.created, after, WriteOutcome(plan.outcome)
-    )
+    return Done(job.id, plan.place, plan.change, path, plan.created, after, plan.outcome)
 
 
 def _intent(job: Job, plan: Plan, prepared: Prepared) -> Write:

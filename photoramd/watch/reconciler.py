@@ -46,6 +46,11 @@ class FinishedScan:
     scan: Scan
     seconds: float
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of the root was scanned."""
+        return self.scan.top == self.root.path
+
 
 @dataclass(slots=True)
 class _Walk:
@@ -55,10 +60,6 @@ class _Walk:
     scan: Scan
     steps: Iterator[list[Photo]]
     seconds: float = 0.0
-
-    @property
-    def is_whole(self) -> bool:
-        return self.scan.top == self.root.path
 
 
 class Reconciler:
@@ -140,8 +141,9 @@ class Reconciler:
                 self._walk = None
                 self._seen += walk.scan.present
                 walk.seconds += elapsed
-                self._conclude(walk, wall)
-                return FinishedScan(walk.root, walk.scan, walk.seconds)
+                finished = FinishedScan(walk.root, walk.scan, walk.seconds)
+                self._conclude(finished, wall)
+                return finished
             self._stability.offer(photos, now)
             if elapsed > STEP_SECONDS:
                 walk.seconds += elapsed
@@ -162,11 +164,11 @@ class Reconciler:
             self._health.record(root.path, obstacle, wall)
         return None
 
-    def _conclude(self, walk: _Walk, wall: UnixTime) -> None:
+    def _conclude(self, finished: FinishedScan, wall: UnixTime) -> None:
         """Act on a complete scan of a root; deletions come last and only if all is well."""
-        root, scan = walk.root, walk.scan
+        root, scan = finished.root, finished.scan
         # A root that went away or was replaced while it was walked proves nothing.
-        if not walk.is_whole or root.look() is not None or root.path not in scan.directories:
+        if not finished.is_whole or root.look() is not None or root.path not in scan.directories:
             return
         root.record_scan(scan)
         if scan.moves:
@@ -183,7 +185,7 @@ class Reconciler:
             "%s: scanned, %d photos",
             printable(root.path),
             scan.present,
-            extra={"ROOT": os.fsencode(root.path), "DURATION": f"{walk.seconds:.3f}"},
+            extra={"ROOT": os.fsencode(root.path), "DURATION": f"{finished.seconds:.3f}"},
         )
 
 

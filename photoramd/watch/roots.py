@@ -126,10 +126,9 @@ class Root:
         self.unreadable = tuple(scan.unreadable)
         self.vanished = 0 if scan.present else sum(map(len, scan.absent.values()))
 
-    def take_unreadable(self) -> tuple[str, ...]:
-        """Return and forget the directories that the last scan could not read."""
-        found, self.unreadable = self.unreadable, ()
-        return found
+    def forget_unreadable(self) -> None:
+        """Forget the directories that the last scan could not read."""
+        self.unreadable = ()
 
     def take_new(self) -> bool:
         """Return whether the directory is new; from now on it is not."""

@@ -140,14 +140,13 @@ class Supervisor:
         """Take note of the directories that a scan saw, and check the root after a whole one."""
         scan = finished.scan
         entry = self._entries[finished.root.path]
-        is_whole = scan.top == finished.root.path
-        if is_whole:
+        if finished.is_whole:
             entry.directories.clear()
         entry.directories |= scan.directories
         for top in entry.polls:
             if is_below(top, scan.top):
                 entry.polls[top] = now + max(self._poll_seconds, POLL_FACTOR * finished.seconds)
-        if is_whole:
+        if finished.is_whole:
             self._check(entry, now, wall)
             self._audit(entry, now, wall)
 
@@ -241,7 +240,7 @@ class Supervisor:
         """Ask for a scan if a directory that could not be read now can be."""
         unreadable = entry.root.unreadable
         if not entry.is_offline and not all(map(_is_unreadable, unreadable)):
-            entry.root.take_unreadable()  # until the scan finds them again
+            entry.root.forget_unreadable()  # until the scan finds them again
             self._request(entry.root.path)
 
     def _audit(self, entry: _Entry, now: Monotonic, wall: UnixTime) -> None:

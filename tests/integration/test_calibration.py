@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,17 +42,10 @@ from tests.support.copies import (
 )
 from tests.support.random_weights import TINY, random_images, random_weights, synthetic_photo
 
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
 INT8 = Precision.whole(torch.float32)
 PLAIN_INT8 = replace(FLOAT32, packed=False, quantization=Quantization())
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Torch's threads wait for each other actively, which takes long on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

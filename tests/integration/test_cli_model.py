@@ -19,8 +19,8 @@ from photoramd.cli.model import command
 from photoramd.models.weights.catalog import EMBEDDED, MODELS
 from photoramd.models.weights.converted import CopyName
 from photoramd.models.weights.download import MIRROR_VARIABLE
-from tests.support.fake_models import HOST, MODEL, TAGS, WEIGHTS, ZOO, content
-from tests.support.hub_server import REPOSITORY, REVISION, Fault, HubServer, serve
+from tests.support.fake_models import HOST, MODEL, TAGS, WEIGHTS, ZOO, content, served
+from tests.support.hub_server import REPOSITORY, REVISION, Fault, HubServer
 
 # The command with other models and another place for the store.
 PROGRAM = """
@@ -42,10 +42,7 @@ Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture
 def server() -> Iterator[HubServer]:
-    with serve() as running:
-        running.files["weights.pth"] = WEIGHTS
-        running.mirrored[f"{HOST}/tags.txt"] = TAGS
-        running.mirrored[f"{HOST}/zoo.pth"] = ZOO
+    with served() as running:
         yield running
 
 

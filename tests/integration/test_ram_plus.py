@@ -6,7 +6,7 @@ import gc
 import json
 import logging
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,21 +50,14 @@ from tests.support.copies import (
 )
 from tests.support.random_weights import TINY, random_images, random_weights, synthetic_photo
 
+pytestmark = pytest.mark.usefixtures("one_torch_thread")
+
 CPU = torch.device("cpu")
 PLAIN = Precision(torch.float32, CPU, False)
 REFERENCE = json.loads(
     (Path(__file__).parents[1] / "support/data/ram_plus/tiny_logits.json").read_text()
 )
 DIGEST = "0" * 64
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Torch's threads wait for each other actively, which takes long on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from random import Random
 
 from photoramd.models.weights.catalog import EMBEDDED, HubFile, Model, PinnedFile
-from tests.support.hub_server import REPOSITORY, REVISION
+from tests.support.hub_server import REPOSITORY, REVISION, HubServer, serve
 
 HOST = "files.example.org"
 
@@ -58,3 +60,13 @@ ZOO_MODEL = Model(name="torchvision:fake", description="", license="MIT", weight
 
 
 MODELS = (EMBEDDED, MODEL, ZOO_MODEL)
+
+
+@contextmanager
+def served() -> Iterator[HubServer]:
+    """A server that has the files of these models."""
+    with serve() as running:
+        running.files["weights.pth"] = WEIGHTS
+        running.mirrored[f"{HOST}/tags.txt"] = TAGS
+        running.mirrored[f"{HOST}/zoo.pth"] = ZOO
+        yield running

@@ -8,6 +8,16 @@ from pathlib import Path
 
 from photoramd.photo import Fingerprint, Photo
 
+OWN_SIDECAR = """<x:xmpmeta xmlns:x="adobe:ns:meta/">
+ <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+  <rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/">
+   <dc:subject><rdf:Bag><rdf:li>{word}</rdf:li></rdf:Bag></dc:subject>
+  </rdf:Description>
+ </rdf:RDF>
+</x:xmpmeta>
+"""
+"""The user's, with one keyword."""
+
 
 def photo_at(path: Path) -> Photo:
     """A photo as a scan would find it."""

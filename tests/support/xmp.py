@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import overload
 
@@ -64,18 +65,21 @@ def add_subjects(
 ) -> bytes | None:
     """Add keywords, and replace the provenance if there are some to add, as a merge does."""
     packet = Packet(EMPTY_PACKET if data is None else data, path)
-    added = {SUBJECT.name: tuple(new)}
-    if edited(packet, PacketChange(added=added)) is packet:
-        return data
-    return edited(packet, PacketChange(added=added, provenance=records)).data
+    after = _edited(packet, PacketChange(added={SUBJECT.name: tuple(new)}), records)
+    return data if after is packet else after.data
 
 
 def remove_subjects(
     data: bytes, doomed: Iterable[str], *, records: Sequence[Provenance] | None = None
 ) -> bytes:
     """Remove keywords, and replace the provenance if there are some to remove."""
-    packet = Packet(data)
-    removed = {SUBJECT.name: tuple(doomed)}
-    if edited(packet, PacketChange(removed=removed)) is packet:
-        return data
-    return edited(packet, PacketChange(removed=removed, provenance=records)).data
+    change = PacketChange(removed={SUBJECT.name: tuple(doomed)})
+    after = _edited(Packet(data), change, records)
+    return after.data
+
+
+def _edited(packet: Packet, change: PacketChange, records: Sequence[Provenance] | None) -> Packet:
+    """A change, with new provenance if an entry changes."""
+    if edited(packet, change) is packet:
+        return packet
+    return edited(packet, replace(change, provenance=records))

@@ -19,20 +19,12 @@ from collections import Counter
 from pathlib import Path
 
 from tests.support.daemons import Photoramd
+from tests.support.files import OWN_SIDECAR
 from tests.support.invariant import violations
 from tests.support.samples import sample_photos
 from tests.support.xmp import subjects
 
 PATIENT_SECONDS = 180.0
-
-OWN = """<x:xmpmeta xmlns:x="adobe:ns:meta/">
- <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
-  <rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/">
-   <dc:subject><rdf:Bag><rdf:li>{word}</rdf:li></rdf:Bag></dc:subject>
-  </rdf:Description>
- </rdf:RDF>
-</x:xmpmeta>
-"""
 
 
 class Soak:
@@ -224,7 +216,7 @@ class Soak:
         path = self._new()
         sidecar = Path(f"{path}.xmp")
         word = f"word {self.number}"
-        sidecar.write_text(OWN.format(word=word))
+        sidecar.write_text(OWN_SIDECAR.format(word=word))
         self._place(path)
         self.owned[sidecar] = word
 

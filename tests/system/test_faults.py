@@ -27,6 +27,7 @@ import pytest
 from photoramd.database.connection import Database
 from photoramd.database.readonly import open_readonly
 from tests.support.daemons import Photoramd, unprivileged, wait_for
+from tests.support.files import OWN_SIDECAR
 from tests.support.invariant import rows, states, violations
 from tests.support.xmp import subjects
 
@@ -807,15 +808,6 @@ from photoramd.cli import main
 main()
 """
 
-OWN = """<x:xmpmeta xmlns:x="adobe:ns:meta/">
- <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
-  <rdf:Description rdf:about="" xmlns:dc="http://purl.org/dc/elements/1.1/">
-   <dc:subject><rdf:Bag><rdf:li>{word}</rdf:li></rdf:Bag></dc:subject>
-  </rdf:Description>
- </rdf:RDF>
-</x:xmpmeta>
-"""
-
 
 def test_fault_16_19_22_faults_of_its_own_the_clock_and_other_programs(
     make: Make, tmp_path: Path
@@ -862,8 +854,8 @@ def test_fault_16_19_22_faults_of_its_own_the_clock_and_other_programs(
     # 22: an edit in the moment between reading and replacing survives.
     edited = world.top / "edited.jpg"
     sidecar = edited.with_name("edited.jpg.xmp")
-    sidecar.write_text(OWN.format(word="before"))
-    (control / "edited.jpg.edit").write_text(OWN.format(word="grandmother"))
+    sidecar.write_text(OWN_SIDECAR.format(word="before"))
+    (control / "edited.jpg.edit").write_text(OWN_SIDECAR.format(word="grandmother"))
     world.put("edited.jpg", SMALL[0])
     wanted = {"grandmother", *world.tags[SMALL[0]]}
     wait_for(lambda: set(subjects(sidecar.read_bytes())) == wanted, "both")

@@ -28,16 +28,14 @@ from tests.support.fake_models import (
     ZOO_MODEL,
     ZOO_PIN,
     content,
+    served,
 )
-from tests.support.hub_server import Fault, HubServer, serve
+from tests.support.hub_server import Fault, HubServer
 
 
 @pytest.fixture
 def server() -> Iterator[HubServer]:
-    with serve() as running:
-        running.files["weights.pth"] = WEIGHTS
-        running.mirrored[f"{HOST}/tags.txt"] = TAGS
-        running.mirrored[f"{HOST}/zoo.pth"] = ZOO
+    with served() as running:
         yield running
     huggingface_hub.close_session()
 
