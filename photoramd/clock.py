@@ -1,8 +1,8 @@
-"""The two clocks, told apart by the type checker.
+"""Two clocks, which the type checker tells apart.
 
-Monotonic time orders what happens in one process and measures how long it takes; nobody can
-set it. Unix time is what the database stores and files carry; it may jump. Durations are plain
-``float`` seconds: adding one to a time needs the type's name again, which says whose time it is.
+Monotonic time orders events in one process and measures durations; nobody can set it. Unix time
+is the time in the database and of files; it may jump. Durations are plain ``float`` seconds: a
+time plus a duration must be given its type again, which says which clock it belongs to.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ import time
 from typing import NewType
 
 Monotonic = NewType("Monotonic", float)
-"""Seconds since a moment that only this boot of the machine knows."""
+"""Seconds since an unspecified moment, valid until the machine is rebooted."""
 
 UnixTime = NewType("UnixTime", float)
 """Seconds since 1970-01-01 00:00 UTC."""
 
 
 def monotonic() -> Monotonic:
-    """Return the present monotonic time."""
+    """Return the current monotonic time."""
     return Monotonic(time.monotonic())
 
 
 def unix_time() -> UnixTime:
-    """Return the present Unix time."""
+    """Return the current Unix time."""
     return UnixTime(time.time())

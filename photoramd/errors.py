@@ -1,9 +1,9 @@
 """The exceptions of photoramd.
 
 Each carries the path it is about, a remedy (what the user can do) and the exit
-code that the command line ends with. Foreign errors (OSError, sqlite3, torch,
-lxml) become one of these at the edge where they occur; only the command line
-turns them into text and a process exit.
+code of the command line. Errors of the system and of libraries (OSError, sqlite3,
+torch, lxml) become one of these where they occur; only the command line turns them
+into text and an exit code.
 
     PhotoramdError             4
     ├── NoImagesError          1   nothing to work on
@@ -114,7 +114,7 @@ class DecodeError(PhotoramdError):
 
 
 class ChangedError(PhotoramdError):
-    """A file changed under our hands; try again later."""
+    """A file changed while it was in use; try again later."""
 
 
 class SidecarError(PhotoramdError):
@@ -129,7 +129,7 @@ class WriteError(PhotoramdError):
     """A file could not be written; the one that was there is intact.
 
     Attributes:
-        errno: What the system said.
+        errno: The system's error number.
     """
 
     def __init__(
@@ -145,7 +145,7 @@ class WriteError(PhotoramdError):
 
     @property
     def concerns_file_system(self) -> bool:
-        """Whether other files there will fail too, until somebody acts."""
+        """Whether other files there will fail, too, until somebody acts."""
         return self.errno in _FILE_SYSTEM
 
 

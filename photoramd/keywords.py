@@ -1,16 +1,8 @@
-"""Scores to keywords: thresholds, lists, overrides, hierarchy.
-
-Works on stored scores as well as on fresh ones, so that another threshold or list costs
-no inference. Imports neither numpy nor a model, so that every command can afford it.
-"""
+"""What a keyword may contain, and how keywords are written and compared."""
 
 from __future__ import annotations
 
 import unicodedata
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
 
 MAX_KEYWORD_BYTES = 64
 """IPTC's limit for one keyword (IIM 4.2, dataset 2:25); longer ones are cut by some programs."""
@@ -31,7 +23,7 @@ def is_keyword(text: str) -> bool:
 
 
 def is_word(text: str) -> bool:
-    """Return whether a text can be a keyword but for its length: some programs cut long ones."""
+    """Return whether a text can be a keyword, whatever its length: some programs cut long ones."""
     if not text or text != normalise(text) or not _SEPARATORS.isdisjoint(text):
         return False
     return not any(_is_forbidden(character) for character in text)
@@ -43,7 +35,7 @@ def normalise(text: str) -> str:
 
 
 def fold(text: str) -> str:
-    """Return a text as it is compared: NFC, trimmed, without regard to case."""
+    """Return a text as it is compared: NFC, trimmed, case-folded."""
     return unicodedata.normalize("NFC", normalise(text).casefold())
 
 

@@ -1,4 +1,4 @@
-"""The values that travel through photoramd: frozen, small, without behaviour of their own."""
+"""The values that all packages share: frozen and small, without behaviour of their own."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from stat import S_ISREG
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What ``stat`` says of a file's content: equal means "unchanged".
+    """What identifies a file's content without reading it: equal means "unchanged".
 
-    ``mtime_ns`` is a signed number of 64 bits. ``ctime_ns`` takes part only in the question
-    whether a file is still being written; a changed mode or owner makes no new photo.
+    ``mtime_ns`` is a signed number of 64 bits. ``ctime_ns`` only tells whether a file is still
+    being written; a changed mode or owner does not make a new photo.
     """
 
     size: int
@@ -26,13 +26,13 @@ class Fingerprint:
     @classmethod
     def of(cls, stat: os.stat_result) -> Fingerprint:
         """Return the fingerprint in a ``stat`` result."""
-        # Dates after 2262, of broken clocks, need more than the 63 bits a database has for them.
+        # Dates after 2262, from broken clocks, need more than the 63 bits of the database.
         mtime_ns = (stat.st_mtime_ns + 2**63) % 2**64 - 2**63
         return cls(stat.st_size, mtime_ns, stat.st_dev, stat.st_ino, stat.st_ctime_ns)
 
     @classmethod
     def at(cls, path: str | os.PathLike[str]) -> Fingerprint | None:
-        """Return the fingerprint of a regular file, or None: gone, or no such thing."""
+        """Return the fingerprint of a regular file, or None if there is none at that path."""
         try:
             status = os.lstat(path)
         except OSError:
@@ -40,7 +40,7 @@ class Fingerprint:
         return cls.of(status) if S_ISREG(status.st_mode) else None
 
     def is_stable_since(self, earlier: Fingerprint) -> bool:
-        """Return whether nothing at all happened to the file between two looks at it."""
+        """Return whether nothing at all happened to the file between two checks."""
         return self == earlier and self.ctime_ns == earlier.ctime_ns
 
 
@@ -76,7 +76,7 @@ class PhotoState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """A file and what it looked like when it was found stable."""
+    """A file, and its fingerprint when it was found stable."""
 
     path: Path
     fingerprint: Fingerprint

@@ -40,14 +40,14 @@ COMMANDS = {
 
 @dataclass(frozen=True)
 class Settings:
-    """What the options before the command say."""
+    """The options before the command."""
 
     config_path: Path | None
     verbose: bool
 
 
 class _ReaderGoneError(Exception):
-    """What reads our output (head, less) has ended. click would exit with 1: no images found."""
+    """The reader of our output (head, less) has ended. click would exit with 1: no images found."""
 
 
 class _LazyGroup(click.Group):
@@ -124,11 +124,11 @@ def main() -> None:
         code = ExitCode.SUCCESS
     except Exception as error:
         if isinstance(error, OSError) and error.errno == ENOSPC and error.filename is None:
-            # Files have names; this is where the output is redirected to.
+            # Errors about files have names; this one is about redirected output.
             click.echo(f"photoramd: the output cannot be written ({error.strerror})", err=True)
             _drop_output()
         else:
-            # A bug: print the traceback for those who can fix it, and exit with the right code.
+            # A bug: print the traceback, which helps to fix it, and exit with the right code.
             traceback.print_exc()
             click.echo("photoramd: this is a fault in photoramd; please report the above", err=True)
         code = PhotoramdError.exit_code

@@ -26,7 +26,7 @@ def command() -> None:
 
 
 def _file(context: click.Context, path: Path | None) -> Path | None:
-    """Return the file asked for: by the command's own option, else by the global one."""
+    """Return the file that the command's own option names, else the global one."""
     return path or getattr(context.obj, "config_path", None)
 
 
@@ -63,7 +63,7 @@ def init(context: click.Context, path: Path | None, photos: tuple[Path, ...], fo
 
 
 def _write(target: Path, text: str, overwrite: bool) -> None:
-    """Write a file that everybody may read, whole, without replacing one unless told to.
+    """Write a file that everybody may read, as a whole, replacing one only if told to.
 
     Raises:
         ConfigError: There is a file, and ``overwrite`` is false.
@@ -74,7 +74,7 @@ def _write(target: Path, text: str, overwrite: bool) -> None:
         # Root's umask may be strict, but the daemon has a user of its own.
         target.parent.chmod(0o755)
     if overwrite:
-        # The file may be a link to where its owner keeps it.
+        # The file may be a link to another place of its owner's.
         target = Path(os.path.realpath(target))
     else:
         _reserve(target)
@@ -92,7 +92,7 @@ def _write(target: Path, text: str, overwrite: bool) -> None:
 
 
 def _reserve(target: Path) -> None:
-    """Create an empty file, unless there is anything by that name."""
+    """Create an empty file, unless something has that name."""
     try:
         target.open("x").close()
     except FileExistsError as error:

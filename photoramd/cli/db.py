@@ -1,4 +1,4 @@
-"""``photoramd db``: care for the database."""
+"""``photoramd db``: check, copy, restore and prune the database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``photoramd doctor``: whether everything is as the daemon needs it."""
+"""``photoramd doctor``: check everything that the daemon needs."""
 
 from __future__ import annotations
 
@@ -15,14 +15,13 @@ import click
 
 from photoramd import doctor
 from photoramd.cli.output import print_json
-from photoramd.doctor import Notice
-from photoramd.doctor import unit as systemd_unit
+from photoramd.doctor import Notice, service
 from photoramd.doctor.finding import ERROR, Finding, Grade, user_name
 from photoramd.system import paths
 
 if TYPE_CHECKING:
     from photoramd.cli import Settings
-    from photoramd.doctor.unit import Unit
+    from photoramd.doctor.service import Unit
 
 
 @click.command("doctor")
@@ -39,7 +38,7 @@ def command(context: click.Context, as_json: bool) -> None:
     first error: 78 for the configuration, 3 for the model, 4 for anything else.
     """
     settings: Settings = context.obj
-    unit = systemd_unit.show()
+    unit = service.show()
     findings = []
     for finding in _findings(settings, unit, _notice):
         findings.append(finding)
@@ -57,7 +56,7 @@ def command(context: click.Context, as_json: bool) -> None:
 
 def _findings(settings: Settings, unit: Unit | None, notice: Notice) -> Iterator[Finding]:
     path = settings.config_path
-    # Another configuration is not the service's, and neither is its user.
+    # Another configuration does not belong to the service, and neither does its user.
     if path not in (None, paths.SYSTEM_CONFIG):
         unit = None
     if unit is not None:
@@ -68,7 +67,7 @@ def _findings(settings: Settings, unit: Unit | None, notice: Notice) -> Iterator
 
 
 def _become(unit: Unit) -> Finding:
-    """Turn into the service's user, for good, if we may."""
+    """Become the service's user, permanently, if we may."""
     user = unit.user or "root"
     own = user_name(os.geteuid())
     if own == user:
@@ -108,7 +107,7 @@ def _echo(finding: Finding) -> None:
 
 
 def _notice(text: str) -> None:
-    """Show on a terminal what is going on, in a line that the next one replaces."""
+    """Show on a terminal what is being checked, in a line that the next one replaces."""
     if sys.stderr.isatty():
         width = shutil.get_terminal_size().columns - 1
         click.echo(f"\r{text[:width]}\x1b[K", nl=False, err=True)

@@ -19,7 +19,7 @@ from photoramd.models.weights.store import default_store
 from photoramd.models.weights.verified import Progress
 
 _MEASURED_STEP_BYTES = 1 << 20
-"""No progress is shown for less: it is over at once."""
+"""No progress is shown for fewer bytes: they take no time."""
 
 
 @click.group("model")
@@ -97,7 +97,7 @@ def verify(names: tuple[str, ...], as_json: bool) -> None:
     with _bars() as begin:
         for model in models:
             present = converted.installed_copies(model.weights)
-            # Who keeps a copy may drop the original.
+            # With a copy, the original may be deleted.
             pinned = [pin for pin in model.files if not (present and _is_dropped(pin, model))]
             files = [_verify(pin, begin, errors) for pin in pinned]
             files += [_verify_copy(copy, path, begin, errors) for copy, path in present]

@@ -1,4 +1,4 @@
-"""``photoramd model calibrate``: int8 weights fitted to the user's photos."""
+"""``photoramd model calibrate``: make int8 weights fitted to the user's photos."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from photoramd.models.ram_plus.calibration import Calibration
 
 _HELD_OUT = 4
-"""One photo of this many is held out of the calibration, for the comparison."""
+"""One in this many photos is held out of the calibration, for the comparison."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ def _doubt(found: Comparison) -> str:
 
 
 def _asked(found: Comparison, as_json: bool) -> bool:
-    """Return whether the user wants it all the same; False without a terminal to ask on."""
+    """Return whether the user wants it anyway; False without a terminal to ask on."""
     if as_json or not sys.stdin.isatty():
         return False
     return click.confirm(f"{_doubt(found)}. Install it all the same?", err=True)

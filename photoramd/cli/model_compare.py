@@ -1,4 +1,4 @@
-"""``photoramd model compare``: what another precision does to the tags of one's own photos."""
+"""``photoramd model compare``: compare the tags of photos in two precisions."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def compare(settings: Settings, options: CompareOptions) -> None:
     model = options.name or configuration.model.name
     max_pixels = configuration.decode.max_pixels
     chosen = comparison.spread(photos, options.limit)
-    # What is missing is reported now, not after minutes with the other one.
+    # Missing files are reported now, not after minutes with the other precision.
     _load(model, precision, configuration.model)
     tagger = _load(model, against, configuration.model)
     truth = {each.digest: each for each in scored(tagger, chosen, max_pixels, against)}

@@ -1,4 +1,4 @@
-"""Give a command its options as one value."""
+"""Collect a command's options in one value."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def collected(kind: Callable[..., T]) -> Callable[[Callable[[Any, T], None]], Callable[..., None]]:
-    """Call a command with click's object and one value made from all its options.
+    """Call a command with click's object and one value that holds all its options.
 
     Args:
         kind: A dataclass whose attributes have the options' names.

@@ -21,8 +21,8 @@ _PIPED_WIDTH = 10_000
 def print_json(value: Any) -> None:
     """Print a value as JSON to standard output.
 
-    Undecodable bytes of a path, lone surrogates in Python, become escapes from which a
-    reader can restore them.
+    Undecodable bytes of a path, which Python holds as lone surrogates, become escapes from
+    which a reader can restore them.
     """
     text = json.dumps(value, ensure_ascii=False, indent=2)
     try:
@@ -41,7 +41,7 @@ def console(*, stderr: bool = False) -> Console:
     """Return a rich console for tables and progress bars.
 
     On a terminal it has the terminal's width; elsewhere nothing is wrapped, cut or coloured.
-    Texts are printed as they are: tags and paths are no markup.
+    Texts are printed as they are: tags and paths are not markup.
     """
     # rich takes as long to import as a whole `status` may take on a slow machine.
     from rich.console import Console
@@ -58,7 +58,7 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def echo_comparison(found: Comparison) -> None:
-    """Print the figures of a comparison, one a line."""
+    """Print the figures of a comparison, one on each line."""
     for key, value in found.as_dict().items():
         if key != "photos":
             click.echo(f"  {_TITLES[key]:44} {value:.6f}")

@@ -1,4 +1,4 @@
-"""The photos that a user names, with progress and complaints on standard error."""
+"""Collect and score the photos that a user names, with progress and errors on standard error."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def collect_photos(paths: Sequence[Path], *, recursive: bool = True) -> list[Pat
 def decoded(
     tagger: Tagger, photos: Sequence[Path], max_pixels: int, title: str
 ) -> Iterator[list[tuple[Path, Decoded]]]:
-    """Yield batches of what the model sees; name photos that cannot be decoded.
+    """Yield batches of model inputs; report photos that cannot be decoded.
 
     Raises:
         NoImagesError: None can be decoded.

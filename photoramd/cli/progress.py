@@ -1,4 +1,4 @@
-"""The progress and the summary of a scan, for commands that run one."""
+"""Show the progress and the summary of a scan, for commands that run one."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class Progress:
         }
 
     def note(self, text: str) -> None:
-        """Show what is going on."""
+        """Show what is being done."""
         self._bar.update(self._task, description=text)
 
     def update(self, outcomes: Sequence[Outcome], daemon: Daemon) -> None:

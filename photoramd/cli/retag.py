@@ -73,11 +73,11 @@ def command(
 
 
 def _require_photos(top: Path, configuration: schema.Config) -> None:
-    """Refuse a path that nothing would come of.
+    """Refuse a path for which a request would do nothing.
 
     Raises:
-        NoImagesError: No photo is known there, nor would one be found; or it is known, but
-            the daemon that runs does not look there.
+        NoImagesError: No photo is known there, and none would be found; or it is known, but
+            the running daemon does not watch that directory.
     """
     from photoramd.database.requests import is_known
     from photoramd.watch.filters import Filter
@@ -101,7 +101,7 @@ def _require_photos(top: Path, configuration: schema.Config) -> None:
     else:
         chosen = Filter(watches[0].path, watches[0].exclude)
         if chosen.enters(top) if top.is_dir() else chosen.wants(top):
-            return  # new, perhaps
+            return  # perhaps new
         message = "photoramd leaves it out"
         remedy = "is it a photo by its suffix? excluded by the configuration? hidden?"
     raise NoImagesError(message, path=top, remedy=remedy)

@@ -1,4 +1,4 @@
-"""``photoramd run``: the daemon."""
+"""``photoramd run``: run the daemon."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def command(settings: Settings) -> None:
         configuration = load()
         for warning in loader.warnings(configuration):
             logger.warning("%s", warning)
-        # torch takes seconds to import, and a wrong configuration should not wait for it.
+        # torch takes seconds to import, and an error in the configuration should not wait for it.
         with notifier.busy():
             from photoramd.daemon.session import Session
 
@@ -54,7 +54,7 @@ def command(settings: Settings) -> None:
 
 
 def report(outcomes: Sequence[Outcome], configuration: Config) -> None:
-    """Log what became of photos."""
+    """Log the outcomes of photos."""
     for outcome in outcomes:
         tags = ", ".join(f"{tag.name} {tag.confidence:.2f}" for tag in outcome.tags) or "no tags"
         path = printable(outcome.path)

@@ -1,4 +1,4 @@
-"""``photoramd scan``: one pass over directories."""
+"""``photoramd scan``: tag what is new in directories, once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``photoramd show``: what is known of one photo."""
+"""``photoramd show``: show what is known of a photo."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``photoramd status``: what is done, waiting and wrong."""
+"""``photoramd status``: show what is done, waiting and wrong."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""``photoramd tag``: the contract of the photoram command line.
+"""``photoramd tag``: tag photos as the photoram command line did.
 
-Options, output formats and exit codes are those of photoram, so that scripts written for
-it go on working; the options of photils-cli are understood as well.
+Options, output formats and exit codes are those of photoram, so that scripts written for it
+keep working; the options of photils-cli are accepted, too.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ SEPARATOR = " | "
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What is printed for one photo."""
+    """The result for one photo, as it is printed."""
 
     path: Path
     tags: Sequence[Tag] = ()
@@ -213,7 +213,7 @@ def _rules(configured: Rules, options: TagOptions) -> Rules:
 
 
 def _on(configuration: Config, device: str) -> Config:
-    """Return the configuration with another device; ``auto`` leaves the configured one."""
+    """Return the configuration with another device; ``auto`` keeps the configured one."""
     if device == "auto":
         return configuration
     model = structs.replace(configuration.model, device=device)

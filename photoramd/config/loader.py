@@ -1,4 +1,4 @@
-"""The configuration file: found, read, validated once, made into frozen values.
+"""Find, read and validate the configuration file; return frozen values.
 
 The schema is in `photoramd.config.schema`. Each problem names file, key, value and what is
 allowed; `examine` collects all of them, `load` raises the first.
@@ -36,9 +36,9 @@ class Report:
     """What `examine` found.
 
     Attributes:
-        path: The file, or None where there is none and only defaults count.
+        path: The file, or None where there is none and the defaults apply.
         config: The values, every path absolute; None if there are problems.
-        problems: What is wrong, each naming key, value and what is allowed.
+        problems: The errors, each naming key, value and what is allowed.
         warnings: What may be wrong.
         given: The keys that the file sets, such as ``watch[0].path``.
     """
@@ -53,7 +53,7 @@ class Report:
         """Return the values.
 
         Raises:
-            ConfigError: There are problems; it names the first.
+            ConfigError: There are problems; the message is the first one.
         """
         if self.config is not None:
             return self.config
@@ -67,11 +67,11 @@ def load(path: Path | None = None, *, need_file: bool = True, need_watch: bool =
 
     Args:
         path: The file; None looks in the usual places.
-        need_file: Whether having no file at all is an error; else it means the defaults.
-        need_watch: Whether having no directory to watch is an error.
+        need_file: Whether a missing file is an error; otherwise the defaults apply.
+        need_watch: Whether it is an error that no directory is watched.
 
     Raises:
-        ConfigError: It is missing, or anything is wrong in it.
+        ConfigError: The file is missing or has errors.
     """
     return examine(path, need_file=need_file, need_watch=need_watch).accept()
 
@@ -80,7 +80,7 @@ def examine(path: Path | None = None, *, need_file: bool = True, need_watch: boo
     """Read the configuration and collect everything that is wrong with it.
 
     Raises:
-        ConfigError: There is no file, or it cannot be read, or it is not TOML.
+        ConfigError: The file is missing, cannot be read, or is not TOML.
     """
     found = paths.find_config(path)
     if found is None and need_file:
@@ -105,9 +105,9 @@ def examine(path: Path | None = None, *, need_file: bool = True, need_watch: boo
 
 
 def _with_real_paths(config: Config) -> Config:
-    """Return the same with symbolic links in watched directories' paths resolved.
+    """Return the configuration with symbolic links in watched directories' paths resolved.
 
-    A photo that is reached by two paths would be two photos in the database.
+    Otherwise a photo that two paths lead to would be two photos in the database.
     """
     watch = tuple(
         msgspec.structs.replace(each, path=Path(os.path.realpath(each.path)))
@@ -117,7 +117,7 @@ def _with_real_paths(config: Config) -> Config:
 
 
 def warnings(config: Config) -> tuple[str, ...]:
-    """Return what is not an error now but may keep photos from being tagged."""
+    """Return what is not an error, but may keep photos from being tagged."""
     found = []
     for index, watch in enumerate(config.watch):
         key = f"watch[{index}].path: {printable(watch.path)}"
@@ -135,7 +135,7 @@ def warnings(config: Config) -> tuple[str, ...]:
     return tuple(found)
 
 
-# From bytes to values
+# --- From bytes to values ---
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -186,7 +186,7 @@ def _given(document: dict[str, Any]) -> Iterator[str]:
                 yield from (f"{where}.{name}" for name in entry)
 
 
-# Form: every section and key by itself
+# --- Form: every section and key by itself ---
 
 
 def _check_document(document: dict[str, Any]) -> Iterator[str]:
@@ -244,15 +244,15 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-# Sense: values together, and the world around
+# --- Meaning: values together, and the file system ---
 
 
 def _resolve(config: Config, path: Path | None, given: frozenset[str]) -> tuple[Config, list[str]]:
-    """Return every path made absolute, the defaults that depend on where we are; and problems."""
+    """Return the values with absolute paths and computed defaults, and the problems found."""
     problems: list[str] = []
 
     def absolute(value: Path, key: str) -> Path:
-        # Unlike `Path.expanduser` this leaves an unknown home as it is, without an exception.
+        # Unlike `Path.expanduser`, this leaves an unknown home as it is instead of raising.
         expanded = Path(os.path.expanduser(value))
         if not expanded.is_absolute():
             problems.append(
@@ -281,7 +281,7 @@ def _resolve(config: Config, path: Path | None, given: frozenset[str]) -> tuple[
 
 
 def _overrides(name: Path | None, path: Path | None, is_given: bool) -> Path | None:
-    """Return the overrides file; if it is asked for and missing, the path where it should be."""
+    """Return the overrides file; if one is named but missing, the path where it should be."""
     if name is None:
         return None
     base = path.absolute().parent if path else None

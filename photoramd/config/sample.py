@@ -1,4 +1,4 @@
-"""A commented configuration file, made from the schema."""
+"""Make a commented configuration file from the schema."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from photoramd.config.schema import format_value, tables
 def sample(watches: Sequence[Path] = ()) -> str:
     """Return a commented configuration file for these directories; without any, an example.
 
-    Explanations begin with ``# ``; defaults that can be uncommented with ``#`` alone.
+    Explanations begin with ``# ``, defaults that can be uncommented with ``#`` alone.
     """
     first, *others = watches or [Path("/volume1/photos")]
     lines = [

@@ -1,7 +1,7 @@
-"""What can be configured: the one schema behind validation, sample and documentation.
+"""The schema of the configuration, for validation, sample and documentation.
 
-A key's type, limits, default and description stand here and nowhere else. The values are
-frozen; `photoramd.config.loader` makes them from a file. After that every path is absolute.
+A key's type, limits, default and description are defined here and nowhere else. The values are
+frozen; `photoramd.config.loader` makes them from a file, with every path absolute.
 """
 
 from __future__ import annotations
@@ -279,7 +279,7 @@ class Key:
     Attributes:
         section: The name of its table.
         name: Its name in the table.
-        type: What `msgspec.convert` takes.
+        type: The type that `msgspec.convert` converts to.
         default: Its default, or `msgspec.NODEFAULT` if it must be given.
         description: What it means, in sentences.
         allowed: Its allowed values, in words.
@@ -294,7 +294,7 @@ class Key:
 
     @property
     def dotted(self) -> str:
-        """Section and name, such as ``debounce.quiet_seconds``."""
+        """Its section and name, such as ``debounce.quiet_seconds``."""
         return f"{self.section}.{self.name}"
 
 

@@ -1,4 +1,4 @@
-"""The checks of a watched directory, and of how many directories can be watched."""
+"""Check watched directories, and how many directories can be watched."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Checkup:
         self._filter = Filter(watch.path, watch.exclude)
 
     def findings(self) -> Iterator[Finding]:
-        """Yield what is to be said of it."""
+        """Check the directory."""
         path = self._watch.path
         if paths.kind_of(path) == "missing":
             yield self._found(
@@ -54,7 +54,7 @@ class Checkup:
 
     @property
     def _is_polled(self) -> bool:
-        """Whether all of it is, rather than watched."""
+        """Whether the whole directory is polled instead of watched."""
         poll = self._watch.poll
         return poll == "always" or (poll == "auto" and os.fspath(self._watch.path) in self._silent)
 
@@ -97,12 +97,12 @@ class Checkup:
             )
             return
         try:
-            # Exactly what comes before a sidecar gets its name.
+            # Exactly the steps before a sidecar gets its name.
             name = self._watch.path / f"{TEMPORARY_PREFIX}doctor.xmp"
             atomic.discard(atomic.prepare(name, b"photoramd doctor", expected=None))
         except PhotoramdError as error:
             text = f"no sidecar can be written: {error.message}"
-            # Rights do not help where the disk is full, broken or mounted read-only.
+            # Permissions do not help where the disk is full, broken or mounted read-only.
             is_disk = isinstance(error, WriteError) and error.concerns_file_system
             permit = self._permit("rwX", os.fspath(self._watch.path))
             yield self._found(Grade.ERROR, text, error.remedy if is_disk else permit)
@@ -127,7 +127,7 @@ class Checkup:
         )
 
     def _view(self) -> Iterator[Finding]:
-        """Yield what the running daemon sees there: its unit may show it another world."""
+        """Check what the running daemon sees there: its unit may hide directories from it."""
         outside = Path(f"/proc/{self._daemon}/root")
         seen = outside / self._watch.path.relative_to("/")
         try:
@@ -156,7 +156,7 @@ class Checkup:
 
 
 def limits(needed: int) -> Iterator[Finding]:
-    """Yield the limits of inotify; inotify(7), and user namespaces' own in namespaces(7)."""
+    """Check inotify's limits: inotify(7), and those of user namespaces in namespaces(7)."""
     for what, count in (("watches", needed), ("instances", int(needed > 0))):
         name = f"max_user_{what}"
         limits = (f"/proc/sys/fs/inotify/{name}", f"/proc/sys/user/max_inotify_{what}")
@@ -167,7 +167,7 @@ def limits(needed: int) -> Iterator[Finding]:
         text = f"{count} directories to watch, {limit} {what} allowed"
         if what == "instances":
             text = f"{limit} instances allowed"
-        # Other programs of this user have watches too.
+        # Other programs of this user have watches, too.
         if count <= 0.9 * limit:
             yield Finding("inotify", Grade.OK, text)
         else:

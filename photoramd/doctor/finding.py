@@ -1,4 +1,4 @@
-"""The finding of one check."""
+"""The findings of the checks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the installed Python packages are those that photoramd was made for."""
+"""Check that the installed Python packages are those that photoramd was made for."""
 
 from __future__ import annotations
 
@@ -10,20 +10,26 @@ from importlib.metadata import PackageNotFoundError, distribution
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-# torchvision's is among them: it works with one version of torch only, and pip lets a
-# different build of torch be put beside it.
+from photoramd import __version__
+from photoramd.doctor.finding import ERROR, Finding, Grade
+from photoramd.errors import PIP
+
+# torchvision's requirements count, too: it works with one version of torch only, and pip lets a
+# different build of torch be installed beside it.
 _ASKED = ("photoramd", "torchvision")
+
+_REINSTALL = "install photoramd into its environment anew, with -c constraints.txt"
 
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A package that somebody requires.
+    """A required package.
 
     Attributes:
         name: Its name.
-        wanted: Which versions will do, such as ``>=9.0``; empty: any.
-        installed: Which one is there; None: none.
-        wanted_by: Who requires it.
+        wanted: The versions that will do, such as ``>=9.0``; empty for any.
+        installed: The installed version; None if it is missing.
+        wanted_by: The package that requires it.
     """
 
     name: str
@@ -36,6 +42,45 @@ class Package:
         """Whether a version that will do is installed."""
         specifiers = SpecifierSet(self.wanted)
         return self.installed is not None and specifiers.contains(self.installed, prereleases=True)
+
+
+def examine_packages() -> Iterator[Finding]:
+    """Compare the versions of Python and of the packages with those that are needed."""
+    try:
+        interpreter = python()
+        installed = list(packages())
+    except PackageNotFoundError:
+        yield Finding(
+            "packages",
+            Grade.WARNING,
+            f"photoramd {__version__} is not installed; versions cannot be compared",
+            f"{PIP} -c constraints.txt .",
+        )
+        return
+    grade: Grade = Grade.OK if interpreter.is_good else Grade.ERROR
+    yield Finding(
+        "python",
+        grade,
+        f"{interpreter.installed}; {interpreter.wanted} is needed",
+        None if interpreter.is_good else "make the environment with another Python",
+        0 if interpreter.is_good else ERROR,
+    )
+    for package in installed:
+        if not package.is_good:
+            found = package.installed or "missing"
+            yield Finding(
+                "packages",
+                Grade.ERROR,
+                f"{package.name} is {found}; {package.wanted_by} needs {package.wanted or 'it'}",
+                _REINSTALL,
+                ERROR,
+            )
+    if all(package.is_good for package in installed):
+        named = {package.name: package.installed for package in installed}
+        shown = ", ".join(f"{name} {named[name]}" for name in ("torch", "torchvision"))
+        yield Finding(
+            "packages", Grade.OK, f"photoramd {__version__}, {shown}, {len(named)} in all"
+        )
 
 
 def python() -> Package:
@@ -60,7 +105,7 @@ def packages() -> Iterator[Package]:
         except PackageNotFoundError:
             if name == "photoramd":
                 raise
-            continue  # it is missing, which has been said
+            continue  # it is missing, which was reported before
         for requirement in map(Requirement, required):
             if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
                 version = _version(requirement.name)

@@ -1,18 +1,30 @@
-"""Check the weights of the configured model, as a start would find them."""
+"""Check the configured model and its weights, as a start would find them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from photoramd.config import schema
 from photoramd.doctor.finding import Finding, Grade, failure
 from photoramd.errors import ModelError, PhotoramdError, printable
 from photoramd.models.registry import specification
 from photoramd.models.weights import converted, verified
-from photoramd.models.weights.catalog import Model, PinnedFile
+from photoramd.models.weights.catalog import Model, PinnedFile, known_model
 from photoramd.models.weights.converted import CopyName
 
 _ANY = "auto"
+
+
+def examine_model(chosen: schema.Model, notice: Callable[[str], object]) -> Iterator[Finding]:
+    """Check that the configured model can be used here, and its weights."""
+    try:
+        model = known_model(chosen.name)
+        model.require(device=chosen.device, precision=chosen.precision)
+    except ModelError as error:
+        yield failure("model", error)
+    else:
+        yield from examine_weights(model, chosen.precision, notice)
 
 
 def examine_weights(
@@ -21,9 +33,9 @@ def examine_weights(
     """Check every byte of a model's files, and of the converted copies that are loaded instead.
 
     Args:
-        model: The configured one.
-        precision: The configured one.
-        notice: Told of each file, since reading it can take seconds.
+        model: The configured model.
+        precision: The configured precision.
+        notice: Called with each file's name before it is read, which can take seconds.
     """
     calibrated = specification(model.name).calibrated_precision
     serving = [
@@ -38,7 +50,7 @@ def examine_weights(
                 remedy=f"photoramd model calibrate {model.name} DIR, or another model.precision",
             )
         for pin in model.files:
-            # Who keeps a copy may have dropped the original.
+            # With a copy, the original may have been deleted.
             if pin == model.weights and serving and not _is_installed(pin):
                 continue
             path = verified.locate(pin)

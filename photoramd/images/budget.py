@@ -1,8 +1,8 @@
-"""A bound on the pixels that all decoding threads hold together.
+"""Limit the pixels that all decoding threads hold together.
 
 A JPEG is reduced while it is decoded, but HEIC, PNG and TIFF are not: a photo of 48 million
-pixels takes nearly 400 MB for a moment, and eight threads with one each more than the whole
-rest of photoramd many times over.
+pixels briefly takes nearly 400 MB, and eight threads with one each would take several times as
+much as all the rest of photoramd.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from contextlib import contextmanager
 from photoramd.system.memory import trim_memory
 
 LARGE_PIXELS = 4_000_000
-"""A picture from this size on leaves so much free memory behind that giving it back pays."""
+"""An image of at least this size leaves so much free memory behind that giving it back pays."""
 
 
 class PixelRoom:
-    """A bound on the pixels in memory; used from any thread."""
+    """A limit on the pixels in memory; used from any thread."""
 
     def __init__(self) -> None:
         self._used = 0
@@ -26,14 +26,14 @@ class PixelRoom:
 
     @contextmanager
     def share(self, limit: int) -> Iterator[Callable[[int], None]]:
-        """Take part; what was taken is given back at the end.
+        """Take part; what was taken is given back at the end of the block.
 
         Args:
             limit: How many pixels all threads may hold; one photo alone may be larger.
 
         Yields:
-            Takes room for a number of pixels, once, and waits until there is enough. When the
-            picture is done with, the memory of a large one goes back to the system.
+            Takes room for a number of pixels, once, and waits until there is enough. At the end
+            of the block, the memory of a large image goes back to the system.
         """
         taken = 0
 

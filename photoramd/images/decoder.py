@@ -1,8 +1,7 @@
-"""Decode photos: upright, 8-bit RGB, never more pixels than allowed; and ahead of the model.
+"""Decode photos: upright, 8-bit RGB, never more pixels than allowed.
 
-What a viewer would show is what the model sees: EXIF orientation applied, transparency on
-white, deep colours scaled to 8 bits. Colour profiles are not applied; models were trained
-without.
+The model sees what a viewer would show: EXIF orientation applied, transparency on white, deep
+colours scaled to 8 bits. Colour profiles are not applied, as models were trained without.
 """
 
 from __future__ import annotations
@@ -25,15 +24,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A photo's pixels and what they were read from.
+    """A photo's pixels, and the file they were read from.
 
     Attributes:
         image: Upright, mode RGB. Smaller than the photo if it was reduced while decoding.
-        fingerprint: Of the file that was open; it did not change while it was read.
-        width: Of the upright photo in full size, in pixels.
-        height: Likewise.
-        format: By its content: ``JPEG``, ``PNG``, ``WEBP``, ``TIFF``, ``BMP``, ``GIF``,
-            ``AVIF`` or ``HEIF``; ``RAW`` by its suffix, too.
+        fingerprint: The fingerprint of the file, which did not change while it was read.
+        width: The width of the upright photo in full size, in pixels.
+        height: Its height, likewise.
+        format: The format, by content: ``JPEG``, ``PNG``, ``WEBP``, ``TIFF``, ``BMP``, ``GIF``,
+            ``AVIF`` or ``HEIF``; ``RAW``, by suffix and content.
     """
 
     image: Image.Image
@@ -50,7 +49,7 @@ def decode(
     max_pixels: int,
     reserve: Callable[[int], object] = lambda _: None,
 ) -> Decoded:
-    """Decode one photo: of an animation the first frame, of a collection the main picture.
+    """Decode one photo: the first frame of an animation, the main image of a collection.
 
     Of a camera RAW it is the preview; see `raw`.
 
@@ -59,17 +58,17 @@ def decode(
         side: A JPEG, and the preview in a RAW, may be reduced by 2, 4 or 8 while it is decoded,
             which is several times faster, as long as its shorter side keeps at least this many
             pixels.
-        max_pixels: Width times height; above it, nothing is decoded.
-        reserve: Called before the pixels are decoded with how many there will be in memory.
+        max_pixels: The limit of width times height; above it, nothing is decoded.
+        reserve: Called before the pixels are decoded, with how many there will be in memory.
 
     Raises:
-        DecodeError: It cannot be read, is no photo, is damaged, truncated or too large.
+        DecodeError: It cannot be read, is not a photo, or is damaged, truncated or too large.
         ChangedError: The file changed while it was read.
     """
     with open_file(path) as opened:
         if raw.is_raw(opened):
-            # How many pixels there are libraw says only when it has them: one for two bytes, or
-            # two where they are compressed. It takes 6 bytes for each, other decoders 8.
+            # libraw tells the number of pixels only once it has them. There is one for two bytes,
+            # or two where they are compressed; it takes 6 bytes for each, other decoders 8.
             reserve(min(opened.fingerprint.size // 2, max_pixels))
             return _decode_raw(opened, side, max_pixels)
         with open_image(opened, max_pixels=max_pixels) as photo:
@@ -94,7 +93,7 @@ def _decode_image(
     image.load()
     require_end(photo, path)
     if not reduced:
-        size = image.size  # a few readers know the real size only now
+        size = image.size  # some readers know the real size only now
     return _decoded(image, _transposition(photo), size, photo.fingerprint, photo.format)
 
 
@@ -111,7 +110,7 @@ def _decoded(
 
 # --- Orientation ---
 
-# EXIF 2.32, 4.6.4.A, tag 0x0112: what makes each of the eight orientations upright.
+# EXIF 2.32, 4.6.4.A, tag 0x0112: the operation that makes each orientation upright.
 _TRANSPOSITIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -130,8 +129,8 @@ _SIDEWAYS = (
 
 
 def _transposition(photo: OpenPhoto) -> Image.Transpose | None:
-    # Two readers turn the pixels themselves: TIFF's by its orientation, HEIF's by the rotation
-    # that goes before EXIF. AVIF's turns nothing, and tells the rotation as if it were EXIF's.
+    # Two readers turn the pixels themselves: TIFF's by its orientation, HEIF's by the rotation,
+    # which overrules EXIF. AVIF's turns nothing, and reports the rotation as if it were EXIF's.
     if photo.format in ("TIFF", "HEIF"):
         return None
     try:
@@ -178,7 +177,7 @@ def _over_white(image: Image.Image) -> Image.Image:
         image = image.convert("LA")
     rgba = image.convert("RGBA")
     alpha = rgba.getchannel("A")
-    # Opaque everywhere; or zero, as some programs leave it: then the colours are meant.
+    # Opaque everywhere, or zero everywhere, as some programs write it: then it is ignored.
     histogram = alpha.histogram()
     if alpha.width * alpha.height in (histogram[0], histogram[255]):
         return rgba.convert("RGB")
@@ -208,9 +207,9 @@ _FULL_SCALES = (1.0, 255.0, 65535.0, 4294967295.0)
 def _from_any_range(image: Image.Image) -> Image.Image:
     """Convert grey of 32-bit integers or floats to 8 bits.
 
-    Nothing in the file tells which value is white. Usual are 1 (for floats), 255, 65535 and
-    the largest integer; the least of them that no value exceeds is taken. With negative or
-    larger values the range of the values is.
+    Nothing in the file tells which value is white. It is usually 1 (for floats), 255, 65535 or
+    the largest integer; the least of these that no value exceeds is taken. If some values are
+    negative or larger, their range is taken instead.
     """
     values: npt.NDArray[np.float32] = np.nan_to_num(
         np.asarray(image, dtype=np.float32), posinf=0, neginf=0

@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes: one of the formats that are photos, or something else."""
+"""Recognise a file by its first bytes: one of the photo formats, or something else."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from photoramd.errors import PIP
 
 HEAD_BYTES = 512
-"""How much of a file these functions want to see."""
+"""How many of a file's first bytes these functions need."""
 
 _SIGNATURES = (
     (re.compile(rb"\xff\xd8\xff"), "JPEG"),
@@ -27,7 +27,7 @@ _HEIF_BRANDS = frozenset(
 
 
 def recognise(head: bytes) -> str | None:
-    """Return the format of a photo by the first bytes of its file; None if it is none of ours."""
+    """Return a photo's format by the first bytes of its file; None if it is none of those known."""
     for signature, format_ in _SIGNATURES:
         if signature.match(head):
             return format_

@@ -1,4 +1,4 @@
-"""Boxes of ISO base media files: HEIF, AVIF, CR3."""
+"""Read the boxes of ISO base media files: HEIF, AVIF, CR3."""
 
 from __future__ import annotations
 

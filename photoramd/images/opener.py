@@ -4,14 +4,14 @@ The content decides, not the name: the first bytes choose one of eight readers, 
 reader of Pillow ever sees a file. Whatever goes wrong, inside Pillow or below it, becomes a
 `DecodeError` with a reason that a user understands.
 
-Two things are settled for the whole process when this module is used, because Pillow has no
-other place for them:
+Using this module changes two settings for the whole process, because Pillow has no narrower
+ones:
 
-- Warnings from Pillow's own modules (odd EXIF, large images) are ignored: they reach nobody
-  who could act on them, and what is really wrong becomes an error here.
-- ``Image.MAX_IMAGE_PIXELS`` is raised, never lowered, to the limit asked for. Pillow's check
-  knows no limit per call and comes partly during decoding; the one that counts is here, on
-  the header, before any pixel is decoded. Other users of Pillow in this process keep a limit.
+- Warnings from Pillow's own modules (odd EXIF, large images) are ignored: nobody could act on
+  them, and real faults become errors here.
+- ``Image.MAX_IMAGE_PIXELS`` is raised, never lowered, to the limit asked for. Pillow has no
+  limit per call, and checks it partly during decoding; the check that counts is here, on the
+  header, before any pixel is decoded. Other users of Pillow in this process still have a limit.
 """
 
 from __future__ import annotations
@@ -62,19 +62,19 @@ logging.getLogger("PIL").setLevel(logging.CRITICAL)
 
 
 def _open_avif(file: IO[bytes]) -> ImageFile.ImageFile:
-    """Return an AVIF; if its reader takes offence at the EXIF, without that."""
+    """Return an AVIF; if its reader rejects the EXIF, without it."""
     try:
         return AvifImagePlugin.AvifImageFile(file)
     except (SyntaxError, ValueError):
         file.seek(0)
-        # Items of an unknown type are passed over (`infe`: ISO/IEC 14496-12, 8.11.6).
+        # Items of an unknown type are skipped (`infe`: ISO/IEC 14496-12, 8.11.6).
         without = re.sub(rb"(infe\x02.{7})Exif", rb"\1Exi_", file.read(), flags=re.DOTALL)
         return AvifImagePlugin.AvifImageFile(io.BytesIO(without))
 
 
 _READERS: dict[str, Callable[[IO[bytes]], ImageFile.ImageFile]] = {
-    # Not the factory that turns a JPEG with several pictures into an MPO: the first picture
-    # is the one wanted, and a damaged index of the others must not matter.
+    # Not the factory that turns a JPEG with several images into an MPO: only the first image is
+    # wanted, and a damaged index of the others must not matter.
     "JPEG": JpegImagePlugin.JpegImageFile,
     "PNG": PngImagePlugin.PngImageFile,
     "WEBP": WebPImagePlugin.WebPImageFile,
@@ -85,8 +85,8 @@ _READERS: dict[str, Callable[[IO[bytes]], ImageFile.ImageFile]] = {
     "HEIF": HeifImageFile,
 }
 
-# The first four are read as a whole. Of the others Pillow takes zeros byte by byte: a sparse
-# file of terabytes would hold up all photos after it for days.
+# The first four are read as a whole. For the others Pillow reads zeros byte by byte: a sparse
+# file of terabytes would hold up all photos behind it for days.
 _MAX_BYTES = dict.fromkeys(("WEBP", "TIFF", "AVIF", "HEIF"), 1 << 30)
 _MAX_BYTES |= dict.fromkeys(("JPEG", "GIF"), 1 << 28)
 _ZERO_TAIL_BYTES = 4096
@@ -95,14 +95,14 @@ _SEARCH_BYTES = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class OpenPhoto:
-    """A photo file of which the header is read, and no pixel decoded yet.
+    """A photo file whose header is read, with no pixel decoded yet.
 
     Attributes:
-        image: Lazy; its size and mode are known, its pixels come with ``load()``.
+        image: Lazy: its size and mode are known, and ``load()`` decodes its pixels.
         format: ``JPEG``, ``PNG``, ``WEBP``, ``TIFF``, ``BMP``, ``GIF``, ``AVIF`` or ``HEIF``.
-        fingerprint: Of the open file, before anything was read from it.
-        file: What ``image`` reads from.
-        data_offset: Where ``file`` stood after the header was read.
+        fingerprint: The fingerprint of the open file, before anything was read from it.
+        file: The file that ``image`` reads from.
+        data_offset: The position of ``file`` after the header was read.
     """
 
     image: ImageFile.ImageFile
@@ -117,10 +117,10 @@ class OpenFile:
     """A file that may be a photo.
 
     Attributes:
-        path: As it was asked for.
-        file: To read from; has no descriptor.
-        descriptor: For those who need one. Its position is that of ``file``.
-        fingerprint: Of the open file, before anything was read from it.
+        path: The path as it was given.
+        file: The open file, which hides its descriptor.
+        descriptor: For callers that need one. Its position is that of ``file``.
+        fingerprint: The fingerprint of the open file, before anything was read from it.
         head: The first bytes.
     """
 
@@ -133,13 +133,13 @@ class OpenFile:
 
 @contextlib.contextmanager
 def open_file(path: str | os.PathLike[str]) -> Iterator[OpenFile]:
-    """Open a file, and answer for everything that Pillow does inside the block.
+    """Open a file, and turn whatever Pillow raises inside the block into our errors.
 
     The file is opened once; a symbolic link is not followed, a pipe is not waited for.
 
     Raises:
-        DecodeError: It cannot be opened, or an exception that is not photoramd's own came out
-            of the block.
+        DecodeError: It cannot be opened, or the block raised an exception that is not
+            photoramd's own.
         ChangedError: The file changed between the beginning and the end of the block.
     """
     _quieten_pillow()
@@ -153,7 +153,7 @@ def open_file(path: str | os.PathLike[str]) -> Iterator[OpenFile]:
             failure = error
         except Exception as error:
             failure = _explained(error, path, file)
-        # A file that is being written is not damaged, whatever was read of it.
+        # A file that is being written is not damaged, whatever was read from it.
         if not _fingerprint(fd, path).is_stable_since(before):
             raise ChangedError("it changed while it was read", path=path) from failure
         if failure is not None:
@@ -180,9 +180,9 @@ _END_MARKERS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xae\x42\x60\x82"}
 def require_end(photo: OpenPhoto, path: str | os.PathLike[str]) -> None:
     """Refuse a JPEG or PNG whose end marker does not follow its header.
 
-    What decodes may yet be half a file: libjpeg and zlib take the zeros at the end of a
-    preallocated, half-copied one for pixels. Within coded pixels JPEG's marker cannot occur,
-    and PNG's will not (ITU-T T.81, B.1.1.3; PNG 1.2, 4.1.4). Other bytes may come after it.
+    Half a file may decode as well: libjpeg and zlib take the zeros at the end of a preallocated,
+    half-copied one for pixels. JPEG's marker cannot occur within coded pixels, and PNG's does
+    not in practice (ITU-T T.81, B.1.1.3; PNG 1.2, 4.1.4). Other bytes may follow it.
 
     Raises:
         DecodeError: The end is missing.
@@ -200,7 +200,7 @@ def require_end(photo: OpenPhoto, path: str | os.PathLike[str]) -> None:
 
 
 class _File(io.FileIO):
-    """Keeps its descriptor to itself.
+    """A file that hides its descriptor.
 
     libtiff would map the file into memory, and a program that truncates it meanwhile would
     kill the process with SIGBUS.
@@ -253,14 +253,14 @@ def _fingerprint(fd: int, path: str | os.PathLike[str]) -> Fingerprint:
 
 @contextlib.contextmanager
 def open_image(opened: OpenFile, *, max_pixels: int | None = None) -> Iterator[OpenPhoto]:
-    """Read the header of a photo. Only inside the block of `open_file`.
+    """Read the header of a photo, inside the block of `open_file`.
 
     Args:
         opened: The file.
         max_pixels: Refuse images of more pixels; None for a block that decodes none.
 
     Raises:
-        DecodeError: It is no photo, is cut off or too large.
+        DecodeError: It is not a photo, is cut off or too large.
     """
     path, file, fingerprint, head = opened.path, opened.file, opened.fingerprint, opened.head
     format_ = recognise(head)
@@ -283,7 +283,7 @@ def open_image(opened: OpenFile, *, max_pixels: int | None = None) -> Iterator[O
 def ends_in_zeros(file: IO[bytes], end: int, tail_bytes: int = _ZERO_TAIL_BYTES) -> bool:
     """Return whether the last bytes before an offset are all zero: not copied yet.
 
-    Coded pixels never are, those of a preallocated file that is still being copied are.
+    Coded pixels never are, but a preallocated file that is still being copied has zeros there.
     """
     if not 0 < end <= file.seek(0, os.SEEK_END):
         return False  # cut off, or damaged: its reader will say so
@@ -293,7 +293,7 @@ def ends_in_zeros(file: IO[bytes], end: int, tail_bytes: int = _ZERO_TAIL_BYTES)
 
 
 def _content_end(file: IO[bytes], head: bytes) -> int:
-    """Return where a WebP, AVIF or HEIF ends by what it says itself; padding may follow."""
+    """Return where a WebP, AVIF or HEIF ends by its own account; padding may follow."""
     if head.startswith(b"RIFF"):
         return 8 + int(struct.unpack_from("<I", head, 4)[0])
     return max((start + length for _, start, length in boxes(file)), default=0)
@@ -302,7 +302,7 @@ def _content_end(file: IO[bytes], head: bytes) -> int:
 def _decoded_size(file: IO[bytes], image: ImageFile.ImageFile, format_: str) -> tuple[int, int]:
     if format_ != "HEIF":
         return image.size
-    # The size Pillow tells is that after a crop; the whole is what gets decoded.
+    # Pillow tells the size after a crop, but the whole image is decoded.
     return max([image.size, *coded_sizes(file)], key=lambda size: size[0] * size[1])
 
 
@@ -331,8 +331,8 @@ _QUIET = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
 
 
 def _quieten_pillow() -> None:
-    # warnings.catch_warnings is not safe between threads; one filter for good is. Whoever sets
-    # filters later, as pytest does for each test, is overtaken again.
+    # warnings.catch_warnings is not thread-safe; one permanent filter is. If others are set
+    # later, as pytest does for each test, it is put first again.
     if warnings.filters[:1] != [_QUIET]:
         with _quieten_lock:
             warnings.filterwarnings("ignore", module=r"PIL\.")

@@ -1,9 +1,9 @@
-"""Camera RAW files: told apart, found whole, and made into pictures by libraw.
+"""Recognise camera RAW files, check that they are whole, and decode them with libraw.
 
-What the model sees is the preview that the camera put into the file, which is what viewers
-show too; without one of sufficient size it is the sensor's data, developed at half the width
-and height. libraw runs in a process of its own (`raw_worker`), so that no file can end this
-one. It comes with the extra ``raw``; without that, RAW files are recognised and not tagged.
+The model sees the preview that the camera put into the file, as viewers do. Without one of
+sufficient size it sees the sensor's data, developed at half the width and height. libraw runs in
+a process of its own (`raw_worker`), so that no file can end this one. It comes with the extra
+``raw``; without that, RAW files are recognised and not tagged.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import io
 import json
 import os
 import signal
-import subprocess
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
@@ -33,28 +32,29 @@ from photoramd.images.formats import (
 )
 from photoramd.images.opener import OpenFile, check_pixels, ends_in_zeros
 from photoramd.images.raw_structure import structure
+from photoramd.system import child
 
 TIMEOUT_SECONDS = 120.0
-"""For one answer of libraw: twice the processor time that it is allowed."""
+"""The limit for one answer of libraw: twice the processor time that it is allowed."""
 
 _ZERO_TAIL_BYTES = 1 << 16
-"""More than the rows of nothing but black that a picture may end with in most formats."""
+"""More than the coded rows of black that an image may end with, in most formats."""
 
 _WORKER = Path(__file__).with_name("raw_worker.py")
 
 _ORIENTATIONS = (1, 2, 4, 3, 5, 8, 6, 7)
-"""EXIF's number for each way to turn a picture that libraw knows (``flip``, from 0 to 7)."""
+"""EXIF's orientation for each of libraw's (``flip``, from 0 to 7)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture of what is in a RAW.
+    """An image made from a RAW.
 
     Attributes:
         image: Decoded; a preview may have been reduced.
-        orientation: EXIF's number for how it is to be turned.
-        width: Of the whole RAW, as it is stored, in pixels.
-        height: Likewise.
+        orientation: Its EXIF orientation, 1 to 8.
+        width: The width of the RAW as it is stored, in pixels.
+        height: Its height, likewise.
     """
 
     image: Image.Image
@@ -73,16 +73,16 @@ def is_raw(opened: OpenFile) -> bool:
 
 
 def develop(opened: OpenFile, *, side: int, max_pixels: int) -> Picture:
-    """Make a picture of a RAW.
+    """Make an image from a RAW.
 
     Args:
         opened: The file.
-        side: Twice what the model wants of the shorter side. A preview needs half of it; of
-            a larger one, no more than this much is decoded.
+        side: Twice the shorter side that the model needs, in pixels. A preview's shorter side
+            must have half of it; a larger preview is reduced to no less than it.
         max_pixels: Refuse a RAW, or a preview, of more pixels, before any is decoded.
 
     Raises:
-        DecodeError: libraw is not there, does not know the format or fails; the file is cut
+        DecodeError: libraw is missing, does not know the format, or fails; or the file is cut
             off, damaged or too large.
     """
     path = opened.path
@@ -98,16 +98,16 @@ def develop(opened: OpenFile, *, side: int, max_pixels: int) -> Picture:
         said, content = _ask("develop", opened, max_pixels)
     except _LibrawError as error:
         raise DecodeError(str(error), path=path) from error
-    # libraw has turned it already.
+    # libraw has already turned it upright.
     return Picture(_pixels(said, content), 1, *_upright_size(said))
 
 
 class _LibrawError(Exception):
-    """libraw could not do what was asked; says why."""
+    """libraw could not do what was asked, for the reason given."""
 
 
 class _NoPreviewError(Exception):
-    """The preview cannot be used; the sensor's data must do."""
+    """The preview cannot be used; the sensor's data is used instead."""
 
 
 def _require_whole(opened: OpenFile, max_pixels: int) -> None:
@@ -117,8 +117,8 @@ def _require_whole(opened: OpenFile, max_pixels: int) -> None:
         raise DecodeError("truncated RAW: it ends in zeros", path=opened.path)
     if structure(opened.file).fits(size):
         return
-    # Of a format that is not known here, or with lengths that are not meant: what can be
-    # unpacked to its end is whole.
+    # Its format is not known here, or its lengths are not meant literally: it is whole if it can
+    # be unpacked to its end.
     _ask("unpack", opened, max_pixels)
 
 
@@ -145,7 +145,7 @@ def _preview(
 
 
 def _orientation(jpeg: JpegImagePlugin.JpegImageFile, flip: int) -> int:
-    """Return a preview's own orientation, or that of the RAW where it says none."""
+    """Return a preview's own orientation, or the RAW's where it has none."""
     exif = [s for kind, s in jpeg.applist if kind == "APP1" and s.startswith(b"Exif\0\0")]
     found = Image.Exif()
     # libraw puts another one in front of the preview's own.
@@ -172,28 +172,22 @@ def _upright_size(said: dict[str, Any]) -> tuple[int, int]:
 
 
 def _ask(what: str, opened: OpenFile, max_pixels: int) -> tuple[dict[str, Any], bytes]:
-    """Let libraw do something in a process of its own; returns what it said, and the bytes.
+    """Let libraw do something in a process of its own; return what it said, and the bytes.
 
     Raises:
         _LibrawError: It could not, because of the file.
-        DecodeError: It could not, and should not be asked for anything else of this file.
+        DecodeError: It could not, and must not be asked about this file again.
     """
     arguments = [what, str(opened.descriptor), str(max_pixels)]
     try:
-        done = subprocess.run(
-            # -P: the modules beside it are not for it to import.
+        done = child.run(
+            # -P: it must not import the modules beside it.
             [sys.executable, "-P", os.fspath(_WORKER), *arguments],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            pass_fds=(opened.descriptor,),
-            cwd="/",
-            env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-            # Ctrl-C is for photoramd, which lets the photo under way be finished.
-            start_new_session=True,
-            timeout=TIMEOUT_SECONDS,
-            check=False,
+            TIMEOUT_SECONDS,
+            descriptors=(opened.descriptor,),
+            environment={"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
         )
-    except subprocess.TimeoutExpired as error:
+    except TimeoutError as error:  # an OSError, too, so it comes first
         raise DecodeError(f"libraw took over {TIMEOUT_SECONDS:g} s", path=opened.path) from error
     except OSError as error:
         reason = f"libraw cannot be started: {error.strerror}"

@@ -1,4 +1,4 @@
-"""What can be told of a camera RAW without decoding it: where its data is, and its metadata.
+"""Read the structure of a camera RAW without decoding it: where its data and metadata are.
 
 Most RAW formats are TIFF in all but name (CR2, NEF, ARW, DNG, PEF, SRW and others; ORF and RW2
 with another number at the start); CR3 is an ISO media file, RAF has a header of its own.
@@ -21,10 +21,10 @@ _MAX_DIRECTORIES = 64
 _MAX_ENTRIES = 4096
 _MAX_VALUE_BYTES = 4 << 20
 _MAX_EXTENTS = 1 << 16
-"""Strips and tiles of a photo are some thousands."""
+"""A limit; a photo has some thousands of strips or tiles."""
 
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 6: 1, 7: 1, 8: 2, 9: 4, 13: 4}
-"""Bytes of a value, by its type; others are of no interest here."""
+"""The bytes of a value, by its type; other types are not needed here."""
 
 _XMP, _IPTC, _PHOTOSHOP, _SUB_DIRECTORIES = 700, 33723, 34377, 330
 _DATA = ((273, 279), (324, 325), (513, 514))
@@ -42,13 +42,13 @@ Extent = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Structure:
-    """Where things are in a RAW.
+    """The extents of a RAW's parts.
 
     Attributes:
-        extents: What the file says it consists of; empty if its format is not known.
+        extents: All data that the file refers to; empty if its format is not known.
         xmp: Its XMP packet, if there is one.
-        iptc: Its IPTC record, likewise.
-        photoshop: Photoshop's image resources, likewise.
+        iptc: Its IPTC record, if there is one.
+        photoshop: Photoshop's image resources, if there are some.
         jpeg: A JPEG file inside that has the photo's metadata: RAF is built around one.
     """
 
@@ -64,7 +64,7 @@ class Structure:
 
 
 def structure(file: IO[bytes]) -> Structure:
-    """Read the structure of a RAW; of a damaged one, what can be read of it."""
+    """Read the structure of a RAW; of a damaged one, as much as can be read."""
     file.seek(0)
     head = file.read(16)
     if head.startswith(_RAF):
@@ -117,7 +117,7 @@ def _tiff(file: IO[bytes], order: str) -> Structure:
         for offsets, lengths in _DATA:
             starts = directory.numbers(offsets)
             pairs = zip(starts, directory.numbers(lengths), strict=False)
-            # Some formats put the largest number where they do not want to say.
+            # Some formats use the largest number for "not stated".
             extents += [pair for pair in pairs if 0 < pair[0] < 0xFFFFFFFF and pair[1] > 0]
             if max(len(starts), len(extents)) > _MAX_EXTENTS:
                 is_told = False  # not a photo: made to exhaust memory

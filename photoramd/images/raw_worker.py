@@ -1,11 +1,11 @@
-"""What libraw makes of one camera RAW. Run as a process of its own; see `raw`.
+"""Read one camera RAW with libraw, in a process of its own; see `raw`.
 
-libraw takes apart dozens of undocumented formats in C++. Whatever a file makes it do, it does
-to this process, which has a limit of memory and of processor time, can write no file, and ends
-after one photo.
+libraw parses dozens of undocumented formats in C++. Whatever a file makes it do, it does in
+this process, which has limited memory and processor time, can write no file, and ends after one
+photo.
 
 Arguments: ``unpack``, ``preview`` or ``develop``; the number of an open file descriptor; the
-most pixels. Answer, on standard output: a line of JSON, then as many bytes as it says.
+limit of pixels. Answer, on standard output: a line of JSON, then the bytes it announces.
 """
 
 # It is started by its path and imports nothing of photoramd: its start is most of its time.
@@ -30,7 +30,7 @@ Answer = tuple[dict[str, Any], bytes]
 
 
 def limit() -> None:
-    """Take away from this process what reading one photo does not need."""
+    """Limit this process to what reading one photo needs."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
@@ -38,12 +38,12 @@ def limit() -> None:
 
 
 def answer(what: str, descriptor: int, max_pixels: int) -> Answer:
-    """Do what is asked. An error is an answer, too: ``error`` says what kind it is."""
+    """Do what is asked. An error is an answer, too: ``error`` says of which kind."""
     import rawpy
 
     with rawpy.RawPy() as raw:
         try:
-            # Opened again: libraw then reads what it needs, and has a position of its own.
+            # Opened again: libraw then reads only what it needs, with a position of its own.
             raw.open_file(f"/proc/self/fd/{descriptor}")
             sizes = raw.sizes
             said = {"width": sizes.width, "height": sizes.height, "flip": sizes.flip}
@@ -76,7 +76,7 @@ def _preview(raw: rawpy.RawPy) -> Answer:
 
 
 def _develop(raw: rawpy.RawPy) -> Answer:
-    """Return the sensor's pixels as a picture of half the width and height, upright."""
+    """Return the sensor's pixels as an image of half the width and height, upright."""
     return _pixels(raw.postprocess(half_size=True, use_camera_wb=True, output_bps=8))
 
 

@@ -1,9 +1,9 @@
 """Restore the exact bytes of a photo that had no XMP.
 
-What ExifTool adds to some files leaves a trace when it is taken out again: in HEIC and AVIF an
-empty entry, in TIFF another order of the parts, beside IPTC keywords the version of the record.
-So the ledger remembers how the file was: as pieces of the new one, which holds the pictures
-unchanged, and what is not in that, which is short.
+In some files ExifTool leaves traces when it removes what it added: an empty entry in HEIC and
+AVIF, another order of the parts in TIFF, the record's version beside IPTC keywords. So the
+ledger remembers the old file as pieces of the new one, which holds the pixels unchanged, plus
+the bytes that are not in the new file, which are few.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ import zlib
 from collections.abc import Iterator
 
 FIELD = "restoration"
-"""Recorded like a field: one value, made by `remember`."""
+"""The ledger's name for what `remember` returns, which is recorded like a field's value."""
 
 _MAX_BYTES = 1 << 16
-"""Of the bytes that are not in the new file, and of what is remembered in all."""
+"""The limit of the bytes that are not in the new file, and of all that is remembered."""
 
 _MAX_SEARCH_BYTES = 16 << 30
-"""That are looked through for pieces: a second or two, or 50 where all is alike."""
+"""How many bytes are searched for pieces: that takes a second or two, or 50 if all bytes are
+alike."""
 
 _KEY_BYTES = 64
 _MAX_STEP_BYTES = 4096
@@ -31,7 +32,7 @@ _PIECE = struct.Struct(">III")
 
 
 def remember(old: bytes, new: bytes) -> str | None:
-    """Return what `restore` needs to get the old file from the new one; None if too much."""
+    """Return what `restore` needs to make the old file from the new one; None if it is too much."""
     packed = bytearray()
     literals = end = 0
     for position, source, length in _copies(old, new):
@@ -45,10 +46,10 @@ def remember(old: bytes, new: bytes) -> str | None:
 
 
 def restore(text: str, new: bytes) -> bytes | None:
-    """Return the old file; None if the new one is no longer what it was."""
+    """Return the old file; None if the new one has changed since."""
     after, before, *packed = json.loads(text)
     if len(packed) != 1 or _digest(new) != after:
-        return None  # or of a version that remembered something else
+        return None  # or it is from a version with another format
     pieces = memoryview(zlib.decompress(base64.b85decode(packed[0])))
     old = bytearray()
     while pieces:
@@ -65,10 +66,10 @@ def _digest(data: bytes | bytearray) -> str:
 
 
 def _copies(old: bytes, new: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yield what of the old file is in the new one: where in the one, where in the other, how long.
+    """Yield the pieces of the old file that are in the new one: both offsets and the length.
 
-    In the order of the old file; the last is at its end, and may be empty. It ends early when
-    too much is not there, or the search takes too long.
+    They come in the order of the old file; the last is at its end, and may be empty. The search
+    ends early when too many bytes are missing, or when it takes too long.
     """
     end = position = expected = searched = 0
     step = _KEY_BYTES

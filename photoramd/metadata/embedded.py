@@ -1,8 +1,8 @@
 """Read the user's keywords inside a photo from its header; decode no pixel.
 
-A program that finds a sidecar may read that instead of the photo. So a new sidecar starts from
-the keywords inside the photo: XMP (``dc:subject`` and the hierarchical
-fields of Lightroom, digiKam, Windows and Media Pro, of which the last names count) and IPTC.
+A program that finds a sidecar may read it instead of the photo. So a new sidecar starts from
+the keywords inside the photo: XMP (``dc:subject`` and the hierarchical fields of Lightroom,
+digiKam, Windows and Media Pro, whose last level counts) and IPTC.
 
 Formats: XMP Specification Parts 1 and 3 (ISO 16684-1), IPTC-NAA Information Interchange Model
 4.2, Photoshop image resource blocks, PNG 1.2.
@@ -50,9 +50,9 @@ class Embedded:
 
     Attributes:
         keywords: As the user wrote them, in their order, those of XMP first; each once, no
-            matter in how many fields or cases it is there.
-        problems: What could not be read, one sentence each without a full stop. The keywords
-            are then what could.
+            matter in how many fields or spellings by case it occurs.
+        problems: What could not be read, one sentence each without a full stop; the keywords
+            are those that could.
     """
 
     keywords: tuple[str, ...]
@@ -75,15 +75,15 @@ def read_keywords(path: str | os.PathLike[str]) -> tuple[str, ...]:
 def read(path: str | os.PathLike[str]) -> Embedded:
     """Return the keywords embedded in a photo.
 
-    Of camera RAW files, those like TIFF (DNG, CR2, NEF, ARW and others), CR3 and RAF are looked
-    into; of others it is taken for granted that they have none.
+    Among camera RAW files, those based on TIFF (DNG, CR2, NEF, ARW and others), CR3 and RAF are
+    read; others are assumed to have none.
 
     Args:
         path: The photo; symbolic links are not followed.
 
     Raises:
-        DecodeError: The file cannot be read, or its header is that of no photo. Damaged
-            metadata in a sound photo is a problem in the result instead.
+        DecodeError: The file cannot be read, or has no photo's header. Damaged metadata in a
+            sound photo is a problem in the result instead.
         ChangedError: The file changed while it was read.
     """
     with open_file(path) as opened:
@@ -137,7 +137,7 @@ def _xmp_in_info(photo: OpenPhoto) -> Iterator[str]:
 
 
 def _keywords_in_packet(packet: bytes) -> Iterator[str]:
-    """Yield keywords in an XMP packet; of a malformed one those that a forgiving parser finds.
+    """Yield keywords in an XMP packet; in a malformed one, those that a lenient parser finds.
 
     Raises:
         UnreadableError: Too large, with a DOCTYPE, or malformed.
@@ -161,7 +161,7 @@ def _keywords_in_packet(packet: bytes) -> Iterator[str]:
 
 
 def _parser(*, recover: bool) -> etree.XMLParser:
-    # A parser for each packet: lxml's parsers are not for several threads.
+    # A parser for each packet: lxml's parsers are not thread-safe.
     return etree.XMLParser(
         resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, recover=recover
     )

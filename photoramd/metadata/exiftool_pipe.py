@@ -86,15 +86,8 @@ class ExifToolPipe:
             # Behind setpriv, a missing program would look like one that failed.
             if shutil.which(self._program) is None:
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-            self._child = subprocess.Popen(
-                children.tethered(command),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                cwd="/",
-                env={**os.environ, "LC_ALL": "C"},
-                # Ctrl-C is for photoramd, which ends the child itself.
-                start_new_session=True,
+            self._child = children.start(
+                children.tethered(command), stdin="pipe", environment={"LC_ALL": "C"}
             )
         except OSError as error:
             raise ToolError(

@@ -1,9 +1,9 @@
-"""A network over a batch of any size, within the memory there is.
+"""Run a network over a batch of any size, within the memory there is.
 
-On a CPU each of a few threads takes one image at a time, with one thread of torch's: better than
-torch's threads on one image, which wait for each other after every layer, and the memory does
-not grow with the batch. Images left over, too few for all threads, get torch's threads together.
-On a GPU images go in batches. Where memory runs out, half as many go together from then on.
+On a CPU each of a few threads takes one image at a time and uses one torch thread. That is
+faster than several torch threads on one image, which wait for each other after every layer, and
+memory does not grow with the batch. The last images, too few for all threads, share torch's
+threads. On a GPU images go in batches; when memory runs out, the batch is halved from then on.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ Infer = Callable[[Tensor], Tensor]
 
 
 class CpuRunner:
-    """Runs on the CPU.
+    """Runs a network on the CPU.
 
     Args:
         infer: The network; called from several threads.
-        threads: How many images at a time, and threads for one alone.
+        threads: How many images run at a time, and how many threads a single one gets.
     """
 
     def __init__(self, infer: Infer, threads: int) -> None:
@@ -79,7 +79,7 @@ class CpuRunner:
 
 
 class GpuRunner:
-    """Runs in batches.
+    """Runs a network on a GPU, in batches.
 
     Args:
         infer: The network.
@@ -108,7 +108,7 @@ class GpuRunner:
             else:
                 done += len(part)
                 continue
-            # Only here, after the exception with its references to tensors is gone.
+            # Not earlier: the exception held references to tensors.
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
         return torch.cat(rows)

@@ -1,4 +1,4 @@
-"""How far two ways to run a model lie apart: in logits, probabilities and keywords.
+"""Compare two ways to run a model: their logits, probabilities and keywords.
 
 Imports neither torch nor a model.
 """
@@ -25,17 +25,17 @@ _LEAST = 1e-7
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The figures.
+    """How much two ways to run a model differ.
 
     Attributes:
         photos: How many were compared.
         cosine: Mean over the photos of the cosine between the two vectors of logits.
         correlation: Likewise Pearson's correlation.
-        largest_difference: Of any probability.
-        mean_difference: Of probabilities.
+        largest_difference: The largest difference of a probability.
+        mean_difference: The mean difference of all probabilities.
         f1: Of the keywords of all photos together, one side taken for the truth: twice the common
             ones, by those of both sides; 1 where neither side has any.
-        same_keywords: Part of the photos with exactly the same keywords.
+        same_keywords: The share of photos with exactly the same keywords.
         keywords: Keywords a photo on the side that is taken for the truth.
     """
 
@@ -100,7 +100,7 @@ def compare(vocabulary: Vocabulary, pairs: Iterable[tuple[Row, Row]], rules: Rul
 
 
 def spread(photos: Sequence[Path], limit: int) -> list[Path]:
-    """Return at most a number of items, evenly spread."""
+    """Return at most ``limit`` photos, evenly spread."""
     if len(photos) <= limit:
         return list(photos)
     return [photos[number * len(photos) // limit] for number in range(limit)]

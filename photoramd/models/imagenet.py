@@ -1,4 +1,4 @@
-"""ImageNet-1k's classes as keywords: labels, kinds above them, thresholds."""
+"""Keywords for ImageNet-1k's classes: labels, the kinds above them, thresholds."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""From an upright photo to a model's input: crop and resize, by Pillow alone.
+"""Turn an upright photo into a model's input: crop and resize, with Pillow alone.
 
-Where a model lives in a process of its own, its crop comes from there and works here, in the
-decoding threads of a process that never imports torch.
+A model in a process of its own sends its crop here, where the decoding threads use it without
+ever importing torch.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _LONGEST_STRIPE = 8
 
 
 class Crop(Protocol):
-    """Makes a model's input. Can be pickled; called from many threads."""
+    """Makes a model's input. It can be pickled, and is called from many threads."""
 
     @property
     def decode_side(self) -> int:
@@ -38,8 +38,8 @@ class CentralSquare:
     """A square out of the middle, bicubic.
 
     Attributes:
-        side: Of the result, in pixels.
-        share: Of the image's shorter side.
+        side: Width and height of the result, in pixels.
+        share: The square's side, as a share of the image's shorter side.
         decode_side: See `Crop`.
     """
 
@@ -61,10 +61,10 @@ class CentralSquare:
 
 @dataclass(frozen=True, slots=True)
 class Resize:
-    """The whole image made square, bilinear; the ratio of its sides is lost.
+    """The whole image made square, bilinear; its aspect ratio is lost.
 
     Attributes:
-        side: Of the result, in pixels.
+        side: Width and height of the result, in pixels.
         decode_side: See `Crop`.
     """
 
@@ -82,9 +82,9 @@ class ResizedCenter:
     """A square out of the middle after resizing: torchvision's ``resize`` and ``center_crop``.
 
     Attributes:
-        short_side: To which the shorter side is resized, in pixels.
-        side: Of the result, no more than that.
-        resampling: Pillow's.
+        short_side: What the shorter side is resized to, in pixels.
+        side: Width and height of the result, at most ``short_side``.
+        resampling: One of Pillow's filters.
         decode_side: See `Crop`.
     """
 
@@ -106,10 +106,10 @@ class ResizedCenter:
 
 
 def _middle(image: Image.Image) -> Image.Image:
-    """Return the middle of a picture that is a mere stripe, else the picture.
+    """Return the middle of an image that is a mere stripe, else the whole image.
 
-    Resizing makes the shorter side long enough before the rest is cut off: of one pixel by
-    10,000 it would make 250 by 2,500,000.
+    Resizing enlarges the shorter side before the rest is cut off: it would make 250 by
+    2,500,000 pixels of 1 by 10,000.
     """
     width, height = image.size
     longest = _LONGEST_STRIPE * min(width, height)

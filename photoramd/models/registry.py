@@ -25,12 +25,12 @@ class LoadOptions:
 
     Attributes:
         model: The model.
-        threads: For RAM++ how many photos it looks at at a time; for other models the threads of
-            their library, for the whole process. None leaves it to the model.
+        threads: For RAM++, how many photos it infers at a time; for other models, the number of
+            torch's threads in the whole process. None leaves it to the model.
         precision: Of weights and activations, such as ``float32``; ``auto`` leaves it to the model.
         device: ``cpu``, ``cuda``, ``mps`` or ``auto``; models other than RAM++ run on the CPU.
-        is_wanted: Returns which labels can become keywords. RAM++ spares the work for others, if
-            they are many; its revision then depends on it.
+        is_wanted: Tells which labels can become keywords. RAM++ skips the work for the others if
+            there are many; its revision then depends on it.
     """
 
     model: Model
@@ -91,8 +91,8 @@ def load(
 
     Raises:
         IntegrityError: The weights are not the pinned bytes.
-        ModelError: There is no such model, it has not these settings, or its weights or libraries
-            are missing.
+        ModelError: There is no such model, it does not support the options, or its weights or
+            libraries are missing.
     """
     model = known_model(name)
     model.require(device=device, precision=precision)
@@ -106,7 +106,7 @@ def libraries(name: str) -> Iterator[None]:
     Raises:
         ModelError: They are missing.
     """
-    # Waiting threads must not keep cores busy; torch reads this when it is imported.
+    # Waiting threads must not keep cores busy. torch reads this when it is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         yield

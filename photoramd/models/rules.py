@@ -1,7 +1,7 @@
-"""Scores to keywords: thresholds, lists, overrides, hierarchy.
+"""Turn scores into keywords: thresholds, lists, overrides, hierarchy.
 
-Works on stored scores as well as on fresh ones, so that another threshold or list costs
-no inference. Imports neither numpy nor a model, so that every command can afford it.
+Stored scores serve as well as fresh ones, so that another threshold or list costs no
+inference. Neither numpy nor a model is imported, so that every command can afford it.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a user wants of the scores.
+    """Which scores become keywords, as the user configured it.
 
     Attributes:
         threshold: Replaces every calibrated threshold, 0 to 1; None keeps them. Labels
             that the vocabulary disables stay disabled.
-        top_n: The most keywords for one photo; the most confident are kept.
-        overrides: Label to replacement, looked up exactly, else without regard to case.
+        top_n: The largest number of keywords for one photo; the most confident are kept.
+        overrides: Label to replacement, looked up exactly, then ignoring case.
             An empty replacement drops the label.
-        allow: If not empty, only these words, whether as label or as replacement.
-        deny: Never these words, whether as label or as replacement.
-        parent: Put above all parents of every keyword; empty for none.
+        allow: If not empty, only these words, whether label or replacement.
+        deny: Never these words, whether label or replacement.
+        parent: A word put above all parents of every keyword; empty for none.
 
     Raises:
         ConfigError: ``threshold``, ``top_n`` or ``parent`` is out of range.
@@ -93,18 +93,18 @@ class _Candidate:
 def select(vocabulary: Vocabulary, scores: Mapping[str, float], rules: Rules) -> list[Tag]:
     """Return the keywords of one photo.
 
-    Two labels that became the same word (without regard to case) are one tag with the
-    higher confidence; it takes the parents of the label that bears the word itself, if
-    one does. Parents obey the same overrides and lists as keywords.
+    Two labels that became the same word (ignoring case) are one tag with the higher
+    confidence and with the parents of the label that is the word itself, if one is.
+    Parents obey the same overrides and lists as keywords.
 
     Args:
         vocabulary: The labels of the model that gave the scores.
         scores: Label to probability, fresh or stored (see `kept`); labels that the
-            vocabulary lacks are passed over.
-        rules: What the user wants.
+            vocabulary lacks are skipped.
+        rules: The user's rules.
 
     Returns:
-        Tags by falling confidence, equal ones by name.
+        Tags by descending confidence, then by name.
     """
     merged: dict[str, _Candidate] = {}
     for label, score in scores.items():
@@ -140,7 +140,7 @@ def _path(parents: Iterable[str], word: str, rules: Rules) -> tuple[str, ...]:
 
 
 def _merge(first: _Candidate, second: _Candidate) -> _Candidate:
-    """Return one tag of two for the same word."""
+    """Merge two tags for the same word."""
     # The order of the scores must not matter, hence names and parents as tie-breakers.
     best = max(
         (first, second),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 Scores = npt.NDArray[np.float32]
-"""Return probabilities, float32, shape (photos, labels)."""
+"""Probabilities, float32, shape (photos, labels)."""
 
 
 class Tagger(Protocol):

@@ -1,4 +1,4 @@
-"""torchvision's model zoo as taggers: other networks for the keywords of the embedded one.
+"""Taggers from torchvision's model zoo: other networks for the embedded one's keywords.
 
 Network, transforms and category names are torchvision's; its ImageNet-1k models have the
 1,000 classes of the embedded tagger in the same order, so its keywords and the kinds above
@@ -33,17 +33,17 @@ if TYPE_CHECKING:
     from torchvision.transforms._presets import ImageClassification
 
 _INFERENCE_VERSION = 1
-"""To be raised with any change of what this module makes of pixels."""
+"""Raise it with any change of what this module makes of pixels."""
 
 _BATCH = 4
-"""Larger batches bring nothing on a CPU but cost memory."""
+"""Larger batches are no faster on a CPU and take more memory."""
 
 
 class ZooTagger:
     """See `photoramd.models.tagger.Tagger`.
 
     Args:
-        name: Of the model in the configuration.
+        name: The model's name in the configuration.
         network: In evaluation mode, float32: (N, 3, side, side) to logits (N, 1000).
         preset: torchvision's transforms for these weights.
         table: The keywords.
@@ -77,7 +77,7 @@ class ZooTagger:
 
         Args:
             model: One of torchvision's.
-            threads: Of torch, for the whole process; None leaves torch's setting.
+            threads: The number of torch's threads in the whole process; None leaves it to torch.
             precision: ``float32`` (also ``auto``).
 
         Raises:

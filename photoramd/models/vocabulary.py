@@ -1,4 +1,4 @@
-"""What is known of a model's labels, and which scores are stored."""
+"""A model's labels, and which of its scores are stored."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _STORED_DECIMALS = 4
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """What is known of a model's labels.
+    """A model's labels, with their thresholds and parents.
 
     Attributes:
         labels: Readable keywords, unique, in the order of the scores.
@@ -42,7 +42,7 @@ class Vocabulary:
         object.__setattr__(self, "index", MappingProxyType(index))
 
     def __reduce__(self) -> tuple[object, ...]:
-        # What is derived cannot be pickled.
+        # Derived attributes cannot be pickled.
         return Vocabulary, (self.labels, self.thresholds, self.parents, self.floor)
 
 

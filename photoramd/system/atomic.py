@@ -1,14 +1,14 @@
 """Atomic replacement of a file, in two steps with room for a commit between them.
 
-`prepare` writes the whole new content to a temporary beside the target and says what the
-target's fingerprint will be; the caller notes that in its database; `commit` puts the
-temporary in the target's place if nobody touched the target meanwhile. Killed at any
-point, the target is the old file or the new one, whole; `settle` clears up.
+`prepare` writes the whole new content to a temporary file beside the target and returns what
+the target's fingerprint will be; the caller notes that in its database; `commit` moves the
+temporary to the target's place if nobody touched the target meanwhile. If the process is killed
+at any point, the target is the old file or the new one, whole; `settle` cleans up.
 
-The look at the target and the rename are two system calls, and another program may write
-between them. So, where the file system can, the two files are exchanged rather than one
-renamed over the other: what came out is looked at once more, and put back if it is not
-what was expected.
+Checking the target and renaming are two system calls, and another program may write between
+them. So, where the file system can, the two files are exchanged rather than one renamed over
+the other: the file that came out is checked once more, and put back if it is not the expected
+one.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ pass
 log = logging.getLogger(__name__)
 
 TEMPORARY_PREFIX = ".photoramd-"
-"""What the names of temporary files begin with; hidden, so never taken for photos."""
+"""The prefix of temporary files' names; hidden, so they are never taken for photos."""
 
 _SUFFIX = ".tmp"
 
@@ -56,8 +56,8 @@ class Prepared:
     Attributes:
         target: The file to replace or to create.
         temporary: The new content, beside it.
-        before: What the target is now; None if there is none.
-        after: What the target will be.
+        before: The target's fingerprint now; None if there is no target.
+        after: The target's fingerprint after `commit`.
     """
 
     target: Path
@@ -74,24 +74,24 @@ def prepare(
     beside: Path | None = None,
     keep_date: bool = False,
 ) -> Prepared:
-    """Write new content for a file to a temporary beside it, and to the disk.
+    """Write new content for a file to a temporary file beside it, and sync it to the disk.
 
-    An existing target's mode, owner, group, ACL and extended attributes are taken over. A
-    new file gets those of ``beside`` but for the right to execute: whoever may edit the
-    photo may edit its sidecar; the owner may always write.
+    It keeps an existing target's mode, owner, group, ACL and extended attributes. A new file
+    gets those of ``beside``, without the right to execute: whoever may edit the photo may edit
+    its sidecar; the owner may always write.
 
     Args:
         target: The file to replace or to create.
         data: The whole new content.
-        expected: What the target was when its content was read; None if there was none.
+        expected: The target's fingerprint when its content was read; None if there was none.
         beside: The photo that a new file belongs to.
         keep_date: Give it the target's date, a millisecond later: it must differ, or
             backups and other programs would not see that the file changed.
 
     Raises:
-        ChangedError: The target is not what was expected.
-        SidecarError: The target must not be replaced: a link, read-only, or an owner or
-            attribute that cannot be kept.
+        ChangedError: The target is not the expected file.
+        SidecarError: The target must not be replaced: it is a link or read-only, or has an owner
+            or an attribute that cannot be kept.
         WriteError: The system does not let us write; nothing is left behind.
     """
     temporary = target.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}{_SUFFIX}")
@@ -118,21 +118,21 @@ def prepare(
 
 
 def commit(prepared: Prepared) -> Fingerprint:
-    """Put a prepared replacement in its place.
+    """Move a prepared replacement to its place.
 
     Returns:
-        What the target is now; ``prepared.after``, unless a network server changed it.
+        The target's fingerprint; ``prepared.after``, unless a network server changed it.
 
     Raises:
         ChangedError: Another program wrote, made or removed the target meanwhile; its
-            file is there unharmed and the temporary is gone.
-        WriteError: The system does not let us; the target is intact and the temporary
+            file is there unharmed, and the temporary is gone.
+        WriteError: The system does not let us; the target is intact, and the temporary
             gone.
     """
     target, temporary = prepared.target, prepared.temporary
     with translated(target):
         try:
-            # Opened before the rename, so that what fails with it changes nothing.
+            # Opened before the rename, so that a failure changes nothing.
             directory = open_directory(target.parent)
         except OSError:
             _drop(temporary)
@@ -163,7 +163,7 @@ def remove(target: Path, expected: Fingerprint) -> None:
     """
     temporary = target.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}{_SUFFIX}")
     with translated(target), _source(target, expected):
-        # Taken aside first, and looked at there: nobody writes to it under that name.
+        # Moved aside first and checked there: nobody writes to it under that name.
         _move_to_free_name_of(target, temporary)
         if _look(temporary) != expected:
             _move_to_free_name_of(temporary, target)
@@ -178,7 +178,7 @@ def discard(prepared: Prepared) -> None:
 
 
 def settle(target: Path, temporary: Path, after: Fingerprint) -> bool:
-    """Clear up after a process that was killed while it had a replacement prepared.
+    """Clean up after a process that was killed while it had a replacement prepared.
 
     Args:
         target: `Prepared.target`.
@@ -186,11 +186,11 @@ def settle(target: Path, temporary: Path, after: Fingerprint) -> bool:
         after: `Prepared.after`.
 
     Returns:
-        Whether the replacement was completed. If not, the target is the file of before,
-        or what another program made of it, and the temporary is gone.
+        Whether the replacement was completed. If not, the target is as before, or as another
+        program left it, and the temporary is gone.
 
     Raises:
-        ChangedError: The directory is gone: nothing can be said.
+        ChangedError: The directory is gone, so it cannot be told.
         WriteError: The system does not let us.
     """
     with translated(target):
@@ -200,19 +200,19 @@ def settle(target: Path, temporary: Path, after: Fingerprint) -> bool:
             return True
         found = _look(target)
         if found == after == left:
-            # Killed between giving the file its second name and taking the first away.
+            # Killed between giving the file its second name and removing the first.
             temporary.unlink()
             return True
         if found == after:
-            # Killed after the exchange, before the look at what came out of it, which may
-            # be another program's newer file: so it goes back, whatever it is.
+            # Killed after the exchange, before the file that came out was checked. It may be
+            # another program's newer file, so it goes back, whatever it is.
             rename(temporary, target, EXCHANGE)
         temporary.unlink()
         return False
 
 
 def remove_temporary(path: Path) -> bool:
-    """Remove a file if it is a temporary of photoramd's by name and kind.
+    """Remove a file if it is one of photoramd's temporaries, by name and kind.
 
     Returns:
         Whether it was removed; a file that is not ours, or gone, is left as it is.
@@ -233,7 +233,7 @@ def remove_temporary(path: Path) -> bool:
 
 
 def refuse_unless_plain(path: Path, status: os.stat_result) -> None:
-    """Refuse a file that another name leads to, or that is none.
+    """Refuse a file that has another name, or that is not a regular one.
 
     Raises:
         SidecarError: It is a symbolic link, has several hard links, or is no regular file.
@@ -250,7 +250,8 @@ def refuse_unless_plain(path: Path, status: os.stat_result) -> None:
 
 
 _LATER_NS = (1_000_000, 1_000_000_000, 2_000_000_000)
-"""A millisecond; or what a file system of coarser dates can tell apart."""
+"""How much later the date is: a millisecond, or what a file system with coarser dates can tell
+apart."""
 
 
 def _date(fd: int, before_ns: int) -> None:
@@ -297,7 +298,7 @@ def _source(target: Path, expected: Fingerprint | None) -> Iterator[int | None]:
 
 
 def _is_same(found: Fingerprint | None, expected: Fingerprint) -> bool:
-    """Return whether nothing happened to a file; ctime tells of new links, modes and attributes."""
+    """Return whether a file is unchanged; ctime also tells of new links, modes and attributes."""
     return found == expected and expected.ctime_ns in {0, found.ctime_ns}
 
 
@@ -322,7 +323,7 @@ def _put_in_place(prepared: Prepared) -> None:
 
 
 def _take_back(prepared: Prepared) -> None:
-    """Make it undone as well as can be, where the rename may not have reached the disk."""
+    """Undo the rename as well as possible, where it may not have reached the disk."""
     with suppress(OSError):
         if _look(prepared.target) != prepared.after:
             return
@@ -348,7 +349,7 @@ def _move_to_free_name(temporary: Path, target: Path) -> None:
     except OSError as error:
         if error.errno not in UNSUPPORTED | {errno.EPERM}:
             raise
-        # Neither way: some network and FUSE file systems. A look is all there is.
+        # Some network and FUSE file systems can do neither; a check beforehand must do.
         _require_absent(target)
         temporary.rename(target)
 
@@ -364,7 +365,7 @@ def _move_to_free_name_of(source: Path, target: Path) -> None:
 
 
 def _move_over(temporary: Path, target: Path, before: Fingerprint) -> None:
-    """Exchange the files and look at what came out; `commit` removes it."""
+    """Exchange the files and check the one that came out; `commit` removes it."""
     if not _is_same(_look(target), before):
         raise changed(target)
     try:
@@ -376,12 +377,12 @@ def _move_over(temporary: Path, target: Path, before: Fingerprint) -> None:
             raise
         temporary.rename(target)
         return
-    # The rename itself changes ctime, so that takes no part here.
+    # The rename itself changes ctime, so it is not compared here.
     if _look(temporary) != before:
         try:
             rename(temporary, target, EXCHANGE)
         except OSError:
-            # What came out is another program's edit: no sweep may take it for ours.
+            # It is another program's edit: no sweep may take it for ours.
             kept = target.with_name(f"{target.name}.{secrets.token_hex(4)}.kept")
             _move_to_free_name(temporary, kept)
             log.warning("%s: another program's edit of it was saved as %s", target, kept.name)

@@ -1,4 +1,4 @@
-"""Child processes: tie them to this one, limit them, and end them."""
+"""Child processes: start them, tie them to this one, limit them, and end them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,79 @@ import os
 import resource
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from typing import Literal
+
+_NOTHING: Mapping[str, str] = {}
+
+Stream = Literal["pipe", "null", "inherit"]
+_STREAMS = {"pipe": subprocess.PIPE, "null": subprocess.DEVNULL, "inherit": None}
+
+
+def start(
+    command: Sequence[str],
+    *,
+    stdin: Stream = "null",
+    output: Stream = "pipe",
+    descriptors: Sequence[int] = (),
+    environment: Mapping[str, str] = _NOTHING,
+    directory: str | None = "/",
+) -> subprocess.Popen[bytes]:
+    """Start a child in a session of its own.
+
+    Ctrl-C does not reach it: that is for this process, which ends the child or lets it finish.
+
+    Args:
+        command: The program and its arguments.
+        stdin: Where its standard input comes from.
+        output: Where its standard output and standard error go to.
+        descriptors: Open files that it inherits, under the same numbers.
+        environment: Variables that it has besides, or instead of, those of this process.
+        directory: Its working directory; None leaves it this process's.
+
+    Raises:
+        OSError: It cannot be started.
+    """
+    return subprocess.Popen(
+        command,
+        stdin=_STREAMS[stdin],
+        stdout=_STREAMS[output],
+        stderr=_STREAMS[output],
+        pass_fds=descriptors,
+        cwd=directory,
+        env={**os.environ, **environment},
+        start_new_session=True,
+    )
+
+
+def run(
+    command: Sequence[str],
+    timeout_seconds: float,
+    *,
+    descriptors: Sequence[int] = (),
+    environment: Mapping[str, str] = _NOTHING,
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a child to its end; return its exit code and what it wrote to its two streams.
+
+    Args:
+        command: The program and its arguments.
+        timeout_seconds: How long it may take; then it is killed.
+        descriptors: As for `start`.
+        environment: As for `start`.
+
+    Raises:
+        OSError: It cannot be started.
+        TimeoutError: It took too long.
+    """
+    process = start(command, descriptors=descriptors, environment=environment)
+    try:
+        stdout, stderr = process.communicate(timeout=timeout_seconds)
+    except subprocess.TimeoutExpired as error:
+        raise TimeoutError(f"no end within {timeout_seconds:g} s") from error
+    finally:
+        end(process)
+    return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
 
 
 def tethered(command: Sequence[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What the processor can do, and how much of it this process may use."""
+"""Ask what the processor can do, and how much of it this process may use."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _GROUP = re.compile(r"^\d+:([^:\n]*):/(.*)$", re.MULTILINE)  # controllers, path
 # several times slower than float32.
 _BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 
-# oneDNN, which multiplies for torch, can be told not to use all that the processor has; these
-# values leave it bfloat16 (https://uxlfoundation.github.io/oneDNN/dev_guide_cpu_dispatcher_control.html).
+# oneDNN, which multiplies for torch, can be limited to some instruction sets; these values allow
+# bfloat16 (https://uxlfoundation.github.io/oneDNN/dev_guide_cpu_dispatcher_control.html).
 _CAPS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
 _WITH_BFLOAT16 = re.compile(r"(ALL|DEFAULT|AVX512_CORE_(BF16|FP16|AMX.*)|AVX10.*|)", re.IGNORECASE)
 
@@ -26,8 +26,8 @@ def has_bfloat16(cpuinfo: Path = _CPUINFO, environment: Mapping[str, str] = os.e
     """Return whether the processor multiplies bfloat16 itself; False if that is unknown.
 
     Args:
-        cpuinfo: What Linux says of the processor.
-        environment: Its variables may forbid what the processor has.
+        cpuinfo: Linux's description of the processor.
+        environment: Variables that may forbid instruction sets.
     """
     cap = next((environment[name] for name in _CAPS if name in environment), "")
     if not _WITH_BFLOAT16.fullmatch(cap):
@@ -38,14 +38,14 @@ def has_bfloat16(cpuinfo: Path = _CPUINFO, environment: Mapping[str, str] = os.e
         return False
     for line in text.splitlines():
         key, _, value = line.partition(":")
-        # x86 and Arm, in this order; all processors of a machine are taken to be alike.
+        # x86 and Arm, in this order; all processors of a machine are assumed to be alike.
         if key.strip() in ("flags", "Features"):
             return not _BFLOAT16.isdisjoint(value.split())
     return False
 
 
 def available_cores(cgroup: Path = _OWN_CGROUP, root: Path = _CGROUPS) -> int:
-    """Return how many processors this process may use, control groups' quotas considered."""
+    """Return how many processors this process may use, within its control groups' quotas."""
     allowed = len(os.sched_getaffinity(0))
     return max(1, min([allowed, *map(round, _quotas(cgroup, root))]))
 
@@ -53,9 +53,9 @@ def available_cores(cgroup: Path = _OWN_CGROUP, root: Path = _CGROUPS) -> int:
 def _quotas(cgroup: Path, root: Path) -> Iterator[float]:
     """Yield the quotas of the control groups around this process, in processors.
 
-    Format: cgroup-v2.rst of the Linux kernel, "cpu.max": quota and period in microseconds, and
-    for version 1, which older NAS systems have, its sched-bwc.rst: two files. There each
-    controller has a tree of its own, or a link to one that it shares, and a line in
+    Formats: "cpu.max" in the Linux kernel's cgroup-v2.rst, quota and period in microseconds; and
+    for version 1, which older NAS systems have, the two files in sched-bwc.rst. In version 1
+    each controller has a tree of its own, or a link to one that it shares, and a line in
     /proc/self/cgroup.
     """
     try:

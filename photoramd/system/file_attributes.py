@@ -1,4 +1,4 @@
-"""Owner, group, mode, ACL and extended attributes: giving a new file those it should have."""
+"""Give a new file its owner, group, mode, ACL and extended attributes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _IMMUTABLE, _APPEND_ONLY = 0x10, 0x20
 
 
 def is_locked(fd: int) -> bool:
-    """Return whether a file may not be replaced by anybody, root included: see lsattr(1)."""
+    """Return whether nobody, not even root, may replace a file: see lsattr(1)."""
     try:
         flags = fcntl.ioctl(fd, _GET_FLAGS, bytes(struct.calcsize("l")))
     except OSError:
@@ -31,15 +31,15 @@ def is_locked(fd: int) -> bool:
 
 
 def keep(fd: int, source: int, target: Path) -> None:
-    """Give a new file everything but the content of the one it is to replace.
+    """Give a new file everything but the content of the file that it will replace.
 
     Args:
         fd: The new file.
-        source: The file it is to replace.
-        target: The name of that, for messages.
+        source: The file that it will replace.
+        target: That file's path, for messages.
 
     Raises:
-        SidecarError: An owner or an attribute that we may not give.
+        SidecarError: It has an owner or an attribute that we may not give.
         OSError: The system does not let us.
     """
     status = os.fstat(source)
@@ -50,10 +50,10 @@ def keep(fd: int, source: int, target: Path) -> None:
 
 
 def imitate(fd: int, beside: Path | None) -> None:
-    """Let a new file be read and written by whom the photo beside it can be.
+    """Let those who can read and write a photo do the same with a new file beside it.
 
-    Owner and group are taken over as far as we may give them, the ACL, and the mode
-    without the right to execute; the owner may always write. Without a photo: 0644.
+    It gets the photo's owner and group, as far as we may give them, its ACL, and its mode
+    without the right to execute; the owner may always write. Without a photo it gets 0644.
 
     Args:
         fd: The new file.
@@ -66,7 +66,7 @@ def imitate(fd: int, beside: Path | None) -> None:
         os.fchmod(fd, 0o644)
         return
     status = beside.stat()
-    # An ordinary user gives nothing away; then the file stays photoramd's own.
+    # An ordinary user cannot give files away; then the file stays photoramd's own.
     if not _give(fd, status.st_uid, status.st_gid):
         _give(fd, -1, status.st_gid)
     try:
@@ -75,7 +75,7 @@ def imitate(fd: int, beside: Path | None) -> None:
         if error.errno not in {errno.ENODATA, errno.EOPNOTSUPP}:
             raise
     else:
-        # Without it, the mode's middle digit, the ACL's mask, would be the group's rights.
+        # Without it, the mode's middle digit, which is the ACL's mask, would be the group's rights.
         os.setxattr(fd, _ACCESS_ACL, acl)
     os.fchmod(fd, stat.S_IMODE(status.st_mode) & 0o666 | 0o600)
 
@@ -104,7 +104,7 @@ def _keep_owner(fd: int, target: Path, status: os.stat_result) -> None:
 
 
 def _keep_extended(fd: int, source: int, target: Path) -> None:
-    """Take over extended attributes, ACLs among them, and drop what a directory gave."""
+    """Copy extended attributes, ACLs among them, and drop those inherited from a directory."""
     wanted = _extended(source)
     present = _extended(fd)
     for name in present.keys() - wanted.keys():

@@ -1,4 +1,4 @@
-"""Open files safely, write all bytes, and get names onto the disk."""
+"""Open files safely, write all bytes, and sync directories."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 UNSUPPORTED = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
-"""What some file systems answer to an operation that they do not have."""
+"""The errors of file systems that do not support an operation."""
 
 
 def open_unfollowed(path: str | os.PathLike[str], *, dir_fd: int | None = None) -> int:

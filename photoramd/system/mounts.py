@@ -1,6 +1,6 @@
-"""What is mounted where, and whether the system reports changes there.
+"""List the mounts, and tell whether the system reports changes there.
 
-Source of the format: proc_pid_mountinfo(5).
+Format: proc_pid_mountinfo(5).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 MOUNTS = Path("/proc/self/mountinfo")
 
-# Changes made on another machine, or in a layer below, come without an event.
+# Changes made on another machine, or in a lower layer, come without an event.
 _SILENT_TYPES = re.compile(
     r"nfs\d?|cifs|smb\d?|smbfs|9p|afs|ceph|lustre|virtiofs|fuse|fuseblk|fuse\..*|overlay|aufs"
 )

@@ -1,4 +1,4 @@
-"""Where photoramd's own files are: configuration, overrides, database.
+"""Locate photoramd's own files: configuration, overrides, database.
 
 The places follow the Filesystem Hierarchy Standard for a system service and the XDG base
 directory specification for a user.
@@ -24,9 +24,9 @@ _NETWORK_TYPES = re.compile(r"nfs\d?|cifs|smb\d?|smbfs|9p|afs|ceph|lustre|fuse\.
 
 
 def find_config(path: Path | None = None) -> Path | None:
-    """Return the configuration file: the one asked for, else the user's, else the system's.
+    """Return the configuration file: the given one, else the user's, else the system's.
 
-    A place that cannot be looked into counts as found: reading it tells why.
+    One in a directory that cannot be searched counts as found: reading it tells why.
     """
     if path is not None:
         return path
@@ -53,7 +53,7 @@ def _search_places() -> list[Path]:
 
 
 def searched() -> str:
-    """Return the places that `find_config` looks into, in words."""
+    """Return the paths that `find_config` looks for, in words."""
     return " nor ".join(printable(place) for place in _search_places())
 
 
@@ -87,7 +87,7 @@ def find_overrides(name: Path, base: Path | None) -> Path | None:
 
 
 def kind_of(path: Path) -> Literal["directory", "other", "missing", "unreachable"]:
-    """Return what is at a path, without an exception for any path."""
+    """Return what is at a path; raise nothing for any path."""
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):

@@ -1,6 +1,6 @@
 """Call renameat2 of Linux, which Python lacks: exchange two files, or replace none.
 
-Source of the numbers: renameat2(2) and <linux/fs.h>.
+The numbers are those of renameat2(2) and <linux/fs.h>.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What signals ask for, and a wait that they and other threads can end."""
+"""Turn signals into flags, and wait until they or other threads end the wait."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class Interrupts:
     """Flags that signals set, and the loop's wait. Use it as a context manager.
 
     Attributes:
-        stopped: Whether somebody asked for an end.
+        stopped: Whether a stop was requested.
         reload: Whether a reload of the configuration was requested.
-        is_loading: Nothing is under way that a stop could tear, so that it need not wait.
+        is_loading: Whether the process may end at once, because no write is under way.
     """
 
     def __init__(self) -> None:
@@ -35,18 +35,18 @@ class Interrupts:
         os.close(write)
 
     def stop(self) -> None:
-        """Ask for an end; safe in signal handlers and threads."""
+        """Request a stop; safe in signal handlers and threads."""
         self.stopped = True
         self.wake()
 
     def wake(self) -> None:
-        """End the present or the next wait; safe in signal handlers and threads."""
+        """End the current or the next wait; safe in signal handlers and threads."""
         # Full: it will wake up anyway; closed: nobody waits.
         with suppress(OSError):
             os.write(self._write, b"\0")
 
     def wait(self, seconds: float | None) -> None:
-        """Sleep until woken, at most so long; None: without limit."""
+        """Sleep until woken, at most for a number of seconds; None waits without limit."""
         if select.select([self._read], [], [], seconds)[0]:
             while True:
                 try:
@@ -60,9 +60,9 @@ class Interrupts:
         """Have SIGINT, SIGTERM and SIGHUP set the flags and end the wait.
 
         Args:
-            reloads: Whether SIGHUP asks for a reload of the configuration, not for an end.
-            is_last: Whether the process ends afterwards, and signals count no more: the default
-                would make a failure of a clean end that somebody asks for twice.
+            reloads: Whether SIGHUP requests a reload of the configuration instead of a stop.
+            is_last: Whether the process ends afterwards, so that signals are ignored: a second
+                request would otherwise turn a clean end into a failure.
         """
         wanted = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

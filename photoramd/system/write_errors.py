@@ -1,4 +1,4 @@
-"""What goes wrong when files are written, as errors of ours with what to do about it."""
+"""Turn errors in writing files into ours, with what to do about them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def translated(target: Path) -> Iterator[None]:
     """Turn the system's errors about a file into ours.
 
     Raises:
-        ChangedError: It or its directory is gone.
+        ChangedError: The file or its directory is gone.
         SidecarError: Its name is too long.
         WriteError: For any other ``OSError``.
     """

@@ -1,7 +1,7 @@
-"""Walk a directory tree and say how it differs from the database.
+"""Walk a directory tree and compare it with the database.
 
 The walk is a generator of one directory at a time, so that the loop which drives it
-stays responsive. It follows no symbolic link, and what it cannot read is unknown, never
+stays responsive. It follows no symbolic link. What it cannot read is unknown, never
 gone.
 """
 
@@ -27,19 +27,18 @@ class Scan:
     Attributes:
         top: Where the walk starts: a root or a directory below it.
         present: Photos seen so far.
-        unmounted_points: Where something was mounted that is not now: nothing is known below.
-        absent: Photos that were expected and not there: row ids by the device number they
-            were known with and that of the place where they were expected (None: unknown).
-            They mean something only after the walk, and only if the root was healthy all
-            the time.
+        unmounted_points: Former mount points with nothing mounted now: what is below is unknown.
+        absent: Photos that were expected but not found: row ids by two device numbers, the
+            photos' known one and that of their expected place (None: unknown). They mean
+            something only after the walk, and only if the root was healthy all the time.
         unreadable: Directories that could not be read, with the reason.
         left_out: RAW files seen so far that cannot be decoded here.
         leftovers: Temporary files of photoramd's own.
         directories: The device and inode numbers of the directories walked, by path.
-        devices: The device numbers of the directories walked, to those of the files in them:
-            on a stacked file system these are others.
-        moves: By directory, the device numbers that photos were known with, to those that the
-            same photos have now: a file system that was remounted.
+        devices: The device numbers of the directories walked, mapped to those of the files in
+            them, which differ on a stacked file system.
+        moves: For each directory, the device numbers that photos were known with, mapped to
+            those that the same photos have now: a file system was remounted.
     """
 
     top: str
@@ -69,7 +68,7 @@ class Scan:
                     raise NotADirectoryError
                 found, below = self._read(directory, known)
             except (FileNotFoundError, NotADirectoryError):
-                # Renamed or removed under our feet: the next scan knows more.
+                # Renamed or removed meanwhile: the next scan knows more.
                 self._fleeting.add(directory)
                 continue
             except OSError as error:
@@ -94,7 +93,7 @@ class Scan:
         return sum(len(ids) for key, ids in self.absent.items() if not self._is_here(key))
 
     def moved_wholly(self) -> dict[int, int]:
-        """Return device numbers that are no longer in use: old to new."""
+        """Return the device numbers that are no longer in use, mapped to the new ones."""
         moved = self._moved()
         in_use = self.devices.keys() | set().union(*self.devices.values())
         return {old: min(new) for old, new in moved.items() if old not in in_use and len(new) == 1}

@@ -1,9 +1,8 @@
-"""File system events (watchdog, inotify) to paths in an inbox.
+"""Collect the paths of file system events (watchdog, inotify) in an inbox.
 
-Events only save time: everything they say is checked against the disk, and what they
-miss is found by the next scan. The handler runs in watchdog's thread; it puts a path
-into a bounded set and does nothing else, because an exception there would end
-watchdog's thread for good.
+Events only save time: whatever they say is checked against the disk, and what they miss is
+found by the next scan. The handler runs in watchdog's thread; it only adds a path to a bounded
+set, because an exception there would end watchdog's thread for good.
 """
 
 from __future__ import annotations
@@ -36,11 +35,11 @@ from watchdog.observers.inotify import InotifyWatchGroup
 from photoramd.errors import PhotoramdError
 
 CAPACITY = 10_000
-"""More names than this mean "look at everything"."""
+"""With more names than this, the next scan looks at everything."""
 
-# Opened, modified and closed-without-writing events would halve what the kernel's queue
-# can hold, and the daemon's own reads would be among them. Nothing follows from a file that
-# was deleted; a directory may be a root.
+# Opened, modified and closed-without-writing events would halve the capacity of the kernel's
+# queue, and the daemon's own reads would be among them. Deleted files need no event; a deleted
+# directory may be a root.
 _EVENTS: list[type[FileSystemEvent]] = [
     FileCreatedEvent,
     FileClosedEvent,
@@ -50,18 +49,19 @@ _EVENTS: list[type[FileSystemEvent]] = [
     DirDeletedEvent,
 ]
 
-# Where watchdog says that the kernel dropped events; it tells handlers nothing.
+# watchdog logs here that the kernel dropped events, and does not tell handlers.
 _OVERFLOW_LOGGERS = ("watchdog.observers.inotify_c", "watchdog.observers.inotify")
 
 
 @dataclass(frozen=True, slots=True)
 class EventBatch:
-    """What events said since the last look.
+    """The events since the last call.
 
     Attributes:
         files: Files that were created, closed after writing, or moved here.
-        directories: Directories that appeared, in which no file had an event, or that went.
-        lost: Events were dropped: anything may have happened.
+        directories: Directories that appeared, and had no events for files in them, or that
+            disappeared.
+        lost: Whether events were dropped, so that anything may have happened.
     """
 
     files: tuple[str, ...] = ()
@@ -110,9 +110,9 @@ class Inbox:
 def _forget_quietly() -> None:
     """Work around a watchdog 7.1 KeyError when a moved directory's path is reused.
 
-    Of a directory that was moved out of a root watchdog 7.1 keeps the old path. Where a new one
-    was made with that path and renamed, the KeyError that follows ends watchdog's reading thread
-    when the first is removed, or breaks off whatever stops the watch.
+    watchdog 7.1 keeps the old path of a directory that was moved out of a root. If a new
+    directory was made with that path and renamed, removing the first one raises a KeyError, which
+    ends watchdog's reading thread or interrupts whatever stops the watch.
     """
     forget = getattr(InotifyWatchGroup, "_remove_watch_internally", None)
     if forget is None:
@@ -149,9 +149,8 @@ class _OverflowHandler(logging.Handler):
 class Watcher:
     """Watches roots recursively and fills an inbox. Use it as a context manager.
 
-    Every root is armed and disarmed by itself. watchdog says nothing when it could not
-    watch some directories of a tree, or when its threads end; `watched_inodes` and
-    `is_alive` tell.
+    Each root is armed and disarmed separately. watchdog does not report that it could not watch
+    some directories of a tree, or that its threads ended; `watched_files` and `is_alive` do.
     """
 
     def __init__(self, inbox: Inbox) -> None:
@@ -161,7 +160,7 @@ class Watcher:
         self._overflow = _OverflowHandler(inbox)
 
     def __enter__(self) -> Watcher:
-        # After an overflow watchdog warns of every watch that it adds twice, at great length.
+        # After an overflow, watchdog logs a long warning for every watch that it adds twice.
         warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"watchdog\.")
         for name in _OVERFLOW_LOGGERS:
             logging.getLogger(name).addHandler(self._overflow)
@@ -173,7 +172,7 @@ class Watcher:
             logging.getLogger(name).removeHandler(self._overflow)
 
     def arm(self, root: str) -> PhotoramdError | None:
-        """Watch a root, again if it was watched; return why that failed, if it did."""
+        """Watch a root, again if it is watched already; return why that failed, if it did."""
         if self._observer is not None and not self._is_running():
             self._end()  # the other roots' watches end with it, which the supervisor notices
         self.disarm(root)
@@ -187,7 +186,7 @@ class Watcher:
         return None
 
     def disarm(self, root: str) -> None:
-        """Watch a root no longer; harmless if it is not watched."""
+        """Stop watching a root; harmless if it is not watched."""
         watch = self._watches.pop(root, None)
         if watch is not None and self._observer is not None:
             # watchdog forgets a watch by itself when its thread has ended.
@@ -195,7 +194,7 @@ class Watcher:
                 self._observer.unschedule(watch)
 
     def is_alive(self, root: str) -> bool:
-        """Return whether all threads that a root's events pass through run."""
+        """Return whether all threads run that a root's events pass through."""
         observer, watch = self._observer, self._watches.get(root)
         if observer is None or watch is None or not self._is_running():
             return False
@@ -232,10 +231,10 @@ def _begin() -> BaseObserver:
 
 
 def watched_files() -> set[tuple[int, int]]:
-    """Return device and inode of everything that this process's inotify instances watch.
+    """Return the device and inode of everything that this process's inotify instances watch.
 
-    Source of the format: proc_pid_fdinfo(5); the device number is the kernel's own, with the
-    minor number in the lower 20 bits.
+    Format: proc_pid_fdinfo(5); the device number is the kernel's own, with the minor number in
+    the lower 20 bits.
     """
     found: set[tuple[int, int]] = set()
     for name in os.listdir("/proc/self/fd"):

@@ -17,10 +17,9 @@ import pytest
 
 from photoramd.cli import Settings
 from photoramd.cli.doctor import _become, _findings
-from photoramd.doctor import service
 from photoramd.doctor.finding import Finding
 from photoramd.doctor.packages import Package
-from photoramd.doctor.unit import parse
+from photoramd.doctor.service import examine_service, parse
 from photoramd.doctor.weights import examine_weights
 from photoramd.models.weights.catalog import MODELS, RAM_PLUS, Model, PinnedFile
 from photoramd.models.weights.store import default_store
@@ -406,16 +405,16 @@ SHOWN = {
     ],
 )
 def test_the_state_of_the_service_is_told(changes: dict[str, str], grade: str, text: str) -> None:
-    found = list(service(parse(SHOWN | changes), has_systemd_python=True))
+    found = list(examine_service(parse(SHOWN | changes), has_systemd_python=True))
     assert [(each.grade, text in each.text) for each in found] == [(grade, True)]
     assert bool(found[0].remedy) == (grade != "ok")
 
 
 def test_a_service_without_its_python_package_is_an_error() -> None:
-    first, _ = service(parse(SHOWN), has_systemd_python=False)
+    first, _ = examine_service(parse(SHOWN), has_systemd_python=False)
     assert first.grade == "error"
     assert parse({"LoadState": "not-found"}) is None
-    (none,) = service(None, has_systemd_python=False)
+    (none,) = examine_service(None, has_systemd_python=False)
     assert none.grade == "ok"
 
 
@@ -427,6 +426,6 @@ def test_every_error_says_what_to_do(make: Make, album: Path) -> None:
 
 
 def test_packages_are_installed_where_photoramd_is() -> None:
-    (first, _) = service(parse(SHOWN), has_systemd_python=False)
+    (first, _) = examine_service(parse(SHOWN), has_systemd_python=False)
     assert (first.remedy or "").startswith(f"{sys.executable} -m pip install ")
     assert MODELS["embedded"].weights.remedy.startswith(f"{sys.executable} -m pip install ")

@@ -2,9 +2,9 @@
 
 - Each batch norm is folded into the convolution before it.
 - TensorFlow pads a stride-2 convolution of an even side only right and below, which costs a
-  padded copy of the largest tensors. Turned by 180 degrees, that padding lies left and above,
-  and this is what a symmetric padding amounts to. So the kernels are turned once and each
-  image as it comes; the mean over all positions at the end does not care.
+  padded copy of the largest tensors. Turned by 180 degrees, that padding is left and above,
+  which a symmetric padding amounts to. So the kernels are turned once and each image as it
+  comes; the mean over all positions at the end is the same.
 - oneDNN gets its weights packed in advance, and clips and adds as it writes results. The
   operators for that are private to torch, so they are tried when the network is built:
   where they are missing or disagree, public ones do the same in twice the time.
@@ -26,7 +26,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from photoramd.models.efficientnet_lite.network import INPUT_SIDE, EfficientNetLite0, SamePadConv2d
 
 BATCH = 8
-"""Larger batches bring nothing on a CPU but cost memory."""
+"""Larger batches are no faster on a CPU and take more memory."""
 
 _EARLY_BATCH = 2
 _EARLY_BLOCKS = 5
@@ -36,12 +36,12 @@ _MEAN = 127.0
 _DEVIATION = 128.0
 
 _TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.5}
-"""By how much two ways to the same logits (which reach about 20) may differ."""
+"""How much the logits of the two ways, which reach about 20, may differ."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Convolution:
-    """A folded and turned convolution: (N, C, H, W) to (N, C', H / stride, W / stride)."""
+    """A folded and turned convolution, from (N, C, H, W) to (N, C', H / stride, W / stride)."""
 
     weight: Tensor
     bias: Tensor
@@ -54,7 +54,7 @@ class _Convolution:
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """Convolutions in a row; ``adds`` adds the input to the last one's output."""
+    """Consecutive convolutions; with ``adds`` the input is added to the last one's output."""
 
     convolutions: tuple[_Convolution, ...]
     adds: bool

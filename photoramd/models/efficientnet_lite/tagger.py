@@ -4,7 +4,7 @@ The network knows 1,000 classes. Its keywords are those classes under readable n
 about 170 kinds above them (cat, animal, vehicle). A kind's probability is the sum over its
 classes, so that a photo whose breed is unsure is still surely one of a cat.
 
-Importing this module imports torch.
+This module imports torch.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 """float32 unless asked for otherwise: quick enough, and the same scores on every machine."""
 
 _INFERENCE_VERSION = 1
-"""To be raised with any change of the network or of its crop."""
+"""Raise it with any change of the network or of its crop."""
 
 
 class ImagenetTagger:
@@ -68,7 +68,7 @@ class ImagenetTagger:
             threads: Of torch, for the whole process; None leaves torch's setting. One is
                 best beside decoding threads: two that wait for each other on a busy machine
                 take many times as long.
-            precision: ``float32``, ``bfloat16``, or ``auto``: bfloat16 where the processor
+            precision: ``float32``, ``bfloat16`` or ``auto``: bfloat16 where the processor
                 has it. It takes two thirds of the time and gives the same keywords for 98 of
                 100 photos, and equally good ones for all (`benchmarks.quality`).
 

@@ -1,6 +1,6 @@
-"""The process that a model lives in, so that ending it gives all memory back: the other side.
+"""Start and ask the process that a model runs in; `worker` is its other side.
 
-`photoramd.models.isolated.worker` is what runs there, and describes the messages.
+`photoramd.models.isolated.worker` describes the messages.
 """
 
 from __future__ import annotations
@@ -34,26 +34,28 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 START_SECONDS = 1800.0
-"""To verify and load a model, and to convert its weights: gigabytes, on a slow disk."""
+"""The limit for verifying and loading a model and converting its weights: gigabytes, on a slow
+disk."""
 
 PHOTO_SECONDS = 60.0
-"""For one photo; and once more for a batch. The largest network takes 2 s on two quick cores."""
+"""The limit for a batch, for each of its photos and once more. The largest network takes 2 s a
+photo on two fast cores."""
 
 _SEND_SECONDS = 60
-"""Without a byte being taken; the other side does nothing else when it is sent something."""
+"""How long the other side may take no byte; it does nothing else when it is sent something."""
 
 STOP_SECONDS = 20.0
-"""How long what is under way may still take when a stop is asked for."""
+"""How long a batch or a start under way may still take once a stop is asked for."""
 
 _LOOK_SECONDS = 0.25
-"""How often a stop and progress are looked for while waiting."""
+"""How often to look for a stop and for progress while waiting."""
 
 _KILL_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What must be known of the tagger in the other process; see `Tagger`."""
+    """What this process must know of the tagger in the other one; see `Tagger`."""
 
     name: str
     revision: str
@@ -62,22 +64,22 @@ class Description:
 
 
 class ProcessError(Exception):
-    """The process is gone, answered nonsense, or did not answer in time; it must be ended."""
+    """The process ended, answered nonsense, or did not answer in time; it must be ended."""
 
 
 class NotTakenError(ProcessError):
-    """The process is gone, and was before it had taken what it was sent."""
+    """The process ended before it had taken what it was sent."""
 
 
 class ModelProcess:
     """A process with a model, until `end`.
 
     Args:
-        is_stopped: Whether answers are waited for only `STOP_SECONDS` more.
-        beat: Called when the process got on while it is waited for.
+        is_stopped: Whether to wait for an answer only `STOP_SECONDS` more.
+        beat: Called when the process makes progress while this one waits.
 
     Raises:
-        ProcessError: The system has no room for one.
+        ProcessError: It cannot be started.
     """
 
     def __init__(self, is_stopped: Callable[[], bool], beat: Callable[[], object]) -> None:
@@ -85,7 +87,7 @@ class ModelProcess:
         self._beat = beat
         ours, theirs = socket.socketpair()
         with theirs:
-            # A process that is frozen takes nothing, and must not stop this one with it.
+            # A frozen process takes nothing, and must not freeze this one.
             limit = struct.pack("ll", _SEND_SECONDS, 0)
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
@@ -99,12 +101,13 @@ class ModelProcess:
                 str(level),
             ]
             try:
-                self._process = subprocess.Popen(
+                self._process = child.start(
                     [sys.executable, *command],
-                    stdin=subprocess.DEVNULL,
-                    pass_fds=[theirs.fileno()],
+                    output="inherit",
+                    descriptors=[theirs.fileno()],
                     # The very modules that this process has.
-                    env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+                    environment={"PYTHONPATH": os.pathsep.join(sys.path)},
+                    directory=None,
                 )
             except OSError as error:
                 self._connection.close()
@@ -121,10 +124,10 @@ class ModelProcess:
         return self._process.pid
 
     def load(self, load: Callable[[], Tagger]) -> Description:
-        """Load the model; once, first of all.
+        """Load the model. Call it once, before anything else.
 
         Args:
-            load: Can be pickled.
+            load: Loads the model in the other process; can be pickled.
 
         Raises:
             ModelError: As `load` does.
@@ -142,12 +145,12 @@ class ModelProcess:
             ProcessError: See there.
         """
         limit = PHOTO_SECONDS * (1 + len(batch))
-        # One by one: in one piece they would take six times as long.
+        # One by one: all in one message would take six times as long.
         scores: Scores = self._ask([len(batch), *batch], np.ndarray, limit)
         return scores
 
     def end(self) -> None:
-        """End it at once: it has nothing to lose. Nothing happens if it has ended."""
+        """End it at once, as it has nothing to lose; do nothing if it has ended."""
         self._connection.close()
         if not child.end(self._process, _KILL_SECONDS):
             log.warning("Process %d of the model does not end", self.pid)
@@ -167,7 +170,7 @@ class ModelProcess:
                     logger.handle(answer)
         except BlockingIOError as error:
             raise ProcessError(f"did not react for {_SEND_SECONDS} s") from error
-        # So says unix(7) if the other end is closed: on sending, or with something unread there.
+        # The other end is closed, or was with something unread there: see unix(7).
         except (BrokenPipeError, ConnectionResetError) as error:
             raise NotTakenError(self._end_in_words()) from error
         except (EOFError, OSError) as error:
@@ -194,7 +197,7 @@ class ModelProcess:
                 self._beat()
 
     def _processor_ticks(self) -> int:
-        """Return the processor time that it has used: utime and stime of proc_pid_stat(5)."""
+        """Return the processor time it has used: utime and stime of proc_pid_stat(5)."""
         try:
             stat = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii", errors="replace")
             return sum(map(int, stat.rpartition(")")[2].split()[11:13]))

@@ -1,7 +1,7 @@
-"""A tagger whose memory goes back to the system when it has been idle for long.
+"""A tagger that returns its memory to the system when it has been idle for long.
 
 Torch alone holds half a gigabyte once it is imported, whatever a process frees. So the model
-lives in a process of its own, which is ended, and started again when photos come.
+runs in a process of its own, which is ended when idle and started again when photos come.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ REST_SECONDS = (0.0, 10.0, 30.0, 120.0, 600.0)
 class UnloadingTagger:
     """See `Tagger`. Use it as a context manager or `close` it; for one thread.
 
-    The first start fails as loading in this process would. A later one that fails, for example
-    because the weights are not the pinned bytes any more, is tried again after a rest; until
-    then there are no scores. So it is after the process failed twice in a row.
+    If the first start fails, the error is that of loading in this process. If a later one
+    fails, for example because the weights are no longer the pinned bytes, or the process
+    fails twice in a row, the start is tried again after a rest; until then there are no scores.
 
     Args:
         load: Loads the model; can be pickled.
-        idle_seconds: After how long without batches the process is ended.
+        idle_seconds: How long without a batch until the process is ended.
         is_stopped: Whether a batch or a start under way may finish only if that is soon.
-        beat: Called when the process that is waited for gets on.
+        beat: Called when the process makes progress while this one waits.
 
     Attributes:
-        trouble: Why the model is not available, for people; usually empty.
+        trouble: Why the model is not available, as a sentence; usually empty.
 
     Raises:
         ModelError: As `load` does.
@@ -114,7 +114,7 @@ class UnloadingTagger:
         return scores
 
     def step(self, now: Monotonic) -> None:
-        """Unload a model that has long been idle; the loop calls this in each turn."""
+        """Unload the model if it has been idle for long; the loop calls this in each turn."""
         self._now = now
         if self._process is None:
             return
@@ -131,7 +131,7 @@ class UnloadingTagger:
 
     @property
     def is_available(self) -> bool:
-        """Whether photos may be brought: the model does not rest after failures."""
+        """Whether the model takes photos: it does not rest after failures."""
         return self._now >= self._resting_until
 
     def _running(self) -> ModelProcess:

@@ -1,14 +1,14 @@
-"""The process that a model lives in, so that ending it gives all memory back: its side.
+"""Load a model and run it, in a process of its own; `client` is the other side.
 
     python -P -m photoramd.models.isolated.worker DESCRIPTOR LEVEL
 
-`photoramd.models.isolated.client` starts it and speaks with it over the connection of that
-descriptor, with `multiprocessing.connection`'s frames and pickles. First comes a function that
-loads a tagger, answered by a `Description`; then batches, a number of photos and each of them,
-answered by their scores. An answer may be a `ModelError` instead. Log records, from LEVEL on,
-come in between.
+`photoramd.models.isolated.client` starts it and talks to it over the connection of that
+descriptor, with `multiprocessing.connection`'s frames and pickles. The first message is a
+function that loads a tagger, and the answer a `Description`. Then come batches, each as the
+number of photos followed by the photos, answered by their scores. A `ModelError` may stand for
+any answer. Log records from LEVEL on come in between.
 
-It ends when the other end is closed, by whatever, even in the middle of its work.
+The process ends when the other end is closed, for whatever reason, even while it works.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ log = logging.getLogger("photoramd.models.isolated.worker")
 
 
 class Line:
-    """The connection, for the log's records and for answers: one at a time.
+    """The connection, shared by log records and answers: it sends one at a time.
 
-    Its method is named as `QueueHandler` wants it.
+    The method's name is the one that `QueueHandler` calls.
     """
 
     def __init__(self, connection: Connection[Any, Any]) -> None:
@@ -52,8 +52,8 @@ class Line:
 
 
 def main() -> None:
-    """Serve until the other end is gone."""
-    # A terminal sends these to all of its processes; the one that started this decides.
+    """Serve until the other end is closed."""
+    # The process that started this one decides when it ends, and also has these signals.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     descriptor, level = map(int, sys.argv[1:])
@@ -66,7 +66,7 @@ def main() -> None:
     try:
         serve(connection.recv, line.put_nowait)
     except (EOFError, ConnectionError):
-        # Nobody wants the rest; torch would take a while to end in order.
+        # Nothing is left to do, and torch would take a while to clean up.
         os._exit(0)
 
 
@@ -87,7 +87,7 @@ def serve(receive: Callable[[], Any], answer: Callable[[object], None]) -> None:
 
 
 def _result(work: Callable[..., T], *arguments: object) -> T | ModelError:
-    """Return what comes of it, or the error."""
+    """Return the result, or the error."""
     try:
         return work(*arguments)
     except ModelError as error:

@@ -1,9 +1,8 @@
 """Attention with powers of two.
 
-Softmax subtracts the largest value of each row first, in order not to leave the range of the
-numbers, and takes most of the time of attention in bfloat16. With queries scaled by log2(e)
-the powers can be taken as they are, four times as fast; should a row leave the range after all,
-it is done over with softmax.
+Softmax first subtracts the largest value of each row, to stay within the range of the dtype, and
+takes most of the time of attention in bfloat16. With queries scaled by log2(e) the powers of two
+can be taken directly, four times as fast; a row that leaves the range is done again with softmax.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from torch import Tensor
 LOG2_E: Final = math.log2(math.e)
 
 _LEAST, _MOST = 1e-30, 1e30
-"""The sum of a row's powers may not leave this range; float32 and bfloat16 reach to 1e38."""
+"""The sum of a row's powers must stay in this range; float32 and bfloat16 reach 1e38."""
 
 
 def attend(
@@ -35,7 +34,7 @@ def attend(
     Returns:
         Shape (..., n, width).
     """
-    if queries.device.type != "cpu":  # softmax is fast there, and looking at sums is not
+    if queries.device.type != "cpu":  # softmax is fast there, and checking the sums is not
         return torch.matmul(softmax_of_two(_products(queries, keys, bias, mask)), values)
     powers, sums = powers_of_two(_products(queries, keys, bias, mask))
     if sums is None:
@@ -65,7 +64,7 @@ def powers_of_two(products: Tensor) -> tuple[Tensor, Tensor | None]:
 
 
 def softmax_of_two(products: Tensor) -> Tensor:
-    """Return the same with softmax, which stays in the range of the numbers."""
+    """Return the same with softmax, which stays within the range of the dtype."""
     return products.mul_(1 / LOG2_E).softmax(-1)
 
 

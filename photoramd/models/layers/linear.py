@@ -1,10 +1,10 @@
-"""Linear layers, packed for oneDNN where that works, else plain: the same sums.
+"""Linear layers, packed for oneDNN where that works, else plain, with the same results.
 
-On a CPU torch gives float32 products to a library that is slow on some processors, and lays
-out the weights again for each one. oneDNN's own operators take weights packed once, and apply
-GELU or add a residual while they write the results. They are private to torch, so they are
-tried with real numbers before use: where they are missing, raise or disagree, public
-operators do the work.
+On a CPU torch passes float32 products to a library that is slow on some processors, and lays
+out the weights again for each product. oneDNN's own operators take weights that were packed
+once, and apply GELU or add a residual while they write the results. They are private to torch,
+so they are tried with random numbers before use: where they are missing, raise or disagree,
+public operators do the work.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from photoramd.models.layers.quantized import Quantization, QuantizedWeights, be
 from photoramd.models.layers.state_dict import Weights
 
 _TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.06}
-"""By how much results of size 1 to 3 may differ between two ways to compute them."""
+"""How much results of size 1 to 3 may differ between the two ways to compute them."""
 
 
 class Linear(Protocol):
-    """A linear layer, with GELU afterwards if it was made so."""
+    """A linear layer, followed by GELU if it was made so."""
 
     def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
         """Apply it.
@@ -90,7 +90,7 @@ class PackedLinear:
 
 
 Observer = Callable[[str, Tensor], object]
-"""Called with the name of a layer and what goes into it, shape (rows, inputs)."""
+"""Called with the name of a layer and its input, shape (rows, inputs)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +106,14 @@ class _Observed:
 
 @dataclass(frozen=True, slots=True)
 class Precision:
-    """With which numbers, where and how a network calculates.
+    """How a network calculates: dtype, device and operators.
 
     Attributes:
-        dtype: Of weights and activations: float32 or bfloat16.
-        device: Where the weights lie.
+        dtype: The dtype of weights and activations: float32 or bfloat16.
+        device: The device of the weights.
         packed: Whether to use oneDNN's packed operators.
         quantization: How most layers calculate in int8; None if they do not.
-        observer: Told what goes into each layer that can be quantized.
+        observer: Called with the input of each layer that can be quantized.
     """
 
     dtype: torch.dtype
@@ -140,11 +140,11 @@ class Precision:
 
     @property
     def is_cpu(self) -> bool:
-        """Whether small pieces that stay in the processor's cache are best."""
+        """Whether it is best to work in small pieces that stay in the processor's cache."""
         return self.device.type == "cpu"
 
     def tensor(self, value: Tensor) -> Tensor:
-        """Return a weight as this precision wants it; it may share memory with the given one."""
+        """Return a weight in this dtype on this device; it may share memory with the given one."""
         return value.to(self.device, self.dtype)
 
     def linear(
@@ -165,13 +165,13 @@ class Precision:
         return PlainLinear(weight, bias, gelu)
 
     def layer(self, weights: Weights, name: str, *, gelu: bool = False, rows: int = 512) -> Linear:
-        """Return a layer that may be quantized, of the weights of that name, which are taken out.
+        """Return a layer that may be quantized; its weights are taken out.
 
         Args:
-            weights: The network's.
-            name: What the keys of its parts begin with.
-            gelu: As of `linear`.
-            rows: Likewise.
+            weights: The network's weights.
+            name: The prefix of the layer's keys.
+            gelu: As for `linear`.
+            rows: As for `linear`.
         """
         if self.quantization is not None and f"{name}.weight_scale" in weights:
             parts = (weights.take(f"{name}.{part.name}") for part in fields(QuantizedWeights))

@@ -1,15 +1,14 @@
 """Linear layers in int8: a quarter of float32's size, twice bfloat16's speed.
 
-Static quantization: what goes into a layer is shifted and scaled to 0 ... 255, channel by channel,
-as calibration found it (`ram_plus.activation_ranges`). Weights are -127 ... 127, scaled output
-by output; before that the scales of the input's channels move into them, half-way, as in
-SmoothQuant (arXiv 2211.10438) with its alpha of 1/2. The shift's product with the weights is part
-of the bias.
+Static quantization: each channel of a layer's input is shifted and scaled to 0 ... 255 by the
+range that calibration found (`ram_plus.activation_ranges`). Weights are -127 ... 127, scaled per
+output; before that they take on half of the input channels' scales, as in SmoothQuant (arXiv
+2211.10438) with alpha = 1/2. The product of shift and weights is part of the bias.
 
-oneDNN's operators are private to torch, so they are tried with real numbers before use; where
+oneDNN's operators are private to torch, so they are tried with random numbers before use; where
 they fail or disagree, the same sums are done in floats. Inputs are unsigned, because signed ones
-end in a reference implementation that takes seconds. Processors without VNNI add two products in
-16 bits and saturate: there inputs are 0 ... 127.
+would use a reference implementation that takes seconds. Processors without VNNI add two products
+in 16 bits and saturate: there inputs are 0 ... 127.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ from torch.nn import functional
 WEIGHT_LEVELS: Final = 127
 
 _PIECE = 1 << 18
-"""Numbers quantized at a time: in float32 they fit into the cache of a core."""
+"""How many numbers are quantized at a time: in float32 they fit into a core's cache."""
 
 _TWO_TO_23 = float(1 << 23)
 
 _TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.06}
-"""By how much results of size 1 to 3 may differ between two ways to compute them."""
+"""How much results of size 1 to 3 may differ between the two ways to compute them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,7 @@ class QuantizedWeights:
 
     Attributes:
         weight: int8, shape (outputs, inputs).
-        weight_scale: What an output's weights are multiplied with, float32, shape (outputs,).
+        weight_scale: The factor of each output's weights, float32, shape (outputs,).
         input_scale: float32, shape (inputs,).
         input_shift: float32, shape (inputs,); scaled and shifted, inputs lie within -1 and 1.
         bias: float32, shape (outputs,).
@@ -60,8 +59,8 @@ def quantize(
     Args:
         weight: Shape (outputs, inputs).
         bias: Shape (outputs,).
-        lowest: What calibration saw of each input, shape (inputs,).
-        highest: Likewise.
+        lowest: The lowest value of each input that calibration saw, shape (inputs,).
+        highest: The highest value, likewise.
     """
     weight = weight.float()
     centre = (lowest + highest) / 2
@@ -106,21 +105,21 @@ class _Input:
 
     def _quantize(self, x: Tensor) -> Tensor:
         """Return int32, of which the lowest byte counts."""
-        # All in one piece of memory: new ones cost more than the calculation.
+        # All in one buffer: allocating costs more than the calculation.
         y = x.to(torch.float32, copy=True)
         torch.addcmul(self._shift, y, self._scale, out=y)
-        # From 2**23 on, float32's lowest bits are the whole number itself, rounded.
+        # From 2**23 on, the lowest bits of a float32 are the rounded integer itself.
         return y.clamp_(0, self._levels).add_(_TWO_TO_23).view(torch.int32)
 
 
 class PlainQuantizedLinear:
-    """The layer with public operators, in floats: the same sums, but no faster than in floats.
+    """The layer with public operators, in floats: the same results, without the speed.
 
     Args:
         weights: Its parameters.
-        dtype: Of inputs and outputs.
+        dtype: The dtype of inputs and outputs.
         gelu: Whether to apply GELU (exact) to the result.
-        levels: Of the inputs.
+        levels: The largest quantized input.
     """
 
     __slots__ = ("_bias", "_dtype", "_gelu", "_input", "_scale", "_weight")
@@ -149,9 +148,9 @@ class PackedQuantizedLinear:
 
     Args:
         weights: Its parameters; the weight itself is copied in oneDNN's layout.
-        dtype: Of inputs and outputs.
+        dtype: The dtype of inputs and outputs.
         gelu: Whether to apply GELU (exact) to the result.
-        levels: Of the inputs.
+        levels: The largest quantized input.
         rows: How many rows it will mostly be given.
     """
 
@@ -213,8 +212,8 @@ class Quantization:
     """How layers calculate in int8 on this processor.
 
     Attributes:
-        packed: Whether oneDNN's operators do.
-        levels: The largest number of an input: 255, or 127 where larger ones would saturate.
+        packed: Whether to use oneDNN's operators.
+        levels: The largest quantized input: 255, or 127 where larger ones would saturate.
     """
 
     packed: bool = False
@@ -231,7 +230,7 @@ class Quantization:
 
 @cache
 def best_quantization(dtype: torch.dtype) -> Quantization:
-    """Return the fastest kernel that is right on this processor, for this dtype."""
+    """Return the fastest way that gives right results on this processor, for this dtype."""
     for levels in (255, 127):
         if _agrees(Quantization(packed=True, levels=levels), dtype):
             return Quantization(packed=True, levels=levels)

@@ -1,4 +1,4 @@
-"""A network's weights on their way from a file into layers: checked by name and shape."""
+"""Check a network's weights by name and shape, and hand them out to its layers."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from photoramd.errors import ModelError
 Shapes: TypeAlias = Mapping[str, tuple[int, ...]]
 
 Scales: TypeAlias = Mapping[str, tuple[int, float]]
-"""By name: how many of the first rows are to be multiplied, and by what."""
+"""For each name, how many of the first rows to multiply, and by what."""
 
 
 class Weights:
-    """The tensors that a network needs, each taken out once so that its memory can go.
+    """The tensors that a network needs, each taken out once so that its memory can be freed.
 
     Args:
-        tensors: By name; others than the needed ones are ignored. Not changed, but the caller
-            should not keep it either.
-        shapes: What is needed.
-        whole: Which of them hold int8; the others hold floats.
+        tensors: Tensors by name; those that are not needed are ignored. It is not changed, but
+            the caller should drop it to free the memory.
+        shapes: The names and shapes that are needed.
+        whole: The names of int8 tensors; all others are floats.
 
     Raises:
-        ModelError: One is missing, or has another shape or other numbers.
+        ModelError: A tensor is missing, or has another shape or dtype.
     """
 
     def __init__(

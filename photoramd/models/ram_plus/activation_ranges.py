@@ -1,7 +1,7 @@
-"""Calibrate int8 for RAM++: the ranges of inputs that photos bring into each layer.
+"""Calibrate int8 for RAM++: find the range of each layer's inputs on photos.
 
-The float32 network looks at photos, and the lowest and highest of each channel that enters a layer
-are noted. Ranges of several photos, or of several attempts, are simply united.
+The float32 network infers photos, and the lowest and highest value of each input channel of each
+layer are noted. The ranges of several photos, or of several attempts, are merged.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from photoramd.models.weights.safetensors import TensorEntry
 
 
 class Ranges:
-    """What has entered the layers so far; an `Observer`, for several threads at once."""
+    """The ranges of the layers' inputs so far; an `Observer` that several threads may call."""
 
     def __init__(self) -> None:
         self._lowest: dict[str, Tensor] = {}
@@ -29,7 +29,7 @@ class Ranges:
         self._lock = Lock()
 
     def __call__(self, name: str, x: Tensor) -> None:
-        """Note what enters a layer: shape (rows, inputs)."""
+        """Note the input of a layer, shape (rows, inputs)."""
         lowest, highest = torch.aminmax(x, dim=0)
         self._unite(name, lowest.float(), highest.float())
 
@@ -44,7 +44,7 @@ class Ranges:
         """Return the lowest and highest value of each input of a layer.
 
         Raises:
-            ModelError: Nothing has entered it.
+            ModelError: The layer has not been run.
         """
         if name not in self._lowest:
             raise ModelError(
@@ -67,7 +67,7 @@ class Ranges:
 
     @property
     def digest(self) -> str:
-        """What tells these ranges from others: 16 hexadecimal digits."""
+        """A digest of these ranges: 16 hexadecimal digits."""
         content = hashlib.sha256()
         for name, tensor in sorted(self.tensors().items()):
             content.update(name.encode())
@@ -76,12 +76,12 @@ class Ranges:
 
 
 class QuantizedPreparation:
-    """Prepared weights on their way to the quantized network.
+    """Makes the weights of the quantized network from prepared ones.
 
     Args:
-        take: Gives a prepared weight (see `Preparation`), as exact as there is.
-        shape: The sizes.
-        ranges: What calibration saw.
+        take: Gives a prepared weight (see `Preparation`), the most exact one that there is.
+        shape: The network's sizes.
+        ranges: The ranges that calibration found.
     """
 
     def __init__(self, take: Callable[[str], Tensor], shape: RamPlusShape, ranges: Ranges) -> None:
@@ -105,7 +105,7 @@ class QuantizedPreparation:
 
 
 def entries_of(tensors: Mapping[str, Tensor]) -> dict[str, TensorEntry]:
-    """Return what a file says of tensors."""
+    """Return the entries of tensors in a file."""
     return {
         name: TensorEntry(tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()
     }

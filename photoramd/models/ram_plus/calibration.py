@@ -1,7 +1,7 @@
-"""Calibrating RAM++ on photos: look at them, quantize, compare, install.
+"""Calibrate RAM++ on photos: infer them, quantize, compare, install.
 
-What was seen so far is kept in the model store, so an interrupted calibration goes on where it
-stopped.
+The ranges found so far are kept in the model store, so an interrupted calibration goes on where
+it stopped.
 """
 
 from __future__ import annotations
@@ -61,12 +61,12 @@ class Calibration:
     """One calibration.
 
     Args:
-        state: Where it is kept what was seen; open for reading and writing, unbuffered.
-        threads: How many images at a time.
+        state: The file that keeps the ranges; open for reading and writing, unbuffered.
+        threads: How many images to infer at a time.
 
     Attributes:
-        copy: What will be installed.
-        seen: Digests of the pixels that were looked at, hexadecimal.
+        copy: The copy that will be installed.
+        seen: Hexadecimal digests of the pixels that were inferred.
         truth: The float32 tagger.
 
     Raises:
@@ -108,7 +108,7 @@ class Calibration:
             yield cls(state, threads)
 
     def look(self, pixels: Mapping[str, Pixels]) -> None:
-        """Look at photos, by digest, and keep what was seen."""
+        """Infer photos, given by digest, and keep the ranges."""
         self._is_looking = True
         try:
             self.truth.scores(list(pixels.values()))
@@ -121,14 +121,14 @@ class Calibration:
         """Return the quantized tagger.
 
         Raises:
-            ModelError: Nothing was seen.
+            ModelError: No photo was inferred.
         """
         preparation = QuantizedPreparation(self._prepared.__getitem__, self._shape, self._ranges)
         self._quantized = preparation.take_all()
         return self._tagger(self._quantized, choose_precision("int8", torch.device("cpu")))
 
     def install(self) -> Path:
-        """Install the quantized weights, and forget what was seen; returns where they are.
+        """Install the quantized weights and forget the ranges; return the path of the weights.
 
         Raises:
             ModelError: It cannot be written.
@@ -151,7 +151,7 @@ class Calibration:
         )
 
     def _observe(self, name: str, x: Tensor) -> None:
-        # What is only compared on must not be calibrated with.
+        # Photos for comparison must not take part in calibration.
         if self._is_looking:
             self._ranges(name, x)
 
@@ -162,7 +162,7 @@ class Calibration:
     def _save(self) -> None:
         tensors = self._ranges.tensors()
         metadata = self._identity | {_PHOTOS: json.dumps(sorted(self.seen))}
-        # A megabyte, written at once: an interrupt comes before or after.
+        # A megabyte in one write: an interrupt comes before or after it.
         content = bytearray()
         write_tensors(entries_of(tensors), tensors.__getitem__, metadata, content.extend)
         try:
@@ -177,7 +177,7 @@ class Calibration:
         try:
             mapped = MappedTensors(self._state)
         except ModelError:
-            return  # nothing there, or cut off: from the beginning
+            return  # empty or cut off: start over
         if self._identity.items() <= mapped.metadata.items():
             self._ranges.add(mapped.tensors)
             self.seen = set(json.loads(mapped.metadata[_PHOTOS]))

@@ -1,8 +1,8 @@
-"""RAM++ as a network: from normalised images to the logits of tags.
+"""The network of RAM++: from normalised images to the logits of tags.
 
-Official weights are prepared once, tensor by tensor: some are multiplied by a constant that
-inference would otherwise need, and large ones are rounded. What is prepared can be kept in a
-file (see `photoramd.models.weights.convert`), and gives the same logits from there.
+The official weights are prepared once, tensor by tensor: some are multiplied by a constant that
+inference would otherwise need, and large ones are rounded. Prepared weights can be kept in a
+file (see `photoramd.models.weights.convert`) and give the same logits from there.
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ _TABLE = "relative_position_bias_table"
 
 @dataclass(frozen=True, slots=True)
 class RamPlusShape:
-    """The sizes of both halves."""
+    """The sizes of the image encoder and the tag decoder."""
 
     encoder: SwinShape
     decoder: DecoderShape
 
     @property
     def keys(self) -> Shapes:
-        """The official keys that are needed and their shapes; the file holds others too."""
+        """The official keys that are needed, with their shapes; the file holds others, too."""
         return {**swin_shapes(self.encoder, _PREFIX), **decoder_shapes(self.decoder)}
 
     @property
     def scales(self) -> Scales:
-        """Which of them are multiplied when they are prepared."""
+        """The keys whose tensors are multiplied when they are prepared."""
         return {**swin_scales(self.encoder, _PREFIX), **decoder_scales(self.decoder)}
 
     @property
@@ -74,15 +74,15 @@ RAM_PLUS_SHAPE: Final = RamPlusShape(SWIN_LARGE, RAM_PLUS_DECODER)
 
 
 class Preparation:
-    """Official weights on their way to the network's own form.
+    """Prepares the official weights for the network.
 
     Args:
         tensors: The official weights, by name.
         shape: The sizes they must have.
-        dtype: Of the large ones; the small ones stay float32.
+        dtype: The dtype of the large ones; the small ones stay float32.
 
     Raises:
-        ModelError: One is missing or has another shape.
+        ModelError: A tensor is missing or has another shape.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Preparation:
         self._dtype = dtype
 
     def dtype(self, name: str) -> torch.dtype:
-        """Return what a prepared tensor consists of."""
+        """Return the dtype of a prepared tensor."""
         return self._dtype if is_large(name, self.shapes[name]) else torch.float32
 
     def take(self, name: str) -> Tensor:
@@ -107,9 +107,9 @@ class Preparation:
         return tensor.to(self.dtype(name))
 
     def take_all(self) -> dict[str, Tensor]:
-        """Take out and prepare all; small ones share no memory with the official ones.
+        """Take out and prepare all tensors; the small ones share no memory with the official ones.
 
-        One small tensor would keep the whole of a mapped file.
+        A small tensor that did would keep the whole file mapped.
         """
         return {
             name: tensor if is_large(name, self.shapes[name]) else tensor.clone()
@@ -126,14 +126,14 @@ class RamPlusNetwork:
     """The network, ready for inference.
 
     Args:
-        prepared: What `Preparation` made of the official weights, and, for a precision with
-            quantization, `photoramd.models.ram_plus.activation_ranges` of that; may be emptied.
-        shape: The sizes.
-        precision: With which numbers to calculate.
+        prepared: The weights from `Preparation` or, for a precision with quantization, from
+            `photoramd.models.ram_plus.activation_ranges`; may be emptied.
+        shape: The network's sizes.
+        precision: How the layers calculate.
         tags: The only tags wanted, ascending; None for all.
-        release: Gives back the memory of a tensor, or of all, where it comes back from a file
+        release: Gives back the memory of a tensor, or of all, if it can be read from a file again
             when it is needed.
-        calibration: What tells apart quantized weights of the same original.
+        calibration: Tells apart quantized weights of the same original.
 
     Raises:
         ModelError: A tensor is missing or has another shape.
@@ -174,10 +174,10 @@ class RamPlusNetwork:
             return self._decoder.logits(self._encoder.tokens(images.to(self.precision.device)))
 
     def rest(self) -> None:
-        """Give back memory that will come back from a file."""
+        """Give back memory whose content can be read from a file again."""
         self._release(None)
 
     def tokens(self, images: Tensor) -> Tensor:
-        """Return what the image encoder makes of images: shape (B, 1 + tokens, width)."""
+        """Return the image encoder's output, shape (B, 1 + tokens, width)."""
         with torch.inference_mode():
             return self._encoder.tokens(images.to(self.precision.device))

@@ -1,13 +1,12 @@
 """Swin Transformer (arXiv 2103.14030), inference only, reading the official key names.
 
-The published network rolls, cuts into windows and puts together again in every block. Here
-the tokens stay in the order of the windows: one gather leads from the windows of one block to
-those of the next, and another merges patches. Within a block a window knows nothing of the
-others, so on a CPU a few windows at a time pass through the whole block, in the processor's
-cache.
+The published network rolls the tokens, partitions them into windows and reverses both in every
+block. Here the tokens stay in the order of the windows: one gather leads from the windows of one
+block to those of the next, and another merges patches. Within a block, windows are independent,
+so on a CPU a few windows at a time pass through the whole block, in the processor's cache.
 
-Windows that the shift of a block made of parts of the picture that are not adjacent need a
-mask. They are put last, so that most others share one bias.
+Windows that a block's shift makes of parts of the image that are not adjacent need a mask. They
+are put last, so that most others share one bias.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from photoramd.models.layers.state_dict import Scales, Shapes, Weights
 
 _MLP_RATIO = 4
 _CHUNK_ROWS = 8 * 144
-"""Tokens that pass through a block together on a CPU, at most, in whole windows."""
+"""How many tokens, at most, pass through a block together on a CPU, in whole windows."""
 
 _MASKED = -100.0
 """Added to the attention between tokens that are not adjacent, as published."""
@@ -42,12 +41,12 @@ class SwinShape:
     """The sizes of a Swin Transformer.
 
     Attributes:
-        width: Of the first stage; each further one is twice as wide.
-        depths: Blocks of each stage; every second one is shifted by half a window.
-        heads: Of the attention of each stage.
-        window: Side of a window in tokens.
-        image_side: In pixels.
-        patch: Side of a token of the first stage in pixels.
+        width: The width of the first stage; each further one is twice as wide.
+        depths: The number of blocks in each stage; every second one is shifted by half a window.
+        heads: The number of attention heads in each stage.
+        window: The side of a window, in tokens.
+        image_side: The side of the image, in pixels.
+        patch: The side of a token of the first stage, in pixels.
     """
 
     width: int
@@ -58,7 +57,7 @@ class SwinShape:
     patch: int = 4
 
     def side(self, stage: int) -> int:
-        """Return the number of tokens along a side of the picture."""
+        """Return the number of tokens along a side of the image."""
         return self.image_side // self.patch >> stage
 
 
@@ -127,13 +126,13 @@ def _block_shapes(name: str, width: int, heads: int, window: int) -> dict[str, t
 
 
 class SwinEncoder:
-    """The network without head.
+    """The network without its head.
 
     Args:
-        weights: With all keys of `swin_shapes`, multiplied by `swin_scales`; they are taken out.
-        shape: The sizes.
-        prefix: What the keys begin with.
-        precision: With which numbers to calculate.
+        weights: All keys of `swin_shapes`, multiplied by `swin_scales`; they are taken out.
+        shape: The network's sizes.
+        prefix: The prefix of the keys.
+        precision: How the layers calculate.
     """
 
     def __init__(
@@ -173,7 +172,7 @@ class SwinEncoder:
 
         Returns:
             Shape (B, 1 + tokens, width): the mean of the tokens, then the tokens by rows of
-            the picture.
+            the image.
         """
         side, patch = self._shape.side(0), self._shape.patch
         x = images.view(len(images), 3, side, patch, side, patch)
@@ -192,11 +191,11 @@ class SwinEncoder:
 
 @dataclass(frozen=True, slots=True)
 class _Windows:
-    """How one block cuts the picture.
+    """The windows of one block.
 
     Attributes:
-        order: For each place, window by window, the token by rows of the picture.
-        kinds: For each window which mask it needs, ascending.
+        order: For each place, window by window, the token by rows of the image.
+        kinds: For each window, which mask it needs, ascending.
         masks: For each kind, bool, shape (kinds, tokens, tokens): True where there is no
             attention.
     """
@@ -209,7 +208,7 @@ class _Windows:
     def of(cls, shape: SwinShape, stage: int, *, shifted: bool) -> _Windows:
         side, window = shape.side(stage), shape.window
         count = side // window
-        # A picture of one window is not shifted.
+        # An image of one window is not shifted.
         shift = window // 2 if shifted and count > 1 else 0
         tokens = np.roll(np.arange(side * side).reshape(side, side), (-shift, -shift), (0, 1))
         cut = (count, window, count, window)
@@ -217,7 +216,7 @@ class _Windows:
         if not shift:
             no_mask = np.zeros((1, window**2, window**2), np.bool_)
             return cls(by_window.reshape(-1), np.zeros(count**2, np.int64), no_mask)
-        # After the roll the last windows of a row or column hold two parts of the picture each.
+        # After the roll, the last windows of a row or column hold two parts of the image each.
         is_last = (np.arange(count) == count - 1).astype(np.int64)
         kinds = (2 * is_last[:, None] + is_last[None, :]).reshape(-1)
         is_behind = np.arange(window) >= window - shift
@@ -235,9 +234,9 @@ class _Chunk:
     """Windows that pass through a block together.
 
     Attributes:
-        first: The first of them.
-        last: The last but one.
-        mask: Added to the attention, shape (windows, 1, 1, tokens, tokens); None for nothing.
+        first: The first window.
+        last: One past the last window.
+        mask: Added to the attention, shape (windows, 1, 1, tokens, tokens); None adds nothing.
     """
 
     first: int
@@ -246,7 +245,7 @@ class _Chunk:
 
 
 class _Gather:
-    """From one order of the tokens to another."""
+    """Rearranges tokens from one order into another."""
 
     def __init__(self, before: Index, after: Index, precision: Precision) -> None:
         index = _inverse(before)[after]
@@ -258,7 +257,7 @@ class _Gather:
 
 
 class _PatchMerging:
-    """Four neighbours become one token of twice the width, by rows of the picture."""
+    """Merges four neighbouring tokens into one of twice the width, by rows of the image."""
 
     def __init__(
         self,
@@ -332,7 +331,7 @@ class _SwinBlock:
             part = self._run(x[rows].reshape(-1, width), images, chunk.mask)
             if len(self._chunks) == 1:
                 return part.view(tokens, images, width)
-            # No other piece reads these rows.
+            # No other chunk reads these rows.
             x[rows] = part.view(-1, images, width)
         return x
 
@@ -345,14 +344,14 @@ class _SwinBlock:
 
         Args:
             x: Shape (windows x tokens x images, width).
-            images: How many.
+            images: The number of images.
             mask: Shape (windows, 1, 1, tokens, tokens).
 
         Returns:
             The shape of ``x``.
         """
         qkv = self._qkv(x).view(-1, self._window_tokens, images, 3, self._heads, self._head_width)
-        # One copy here saves one of each part in the products.
+        # One copy here saves a copy of each part in the products.
         queries, keys, values = qkv.permute(3, 0, 2, 4, 1, 5).contiguous().unbind(0)
         mixed = attend(queries, keys, values, self._bias, mask)
         return mixed.permute(0, 3, 1, 2, 4).reshape(x.shape)
@@ -369,7 +368,7 @@ def _bias(table: Tensor, window: int) -> Tensor:
 
 
 def _chunks(windows: _Windows, precision: Precision) -> list[_Chunk]:
-    """Return the windows of a block in pieces."""
+    """Return the windows of a block in chunks."""
     chunks = []
     count, tokens = len(windows.kinds), windows.masks.shape[-1]
     at_once = max(1, _CHUNK_ROWS // tokens) if precision.is_cpu else count

@@ -1,13 +1,13 @@
 """The tag decoder of RAM++ (arXiv 2310.15200, after Query2Label, arXiv 2107.10834).
 
-Each tag is a query, made of 51 embeddings of descriptions, weighted by the picture, and
-looks at the tokens of the picture through two layers of cross-attention. Tags know nothing of
-each other, so some hundreds at a time pass through everything, in the processor's cache, and
-leaving tags out leaves the logits of the others as they are.
+Each tag is a query, a sum of 51 embeddings of descriptions, weighted by the image, and
+attends to the tokens of the image through two layers of cross-attention. Tags are independent
+of each other, so some hundreds at a time pass through all layers, in the processor's cache, and
+leaving tags out does not change the logits of the others.
 
-Sums are rearranged: a layer's queries are only ever multiplied with the picture's 145 keys, so
-the picture's keys are multiplied with the weights of the queries instead of 4,585 queries;
-and likewise its values with the weights behind the attention.
+Products are rearranged: a layer's queries are only multiplied with the image's 145 keys, so the
+query weights are multiplied with those keys instead of with 4,585 queries. Likewise the weights
+behind the attention are multiplied with the image's values.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from photoramd.models.layers.state_dict import Scales, Shapes, Weights
 _EPSILON = 1e-12
 
 CHUNK = 512
-"""Tags that pass through together. Always as many, for a product of other sizes might add up
-in another order: the logits of a tag must not depend on what other tags there are."""
+"""How many tags pass through together. Always as many, because a product of another size might
+add in another order: the logits of a tag must not depend on which other tags there are."""
 
 _REWEIGHTED = 128
-"""Tags whose descriptions are reweighted together: they are read twice, the second time from the
-cache. Divides `CHUNK`."""
+"""How many tags' descriptions are reweighted together: they are read twice, the second time from
+the cache. Divides `CHUNK`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +42,14 @@ class DecoderShape:
     """The sizes of the tag decoder.
 
     Attributes:
-        tags: Number of tags.
-        descriptions: Embeddings of each tag.
-        embedding_width: Of those embeddings, and of the picture's tokens.
-        width: Of the layers.
-        heads: Of the attention.
-        layers: How many.
-        hidden: Width within the MLP.
-        image_width: Of the tokens as they come from the image encoder.
+        tags: The number of tags.
+        descriptions: The number of embeddings of each tag.
+        embedding_width: The width of those embeddings, and of the image's tokens.
+        width: The width of the layers.
+        heads: The number of attention heads.
+        layers: The number of layers.
+        hidden: The width within the MLP.
+        image_width: The width of the tokens that the image encoder returns.
     """
 
     tags: int
@@ -122,15 +122,15 @@ def decoder_scales(shape: DecoderShape) -> Scales:
 
 
 class TagDecoder:
-    """From the tokens of pictures to the logits of tags.
+    """Turns the tokens of images into the logits of tags.
 
     Args:
-        weights: With all keys of `decoder_shapes`, multiplied by `decoder_scales`; they are taken
+        weights: All keys of `decoder_shapes`, multiplied by `decoder_scales`; they are taken
             out.
-        shape: The sizes.
-        precision: With which numbers to calculate.
+        shape: The decoder's sizes.
+        precision: How the layers calculate.
         tags: The only tags wanted, ascending; None for all.
-        release: Called with embeddings that are not needed for now, which are large.
+        release: Called with embeddings, which are large, when they are not needed for now.
     """
 
     def __init__(
@@ -147,10 +147,10 @@ class TagDecoder:
         embeddings = weights.take("label_embed").view(shape.tags, shape.descriptions, -1)
         chosen = list(range(shape.tags) if tags is None else tags)
         if tags is not None or len(chosen) < CHUNK:
-            # A chunk is always full: with its first tag again, if there are not enough others.
+            # A chunk is always full: its first tag is repeated if there are not enough others.
             filled = chosen + chosen[:1] * (CHUNK - len(chosen))
             embeddings = embeddings[torch.tensor(filled)]
-        # Not to be converted: where it is smaller than other numbers it takes less memory.
+        # Not converted: a smaller dtype than that of the layers takes less memory.
         self._embeddings = embeddings.to(precision.device)
         self._count = len(chosen)
         self._scale = weights.take("reweight_scale").float().exp().item()
@@ -169,10 +169,10 @@ class TagDecoder:
         self._last_bias = weights.take("fc.bias").to(device, torch.float32)
 
     def logits(self, tokens: Tensor) -> Tensor:
-        """Return the logits of the tags for pictures.
+        """Return the logits of the tags for images.
 
         Args:
-            tokens: Of the image encoder, shape (B, 145, width), the mean of the others first.
+            tokens: The image encoder's output, shape (B, 145, width), the mean token first.
 
         Returns:
             float32, shape (B, tags).
@@ -218,11 +218,11 @@ def _reweight(embeddings: Tensor, gaze: Tensor) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """What a layer needs of a picture, multiplied with its own weights.
+    """An image's keys and values for one layer, multiplied with the layer's weights.
 
     Attributes:
         keys: Shape (heads x tokens, width); products with a tag's state are the logarithms, to
-            base two, of the attention.
+            base two, of the attention weights.
         key_bias: Shape (heads x tokens,).
         values: Shape (width, heads x tokens).
     """
@@ -260,7 +260,7 @@ class _Layer:
         self._norm2 = Norm(weights, f"{name}.output.LayerNorm", _EPSILON, precision)
 
     def look(self, tokens: Tensor) -> _Look:
-        """Prepare for one picture: tokens of shape (tokens, embedding width)."""
+        """Prepare for one image, given its tokens, shape (tokens, embedding width)."""
         count = len(tokens)
         keys, values = (
             linear(tokens).view(count, self._heads, -1).transpose(0, 1)

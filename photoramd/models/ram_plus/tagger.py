@@ -1,6 +1,6 @@
 """RAM++ (Recognize Anything Plus): 4,585 tags, each with a threshold of its own.
 
-Importing this module imports torch.
+This module imports torch.
 """
 
 from __future__ import annotations
@@ -52,18 +52,18 @@ _FLOOR = 0.2
 
 _MEAN = (0.485, 0.456, 0.406)
 _DEVIATION = (0.229, 0.224, 0.225)
-"""Of ImageNet's photos, as the network was trained."""
+"""The mean and standard deviation of ImageNet's colours, with which the network was trained."""
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 CALIBRATION: Final = "calibration"
-"""A note in a quantized copy: what tells it from others of the same original."""
+"""The note in a quantized copy that tells it from others of the same original."""
 
 _FORM_VERSION = 1
-"""To be raised with any change of what `Preparation` does."""
+"""Raise it with any change of what `Preparation` does."""
 
 _INFERENCE_VERSION = 1
-"""To be raised with any change of the network or of its crop."""
+"""Raise it with any change of the network or of its crop."""
 
 
 class RamPlusTagger:
@@ -74,8 +74,8 @@ class RamPlusTagger:
         vocabulary: All tags.
         digest: SHA-256 of the weights, hexadecimal.
         wanted: The positions of the tags that the network is for; None for all. Others score 0.
-        threads: How many images at a time on a CPU.
-        side: Of the network's input in pixels.
+        threads: How many images to infer at a time on a CPU.
+        side: Width and height of the network's input, in pixels.
     """
 
     name: Final = RAM_PLUS.name
@@ -97,7 +97,7 @@ class RamPlusTagger:
         self.crop = Resize(side, _DECODE_SIDE)
         self.decode_side = self.crop.decode_side
         on_cpu = network.precision.is_cpu
-        # Not a method of this object: a circle of references would keep a tagger that is dropped.
+        # Not a method of this object: a reference cycle would keep a dropped tagger alive.
         infer = partial(_logits, network)
         self._runner = CpuRunner(infer, threads) if on_cpu else GpuRunner(infer)
 
@@ -112,20 +112,21 @@ class RamPlusTagger:
     ) -> RamPlusTagger:
         """Verify and load the weights.
 
-        The first time, a converted copy is written beside them, if possible, which is loaded
-        from then on; the original is not needed any more.
+        The first time, a converted copy is written beside them if possible. It is loaded from
+        then on, and the original is no longer needed.
 
         Args:
             device: ``cpu``, ``cuda``, ``mps`` or ``auto``. Only ``cpu`` was tried.
             precision: ``float32``, ``bfloat16``, ``int8`` (once calibrated), or ``auto``: bfloat16
                 where it is native, else float32.
-            threads: How many images at a time on a CPU; None for as many as there are cores.
-            is_wanted: Which tags can become keywords. If few enough, the work is restricted to
-                them. They become part of the revision then: another list needs inference again.
+            threads: How many images to infer at a time on a CPU; None for one a core.
+            is_wanted: Tells which tags can become keywords. If they are few enough, the work is
+                restricted to them; they are part of the revision then, so that another list needs
+                inference again.
 
         Raises:
             IntegrityError: A file is not what it must be, or others could change it.
-            ModelError: Files are missing or unfit, or the device or precision is not there.
+            ModelError: Files are missing or unusable, or the device or precision is not there.
         """
         layer_precision = choose_precision(precision, choose_device(device))
         vocabulary = load_vocabulary()
@@ -153,7 +154,7 @@ class RamPlusTagger:
         except (RuntimeError, ValueError) as error:
             raise ModelError(f"the model {self.name} failed: {error}") from error
         finally:
-            # A daemon mostly waits; what the next batch needs comes back in milliseconds.
+            # A daemon mostly waits, and the next batch's pages come back in milliseconds.
             self._network.rest()
             trim_memory()
         if not np.isfinite(found).all():
@@ -194,7 +195,7 @@ def load_vocabulary() -> Vocabulary:
 
 
 def vocabulary_of(labels: bytes, thresholds: bytes) -> Vocabulary:
-    """Return the tags and their thresholds, from files with one a line.
+    """Return the tags and their thresholds, from two files with one on each line.
 
     Raises:
         ModelError: They are not such files.
@@ -212,7 +213,7 @@ def choose_tags(
 ) -> tuple[int, ...] | None:
     """Return the positions of the tags to restrict the work to; None if that would not save half.
 
-    A restriction is part of the revision, so a few denied tags must not be one: then another
+    A restriction is part of the revision. So a few denied tags must not be one, or each further
     denied tag would have all photos inferred again.
     """
     if is_wanted is None:
@@ -227,7 +228,7 @@ def choose_tags(
 
 
 def choose_device(device: str) -> torch.device:
-    """Return the device of a configuration's name; ``auto`` prefers a GPU.
+    """Return the device that the configuration names; ``auto`` prefers a GPU.
 
     Raises:
         ModelError: It is not there.
@@ -245,7 +246,7 @@ def choose_device(device: str) -> torch.device:
 
 
 def choose_precision(precision: str, device: torch.device) -> Precision:
-    """Return the layer_precision of a configuration's precision.
+    """Return the precision of the layers for one that the configuration names.
 
     Raises:
         ModelError: The model has no such precision, or not on this device.
@@ -269,7 +270,7 @@ def choose_precision(precision: str, device: torch.device) -> Precision:
 def fastest_dtype(device: torch.device) -> torch.dtype:
     """Return the faster one of bfloat16 and float32.
 
-    It depends on what there is alone, never on a measurement: other numbers are another revision,
+    It depends only on the processor, never on a measurement: another dtype is another revision,
     and a busy moment must not have all photos tagged again.
     """
     if device.type == "cuda":
@@ -290,12 +291,12 @@ def load_network(
     Args:
         pin: The original.
         shape: The sizes.
-        layer_precision: With which numbers to calculate.
+        layer_precision: How its layers calculate.
         wanted: The only tags wanted; None for all.
 
     Raises:
         IntegrityError: Original or copy is not what it must be.
-        ModelError: It is missing or unfit.
+        ModelError: It is missing or unusable.
     """
     copy = copy_name(pin, layer_precision.precision)
     mapped = load_copy(copy)
@@ -338,14 +339,14 @@ def _convert(copy: CopyName, preparation: Preparation) -> MappedTensors | None:
             "No converted copy of the weights, so each start takes longer and more memory: %s. "
             "Any command that loads the model and may write there makes it, "
             "such as: sudo photoramd tag PHOTO",
-            str(error),  # who keeps the error itself keeps the weights
+            str(error),  # the error itself would keep the weights in memory
         )
         return None
     return load_copy(copy)
 
 
 def _numbers(network: RamPlusNetwork) -> str:
-    """Return what tells apart precisions that give other scores."""
+    """Return what tells apart precisions that give different scores."""
     layer_precision = network.precision
     if layer_precision.quantization is None:
         return str(layer_precision.dtype)

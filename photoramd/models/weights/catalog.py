@@ -1,7 +1,7 @@
 """The models that photoramd knows, and what the bytes of their files must be.
 
-Data only. Where the files are and whether they are right is asked in
-`photoramd.models.weights.verified`; `photoramd.models.weights.install` brings them.
+Data only: `photoramd.models.weights.verified` locates and checks the files, and
+`photoramd.models.weights.install` installs them.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class PinnedFile:
         size_bytes: Exact size; None where it is not published.
         sha256: Digest of the whole file, 64 lower-case hexadecimal digits; fewer where only
             the first ones are published: see `is_full`.
-        source: Where it comes from, for people.
-        remedy: The command that brings the right file.
-        package: Name for ``import`` of the installed package that carries it, if one does.
+        source: Where it comes from, as a phrase.
+        remedy: The command that installs the right file.
+        package: The import name of the package that contains it, if one does.
         member: Its path within the package, parts separated by ``/``.
         folder: Its directory in the model store, if it is kept there.
         hub: Its place on the hub, if it is fetched from there.
@@ -63,13 +63,13 @@ class PinnedFile:
     def is_full(self) -> bool:
         """Whether the whole digest is known in advance.
 
-        If not, the digest is noted when the file is installed, and resolve_digest from then on.
+        If not, the digest is noted when the file is installed, and checked from then on.
         """
         return len(self.sha256) == _DIGEST_DIGITS
 
     @property
     def needed_bytes(self) -> int:
-        """The room that it needs, exact where the size is published."""
+        """The space that it needs, exact where the size is published."""
         return self.about_bytes if self.size_bytes is None else self.size_bytes
 
     def could_have(self, size_bytes: int) -> bool:
@@ -80,7 +80,7 @@ class PinnedFile:
         return abs(size_bytes - self.about_bytes) <= self.about_bytes // 100
 
     def agrees(self, digest: str) -> bool:
-        """Return whether a whole digest is the pinned one, or begins with its published part."""
+        """Return whether a whole digest is the pinned one, or begins with the published part."""
         return digest.startswith(self.sha256)
 
 
@@ -90,12 +90,12 @@ class Model:
 
     Attributes:
         name: Its name in the configuration.
-        description: One line for people.
+        description: What it is, in one line.
         license: SPDX identifier of the weights' licence.
         weights: The file of its weights.
-        companions: Other files that it cannot do without.
-        precisions: What it can calculate with.
-        devices: What it can run on.
+        companions: Other files that it needs.
+        precisions: The precisions that it supports.
+        devices: The devices that it supports.
     """
 
     name: str
@@ -107,10 +107,10 @@ class Model:
     devices: tuple[str, ...] = ("cpu",)
 
     def require(self, *, device: str = "auto", precision: str = "auto") -> None:
-        """Refuse settings that it does not have; its files are not looked at.
+        """Refuse a device or precision that it does not support; its files are not looked at.
 
         Raises:
-            ModelError: With those that it has.
+            ModelError: With those that it supports.
         """
         for key, value, known in (
             ("device", device, self.devices),
@@ -201,8 +201,8 @@ RAM_PLUS = Model(
 def _torchvision(architecture: str, file: str, megabytes: float, description: str) -> Model:
     """Return a model of torchvision's zoo.
 
-    All that torchvision publishes of the weights' bytes are the first 8 digits of their
-    SHA-256, at the end of the file's name, and a size in units of 2**20 bytes.
+    Of the weights' bytes torchvision publishes only the first 8 digits of their SHA-256, at the
+    end of the file's name, and the size in units of 2**20 bytes.
     """
     name = f"torchvision:{architecture}"
     return Model(

@@ -1,6 +1,6 @@
-"""Writing converted copies of large weights, and mapping them: see `weights.converted`.
+"""Write converted copies of large weights, and map them: see `weights.converted`.
 
-A copy is ready to be mapped, a fifth of the size, and quick to check.
+A copy can be mapped as it is, has a fifth of the size, and is quick to check.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from photoramd.models.weights.store import default_store, store_error
 from photoramd.system.files import write_all
 
 _SPARE_BYTES = 64 << 20
-"""Room that a copy must leave on the disk."""
+"""The space that a copy must leave free on the disk."""
 
 
 def load_copy(copy: CopyName) -> MappedTensors | None:
@@ -47,10 +47,10 @@ def write_copy(
     """Write a copy into the model store, whole or not at all; returns its path.
 
     Args:
-        copy: Which.
-        entries: What it consists of.
+        copy: Which copy.
+        entries: Its tensors.
         take: Gives each tensor of the verified original, prepared.
-        notes: What to write into it besides of which original it was made.
+        notes: What to write into it, besides the original it was made from.
 
     Raises:
         IntegrityError: Others could change files in the store.
@@ -72,11 +72,11 @@ def write_copy(
             file.truncate(0)
             metadata = {**(notes or {}), SOURCE: copy.source.sha256, FORM: copy.form}
             write_tensors(entries, take, metadata, write)
-            # Before its digest replaces that of an older copy, which stays good if this fails.
+            # Before its digest replaces that of an older copy, which stays usable if this fails.
             os.fsync(file.fileno())
         except OSError as error:
             store.discard(copy.file)
             raise store_error(error, store.partial_path(copy.file)) from error
-        # The digest first: a copy without one would be refused, one without a copy is nothing.
+        # The digest first: a copy without one would be refused, while a digest alone does no harm.
         store.record(copy.source.folder, copy.file, digest.hexdigest())
         return store.install(copy.file, file, copy.source.folder, copy.file)

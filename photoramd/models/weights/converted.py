@@ -1,10 +1,9 @@
-"""Converted copies of large weights: which there are, and whether they are what was written.
+"""Find converted copies of large weights, and check that they are what was written.
 
-A copy lies beside the original in the model store. Its digest is noted when it is written,
-and resolve_digest at each load; it says itself, among the bytes that the digest covers, of which
-original it was made. It is never made from anything but an original, or another copy, that was
-verified through the same descriptor, so the chain of digests has no gap, and the original may
-be deleted.
+A copy is kept beside the original in the model store. Its digest is noted when it is written,
+and checked at each load. The bytes that the digest covers name the original that it was made
+from. A copy is only ever made from an original, or from another copy, that was verified through
+the same descriptor, so the chain of digests has no gap, and the original may be deleted.
 
 Nothing here imports torch.
 """

@@ -1,13 +1,13 @@
-"""Files from the network: resumed after any interruption, retried after passing errors.
+"""Fetch files from the network: resume after any interruption, retry after transient errors.
 
 The hub is asked through huggingface-hub's client, so that its settings count (``HF_TOKEN``,
-``HF_ENDPOINT``, ``HF_HUB_OFFLINE``, proxies); the client's own function for whole downloads
-starts over after every interruption of the process, which does not get 3 GB over a
-home's line, so the bytes are received here. Other servers are asked with the HTTP library
-that the client uses, without any token.
+``HF_ENDPOINT``, ``HF_HUB_OFFLINE``, proxies). The client's own function for whole downloads
+starts over whenever the process was interrupted, which never brings 3 GB over a home's line, so
+the bytes are received here. Other servers are asked with the HTTP library that the client uses,
+without any token.
 
-Nothing here decides whether the bytes are right; only what is wrong beforehand is not
-fetched at all.
+Nothing here decides whether the bytes are right; a file that is known to be wrong beforehand is
+not fetched at all.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 MIRROR_VARIABLE = "PHOTORAMD_MIRROR"
 
 _ATTEMPTS = 6
-"""Failures in a row, without a byte between them, after which we give up."""
+"""How many failures in a row, without a byte between them, until we give up."""
 
 _CONNECT_SECONDS = 20.0
 _SILENCE_SECONDS = 30.0
@@ -45,10 +45,10 @@ _IMPORT = "or copy the file from another machine: photoramd model import FILE"
 
 
 class _TransientError(Exception):
-    """Something that may be over in a moment.
+    """An error that may pass.
 
     Attributes:
-        message: What to say if it is not.
+        message: What to say if it does not.
         wait_seconds: How long the server asks us to wait.
     """
 
@@ -75,9 +75,9 @@ class Downloader:
 
     Args:
         hub_endpoint: Address of the hub; None leaves it to the client (``HF_ENDPOINT``).
-        mirror: Address of a server that has the files of all others below their hosts'
-            names, such as ``https://nas.local/mirror``; None asks them themselves.
-        attempts: Failures in a row after which to give up.
+        mirror: Address of a server that has the other servers' files, each below its host's
+            name, such as ``https://nas.local/mirror``; None asks the other servers.
+        attempts: How many failures in a row until it gives up.
         pause: Waits for a number of seconds.
     """
 
@@ -100,16 +100,16 @@ class Downloader:
         return cls(mirror=os.environ.get(MIRROR_VARIABLE) or None)
 
     def fetch(self, pin: PinnedFile, file: BinaryIO, progress: Progress) -> None:
-        """Bring a file to its full length, from wherever an earlier attempt ended.
+        """Fetch the rest of a file, from where an earlier attempt ended.
 
         Args:
             pin: What to fetch.
             file: Unbuffered, open for reading and writing.
-            progress: Told how many bytes came; a negative number if some came in vain.
+            progress: Called with the number of bytes that came, negative if some were in vain.
 
         Raises:
             WrongBytesError: The server has other bytes than the pinned ones.
-            ModelError: The network, the server or the disk does not let us.
+            ModelError: The network, the server or the disk failed.
         """
         try:
             import httpx2
@@ -141,13 +141,13 @@ class Downloader:
         return f"{self._mirror.rstrip('/')}/{parts.netloc}{parts.path}"
 
     def _hub_request(self, pin: PinnedFile, place: HubFile) -> _Request:
-        """Ask the hub about a file; what it says must agree with the pin."""
+        """Ask the hub about a file; its answer must agree with the pin."""
         from huggingface_hub import constants, get_hf_file_metadata, get_session, hf_hub_url
         from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
         if "HF_HUB_DISABLE_TELEMETRY" not in os.environ:
-            # The client would tell which libraries are installed and which program runs it,
-            # and fetch a list of such programs first. Who wants that can set it to 0.
+            # The client would report which libraries are installed and which program runs it,
+            # and fetch a list of such programs first. Users who want that can set it to 0.
             constants.HF_HUB_DISABLE_TELEMETRY = True
         url = hf_hub_url(
             place.repository, pin.name, revision=place.revision, endpoint=self._hub_endpoint
@@ -169,7 +169,7 @@ class Downloader:
                 _check_offered_size(pin, metadata.size)
 
         self._insist(lambda: _translated(ask, urlsplit(url).netloc, pin))
-        # The hub redirects to a signed address that expires; so each attempt begins here. The
+        # The hub redirects to a signed address that expires, so each attempt begins here. The
         # session does not pass the token on to another host.
         headers = build_hf_headers(library_name="photoramd", library_version=__version__)
         return _Request(get_session(), url, {**headers, "Accept-Encoding": "identity"}, pin)
@@ -202,7 +202,7 @@ class Downloader:
 
 
 def _translated(step: Callable[[], None], host: str, pin: PinnedFile) -> None:
-    """Do something on the network; errors of the libraries become ours."""
+    """Turn the network libraries' errors into ours."""
     import httpx2
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
@@ -222,7 +222,7 @@ def _translated(step: Callable[[], None], host: str, pin: PinnedFile) -> None:
 
 
 def _receive_once(request: _Request, file: BinaryIO, progress: Progress) -> None:
-    """Request once what is still missing of a file."""
+    """Request the rest of a file, once."""
     pin = request.pin
     position = file.seek(0, os.SEEK_END)
     if position == pin.size_bytes:
@@ -285,7 +285,7 @@ def _begin_anew(file: BinaryIO, position: int, progress: Progress) -> int:
 
 
 def _range_of(response: httpx2.Response, position: int) -> tuple[int, int | None]:
-    """Return where the bytes of a response belong, and the whole file's size if it is told."""
+    """Return where a response's bytes belong, and the whole file's size if the response says it."""
     match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
     if response.status_code in (206, 416):
         # A partial response that does not say which part it is: -1 is no position.
@@ -314,7 +314,7 @@ def _offered(pin: PinnedFile, what: str) -> WrongBytesError:
 
 
 def _refusal(response: httpx2.Response, host: str, pin: PinnedFile) -> ModelError | _TransientError:
-    """Return what an answer without the file means."""
+    """Return the error that an answer without the file means."""
     status = response.status_code
     said = f"{host} answers {status} {response.reason_phrase}".rstrip()
     if status in _TRANSIENT:

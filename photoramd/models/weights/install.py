@@ -1,4 +1,4 @@
-"""Bringing models' files into the store: fetched, or copied from a file of the user's."""
+"""Install models' files in the store: fetch them, or copy the user's own."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from photoramd.models.weights.verified import Progress, WrongBytesError
 from photoramd.system.files import write_all
 
 RESERVE_BYTES = 64 * 2**20
-"""What is left free: the database may be on the same disk."""
+"""The space that is left free: the database may be on the same disk."""
 
 _CHUNK_BYTES = 1 << 20
 
 Begin = Callable[[str, int, int], Progress]
-"""Called when something long begins: what it is in a few words, how many bytes are done
+"""Called when something long begins, with what it is in a few words, how many bytes are done
 already, and how many there are in all."""
 
 
@@ -35,9 +35,9 @@ class Installed:
     """A file that is in its place, verified.
 
     Attributes:
-        pin: Which one.
-        path: Where.
-        how: ``kept`` if it was there already.
+        pin: Which file.
+        path: Where it is.
+        how: How it came there: ``kept`` if it was there already.
     """
 
     pin: PinnedFile
@@ -53,13 +53,13 @@ def nothing(_what: str, _done_bytes: int, _total_bytes: int) -> Progress:
 def fetch(
     model: Model, store: ModelStore, downloader: Downloader, begin: Begin = nothing
 ) -> Iterator[Installed]:
-    """Bring all files of a model that are missing or wrong; yields each when it is in place.
+    """Fetch all files of a model that are missing or wrong; yield each when it is in place.
 
     Raises:
-        IntegrityError: The server's bytes are not the pinned ones: they were deleted; or
-            others could change what is in the store.
-        ModelError: There is not enough room, or the network, the server or the disk does
-            not let us. What was received is kept for the next time.
+        IntegrityError: The server's bytes are not the pinned ones, and were deleted; or others
+            could change files in the store.
+        ModelError: There is not enough space, or the network, the server or the disk failed.
+            What was received is kept for the next time.
     """
     store.sweep(_resumable([model]))
     missing = []
@@ -83,9 +83,9 @@ def import_file(
         The model that it belongs to, and where it is now.
 
     Raises:
-        IntegrityError: It is none of the files of any model.
-        ModelError: It cannot be read, there is not enough room, or the disk does not let us.
-        UsageError: It is not a file.
+        IntegrityError: It is not a file of any model.
+        ModelError: It cannot be read, there is not enough space, or the disk failed.
+        UsageError: It is not a regular file.
     """
     models = tuple(models)
     store.sweep(_resumable(models))
@@ -106,7 +106,7 @@ def import_file(
 
 
 def _right_one(pin: PinnedFile, begin: Begin) -> Path | None:
-    """Return where a file is, if it is there and right.
+    """Return where a file is if it is there and right.
 
     A file that others could change is an error: fetching it again would not help.
     """
@@ -225,7 +225,7 @@ def _check_room(store: ModelStore, needed_bytes: int) -> None:
 
 
 def _partial_name(pin: PinnedFile) -> str:
-    # With the digest: what is left of another version is of no use.
+    # With the digest: the rest of another version is of no use.
     return f"{pin.name}-{pin.sha256[:16]}"
 
 

@@ -1,8 +1,8 @@
-"""Tensors in a file that can be mapped: the safetensors format, as far as it is needed.
+"""Read and write tensors in the safetensors format, which can be mapped.
 
-Format: 8 bytes of little-endian length, a JSON object with dtype, shape and range of bytes of
-each tensor, then the bytes without gaps (https://github.com/huggingface/safetensors). Only
-float32, bfloat16 and int8. Nothing in such a file can be run.
+Format: 8 bytes of little-endian length, a JSON object with dtype, shape and byte range of each
+tensor, then the bytes without gaps (https://github.com/huggingface/safetensors). Only float32,
+bfloat16 and int8 are supported. Nothing in such a file can be executed.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ _ALIGNMENT = 64
 
 @dataclass(frozen=True, slots=True)
 class TensorEntry:
-    """What a file says of a tensor."""
+    """A tensor's entry in the header of a file."""
 
     dtype: torch.dtype
     shape: tuple[int, ...]
 
     @property
     def size_bytes(self) -> int:
-        """Of its numbers."""
+        """The size of its numbers, in bytes."""
         return self.dtype.itemsize * math.prod(self.shape)
 
 
 class MappedTensors:
-    """The tensors of an open file, mapped: read when they are used, given up under pressure.
+    """The tensors of an open file, mapped: read when they are used, dropped under memory pressure.
 
     Args:
         file: Open for reading; may be closed afterwards.
 
     Attributes:
-        metadata: What was written with the tensors.
-        tensors: By name. Writing to one changes nothing in the file.
+        metadata: The file's metadata, text by name.
+        tensors: The tensors by name. Writing to one changes nothing in the file.
 
     Raises:
         ModelError: It is not such a file.
@@ -69,10 +69,10 @@ class MappedTensors:
         self._address = torch.frombuffer(mapped, dtype=torch.uint8).data_ptr()
 
     def release(self, tensor: Tensor | None = None) -> None:
-        """Give back the memory of all pages; those still in use come back from the file.
+        """Give back the memory of all pages; those still in use are read from the file again.
 
         Args:
-            tensor: Give back only its pages, and none if it is not of this file.
+            tensor: Give back only its pages, or none if it is not from this file.
         """
         if tensor is None:
             self._mapped.madvise(mmap.MADV_DONTNEED)
@@ -95,15 +95,15 @@ def write_tensors(
     metadata: Mapping[str, str],
     write: Callable[[memoryview], object],
 ) -> None:
-    """Write tensors, each taken when its turn comes.
+    """Write tensors, taking each one when its turn comes.
 
     Args:
-        entries: What to write.
+        entries: The tensors to write, by name.
         take: Gives the tensor of a name, on the CPU.
-        metadata: To be written with them.
+        metadata: Text by name, to be written with them.
         write: Writes bytes to a file.
     """
-    # The largest first: all sizes are multiples of 64 bytes, until small ones come.
+    # The largest first: their sizes are multiples of 64 bytes, so that they are aligned.
     names = sorted(entries, key=lambda name: (-entries[name].size_bytes, name))
     write(memoryview(_header(names, entries, metadata)))
     for name in names:

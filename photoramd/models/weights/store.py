@@ -3,10 +3,10 @@
     STORE/ram++/ram_plus_swin_large_14m.pth
     STORE/torchvision-efficientnet_b0/efficientnet_b0_rwightman-7f5810bc.pth
     STORE/torchvision-efficientnet_b0/efficientnet_b0_rwightman-7f5810bc.pth.sha256
-    STORE/.partial/…                    what is on its way here
+    STORE/.partial/…                    files that are not whole yet
 
 A file gets its name in one step, when it is whole, verified and on the disk. A ``.sha256``
-file, in the format of sha256sum(1), notes the digest of one that is not pinned in full.
+file, in the format of sha256sum(1), notes the digest of a file that is not pinned in full.
 
 A digest is worth nothing if somebody else can change the bytes after they were hashed. So a
 file counts only if it and the two directories above it belong to root or to this user and
@@ -39,7 +39,7 @@ _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 class BusyError(ModelError):
-    """Another process is at work on the same file."""
+    """Another process is working on the same file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +47,8 @@ class ModelStore:
     """One such directory; it need not exist yet.
 
     Attributes:
-        root: Its absolute path, without symbolic links: an administrator may well have
-            linked the whole store to a larger disk, so links above it are followed, once.
+        root: Its absolute path, without symbolic links: an administrator may have linked the
+            whole store to a larger disk, so links in its path are followed, once.
     """
 
     root: Path
@@ -58,12 +58,12 @@ class ModelStore:
         return self.root / folder / name
 
     def free_bytes(self) -> int:
-        """Return what this user may still write there.
+        """Return how many bytes this user can still write there.
 
         Raises:
             ModelError: The file system does not say.
         """
-        # Unlike `Path.exists` this takes what cannot be looked into for missing.
+        # Unlike `Path.exists`, this takes a directory that cannot be searched for a missing one.
         place = next(path for path in (self.root, *self.root.parents) if os.path.exists(path))
         try:
             status = os.statvfs(place)
@@ -77,14 +77,14 @@ class ModelStore:
 
     @contextmanager
     def partial(self, name: str) -> Iterator[BinaryIO]:
-        """Open a file that is not whole yet, new or with what an earlier attempt left.
+        """Open a file that is not whole yet, new or from an earlier attempt.
 
-        It stays when the context is left, for the next attempt, unless it was installed or
-        discarded. Nobody else can open it, and only one process at a time works on it.
+        It stays for the next attempt when the context is left, unless it was installed or
+        discarded. No other user can open it, and only one process at a time works on it.
 
         Raises:
             IntegrityError: Others could change files in the store.
-            ModelError: It cannot be written, or another process is at work on it.
+            ModelError: It cannot be written, or another process is working on it.
         """
         path = self.partial_path(name)
         try:
@@ -113,7 +113,7 @@ class ModelStore:
             raise store_error(error, path) from error
 
     def sweep(self, keep: Callable[[str], bool]) -> None:
-        """Delete what killed processes left, but for the names that can be gone on with.
+        """Delete files that killed processes left, except those that can be resumed.
 
         Raises:
             ModelError: It cannot be done.
@@ -129,11 +129,11 @@ class ModelStore:
                     self.discard(name)
 
     def install(self, partial: str, file: BinaryIO, folder: str, name: str) -> Path:
-        """Give a whole and verified file its name; returns its path.
+        """Give a whole and verified file its name; return its path.
 
         Args:
             partial: Its name so far.
-            file: What `partial` opened.
+            file: The file that `partial` opened.
             folder: The directory that it goes to.
             name: Its name there.
 
@@ -217,7 +217,7 @@ def default_store() -> ModelStore:
 
 
 def search_stores() -> tuple[ModelStore, ...]:
-    """Return where models are looked for: where this user would install them, then the system's."""
+    """Return the stores to search: the one this user would install to, then the system's."""
     return tuple(dict.fromkeys((default_store(), _store(SYSTEM_STORE))))
 
 
@@ -275,8 +275,8 @@ def check_trust(status: os.stat_result, path: Path) -> None:
     """Refuse a file or directory that another user than root and this one could change.
 
     Args:
-        status: What fstat said of it.
-        path: For the message.
+        status: Its status, from fstat.
+        path: Its path, for the message.
 
     Raises:
         IntegrityError: It belongs to somebody else, or others may write to it.
@@ -298,7 +298,7 @@ def check_trust(status: os.stat_result, path: Path) -> None:
 
 
 def store_error(error: OSError, path: Path) -> ModelError:
-    """Return what to say of an error of the system in the store."""
+    """Return our error for an error of the system in the store."""
     if error.errno in _FULL:
         return ModelError(
             "the disk is full",
@@ -321,7 +321,7 @@ def _not_plain(message: str, path: Path) -> IntegrityError:
 
 
 def _open_locked(path: Path) -> BinaryIO:
-    """Open for reading and writing, alone; unbuffered, at the beginning."""
+    """Open a file for reading and writing with an exclusive lock; unbuffered, at its beginning."""
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     while True:
         descriptor = os.open(path, flags, 0o600)

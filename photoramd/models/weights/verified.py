@@ -1,10 +1,10 @@
-"""Weights: where they are, and that they are the pinned bytes.
+"""Locate weights, and verify that they are the pinned bytes.
 
 Nothing of a file is parsed before all of it was read through one descriptor and its size
 and SHA-256 agree with the pin. Small files are then parsed from the same bytes that were
 hashed (`read_verified`), large ones from the same descriptor (`open_verified`), with torch's
-``weights_only`` unpickler. So a file that is replaced between check and load changes
-nothing, and what does not agree is refused.
+``weights_only`` unpickler. So replacing a file between check and load has no effect, and a file
+that does not agree is refused.
 
 Locating and verifying import neither torch nor the package that carries the weights.
 """
@@ -38,18 +38,18 @@ _CHUNK_BYTES = 1 << 20
 
 
 class WrongBytesError(IntegrityError):
-    """A file of the right name has another size or digest: the right one must be brought."""
+    """A file of the right name has another size or digest; it must be installed again."""
 
 
 Progress = Callable[[int], object]
-"""Called with a number of bytes that have been dealt with since the last call."""
+"""Called with the number of bytes processed since the last call."""
 
 
 def locate(pin: PinnedFile) -> Path:
-    """Return where a file is: in the package that carries it, else in a model store.
+    """Return where a file is: in the package that contains it, else in a model store.
 
-    The user's store is asked before the system's; the first that has the name counts, so
-    that a bad file is not passed over. Nothing is opened or imported.
+    The user's store comes before the system's. The first that has the name counts, so that a
+    bad file is not skipped. Nothing is opened or imported.
 
     Raises:
         ModelError: It is not installed.
@@ -67,8 +67,8 @@ def _locate_in_package(pin: PinnedFile) -> Path:
     """Return where a package keeps a file.
 
     Some installers link packages' files from a cache instead of copying them, so links are
-    resolved here, once. That is safe: whatever the path leads to must have the pinned
-    bytes, so a link can make loading fail but not succeed with others.
+    resolved here, once. That is safe: the file must have the pinned bytes wherever the path
+    leads, so a link can make loading fail but cannot make it load other bytes.
     """
     spec = find_spec(pin.package)
     if spec is None or not spec.submodule_search_locations:
@@ -125,16 +125,16 @@ class VerifiedFile:
     A context manager: leaving it without an exception checks that the file was not changed
     since it was hashed, then closes it.
 
-    What this guards against: another file in its place, at any time, for the path is looked
-    up only once; a change in place by an ordinary program such as rsync, which shows in the
-    times of the file; a change by another user, who was found unable to write to it. What
-    it cannot guard against: this user and root, who could as well change photoramd itself.
+    It guards against another file in its place at any time, because the path is looked up only
+    once; against a change in place by an ordinary program such as rsync, which shows in the
+    file's times; and against a change by another user, who was found unable to write to it. It
+    cannot guard against this user and root, who could change photoramd itself as well.
     A mapped file stays open to them for as long as it is mapped.
 
     Attributes:
         path: Where it was.
-        pin: What its bytes are.
-        file: The file itself, for reading; at its beginning.
+        pin: Its name, size and digest.
+        file: The file itself, open for reading, at its beginning.
     """
 
     def __init__(self, path: Path, pin: PinnedFile, file: BinaryIO) -> None:
@@ -145,9 +145,9 @@ class VerifiedFile:
 
     @property
     def name(self) -> str:
-        """A path to the open file itself, whatever its own path leads to by now.
+        """A path to the open file itself, wherever its own path leads by now.
 
-        For libraries that map files and want a path: it is good until the file is closed.
+        It is for libraries that map files and want a path, and is valid until the file is closed.
         """
         base = "/proc/self/fd" if os.path.isdir("/proc/self/fd") else "/dev/fd"
         return f"{base}/{self.file.fileno()}"
@@ -193,7 +193,7 @@ def open_verified(path: Path, pin: PinnedFile, progress: Progress | None = None)
     Args:
         path: Where `locate` found it.
         pin: What the bytes must be, with its whole digest: see `resolve_digest`.
-        progress: Told of every chunk.
+        progress: Called for every chunk.
 
     Raises:
         IntegrityError: Another size or digest, no regular file, a symbolic link, or others
@@ -222,7 +222,7 @@ def open_verified(path: Path, pin: PinnedFile, progress: Progress | None = None)
 
 
 def read_verified(path: Path, pin: PinnedFile) -> bytes:
-    """Read a whole file through one descriptor; returns the bytes that were hashed.
+    """Read a whole file through one descriptor; return the bytes that were hashed.
 
     Nothing that happens to the file afterwards matters, so it may belong to anybody.
 
@@ -259,11 +259,11 @@ def load_state_dict(
     """Parse a torch file that holds a flat state dict; imports torch.
 
     Only tensors and plain containers are built (``weights_only``): a pickle that names
-    anything else is refused, not run.
+    anything else is refused, not executed.
 
     Args:
-        source: What `read_verified` or `open_verified` returned.
-        key: Where the state dict is, if the file holds a dict around it.
+        source: The result of `read_verified` or `open_verified`.
+        key: The state dict's key, if the file holds a dict around it.
         mmap: Whether to map the tensors of an open file instead of reading them.
 
     Returns:
@@ -296,7 +296,7 @@ def load_state_dict(
 
 
 def _state(file: BinaryIO) -> tuple[int, ...]:
-    """Return what changes when a file's content does. Of the times, ctime cannot be set back."""
+    """Return what changes when a file's content does. Of its times, ctime cannot be set back."""
     status = os.fstat(file.fileno())
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 

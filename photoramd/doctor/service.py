@@ -1,16 +1,20 @@
-"""The systemd unit that runs the daemon, as systemd sees it; asked through systemctl."""
+"""Check the systemd unit that runs the daemon, as systemctl shows it."""
 
 from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from photoramd.doctor.finding import ERROR, Finding, Grade
+from photoramd.errors import PIP
 
 NAME = "photoramd.service"
 
 _RUNNING = Path("/run/systemd/system")
-"""There where systemd is the init system; see sd_booted(3)."""
+"""Exists where systemd is the init system; see sd_booted(3)."""
 
 _PROPERTIES = (
     "LoadState",
@@ -32,9 +36,9 @@ class Unit:
         state: Such as ``active``, ``failed`` or ``inactive``.
         is_enabled: Whether it starts with the machine.
         result: Why it failed, such as ``exit-code``; ``success`` if it did not.
-        user: Whom it runs as; empty means root.
-        groups: Further groups of that user while it runs.
-        status: What the daemon says of itself.
+        user: The user it runs as; empty means root.
+        groups: That user's supplementary groups in the service.
+        status: The daemon's own status text.
     """
 
     state: str
@@ -81,3 +85,39 @@ def parse(properties: dict[str, str]) -> Unit | None:
         groups=tuple(properties.get("SupplementaryGroups", "").split()),
         status=properties.get("StatusText", ""),
     )
+
+
+def examine_service(unit: Unit | None, *, has_systemd_python: bool) -> Iterator[Finding]:
+    """Check that the service runs and starts with the machine."""
+    if unit is None:
+        yield Finding(
+            "service", Grade.OK, "not installed as a systemd service; photoramd run starts it"
+        )
+        return
+    if not has_systemd_python:
+        yield Finding(
+            "service",
+            Grade.ERROR,
+            "systemd-python is missing, without which systemd cannot tell that it runs",
+            f"{PIP} systemd-python",
+            ERROR,
+        )
+    if unit.state == "failed":
+        yield Finding(
+            "service",
+            Grade.ERROR,
+            f"has failed ({unit.result})",
+            "journalctl -u photoramd says why; then systemctl restart photoramd",
+            ERROR,
+        )
+    elif unit.state == "activating":
+        text = "is starting, or is about to be started again"
+        yield Finding("service", Grade.WARNING, text, "systemctl status photoramd tells more")
+    elif unit.state not in ("active", "reloading"):
+        yield Finding("service", Grade.WARNING, f"is {unit.state}", "systemctl start photoramd")
+    elif not unit.is_enabled:
+        text = "runs, but does not start with the machine"
+        yield Finding("service", Grade.WARNING, text, "systemctl enable photoramd")
+    else:
+        details = f": {unit.status}" if unit.status else ""
+        yield Finding("service", Grade.OK, f"runs as {unit.user or 'root'}{details}")
