@@ -32,7 +32,7 @@ from photoramd.daemon import assembly
 from photoramd.errors import PhotoramdError
 from photoramd.models import registry
 from photoramd.models.tagger import Tagger
-from photoramd.pipeline.inference import Decoded, prepare
+from photoramd.pipeline.inference import Decoded, decode_input
 from photoramd.pipeline.lookahead import LookAhead
 from photoramd.pipeline.pipeline import Outcome
 from photoramd.system.cpu import available_cores
@@ -54,7 +54,7 @@ class Parts:
         """Decode all photos to the model's input, each core one at a time; drop the result."""
 
         def work(path: Path) -> Decoded:
-            return prepare(self.tagger, path, MAX_PIXELS)
+            return decode_input(self.tagger, path, MAX_PIXELS)
 
         with LookAhead(work, threads=self.cores, depth=2 * BATCH) as ahead:
             rest = list(reversed(self.photos))
@@ -68,7 +68,7 @@ class Parts:
 
     def inference(self) -> Work:
         """Run the model on all pictures, each core a batch at a time."""
-        pixels = [prepare(self.tagger, path, MAX_PIXELS).pixels for path in self.photos]
+        pixels = [decode_input(self.tagger, path, MAX_PIXELS).pixels for path in self.photos]
         batches = [pixels[start : start + BATCH] for start in range(0, len(pixels), BATCH)]
 
         def work(lap: Callable[[], None]) -> None:

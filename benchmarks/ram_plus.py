@@ -139,7 +139,7 @@ class _Tagger:
         from photoramd.models.ram_plus.network import RAM_PLUS_SHAPE
         from photoramd.models.ram_plus.tagger import RamPlusTagger, choose_precision, load_network
         from photoramd.models.vocabulary import Vocabulary
-        from photoramd.pipeline.inference import prepare
+        from photoramd.pipeline.inference import decode_input
         from tests.support.random_weights import stored_pin
 
         pin = stored_pin(checkpoint)
@@ -153,16 +153,16 @@ class _Tagger:
         vocabulary = Vocabulary(labels, (0.65,) * len(labels), ((),) * len(labels), 0.2)
         self._threads = threads
         self._tagger = RamPlusTagger(network, vocabulary, pin.sha256, threads=threads)
-        self._tagger.scores([prepare(self._tagger, photo, _MAX_PIXELS).pixels])
+        self._tagger.scores([decode_input(self._tagger, photo, _MAX_PIXELS).pixels])
 
     def run(self, photos: Sequence[Path]) -> tuple[float, int]:
         """Seconds spent in the model, and for how many photos."""
         from photoramd.errors import PhotoramdError
-        from photoramd.pipeline.inference import Decoded, prepare
+        from photoramd.pipeline.inference import Decoded, decode_input
         from photoramd.pipeline.lookahead import LookAhead
 
         def decode(path: Path) -> Decoded:
-            return prepare(self._tagger, path, _MAX_PIXELS)
+            return decode_input(self._tagger, path, _MAX_PIXELS)
 
         seconds, rest = 0.0, iter(photos)
         with LookAhead(decode, threads=self._threads, depth=2 * _BATCH) as ahead:
@@ -183,9 +183,9 @@ class _Tagger:
 
     def logits(self, photo: Path) -> list[float]:
         """Of the pixels that the tagger sees."""
-        from photoramd.pipeline.inference import prepare
+        from photoramd.pipeline.inference import decode_input
 
-        pixels = prepare(self._tagger, photo, _MAX_PIXELS).pixels
+        pixels = decode_input(self._tagger, photo, _MAX_PIXELS).pixels
         logits: list[float] = self._tagger.logits([pixels])[0].tolist()
         return logits
 

@@ -15,13 +15,13 @@ import click
 
 from photoramd import doctor
 from photoramd.cli.output import print_json
-from photoramd.doctor import Notice, service
+from photoramd.doctor import Notice, systemd_unit
 from photoramd.doctor.finding import ERROR, Finding, Grade, user_name
 from photoramd.system import paths
 
 if TYPE_CHECKING:
     from photoramd.cli import Settings
-    from photoramd.doctor.service import Unit
+    from photoramd.doctor.systemd_unit import Unit
 
 
 @click.command("doctor")
@@ -38,7 +38,7 @@ def command(context: click.Context, as_json: bool) -> None:
     first error: 78 for the configuration, 3 for the model, 4 for anything else.
     """
     settings: Settings = context.obj
-    unit = service.show()
+    unit = systemd_unit.show()
     findings = []
     for finding in _findings(settings, unit, _notice):
         findings.append(finding)

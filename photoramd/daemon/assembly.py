@@ -60,7 +60,7 @@ class Resources:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Setup:
     """A configuration with everything it needs read and loaded, so that nothing more can fail."""
 
     config: Config
@@ -110,7 +110,7 @@ def assemble(config: Config, extra: Sequence[Path] = ()) -> Iterator[Daemon]:
     with (
         opened(config) as resources,
         Interrupts() as interrupts,
-        build(resources, prepare(resources, config, extra=extra), interrupts) as daemon,
+        build(resources, set_up(resources, config, extra=extra), interrupts) as daemon,
     ):
         yield daemon
 
@@ -131,21 +131,21 @@ def opened(config: Config) -> Iterator[Resources]:
         yield Resources(database, exiftool, processes)
 
 
-def prepare(
+def set_up(
     resources: Resources,
     config: Config,
-    before: Plan | None = None,
+    before: Setup | None = None,
     *,
     extra: Sequence[Path] = (),
     interrupts: Interrupts | None = None,
     notifier: Notifier | None = None,
-) -> Plan:
+) -> Setup:
     """Read and load what a configuration needs; change nothing if that fails.
 
     Args:
         resources: What is open.
         config: The configuration.
-        before: The present plan, whose model stays if its settings are the same.
+        before: The present setup, whose model stays if its settings are the same.
         extra: Directories to scan that it does not mention; they get its defaults.
         interrupts: Given by a daemon that lasts: its model is unloaded when it is idle, if that
             is configured, and lives in a process of its own, for which a stop does not wait.
@@ -181,7 +181,7 @@ def prepare(
     else:
         tagger = load_tagger(config)
     named = {os.fspath(watch.path): watch for watch in watches}
-    return Plan(config, chosen, tagger, tuple(roots), named)
+    return Setup(config, chosen, tagger, tuple(roots), named)
 
 
 def _of_model(config: Config, chosen: Rules) -> tuple[object, ...]:
@@ -195,7 +195,7 @@ def _of_model(config: Config, chosen: Rules) -> tuple[object, ...]:
 @contextmanager
 def build(
     resources: Resources,
-    plan: Plan,
+    setup: Setup,
     interrupts: Interrupts,
     notifier: Notifier | None = None,
     status_line: StatusLine | None = None,
@@ -205,7 +205,7 @@ def build(
     Raises:
         StoreError: The database failed.
     """
-    config, database = plan.config, resources.database
+    config, database = setup.config, resources.database
     notifier = notifier or Notifier()
 
     def proceed() -> bool:
@@ -215,14 +215,14 @@ def build(
     photos, queue = Photos(database), Queue(database)
     queue.clamp_retries(unix_time())
     # Photos that are no longer watched are left alone.
-    queue.leave_out(lambda directory: plan.root_of(directory) is not None)
-    results = Results(database, settings_digest(plan.rules, config.tags.fields))
+    queue.leave_out(lambda directory: setup.root_of(directory) is not None)
+    results = Results(database, settings_digest(setup.rules, config.tags.fields))
     results.note_modes({os.fspath(watch.path): watch.write for watch in config.watch})
     settings = WriteSettings(
-        plan.mode,
-        Origin(plan.tagger.name, plan.tagger.revision),
+        setup.mode,
+        Origin(setup.tagger.name, setup.tagger.revision),
         create=config.tags.fields,
-        lightroom_names=plan.has_lightroom_names,
+        lightroom_names=setup.has_lightroom_names,
     )
     writer = Writer(Ledger(database), settings, resources.exiftool)
     writer.recover(unix_time())
@@ -237,7 +237,7 @@ def build(
                 queue,
                 results,
                 writer,
-                KeywordSource(plan.tagger, plan.rules),
+                KeywordSource(setup.tagger, setup.rules),
                 PipelineSettings(
                     max_pixels=config.decode.max_pixels,
                     batch_size=config.debounce.batch_size,
@@ -249,9 +249,9 @@ def build(
         )
         stability = StabilityTracker(photos, queue, debouncer)
         health = HealthStore(database, [os.fspath(watch.path) for watch in config.watch])
-        reconciler = Reconciler(photos, stability, plan.roots, health)
+        reconciler = Reconciler(photos, stability, setup.roots, health)
         supervisor = Supervisor(
-            plan.roots,
+            setup.roots,
             health,
             queue,
             reconciler.request,
@@ -266,7 +266,7 @@ def build(
             supervisor,
             Requests(database),
             backup.DailyBackup(config.state.path, config.state.backups),
-            plan.tagger if isinstance(plan.tagger, UnloadingTagger) else None,
+            setup.tagger if isinstance(setup.tagger, UnloadingTagger) else None,
         )
         daemon = Daemon(
             parts,

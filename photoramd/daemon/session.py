@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 
 from photoramd.config import loader
 from photoramd.config.schema import Config
-from photoramd.daemon.assembly import Plan, Resources, build, opened, prepare
+from photoramd.daemon.assembly import Resources, Setup, build, opened, set_up
 from photoramd.daemon.sd_notify import Notifier
 from photoramd.daemon.status_line import StatusLine
 from photoramd.errors import ConfigError, PhotoramdError, printable
@@ -57,13 +57,13 @@ class Session:
         with ExitStack() as stack:
             with self._loading():
                 resources = stack.enter_context(opened(first))
-                plan: Plan | None = self._prepare(resources, first)
+                setup: Setup | None = self._set_up(resources, first)
             is_first = True
-            while plan is not None and not self._interrupts.stopped:
+            while setup is not None and not self._interrupts.stopped:
                 # In two steps, or the old model would stay for as long as the next loop runs.
-                before = plan
-                plan = self._watch(resources, before, rescan=not is_first)
-                if plan is not None and plan.tagger is not before.tagger:
+                before = setup
+                setup = self._watch(resources, before, rescan=not is_first)
+                if setup is not None and setup.tagger is not before.tagger:
                     before.close_model()
                 is_first = False
             self._notifier.stopping()
@@ -82,38 +82,38 @@ class Session:
         finally:
             self._interrupts.is_loading = False
 
-    def _prepare(self, resources: Resources, chosen: Config, before: Plan | None = None) -> Plan:
-        return prepare(
+    def _set_up(self, resources: Resources, chosen: Config, before: Setup | None = None) -> Setup:
+        return set_up(
             resources, chosen, before, interrupts=self._interrupts, notifier=self._notifier
         )
 
-    def _watch(self, resources: Resources, plan: Plan, *, rescan: bool) -> Plan | None:
-        """Run one loop; return the plan of the next one, or None."""
-        found: list[Plan] = []
+    def _watch(self, resources: Resources, setup: Setup, *, rescan: bool) -> Setup | None:
+        """Run one loop; return the setup of the next one, or None."""
+        found: list[Setup] = []
 
         def reload() -> bool:
-            other = self._reload(resources, plan)
+            other = self._reload(resources, setup)
             found.extend([other] if other else [])
             return other is not None
 
         with ExitStack() as stack:
             with self._notifier.busy():
-                loop = build(resources, plan, self._interrupts, self._notifier, self._status_line)
+                loop = build(resources, setup, self._interrupts, self._notifier, self._status_line)
                 daemon = stack.enter_context(loop)
             if rescan:
                 # The change may have repaired what was put off.
                 daemon.rescan()
-            daemon.watch(lambda outcomes: self._on_outcomes(outcomes, plan.config), reload)
+            daemon.watch(lambda outcomes: self._on_outcomes(outcomes, setup.config), reload)
         return found[0] if found else None
 
-    def _reload(self, resources: Resources, plan: Plan) -> Plan | None:
+    def _reload(self, resources: Resources, setup: Setup) -> Setup | None:
         """Reload the configuration; return None if it is the same or cannot be used."""
         log.info("Asked to read the configuration again")
         try:
             with self._loading():
                 changed = self._load()
-                _require_same_database(changed, plan.config)
-                other = self._prepare(resources, changed, plan)
+                _require_same_database(changed, setup.config)
+                other = self._set_up(resources, changed, setup)
         except PhotoramdError as error:
             self._refuse(str(error), error.remedy)
             return None
@@ -123,7 +123,7 @@ class Session:
             self._refuse(f"unexpected error: {error!r}")
             return None
         self._status_line.complaint = ""
-        if (other.config, other.rules) == (plan.config, plan.rules):
+        if (other.config, other.rules) == (setup.config, setup.rules):
             log.info("The configuration is the same")
             return None
         for warning in loader.warnings(changed):

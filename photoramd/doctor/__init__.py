@@ -19,7 +19,6 @@ from photoramd.doctor.directories import Checkup, limits
 from photoramd.doctor.finding import Finding, Grade, failure
 from photoramd.doctor.packages import examine_packages
 from photoramd.doctor.programs import examine_exiftool, examine_raw
-from photoramd.doctor.service import Unit, examine_service
 from photoramd.doctor.state import (
     examine_database,
     examine_health,
@@ -27,6 +26,7 @@ from photoramd.doctor.state import (
     known_roots,
     nearest_existing,
 )
+from photoramd.doctor.systemd_unit import Unit, examine_service
 from photoramd.doctor.weights import examine_model
 from photoramd.errors import ConfigError, printable
 

@@ -66,7 +66,7 @@ def plan_sidecar(
     packet: Packet | None = None
     expected: Fingerprint | None = None
     if target.exists:
-        content, expected = sidecar.load(target.path)
+        content, expected = sidecar.read(target.path)
         packet = Packet(content, target.path)
     elif not request.tags and recorded.is_empty:
         return Plan()

@@ -76,7 +76,7 @@ def locate(
     return Target(photo.with_name(f"{photo.stem}.xmp"), exists=False)
 
 
-def load(path: Path) -> tuple[bytes, Fingerprint]:
+def read(path: Path) -> tuple[bytes, Fingerprint]:
     """Return the content of a sidecar and its fingerprint.
 
     Raises:

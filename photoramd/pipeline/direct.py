@@ -13,7 +13,7 @@ from photoramd.errors import NoImagesError, PhotoramdError
 from photoramd.models.comparison import Comparison, Row, compare
 from photoramd.models.rules import Rules, select
 from photoramd.photo import Tag
-from photoramd.pipeline.inference import Decoded, infer, prepare
+from photoramd.pipeline.inference import Decoded, decode_input, infer
 from photoramd.pipeline.lookahead import LookAhead
 from photoramd.system.cpu import available_cores
 
@@ -161,7 +161,7 @@ def _prepared(
     """Yield photos as the model's input, decoded ahead on all cores."""
 
     def work(path: Path) -> Decoded:
-        return prepare(tagger, path, max_pixels)
+        return decode_input(tagger, path, max_pixels)
 
     with LookAhead(work, threads=available_cores(), depth=depth) as ahead:
         yield from ahead.results(photos)

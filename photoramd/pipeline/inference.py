@@ -37,7 +37,7 @@ class Decoded:
     fingerprint: Fingerprint
 
 
-def prepare(tagger: Tagger, path: Path, max_pixels: int) -> Decoded:
+def decode_input(tagger: Tagger, path: Path, max_pixels: int) -> Decoded:
     """Decode a photo to the model's input; runs in the threads of a look-ahead pool.
 
     Raises:

@@ -22,7 +22,7 @@ from photoramd.models.preprocessing import Pixels
 from photoramd.models.rules import Rules, select
 from photoramd.models.tagger import Tagger
 from photoramd.photo import Fingerprint, Photo, PhotoState, Tag
-from photoramd.pipeline.inference import BatchSizer, Decoded, infer_in_turns, prepare
+from photoramd.pipeline.inference import BatchSizer, Decoded, decode_input, infer_in_turns
 from photoramd.pipeline.lookahead import LookAhead
 from photoramd.pipeline.writer import Writer
 
@@ -119,7 +119,7 @@ class Pipeline:
         self._checked_until: int | None = 0
 
         def work(job: Job) -> Decoded:
-            return prepare(tagger, job.photo.path, settings.max_pixels)
+            return decode_input(tagger, job.photo.path, settings.max_pixels)
 
         self._decoding = LookAhead(work, threads=settings.threads, depth=2 * settings.batch_size)
 

@@ -115,7 +115,7 @@ class Planner:
             target = sidecar.locate(job.photo.path, known=self._ledger.sidecar(job.id)[0])
             if not target.exists:
                 return False
-            found = values(Packet(sidecar.load(target.path)[0], target.path))
+            found = values(Packet(sidecar.read(target.path)[0], target.path))
         except PhotoramdError:
             return False  # what cannot be read hides nothing
         return any(set(entries) - set(ours(name)) for name, entries in found.items())

@@ -302,7 +302,7 @@ def _settled(write: Write) -> Done:
         return Done(write.photo_id, Place.PHOTO, write.change, after=write.after)
     present: dict[str, tuple[str, ...]] = {}
     with suppress(PhotoramdError):
-        present = values(Packet(sidecar.load(write.target)[0], write.target))
+        present = values(Packet(sidecar.read(write.target)[0], write.target))
 
     def there(entries: Entries) -> Entries:
         return {

@@ -19,7 +19,7 @@ from photoramd.cli import Settings
 from photoramd.cli.doctor import _become, _findings
 from photoramd.doctor.finding import Finding
 from photoramd.doctor.packages import Package
-from photoramd.doctor.service import examine_service, parse
+from photoramd.doctor.systemd_unit import examine_service, parse
 from photoramd.doctor.weights import examine_weights
 from photoramd.models.weights.catalog import MODELS, RAM_PLUS, Model, PinnedFile
 from photoramd.models.weights.store import default_store

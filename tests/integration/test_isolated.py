@@ -376,7 +376,7 @@ def test_photos_wait_without_blame_while_there_is_no_model(
         assembly.opened(config) as resources,
         Interrupts() as interrupts,
         assembly.build(
-            resources, assembly.prepare(resources, config, interrupts=interrupts), interrupts
+            resources, assembly.set_up(resources, config, interrupts=interrupts), interrupts
         ) as daemon,
     ):
 

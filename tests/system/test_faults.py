@@ -759,12 +759,12 @@ watcher.Inbox.put = raising
 threading.excepthook = lambda arguments: None
 
 # The decoder and the model raise for some photos.
-prepare = pipeline.prepare
+prepare = pipeline.decode_input
 def decode(tagger, path, *rest):
     if path.name == "decoder.jpg":
         raise RuntimeError("a fault in the decoder")
     return prepare(tagger, path, *rest)
-pipeline.prepare = decode
+pipeline.decode_input = decode
 infer = inference.infer
 def refuse(tagger, unseen):
     if (control / "model").exists() and unseen:

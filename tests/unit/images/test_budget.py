@@ -12,7 +12,7 @@ from PIL import Image
 from photoramd.images.budget import PixelRoom
 from photoramd.models.preprocessing import Pixels
 from photoramd.models.tagger import Tagger
-from photoramd.pipeline.inference import prepare
+from photoramd.pipeline.inference import decode_input
 
 
 def test_who_finds_no_room_waits_until_there_is() -> None:
@@ -78,7 +78,7 @@ def test_threads_never_decode_more_at_once_than_allowed(
 
     monkeypatch.setattr(embedded_tagger, "pixels", counted)
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda path: prepare(embedded_tagger, path, 700_000), paths))
+        list(pool.map(lambda path: decode_input(embedded_tagger, path, 700_000), paths))
     assert most == 2
 
 
@@ -91,7 +91,7 @@ def test_the_memory_of_large_pictures_goes_back_to_the_system(tmp_path: Path) ->
         from concurrent.futures import ThreadPoolExecutor
         from pathlib import Path
         from photoramd.models import registry
-        from photoramd.pipeline.inference import prepare
+        from photoramd.pipeline.inference import decode_input
 
         def resident():
             lines = Path("/proc/self/status").read_text().splitlines()
@@ -99,9 +99,9 @@ def test_the_memory_of_large_pictures_goes_back_to_the_system(tmp_path: Path) ->
 
         tagger = registry.load("embedded", threads=1)
         with ThreadPoolExecutor(4) as pool:
-            prepare(tagger, Path(sys.argv[1]), 10**9)
+            decode_input(tagger, Path(sys.argv[1]), 10**9)
             before = resident()
-            list(pool.map(lambda _: prepare(tagger, Path(sys.argv[1]), 10**9), range(8)))
+            list(pool.map(lambda _: decode_input(tagger, Path(sys.argv[1]), 10**9), range(8)))
             print(resident() - before)
     """
     done = subprocess.run(

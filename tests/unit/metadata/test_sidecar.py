@@ -287,12 +287,12 @@ def test_a_sidecar_that_leads_elsewhere_is_refused(tmp_path: Path) -> None:
     assert not locate(tmp_path / "E.JPG").exists
     for name in ("A.JPG.xmp", "B.JPG.xmp", "C.JPG.xmp", "D.xmp"):
         with pytest.raises(SidecarError):
-            sidecar.load(tmp_path / name)
+            sidecar.read(tmp_path / name)
 
 
 def test_a_sidecar_is_read_with_its_fingerprint(tmp_path: Path) -> None:
     path = saved(tmp_path, LIGHTROOM.encode())
-    data, fingerprint = sidecar.load(path)
+    data, fingerprint = sidecar.read(path)
     assert data == LIGHTROOM.encode()
     assert fingerprint == atomic.Fingerprint.of(path.lstat())
 
@@ -311,15 +311,15 @@ def test_a_sidecar_that_is_written_while_it_is_read_is_read_again_later(
 
     monkeypatch.setattr(os, "read", read_and_write)
     with pytest.raises(ChangedError):
-        sidecar.load(path)
+        sidecar.read(path)
 
 
 def test_a_sidecar_that_is_gone_or_a_pipe_does_not_hang(tmp_path: Path) -> None:
     with pytest.raises(ChangedError):
-        sidecar.load(tmp_path / "IMG.xmp")
+        sidecar.read(tmp_path / "IMG.xmp")
     os.mkfifo(tmp_path / "IMG.xmp")
     with pytest.raises(SidecarError, match="no regular file"):
-        sidecar.load(tmp_path / "IMG.xmp")
+        sidecar.read(tmp_path / "IMG.xmp")
 
 
 @pytest.mark.parametrize(
@@ -332,7 +332,7 @@ def test_any_photo_name_gets_the_right_sidecar_and_no_other_file(
     photo.write_bytes(b"photo")
     for keyword in ("dog", "cat"):
         target = locate(photo)
-        data, expected = sidecar.load(target.path) if target.exists else (None, None)
+        data, expected = sidecar.read(target.path) if target.exists else (None, None)
         new = add_subjects(data, [keyword])
         assert new is not None
         atomic.commit(atomic.prepare(target.path, new, expected=expected, beside=photo))
