@@ -38,8 +38,10 @@ class Layout:
         has_extended_xmp: Whether its XMP goes on in further parts.
         iptc: Its IPTC record, if there is one.
         iptc_digest: The MD5 of that in Photoshop's resources.
-        rest: Everything else, in its order; what depends on the size of the XMP is left out.
+        rest: Everything else, in its order, except what depends on the size of the XMP.
         is_signed: Whether it has content credentials (C2PA), which a change would break.
+        has_offsets: Whether other metadata may say where something is in the file: it has an
+            index of images (MPF), further images, or data after the pixels.
     """
 
     packets: tuple[bytes, ...]
@@ -48,6 +50,7 @@ class Layout:
     rest: tuple[bytes, ...]
     is_signed: bool
     iptc_digest: bytes | None = None
+    has_offsets: bool = False
 
 
 def layout(data: bytes, format_: str) -> Layout:
@@ -67,6 +70,23 @@ def is_known(format_: str) -> bool:
     return format_ in _READERS
 
 
+def without_packet(data: bytes, format_: str) -> bytes:
+    """Return a JPEG or PNG file without its XMP packets.
+
+    Raises:
+        DecodeError: It is not what it says.
+    """
+    try:
+        parts = _PACKET_PARTS[format_](data)
+        kept, position = [], 0
+        for start, end in parts:
+            kept.append(data[position:start])
+            position = end
+    except (struct.error, IndexError, ValueError) as error:
+        raise DecodeError(f"the {format_} file's parts were not understood") from error
+    return b"".join((*kept, data[position:]))
+
+
 def is_signed(data: bytes) -> bool:
     """Return whether a file of any format has content credentials (C2PA)."""
     return _JUMBF.search(data) is not None
@@ -77,6 +97,11 @@ def is_signed(data: bytes) -> bool:
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 XMP_EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
 _PHOTOSHOP = b"Photoshop 3.0\0"
+_EXIF = b"Exif\0\0"
+_EOI = b"\xff\xd9"
+_IMAGE = re.compile(rb"\xd8\xff[\xc0-\xc4\xdb\xe0-\xef]")
+"""The beginning of a JPEG, without its first byte, which some cameras change in previews."""
+
 _SOS, _APP1, _APP2, _APP11, _APP13 = 0xDA, 0xE1, 0xE2, 0xEB, 0xED
 IPTC_RESOURCE, _IPTC_DIGEST = 0x0404, 0x0425
 
@@ -84,22 +109,31 @@ IPTC_RESOURCE, _IPTC_DIGEST = 0x0404, 0x0425
 def _jpeg(data: bytes) -> Layout:
     packets: list[bytes] = []
     rest: list[bytes] = []
-    blocks = b""
-    extended = signed = False
+    blocks = scan = b""
+    extended = signed = has_offsets = False
     for marker, start, end in _segments(data):
-        content = b"" if marker == _SOS else data[start + 4 : end]
+        content = data[start + 4 : end]
+        if marker == _SOS:
+            scan = data[start:]
+            has_offsets = has_offsets or _has_trailer(data, start)
+            break
+        if not (marker == _APP13 or content.startswith(_EXIF)):
+            # Those two hold thumbnails and say where within themselves they are.
+            has_offsets = has_offsets or _IMAGE.search(content) is not None
         if marker == _APP1 and content.startswith(_XMP):
             packets.append(content[len(_XMP) :])
         elif marker == _APP13 and content.startswith(_PHOTOSHOP):
             blocks += content[len(_PHOTOSHOP) :]
         elif marker == _APP2 and content.startswith(b"MPF\0"):
             rest.append(b"MPF")  # holds offsets into the file, which follow its size
+            has_offsets = True
         else:
             extended = extended or (marker == _APP1 and content.startswith(XMP_EXTENSION))
             signed = signed or (marker == _APP11 and is_signed(content))
             rest.append(data[start:end])
     iptc = digest = None
-    for number, content in photoshop_resources(blocks):
+    end = 0
+    for number, content, end in _resources(blocks):  # noqa: B007
         if number == IPTC_RESOURCE:
             if iptc is not None:
                 # ExifTool would put one list of keywords into both.
@@ -109,7 +143,25 @@ def _jpeg(data: bytes) -> Layout:
             digest = content
         else:
             rest.append(struct.pack(">H", number) + content)
-    return Layout(tuple(packets), extended, iptc, tuple(rest), signed, digest)
+    rest.append(blocks[end:])  # resources of other programs
+    rest.append(scan)
+    return Layout(tuple(packets), extended, iptc, tuple(rest), signed, digest, has_offsets)
+
+
+def _has_trailer(data: bytes, start: int) -> bool:
+    """Return whether anything but zeros follows the pixels that begin with the scan at an offset.
+
+    The end marker cannot occur within coded pixels (T.81, B.1.1.5).
+    """
+    end = data.find(_EOI, start)
+    return end >= 0 and bool(data[end + len(_EOI) :].strip(b"\0"))
+
+
+def _jpeg_packets(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield start and end of each segment with an XMP packet."""
+    for marker, start, end in _segments(data):
+        if marker == _APP1 and data.startswith(_XMP, start + 4):
+            yield start, end
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
@@ -140,20 +192,34 @@ def _png(data: bytes) -> Layout:
     packets: list[bytes] = []
     rest: list[bytes] = []
     signed = False
+    for kind, start, end in _png_chunks(data):
+        signed = signed or kind == b"caBX"
+        if _is_png_packet(data, kind, start):
+            packets.append(international_text(data[start + 8 + len(PNG_XMP) : end - 4]))
+        else:
+            rest.append(data[start:end])
+    return Layout(tuple(packets), False, None, tuple(rest), signed)
+
+
+def _png_packets(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield start and end of each chunk with an XMP packet."""
+    for kind, start, end in _png_chunks(data):
+        if _is_png_packet(data, kind, start):
+            yield start, end
+
+
+def _is_png_packet(data: bytes, kind: bytes, start: int) -> bool:
+    return kind == b"iTXt" and data.startswith(PNG_XMP, start + 8)
+
+
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield kind, start and end of each chunk; what follows the image goes with the last one."""
     position = 8
     while position < len(data):
         length, kind = struct.unpack_from(">I4s", data, position)
-        end = position + 12 + length
-        signed = signed or kind == b"caBX"
-        if kind == b"iTXt" and data.startswith(PNG_XMP, position + 8):
-            packets.append(international_text(data[position + 8 + len(PNG_XMP) : end - 4]))
-        else:
-            rest.append(data[position:end])
-        if kind == b"IEND":
-            rest.append(data[end:])
-            break
+        end = len(data) if kind == b"IEND" else position + 12 + length
+        yield kind, position, end
         position = end
-    return Layout(tuple(packets), False, None, tuple(rest), signed)
 
 
 # --- WebP ---
@@ -232,6 +298,11 @@ def _extended_header(first: tuple[bytes, bytes], size: tuple[int, int]) -> bytes
 
 _READERS: dict[str, Callable[[Any], Layout]] = {"JPEG": _jpeg, "PNG": _png, "WEBP": _webp}
 
+_PACKET_PARTS: dict[str, Callable[[bytes], Iterator[tuple[int, int]]]] = {
+    "JPEG": _jpeg_packets,
+    "PNG": _png_packets,
+}
+
 
 def international_text(content: bytes) -> bytes:
     """Return the text of an iTXt chunk, after its keyword (PNG 1.2, 4.2.3.3)."""
@@ -256,6 +327,12 @@ def photoshop_resources(blocks: bytes) -> Iterator[tuple[int, bytes]]:
     Raises:
         struct.error: They end in the middle of one.
     """
+    for number, content, _ in _resources(blocks):
+        yield number, content
+
+
+def _resources(blocks: bytes) -> Iterator[tuple[int, bytes, int]]:
+    """Yield number and content of each resource, and where it ends."""
     position = 0
     while blocks[position : position + 4] == b"8BIM":
         number, name_length = struct.unpack_from(">HB", blocks, position + 4)
@@ -263,5 +340,6 @@ def photoshop_resources(blocks: bytes) -> Iterator[tuple[int, bytes]]:
         position += position & 1
         (length,) = struct.unpack_from(">I", blocks, position)
         position += 4
-        yield number, blocks[position : position + length]
+        content = blocks[position : position + length]
         position += length + (length & 1)
+        yield number, content, position

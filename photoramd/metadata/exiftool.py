@@ -136,9 +136,9 @@ class ExifTool:
             if changes.xmp:
                 packet = directory / "packet.xmp"
                 packet.write_bytes(changes.xmp)
-                arguments.append(f"-XMP<={packet}")
+                arguments.append(f"-XMP:XMP<={packet}")
             elif changes.xmp is not None:
-                arguments.append("-XMP=")
+                arguments.append("-XMP:XMP=")
             if changes.lists:
                 values = directory / "values.json"
                 lists = {tag: list(value) for tag, value in changes.lists.items()}

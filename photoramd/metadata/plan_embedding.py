@@ -31,7 +31,7 @@ from photoramd.metadata.fields import SUBJECT
 from photoramd.metadata.iptc import IptcPlan, IptcState
 from photoramd.metadata.merge import Merged, merge
 from photoramd.metadata.plan import Plan, PlanRequest
-from photoramd.metadata.verify import Original, asked, iptc_record, layout_of, verify
+from photoramd.metadata.verify import PHOTOS_XMP, Original, asked, iptc_record, layout_of, verify
 from photoramd.metadata.xmp_keywords import holds_nothing, values
 from photoramd.metadata.xmp_packet import Packet
 from photoramd.photo import Fingerprint
@@ -55,8 +55,8 @@ _EXTENSIONS = {
 }
 """For each format how ExifTool is told of it, and the suffixes it may have."""
 
-_TRACED = {"TIFF", "HEIF", "AVIF"}
-"""Formats that ExifTool rewrites, so removing XMP does not restore their bytes."""
+_OUR_TOOLKIT = b'x:xmptk="photoramd"'
+"""In a packet that photoramd made and no other program has written since."""
 
 
 def plan_photo(
@@ -87,12 +87,12 @@ def plan_photo(
     packet = _packet(original, exiftool)
     try:
         merged = merge(
-            None if packet is None else Packet(packet, photo),
+            None if packet is None else Packet(packet, photo, name="its XMP"),
             request.merge_request(recorded, lambda: embedded.read_keywords(photo)),
             path=photo,
         )
     except SidecarError as error:
-        raise EmbeddingError(f"its XMP cannot be added to: {error.message}", path=photo) from error
+        raise EmbeddingError(error.message, path=photo) from error
     planned = _plan_iptc(original, merged, request.create, recorded, exiftool)
     plan = Plan(
         photo,
@@ -105,14 +105,14 @@ def plan_photo(
     changes = _changes(photo, merged, planned)
     if changes is None:
         return plan
-    is_traced = original.format in _TRACED or planned.keywords is not None
-    restored = _restored(original.data, packet, recorded, is_traced=is_traced)
-    if restored is not None and changes.xmp == b"":
-        new = restored
-    else:
+    base = _base(original, packet, recorded)
+    new = None
+    if base is not None and not _machines(recorded, merged):
+        new = _if_proven(original, base, packet, changes, exiftool)
+    if new is None:
         new = _rewritten(original, changes, exiftool)
-    verify(original, new, packet, changes, exiftool)
-    change = _joined(plan.change, _restoration(photo, restored, new, recorded))
+        verify(original, new, packet, changes, exiftool)
+    change = _joined(plan.change, _restoration(original, base, new, recorded))
     return replace(plan, content=new, change=change)
 
 
@@ -131,25 +131,49 @@ def _is_signed(original: Original) -> bool:
     return containers.is_signed(original.data)
 
 
-def _restored(
-    data: bytes, packet: bytes | None, recorded: Recorded, *, is_traced: bool
+def _base(original: Original, packet: bytes | None, recorded: Recorded) -> bytes | None:
+    """Return the file as it was before anything of ours was in it; None if that is unknown."""
+    if remembered := recorded.added.get(delta.FIELD):
+        return delta.restore(remembered[0], original.data)
+    if packet is not None and _OUR_TOOLKIT in packet:
+        return _without_packet(original, original.data)
+    return original.data if recorded.is_empty else None
+
+
+def _if_proven(
+    original: Original, new: bytes, packet: bytes | None, changes: Changes, exiftool: ExifTool
 ) -> bytes | None:
-    """Return a file as it was before it got XMP, where ExifTool would leave a trace of that."""
-    remembered = recorded.added.get(delta.FIELD)
-    if remembered:
-        return delta.restore(remembered[0], data)
-    return data if is_traced and packet is None else None
+    """Return new bytes if they have the wanted changes and no others; else None."""
+    if new == original.data:
+        return None
+    try:
+        verify(original, new, packet, changes, exiftool)
+    except EmbeddingError:
+        return None
+    return new
 
 
-def _restoration(photo: Path, original: bytes | None, new: bytes, recorded: Recorded) -> Change:
-    """Return what the ledger should remember of the original from now on."""
+def _without_packet(original: Original, data: bytes) -> bytes | None:
+    """Return the bytes of such a photo without XMP; None if only ExifTool can remove it."""
+    photo = original.photo
+    if original.format == "WEBP":
+        with Image.open(BytesIO(data)) as image:
+            size = image.size
+        return asked(photo, lambda: containers.rewrite_webp(data, b"", size))
+    if original.parts is None:
+        return None
+    return asked(photo, lambda: containers.without_packet(data, original.format))
+
+
+def _restoration(original: Original, base: bytes | None, new: bytes, recorded: Recorded) -> Change:
+    """Return what the ledger should remember of the file as it was, from now on."""
     old = recorded.added.get(delta.FIELD, ())
     removed = {delta.FIELD: old} if old else {}
-    if original is None or original == new:
+    if base is None or base in (new, _without_packet(original, new)):
         return Change(removed=removed)
-    text = delta.remember(original, new)
+    text = delta.remember(base, new)
     if text is None:
-        raise EmbeddingError("it could not be given back as it is", path=photo)
+        raise EmbeddingError("it could not be given back as it is", path=original.photo)
     return Change({delta.FIELD: (text,)}, removed=removed)
 
 
@@ -281,7 +305,7 @@ def _packet(original: Original, exiftool: ExifTool) -> bytes | None:
     """Return the photo's XMP packet; None if there is none."""
     photo, parts = original.photo, original.parts
     if parts is None:
-        found = asked(photo, lambda: exiftool.block(photo, original.extension, "XMP"))
+        found = asked(photo, lambda: exiftool.block(photo, original.extension, PHOTOS_XMP))
         packets: tuple[bytes, ...] = (found,) if found else ()
     else:
         if parts.has_extended_xmp or len(parts.packets) > 1:
@@ -294,11 +318,15 @@ def _packet(original: Original, exiftool: ExifTool) -> bytes | None:
 
 def _is_ours_and_spent(packet: Packet) -> bool:
     """Return whether photoramd made a packet and nothing is left in it."""
-    return b'x:xmptk="photoramd"' in packet.data and holds_nothing(packet)
+    return _OUR_TOOLKIT in packet.data and holds_nothing(packet)
 
 
 def _rewritten(original: Original, changes: Changes, exiftool: ExifTool) -> bytes:
     photo, data = original.photo, original.data
+    if changes.xmp == b"" and not changes.lists and not changes.options:
+        removed = _without_packet(original, data)
+        if removed is not None:
+            return removed
     if original.format == "WEBP":
         with Image.open(BytesIO(data)) as image:
             size = image.size

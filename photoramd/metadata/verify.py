@@ -1,7 +1,9 @@
 """Verify that a photo with other keywords is the same in everything else.
 
-Of JPEG, PNG and WebP all other bytes are compared; of formats that ExifTool rewrites, the decoded
-pixels and all other metadata.
+In JPEG, PNG and WebP all other bytes are compared. Where bytes that stay may refer to places that
+move (JPEGs with previews or other data outside of EXIF), ExifTool must also find the same metadata
+and previews. In formats that ExifTool rewrites, the decoded pixels and all other metadata are
+compared.
 """
 
 from __future__ import annotations
@@ -25,6 +27,9 @@ from photoramd.photo import Fingerprint
 T = TypeVar("T")
 
 _MAX_PIXELS = 400_000_000
+
+PHOTOS_XMP = "Main:XMP"
+"""ExifTool's name for the XMP of the photo itself, not of an auxiliary image such as a gain map."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,35 +106,72 @@ def verify(
     """
     photo, before, extension = original.photo, original.parts, original.extension
     wanted = packet or b"" if changes.xmp is None else changes.xmp
-    has_iptc = bool(changes.lists or changes.options)
-    record: bytes | None
+    reason = None
     if before is not None:
         after = layout_of(photo, new, original.format)
         found = after.packets[0] if after.packets else b""
-        same = before.rest == after.rest and len(after.packets) <= 1
+        reason = _difference(before, after)
+        if reason is None and before.has_offsets and not _reads_alike(original, new, exiftool):
+            reason = "data in it that is found by its place, such as a preview, would be lost"
         old_record, record = before.iptc, after.iptc
     else:
         copy = exiftool.copy(new, extension)
-        found = asked(photo, lambda: exiftool.block(copy, extension, "XMP"))
-        same = asked(
+        found = asked(photo, lambda: exiftool.block(copy, extension, PHOTOS_XMP))
+        if not asked(photo, lambda: _pixels(photo) == _pixels(copy)) or not asked(
             photo,
             lambda: (
-                _pixels(photo) == _pixels(copy)
-                and _others(photo, extension, exiftool) == _others(copy, extension, exiftool)
+                _others(photo, extension, exiftool, "-b")
+                == _others(copy, extension, exiftool, "-b")
             ),
-        )
+        ):
+            reason = _MORE
         old_record = record = None
         if original.format == "TIFF":
             old_record = iptc_record(photo, photo, extension, exiftool)
             record = iptc_record(photo, copy, extension, exiftool)
-    if has_iptc:
-        expected = tuple(changes.lists.get(iptc.FIELD, ()))
-        same = same and sorted(iptc.keywords(record)) == sorted(expected)
-        same = same and iptc.others(record) == iptc.others(old_record)
-    else:
-        same = same and record == old_record
-    if not same or _comparable(found) != _comparable(wanted):
-        raise EmbeddingError("more than its keywords would have changed", path=photo)
+    if reason is None and not _is_iptc_right(changes, old_record, record):
+        reason = _MORE
+    if reason is None and _comparable(found) != _comparable(wanted):
+        reason = "its XMP would not have come out right"
+    if reason is not None:
+        raise EmbeddingError(reason, path=photo)
+
+
+_MORE = "more than its keywords would have changed"
+
+
+def _difference(before: Layout, after: Layout) -> str | None:
+    """Return what differs between the parts of two files besides XMP and IPTC; None if nothing."""
+    if len(after.packets) > 1:
+        return "its XMP would be in several parts"
+    if before.rest == after.rest:
+        return None
+    if before.rest[:-1] == after.rest[:-1]:
+        return "the data after its pixels would have changed"
+    return _MORE
+
+
+def _is_iptc_right(changes: Changes, before: bytes | None, after: bytes | None) -> bool:
+    """Return whether a new IPTC record has the wanted keywords and is otherwise the old one."""
+    if not changes.lists and not changes.options:
+        return before == after
+    expected = tuple(changes.lists.get(iptc.FIELD, ()))
+    is_right = sorted(iptc.keywords(after)) == sorted(expected)
+    return is_right and iptc.others(after) == iptc.others(before)
+
+
+def _reads_alike(original: Original, new: bytes, exiftool: ExifTool) -> bool:
+    """Return whether ExifTool finds the same metadata and the same previews in both files."""
+    photo, extension = original.photo, original.extension
+    copy = exiftool.copy(new, extension)
+    return asked(
+        photo,
+        lambda: all(
+            _others(photo, extension, exiftool, *options)
+            == _others(copy, extension, exiftool, *options)
+            for options in ((), ("-b", "-Preview:all"))
+        ),
+    )
 
 
 _WRAPPER = re.compile(rb"\s*(?:<\?xpacket\s[^>]*\?>)?\s*")
@@ -152,21 +194,22 @@ def _pixels(photo: Path) -> list[tuple[str, tuple[int, int], bytes]]:
         ]
 
 
-_MOVED = ("Offset", "Offsets", "Start", "MediaDataSize", "MetaImageSize")
+_MOVED = ("Offset", "Offsets", "Start", "MediaData", "MediaDataSize", "MetaImageSize")
 
 
-def _others(photo: Path, extension: str, exiftool: ExifTool) -> dict[str, object]:
+def _others(photo: Path, extension: str, exiftool: ExifTool, *options: str) -> dict[str, object]:
     """Return all metadata but ours, and without offsets in the file."""
     excluded = [
-        "--XMP:all",
+        f"--{PHOTOS_XMP}:all",
         "--IPTC:all",
         "--Photoshop:IPTCDigest",
         "--System:all",
         "--File:all",
-        "--Composite:all",
+        *(() if "-Preview:all" in options else ("--Composite:all",)),
         "--ExifTool:all",
     ]
-    found = exiftool.describe(photo, extension, ["-G4:1", "-a", "-struct", "-b", *excluded])
+    asked_for = ["-G3:4:1", "-a", "-u", "-ee", "-struct", *options, *excluded]
+    found = exiftool.describe(photo, extension, asked_for)
     return {
         name: value
         for name, value in found.items()

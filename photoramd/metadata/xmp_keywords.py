@@ -112,7 +112,7 @@ def edited(packet: Packet, change: PacketChange) -> Packet:
             expected[each.name] += fresh
     if change.provenance is not None:
         _replace_provenance(edits, stripped, change.provenance)
-    result = Packet(edits.spliced(), packet.path) if edits else stripped
+    result = edits.spliced() if edits else stripped
     if result is not packet:
         _verify(result, expected, change.provenance)
     return result
@@ -133,7 +133,7 @@ def _without(packet: Packet, change: PacketChange) -> tuple[Packet, dict[str, tu
     if change.provenance is not None and not change.provenance:
         # In the same pass, so that a node which held both goes whole.
         edits.remove(packet.properties(_PROVENANCE))
-    return Packet(edits.spliced(), packet.path), expected
+    return edits.spliced(), expected
 
 
 def _fresh(entries: Iterable[str], present: Iterable[str]) -> tuple[str, ...]:
@@ -163,7 +163,7 @@ def _verify(
     if not is_right:
         raise packet.error(
             "the keywords would not have come out right",
-            "please report this with the sidecar, which was left as it is",
+            "please report this; nothing was written",
         )
 
 

@@ -133,7 +133,7 @@ class PacketEdits:
         else:
             raise packet.error(
                 f"{field.name} is there, but is no list of keywords",
-                "repair it with the program that wrote it; the sidecar was left as it is",
+                "repair it with the program that wrote it; it was left as it is",
             )
 
     def append_node(
@@ -171,8 +171,8 @@ class PacketEdits:
         """Remove elements."""
         self._removed += elements
 
-    def spliced(self) -> bytes:
-        """Return the packet's bytes with all edits.
+    def spliced(self) -> Packet:
+        """Return the packet with all edits.
 
         An element that holds nothing after the removals goes too, up to the node.
 

@@ -89,32 +89,35 @@ class Packet:
     Attributes:
         data: The bytes that it was parsed from.
         path: The file they are from, for messages.
+        name: What it is called in messages.
         rdf: The one ``rdf:RDF`` element.
 
     Args:
-        data: See the attributes.
+        data: See the attributes; zeros at its end, as in some phones' photos, are kept.
         path: See the attributes.
+        name: See the attributes.
 
     Raises:
         SidecarError: Empty, over `MAX_BYTES`, not well-formed, with a DOCTYPE, in an
             unknown encoding, or not XMP.
     """
 
-    def __init__(self, data: bytes, path: Path | None = None) -> None:
+    def __init__(self, data: bytes, path: Path | None = None, *, name: str = "the sidecar") -> None:
         self.data = data
         self.path = path
+        self.name = name
         if not data.strip(b"\0\t\r\n "):
-            raise self.error("the sidecar is empty", "delete it, and a new one is written")
+            raise self.error(f"{name} is empty", "delete it, and a new one is written")
         if len(data) > MAX_BYTES:
             raise self.error(
-                f"the sidecar is {len(data):,} bytes, over the limit of {MAX_BYTES:,}",
+                f"{name} is {len(data):,} bytes, over the limit of {MAX_BYTES:,}",
                 "move it aside if it is not needed; it was left as it is",
             )
         self._mark, self._encoding = self._detect_encoding(data)
         self._text = self._decode(data)
         if self._text.startswith("<!DOCTYPE", _end_of_prolog(self._text)):
             raise self.error(
-                "the sidecar has a DOCTYPE, which XMP does not need and which can do harm",
+                f"{name} has a DOCTYPE, which XMP does not need and which can do harm",
                 "remove the DOCTYPE, or the file if it is not yours",
             )
         self._root = self._parse()
@@ -175,11 +178,11 @@ class Packet:
                 return Edit(match.start(), match.end(), "")
         raise self.error(f"attribute {local} was not found in its tag", "please report this")
 
-    def spliced(self, edits: Iterable[Edit]) -> bytes:
+    def spliced(self, edits: Iterable[Edit]) -> Packet:
         """Return the packet with edits applied; those at the same place in the order given.
 
         Raises:
-            SidecarError: The result would be over `MAX_BYTES`.
+            SidecarError: The result would be over `MAX_BYTES`, or not well-formed.
         """
         pieces: list[str] = []
         position = 0
@@ -190,10 +193,10 @@ class Packet:
         data = self._mark + "".join(pieces).encode(self._encoding, "xmlcharrefreplace")
         if len(data) > MAX_BYTES:
             raise self.error(
-                f"with the keywords the sidecar would be over {MAX_BYTES:,} bytes",
+                f"with the keywords {self.name} would be over {MAX_BYTES:,} bytes",
                 "it was left as it is",
             )
-        return data
+        return Packet(data, self.path, name=self.name)
 
     @cached_property
     def _spans(self) -> dict[etree._Element, Span]:
@@ -213,7 +216,7 @@ class Packet:
                 else:
                     opened.append((element, start, end))
         if opened or next(elements, None) is not None:
-            raise self.error("the sidecar's markup was not understood", "please report this")
+            raise self.error(f"the markup of {self.name} was not understood", "please report this")
         return spans
 
     def _tag_name(self, element: etree._Element) -> str:
@@ -251,7 +254,7 @@ class Packet:
             return b"", codecs.lookup(name).name
         except LookupError as error:
             raise self.error(
-                f"the sidecar's encoding {name!r} is unknown", "save it as UTF-8"
+                f"the encoding {name!r} of {self.name} is unknown", "save it as UTF-8"
             ) from error
 
     def _decode(self, data: bytes) -> str:
@@ -262,7 +265,7 @@ class Packet:
         except (UnicodeError, LookupError) as error:
             raise self._malformed(error) from error
         if not is_faithful:
-            raise self.error(f"the sidecar is not plain {self._encoding}", "save it as UTF-8")
+            raise self.error(f"{self.name} is not plain {self._encoding}", "save it as UTF-8")
         return text
 
     def _parse(self) -> etree._Element:
@@ -275,13 +278,13 @@ class Packet:
             huge_tree=False,
         )
         try:
-            return etree.fromstring(self._text.encode(), parser)
+            return etree.fromstring(self._text.rstrip("\0").encode(), parser)
         except (etree.XMLSyntaxError, ValueError) as error:
             raise self._malformed(error) from error
 
     def _malformed(self, error: Exception) -> SidecarError:
         return self.error(
-            f"the sidecar is not well-formed XML ({error})",
+            f"{self.name} is not well-formed XML ({error})",
             "repair it or move it aside; it was left as it is",
         )
 
@@ -289,7 +292,7 @@ class Packet:
         found = list(self._root.iter(f"{RDF}RDF"))
         if len(found) != 1:
             raise self.error(
-                f"the sidecar is not XMP: {len(found) or 'no'} rdf:RDF element(s) in it",
+                f"{self.name} is not XMP: {len(found) or 'no'} rdf:RDF element(s) in it",
                 "move it aside if it is not needed; it was left as it is",
             )
         return found[0]
