@@ -20,22 +20,20 @@ import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pillow_heif
 from PIL import Image, ImageFile, ImageSequence
 
-from photoramd.clock import UnixTime
 from photoramd.errors import PhotoramdError
 from photoramd.images.decoder import decode
 from photoramd.images.formats import RAW_SUFFIXES, recognise, suffix
-from photoramd.metadata.changes import Change, Entries, Recorded
+from photoramd.metadata.changes import Recorded
 from photoramd.metadata.exiftool import ExifTool
-from photoramd.metadata.plan import Origin, Plan, PlanRequest
-from photoramd.metadata.plan_embedding import plan_photo
 from photoramd.photo import Tag
+from tests.support.embedding import applied, plan
 
 TAGS = (Tag("quokka", 0.9, ("animal",)), Tag("bebop hat", 0.5))
 """Keywords that no photo has."""
@@ -71,33 +69,6 @@ class Case:
     is_camera: bool = False
     reason: str = ""
     problems: list[str] = field(default_factory=list)
-
-
-def applied(recorded: Recorded, change: Change) -> Recorded:
-    """Return what the ledger has after a change."""
-
-    def merged(now: Entries, more: Entries) -> dict[str, tuple[str, ...]]:
-        names = {**now, **more}
-        return {
-            name: (
-                *(v for v in now.get(name, ()) if v not in change.removed.get(name, ())),
-                *more.get(name, ()),
-            )
-            for name in names
-        }
-
-    return replace(
-        recorded,
-        added=merged(recorded.added, change.added),
-        seeded=merged(recorded.seeded, change.seeded),
-    )
-
-
-def plan(
-    path: Path, tags: Sequence[Tag], recorded: Recorded, exiftool: ExifTool, *, is_undo: bool
-) -> Plan:
-    request = PlanRequest(path, tags, Origin("corpus", "1"), UnixTime(0.0), is_undo=is_undo)
-    return plan_photo(request, recorded, exiftool)
 
 
 def pixels(path: Path) -> list[Any]:
@@ -177,7 +148,7 @@ def check(cases: Sequence[Case], exiftool: ExifTool) -> None:
             case.reason = error.message
             continue
         try:
-            planned = plan(case.path, TAGS, Recorded(), exiftool, is_undo=False)
+            planned = plan(case.path, TAGS, exiftool)
         except PhotoramdError as error:
             case.reason = error.message
             continue
@@ -202,7 +173,7 @@ def check(cases: Sequence[Case], exiftool: ExifTool) -> None:
         if case.path in shown and pixels(case.path) != shown[case.path]:
             case.problems.append("pixels differ")
         try:
-            undone = plan(case.path, (), ledger[case.path], exiftool, is_undo=True)
+            undone = plan(case.path, (), exiftool, ledger[case.path], is_undo=True)
         except PhotoramdError as error:
             case.problems.append(f"undo: {error.message}")
             continue

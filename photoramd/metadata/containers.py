@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from photoramd.errors import DecodeError
+from photoramd.metadata import pointers
 
 MAX_XMP_BYTES = 1 << 20
 """A longer packet is not read."""
@@ -42,6 +43,7 @@ class Layout:
         is_signed: Whether it has content credentials (C2PA), which a change would break.
         has_offsets: Whether other metadata may say where something is in the file: it has an
             index of images (MPF), further images, or data after the pixels.
+        has_pointers: Whether its EXIF does say where an image outside of EXIF is.
     """
 
     packets: tuple[bytes, ...]
@@ -51,6 +53,7 @@ class Layout:
     is_signed: bool
     iptc_digest: bytes | None = None
     has_offsets: bool = False
+    has_pointers: bool = False
 
 
 def layout(data: bytes, format_: str) -> Layout:
@@ -99,9 +102,6 @@ XMP_EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
 _PHOTOSHOP = b"Photoshop 3.0\0"
 _EXIF = b"Exif\0\0"
 _EOI = b"\xff\xd9"
-_IMAGE = re.compile(rb"\xd8\xff[\xc0-\xc4\xdb\xe0-\xef]")
-"""The beginning of a JPEG, without its first byte, which some cameras change in previews."""
-
 _SOS, _APP1, _APP2, _APP11, _APP13 = 0xDA, 0xE1, 0xE2, 0xEB, 0xED
 IPTC_RESOURCE, _IPTC_DIGEST = 0x0404, 0x0425
 
@@ -110,16 +110,17 @@ def _jpeg(data: bytes) -> Layout:
     packets: list[bytes] = []
     rest: list[bytes] = []
     blocks = scan = b""
-    extended = signed = has_offsets = False
+    extended = signed = has_offsets = has_pointers = False
     for marker, start, end in _segments(data):
         content = data[start + 4 : end]
         if marker == _SOS:
             scan = data[start:]
             has_offsets = has_offsets or _has_trailer(data, start)
             break
-        if not (marker == _APP13 or content.startswith(_EXIF)):
-            # Those two hold thumbnails and say where within themselves they are.
-            has_offsets = has_offsets or _IMAGE.search(content) is not None
+        if content.startswith(_EXIF):
+            has_pointers = has_pointers or pointers.lead_out(data, start + 4 + len(_EXIF), end)
+        elif marker != _APP13:  # Photoshop's thumbnail is found from within
+            has_offsets = has_offsets or pointers.IMAGE.search(content) is not None
         if marker == _APP1 and content.startswith(_XMP):
             packets.append(content[len(_XMP) :])
         elif marker == _APP13 and content.startswith(_PHOTOSHOP):
@@ -145,7 +146,9 @@ def _jpeg(data: bytes) -> Layout:
             rest.append(struct.pack(">H", number) + content)
     rest.append(blocks[end:])  # resources of other programs
     rest.append(scan)
-    return Layout(tuple(packets), extended, iptc, tuple(rest), signed, digest, has_offsets)
+    return Layout(
+        tuple(packets), extended, iptc, tuple(rest), signed, digest, has_offsets, has_pointers
+    )
 
 
 def _has_trailer(data: bytes, start: int) -> bool:

@@ -197,7 +197,8 @@ def _changes(photo: Path, merged: Merged, planned: IptcPlan) -> Changes | None:
     """Return what ExifTool should change; None if nothing."""
     packet: bytes | None = None
     if merged.is_changed and merged.packet is not None:
-        packet = b"" if _is_ours_and_spent(merged.packet) else merged.packet.data
+        # ExifTool would put the end of its wrapper behind zeros.
+        packet = b"" if _is_ours_and_spent(merged.packet) else merged.packet.trimmed
         if len(packet) > MAX_XMP_BYTES:
             raise EmbeddingError(f"its XMP would be over {MAX_XMP_BYTES:,} bytes", path=photo)
     options = list(planned.options)

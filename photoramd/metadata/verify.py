@@ -111,8 +111,10 @@ def verify(
         after = layout_of(photo, new, original.format)
         found = after.packets[0] if after.packets else b""
         reason = _difference(before, after)
+        if reason is None and before.has_pointers:
+            reason = "its EXIF says where another image in the file is, which would move"
         if reason is None and before.has_offsets and not _reads_alike(original, new, exiftool):
-            reason = "data in it that is found by its place, such as a preview, would be lost"
+            reason = "a preview or other data that is found by its place would be lost"
         old_record, record = before.iptc, after.iptc
     else:
         copy = exiftool.copy(new, extension)
@@ -194,11 +196,14 @@ def _pixels(photo: Path) -> list[tuple[str, tuple[int, int], bytes]]:
         ]
 
 
+_COPY = re.compile(r"\bCopy[0-9]+:")
 _MOVED = ("Offset", "Offsets", "Start", "MediaData", "MediaDataSize", "MetaImageSize")
 
 
-def _others(photo: Path, extension: str, exiftool: ExifTool, *options: str) -> dict[str, object]:
-    """Return all metadata but ours, and without offsets in the file."""
+def _others(
+    photo: Path, extension: str, exiftool: ExifTool, *options: str
+) -> dict[str, list[object]]:
+    """Return all values of each tag but ours, and without offsets in the file."""
     excluded = [
         f"--{PHOTOS_XMP}:all",
         "--IPTC:all",
@@ -210,8 +215,9 @@ def _others(photo: Path, extension: str, exiftool: ExifTool, *options: str) -> d
     ]
     asked_for = ["-G3:4:1", "-a", "-u", "-ee", "-struct", *options, *excluded]
     found = exiftool.describe(photo, extension, asked_for)
-    return {
-        name: value
-        for name, value in found.items()
-        if not name.endswith(_MOVED) and not name.endswith(("SourceFile", "Warning"))
-    }
+    values: dict[str, list[object]] = {}
+    for name, value in found.items():
+        if not name.endswith((*_MOVED, "SourceFile", "Warning")):
+            # Tags of one name are numbered, which those that are left out take part in.
+            values.setdefault(_COPY.sub("", name), []).append(value)
+    return values

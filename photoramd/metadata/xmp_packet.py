@@ -123,6 +123,15 @@ class Packet:
         self._root = self._parse()
         self.rdf = self._find_rdf()
 
+    @property
+    def trimmed(self) -> bytes:
+        """The packet's bytes without zeros at their end."""
+        zero = "\0".encode(self._encoding)
+        data = self.data
+        while data.endswith(zero):
+            data = data[: -len(zero)]
+        return data
+
     def error(self, message: str, remedy: str) -> SidecarError:
         """Return an error about this packet."""
         return SidecarError(message, path=self.path, remedy=remedy)

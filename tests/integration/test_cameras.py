@@ -1,0 +1,248 @@
+"""Photos as real cameras and phones write them, with the real ExifTool."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from photoramd.clock import UnixTime
+from photoramd.errors import EmbeddingError
+from photoramd.images.decoder import decode
+from photoramd.metadata import containers, embedded
+from photoramd.metadata.changes import Recorded
+from photoramd.metadata.exiftool import ExifTool
+from photoramd.metadata.plan import Origin, PlanRequest
+from photoramd.metadata.plan_sidecar import plan_sidecar
+from photoramd.photo import Tag
+from tests.support import jpegs
+from tests.support.embedding import embed, plan, undo
+from tests.support.files import OWN_SIDECAR
+from tests.support.heic import heic, with_gain_map
+from tests.support.xmp import add_subjects, subjects
+
+Read = Callable[..., str]
+
+PHONE_XMP = OWN_SIDECAR.format(word="Oma").encode() + b"\0"
+"""A packet that ends in a zero, as an iPhone writes it."""
+
+
+@pytest.fixture(scope="module")
+def child() -> Iterator[ExifTool]:
+    with ExifTool() as opened:
+        yield opened
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    return tmp_path / "photo.jpg"
+
+
+def words(exiftool: Read, photo: Path) -> list[str]:
+    return exiftool("-s3", "-sep", "##", "-XMP-dc:Subject", photo).strip("\n").split("##")
+
+
+def refused(photo: Path, child: ExifTool) -> str:
+    before = photo.read_bytes()
+    with pytest.raises(EmbeddingError) as caught:
+        plan(photo, [Tag("cat", 0.9)], child)
+    assert photo.read_bytes() == before
+    return caught.value.message
+
+
+def test_a_maker_note_is_not_rewritten(photo: Path, child: ExifTool, exiftool: Read) -> None:
+    photo.write_bytes(before := jpegs.canon())
+    exif = containers.layout(before, "JPEG").rest[0]
+    recorded = embed(photo, child, "cat")
+    assert words(exiftool, photo) == ["cat"]
+    assert exif in photo.read_bytes()
+    undo(photo, child, recorded)
+    assert photo.read_bytes() == before
+
+
+def test_a_preview_that_is_found_by_its_place_is_not_lost(
+    photo: Path, child: ExifTool, exiftool: Read
+) -> None:
+    photo.write_bytes(jpegs.minolta())
+    assert exiftool("-Minolta:PreviewImage", photo) != ""
+    assert "another image in the file" in refused(photo, child)
+    elsewhere = jpegs.minolta().replace(b"MLT0", b"MLT1")[: -len(jpegs.picture(16, "olive"))]
+    photo.write_bytes(elsewhere)  # the preview was cut off by another program
+    embed(photo, child, "cat")
+    assert words(exiftool, photo) == ["cat"]
+
+
+def test_the_second_picture_of_a_pair_is_still_found(
+    photo: Path, child: ExifTool, exiftool: Read, tmp_path: Path
+) -> None:
+    photo.write_bytes(before := jpegs.multi_picture())
+    second = exiftool("-b", "-MPImage2", "-W!", f"{tmp_path}/before", photo)
+    recorded = embed(photo, child, "cat")
+    exiftool("-b", "-MPImage2", "-W!", f"{tmp_path}/after", photo)
+    assert (tmp_path / "after").read_bytes() == (tmp_path / "before").read_bytes() != b"", second
+    undo(photo, child, recorded)
+    assert photo.read_bytes() == before
+
+
+def test_a_trailer_with_places_in_the_file_is_left_alone(photo: Path, child: ExifTool) -> None:
+    # AFCP: its own address, twice, and that of its one record (ExifTool's AFCP tables).
+    image = jpegs.picture()
+    iptc = b"\x1c\x02\x78\0\5Title"
+    head = struct.pack(">4sHH4x4sII", b"AXS!", 1, 1, b"IPTC", len(iptc), len(image) + 24)
+    trailer = head + iptc + struct.pack(">4sI4x", b"AXS!", len(image))
+    photo.write_bytes(image + trailer)
+    assert "after its pixels" in refused(photo, child)
+
+
+def test_data_behind_the_pixels_that_knows_no_place_stays(
+    photo: Path, child: ExifTool, exiftool: Read
+) -> None:
+    photo.write_bytes(before := jpegs.picture() + b"a note of some program")
+    recorded = embed(photo, child, "cat")
+    assert words(exiftool, photo) == ["cat"]
+    assert photo.read_bytes().endswith(b"\xff\xd9a note of some program")
+    undo(photo, child, recorded)
+    assert photo.read_bytes() == before
+
+
+@pytest.mark.parametrize("tail", [b"", b"\0", b"\0\0\0", b" \n\0"])
+def test_zeros_behind_the_xmp_of_a_phone_stay(
+    photo: Path, child: ExifTool, exiftool: Read, tail: bytes
+) -> None:
+    packet = PHONE_XMP.rstrip(b"\0") + tail
+    photo.write_bytes(before := jpegs.with_xmp(jpegs.picture(), packet))
+    recorded = embed(photo, child, "cat")
+    assert words(exiftool, photo) == ["Oma", "cat"]
+    undo(photo, child, recorded)
+    assert photo.read_bytes() == before
+
+
+def test_heic_with_a_zero_behind_its_xmp_is_embedded_into(
+    tmp_path: Path, child: ExifTool, exiftool: Read
+) -> None:
+    photo = tmp_path / "IMG_0001.HEIC"
+    photo.write_bytes(before := heic(PHONE_XMP))
+    recorded = embed(photo, child, "cat")
+    assert words(exiftool, photo) == ["Oma", "cat"]
+    undo(photo, child, recorded)
+    assert photo.read_bytes() == before
+
+
+def test_a_sidecar_with_zeros_at_its_end_is_added_to() -> None:
+    after = add_subjects(PHONE_XMP, ["cat"])
+    assert after is not None
+    assert after.endswith(b"\0")
+    assert subjects(after) == ("Oma", "cat")
+
+
+def test_the_xmp_of_a_gain_map_is_not_the_photos(
+    tmp_path: Path, child: ExifTool, exiftool: Read
+) -> None:
+    photo = tmp_path / "IMG_0002.HEIC"
+    photo.write_bytes(before := with_gain_map())
+    shown = exiftool("-G3:1", "-a", "-XMP-HDRGainMap:all", "-Doc1:XMP-dc:all", photo)
+    assert "gain map" in shown
+    recorded = embed(photo, child, "cat")
+    assert exiftool("-s3", "-Main:XMP-dc:Subject", photo) == "cat\n"
+    after = exiftool("-G3:1", "-a", "-XMP-HDRGainMap:all", "-Doc1:XMP-dc:all", photo)
+    assert after == shown
+    decode(photo, side=16, max_pixels=10_000)
+    undo(photo, child, recorded)
+    assert photo.read_bytes() == before
+    assert embedded.read_keywords(photo) == ()
+    planned = plan_sidecar(PlanRequest(photo, [Tag("cat", 0.9)], Origin("m", "1"), UnixTime(0.0)))
+    assert planned.content is not None
+    assert b"gain map" not in planned.content
+    assert subjects(planned.content) == ("cat",)
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        OWN_SIDECAR.format(word="Oma"),
+        f'<?xpacket begin="" id="x"?>{OWN_SIDECAR.format(word="Oma")}{" " * 2000}'
+        '<?xpacket end="r"?>',
+    ],
+)
+def test_a_packet_of_the_users_is_given_back_as_it_was(
+    photo: Path, child: ExifTool, packet: str
+) -> None:
+    # ExifTool would wrap it in the way of its own.
+    photo.write_bytes(before := jpegs.with_xmp(jpegs.picture(), packet.encode()))
+    recorded = embed(photo, child, "cat")
+    recorded = embed(photo, child, "cat", "dog", recorded=recorded)
+    assert photo.read_bytes() != before
+    undo(photo, child, recorded)
+    assert photo.read_bytes() == before
+
+
+def test_iptc_is_given_back_as_it_was(photo: Path, child: ExifTool, exiftool: Read) -> None:
+    # Without the envelope and the version that ExifTool adds and drops.
+    record = b"\x1c\x02\x19\0\3Opa" + b"\x1c\x02\x69\0\5Title"
+    record += b"\0" * (len(record) % 2)
+    block = b"8BIM\4\4\0\0" + struct.pack(">I", len(record)) + record
+    photo.write_bytes(
+        before := jpegs.with_segments(
+            jpegs.picture(), jpegs.segment(0xED, b"Photoshop 3.0\0" + block)
+        )
+    )
+    recorded = embed(photo, child, "cat", "Küche")
+    assert exiftool("-s3", "-sep", "|", "-charset", "iptc=UTF8", "-IPTC:Keywords", photo) == (
+        "Opa|cat|Küche\n"
+    )
+    undo(photo, child, recorded)
+    assert photo.read_bytes() == before
+
+
+def test_resources_of_other_programs_are_compared_too() -> None:
+    ours = b"8BIM\4\4\0\0" + struct.pack(">I", 4) + b"\x1c\x02\x19\0"
+    theirs = b"AgHg\4\5\0\0" + struct.pack(">I", 4) + b"kept"
+    both, one = (
+        containers.layout(
+            jpegs.with_segments(jpegs.picture(), jpegs.segment(0xED, b"Photoshop 3.0\0" + content)),
+            "JPEG",
+        )
+        for content in (ours + theirs, ours)
+    )
+    assert both.iptc == one.iptc
+    assert both.rest != one.rest
+
+
+def test_an_edit_after_us_is_kept_when_ours_is_taken_out(
+    photo: Path, child: ExifTool, exiftool: Read
+) -> None:
+    photo.write_bytes(jpegs.with_xmp(jpegs.canon(), PHONE_XMP))
+    recorded = embed(photo, child, "cat")
+    exiftool("-q", "-overwrite_original", "-XMP-xmp:Rating=4", photo)
+    undo(photo, child, recorded)
+    assert words(exiftool, photo) == ["Oma"]
+    assert exiftool("-s3", "-XMP-xmp:Rating", photo) == "4\n"
+
+
+@pytest.mark.parametrize(
+    ("xmp", "said"),
+    [
+        (b"<x:xmpmeta", "its XMP is not well-formed XML"),
+        (b"<!DOCTYPE a><a/>", "its XMP has a DOCTYPE"),
+        (b"<a/>", "its XMP is not XMP"),
+    ],
+)
+def test_what_is_said_of_a_photo_speaks_of_no_sidecar(
+    photo: Path, child: ExifTool, xmp: bytes, said: str
+) -> None:
+    photo.write_bytes(jpegs.with_xmp(jpegs.picture(), xmp))
+    message = refused(photo, child)
+    assert said in message
+    assert "sidecar" not in message
+
+
+def test_packets_are_cut_out_to_the_byte() -> None:
+    plain = jpegs.canon()
+    assert containers.without_packet(jpegs.with_xmp(plain, b"<x/>"), "JPEG") == plain
+    assert containers.without_packet(plain, "JPEG") == plain
+    assert containers.layout(plain, "JPEG").has_offsets is False
+    assert containers.layout(plain + bytes(100), "JPEG").has_offsets is False
+    assert containers.layout(jpegs.minolta(), "JPEG").has_offsets is True
+    assert Recorded().is_empty
