@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from photoramd.errors import ChangedError
+from photoramd.errors import ChangedError, SidecarError
 from photoramd.keywords import fold
-from photoramd.metadata import embedded, sidecar
-from photoramd.metadata.changes import NOTHING_RECORDED, Recorded, WriteOutcome
-from photoramd.metadata.merge import merge
+from photoramd.metadata import embedded, meaning, seed, sidecar
+from photoramd.metadata.changes import NOTHING_RECORDED, Change, Recorded, WriteOutcome
+from photoramd.metadata.fields import SUBJECT
+from photoramd.metadata.merge import Merged, merge
 from photoramd.metadata.plan import Plan, PlanRequest
 from photoramd.metadata.xmp_keywords import holds_nothing
 from photoramd.metadata.xmp_packet import EMPTY_PACKET, Packet
@@ -37,15 +37,18 @@ def plan_sidecar(
     request: PlanRequest,
     known: KnownSidecar | None = None,
     *,
-    embedded_ours: Collection[str] = (),
+    inside: Recorded = NOTHING_RECORDED,
     lightroom_names: bool = False,
 ) -> Plan:
     """Plan a photo's sidecar: what is there, merged with the tags.
 
+    A new sidecar begins with what the photo says of itself: see `seed`. So does one that we made
+    and nobody else has touched, when the photo's own metadata has changed since.
+
     Args:
         request: The keywords that the photo should have.
         known: What the ledger has of its sidecar.
-        embedded_ours: The keywords inside the photo that are ours.
+        inside: What the ledger has of the photo itself.
         lightroom_names: Whether a new sidecar of a RAW is ``IMG.xmp``.
 
     Raises:
@@ -75,33 +78,109 @@ def plan_sidecar(
         raise ChangedError(
             "it is not there", path=photo, remedy="mount its directory, if it is elsewhere"
         )
-    ours = set(map(fold, embedded_ours))
-
-    def others() -> list[str]:
-        # A sidecar with the machine's keywords alone would hide the photo's own from
-        # programs that read the sidecar in place of the photo.
-        return [word for word in embedded.read_keywords(photo) if fold(word) not in ours]
-
-    wanted = request.merge_request(replace(recorded, is_of_another=is_another), others)
-    merged = merge(packet, wanted, path=target.path)
     # Another sidecar than the one we made is not ours.
     is_ours = not target.exists or (known.created and not is_another)
+    present = replace(recorded, is_of_another=is_another)
+    merged = _merged(packet, request, present, inside, target.path)
+    if request.tags and is_ours:
+        merged = _begun_anew(packet, merged, request, recorded, inside, target.path)
+    elif not request.tags and (begun := recorded.added.get(seed.FIELD)):
+        removed = {**merged.change.removed, seed.FIELD: begun}
+        merged = replace(merged, change=replace(merged.change, removed=removed))
+    before = None if packet is None else packet.data
     plan = Plan(
         target.path if target.exists or merged.packet is not None else None,
-        merged.content if merged.is_changed else None,
+        merged.content if merged.content != before else None,
         expected,
         change=merged.change,
         rejected=merged.rejected,
         created=is_ours,
         outcome=WriteOutcome.AGAIN if is_left and not request.is_undo else WriteOutcome.WRITTEN,
     )
-    if expected is None or merged.packet is None or not _is_spent(merged.packet, is_ours):
+    if merged.packet is None or not _is_spent(merged, recorded, is_ours=is_ours):
         return plan
-    if not merged.is_changed and recorded.is_empty:
+    if expected is None:
+        return Plan(rejected=merged.rejected)  # there is nothing to add to what the photo says
+    if merged.content == before and recorded.is_empty:
         return plan  # it was empty before, whoever made it
     return replace(plan, content=None, created=False, is_removal=True)
 
 
-def _is_spent(packet: Packet, is_ours: bool) -> bool:
-    """Return whether a sidecar is ours and nothing is left in it."""
-    return packet.data == EMPTY_PACKET or (is_ours and holds_nothing(packet))
+def _merged(
+    packet: Packet | None,
+    request: PlanRequest,
+    recorded: Recorded,
+    inside: Recorded,
+    path: Path,
+) -> Merged:
+    ours = set(map(fold, inside.added.get(SUBJECT.name, ())))
+
+    def others() -> list[str]:
+        # A sidecar with the machine's keywords alone would hide the photo's own from
+        # programs that read the sidecar in place of the photo.
+        return [word for word in embedded.read_keywords(request.photo) if fold(word) not in ours]
+
+    return merge(packet, request.merge_request(recorded, others), path=path)
+
+
+def _begun_anew(
+    packet: Packet | None,
+    merged: Merged,
+    request: PlanRequest,
+    recorded: Recorded,
+    inside: Recorded,
+    path: Path,
+) -> Merged:
+    """Return a sidecar of ours begun with what the photo says now, where it is not already.
+
+    Args:
+        packet: The present sidecar.
+        merged: What becomes of that otherwise.
+        request: The keywords that the photo should have.
+        recorded: What the ledger has of the sidecar.
+        inside: What the ledger has of the photo.
+        path: Where the sidecar is.
+    """
+    if packet is not None and not _is_only_ours(packet, recorded):
+        return merged
+    begun = seed.seed(request.photo, inside)
+    old = recorded.added.get(seed.FIELD, ())
+    if begun is None and not old:
+        return merged
+    if packet is not None and begun is not None and meaning.digest(begun) in old:
+        return merged
+    rejected = {
+        name: (*recorded.rejected.get(name, ()), *merged.rejected.get(name, ()))
+        for name in {*recorded.rejected, *merged.rejected}
+    }
+    fresh = _merged(begun, request, Recorded(rejected=rejected), inside, path)
+    names = {*recorded.added, *recorded.seeded}
+    added = dict(fresh.change.added)
+    if begun is not None:
+        added[seed.FIELD] = (meaning.digest(begun),)
+    change = Change(
+        added, fresh.change.seeded, {name: recorded.ours(name) for name in sorted(names)}
+    )
+    return replace(fresh, change=change, rejected=merged.rejected)
+
+
+def _is_only_ours(packet: Packet, recorded: Recorded) -> bool:
+    """Return whether nobody but us has written a sidecar, by this version or an earlier one."""
+    if recorded.added.get(seed.FIELD):
+        return seed.is_untouched(packet, recorded)
+    try:
+        return holds_nothing(seed.without_ours(packet, recorded))
+    except SidecarError:
+        return False
+
+
+def _is_spent(merged: Merged, recorded: Recorded, *, is_ours: bool) -> bool:
+    """Return whether a sidecar is ours and nothing but its seed is left in it."""
+    packet = merged.packet
+    if packet is None or packet.data == EMPTY_PACKET:
+        return packet is not None
+    seeds = (
+        *recorded.added.get(seed.FIELD, ()),
+        *merged.change.added.get(seed.FIELD, ()),
+    )
+    return meaning.digest(packet) in seeds or (is_ours and holds_nothing(packet))

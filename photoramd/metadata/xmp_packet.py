@@ -354,6 +354,11 @@ def escape(text: str) -> str:
     return text
 
 
+def without_forbidden(text: str) -> str:
+    """Return a text without the characters that XML 1.0 cannot hold."""
+    return _NOT_XML.sub("", text)
+
+
 _ESCAPES = (
     ("&", "&amp;"),
     ("<", "&lt;"),

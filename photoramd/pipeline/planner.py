@@ -12,7 +12,7 @@ from photoramd.clock import UnixTime
 from photoramd.database.ledger import Ledger
 from photoramd.database.photos import Job
 from photoramd.errors import ChangedError, EmbeddingError, PhotoramdError
-from photoramd.metadata import sidecar
+from photoramd.metadata import seed, sidecar
 from photoramd.metadata.changes import NO_CHANGE, Place, Recorded, WriteOutcome
 from photoramd.metadata.exiftool import ExifTool
 from photoramd.metadata.fields import SUBJECT
@@ -110,15 +110,18 @@ class Planner:
 
     def _is_hidden(self, job: Job) -> bool:
         """Return whether a sidecar with the user's keywords hides those inside the photo."""
-        ours = self._ledger.recorded(job.id, Place.SIDECAR).ours
+        recorded = self._ledger.recorded(job.id, Place.SIDECAR)
         try:
             target = sidecar.locate(job.photo.path, known=self._ledger.sidecar(job.id)[0])
             if not target.exists:
                 return False
-            found = values(Packet(sidecar.read(target.path)[0], target.path))
+            packet = Packet(sidecar.read(target.path)[0], target.path)
+            if seed.is_untouched(packet, recorded):
+                return False  # it goes with our keywords
         except PhotoramdError:
             return False  # what cannot be read hides nothing
-        return any(set(entries) - set(ours(name)) for name, entries in found.items())
+        found = values(packet)
+        return any(set(entries) - set(recorded.ours(name)) for name, entries in found.items())
 
     def _recorded(self, job: Job, place: Place) -> Recorded:
         """Return what the ledger has of a place; what was rejected in one stays out of both."""
@@ -184,10 +187,9 @@ class Planner:
         if not is_undo:
             self._inherit(job, now)
         path, created = self._ledger.sidecar(job.id)
-        embedded = self._ledger.recorded(job.id, Place.PHOTO).added.get(SUBJECT.name, ())
         return plan_sidecar(
             self._request(job, tags, now, is_undo=is_undo),
             KnownSidecar(path, created, self._recorded(job, Place.SIDECAR)),
-            embedded_ours=embedded,
+            inside=self._ledger.recorded(job.id, Place.PHOTO),
             lightroom_names=self._settings.lightroom_names(job.photo.path),
         )

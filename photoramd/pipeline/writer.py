@@ -27,6 +27,7 @@ from photoramd.errors import (
 from photoramd.metadata import sidecar
 from photoramd.metadata.changes import Change, Entries, Place, WriteOutcome
 from photoramd.metadata.exiftool import ExifTool
+from photoramd.metadata.fields import BY_NAME
 from photoramd.metadata.plan import Origin, Plan, PlanRequest
 from photoramd.metadata.plan_sidecar import plan_sidecar
 from photoramd.metadata.xmp_keywords import values
@@ -306,7 +307,7 @@ def _settled(write: Write) -> Done:
 
     def there(entries: Entries) -> Entries:
         return {
-            name: tuple(value for value in found if value in present.get(name, ()))
+            name: tuple(v for v in found if name not in BY_NAME or v in present.get(name, ()))
             for name, found in entries.items()
         }
 
