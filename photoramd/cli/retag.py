@@ -58,10 +58,9 @@ def command(
     directories = [top if top.is_dir() else top.parent for top in tops]
     extra = [top for top in dict.fromkeys(directories) if not is_watched(top, configuration)]
     shown = Progress(enabled=not quiet and not as_json)
-    shown.note("Loading the model")
     from photoramd.daemon.assembly import assemble
 
-    with shown, assemble(configuration, extra) as daemon:
+    with shown, assemble(configuration, extra, lambda: shown.note("Loading the model")) as daemon:
         completed = daemon.scan_once([], lambda outcomes: shown.update(outcomes, daemon))
     summary: dict[str, int | bool] = shown.summary(completed)
     if as_json:

@@ -48,10 +48,9 @@ def command(context: click.Context, paths: tuple[Path, ...], as_json: bool, quie
     # Configured directories below a named one keep their own settings.
     tops += [w.path for w in configuration.watch if any(top in w.path.parents for top in extra)]
     shown = Progress(enabled=not quiet and not as_json)
-    shown.note("Loading the model")
     from photoramd.daemon.assembly import assemble
 
-    with shown, assemble(configuration, extra) as daemon:
+    with shown, assemble(configuration, extra, lambda: shown.note("Loading the model")) as daemon:
         completed = daemon.scan_once(
             [os.fspath(top) for top in tops], lambda outcomes: shown.update(outcomes, daemon)
         )

@@ -34,6 +34,7 @@ from photoramd.metadata.exiftool import ExifTool
 from photoramd.metadata.plan import Origin
 from photoramd.models import registry
 from photoramd.models.isolated.tagger import UnloadingTagger
+from photoramd.models.lazy import LazyTagger
 from photoramd.models.rules import Rules
 from photoramd.models.tagger import Tagger
 from photoramd.pipeline.pipeline import KeywordSource, Pipeline, PipelineSettings
@@ -83,6 +84,10 @@ class Setup:
         watch = self._watch_of(photo)
         return watch is not None and watch.sidecar_names == "lightroom"
 
+    def origin(self) -> Origin:
+        """Return what gives the keywords."""
+        return Origin(self.tagger.name, self.tagger.revision)
+
     def close_model(self) -> None:
         """End the process of the model, if it has one."""
         if isinstance(self.tagger, UnloadingTagger):
@@ -94,12 +99,17 @@ class Setup:
 
 
 @contextmanager
-def assemble(config: Config, extra: Sequence[Path] = ()) -> Iterator[Daemon]:
-    """Open the database, load the model, build the loop; close everything afterwards.
+def assemble(
+    config: Config, extra: Sequence[Path] = (), on_load: Callable[[], object] = lambda: None
+) -> Iterator[Daemon]:
+    """Open the database and build the loop for one pass; close everything afterwards.
+
+    The model is loaded when the first photo needs it.
 
     Args:
         config: The configuration.
         extra: Directories to scan that it does not mention; they get its defaults.
+        on_load: Called before the model is loaded.
 
     Raises:
         ConfigError: The overrides cannot be read.
@@ -107,10 +117,14 @@ def assemble(config: Config, extra: Sequence[Path] = ()) -> Iterator[Daemon]:
         StoreError: The database cannot be used.
         ModelError: The model cannot be loaded.
     """
+
+    def load(config: Config) -> Tagger:
+        return LazyTagger(config.model.name, lambda: load_tagger(config), on_load)
+
     with (
         opened(config) as resources,
         Interrupts() as interrupts,
-        build(resources, set_up(resources, config, extra=extra), interrupts) as daemon,
+        build(resources, set_up(resources, config, extra=extra, load=load), interrupts) as daemon,
     ):
         yield daemon
 
@@ -137,8 +151,7 @@ def set_up(
     before: Setup | None = None,
     *,
     extra: Sequence[Path] = (),
-    interrupts: Interrupts | None = None,
-    notifier: Notifier | None = None,
+    load: Callable[[Config], Tagger] | None = None,
 ) -> Setup:
     """Read and load what a configuration needs; change nothing if that fails.
 
@@ -147,9 +160,7 @@ def set_up(
         config: The configuration.
         before: The present setup, whose model stays if its settings are the same.
         extra: Directories to scan that it does not mention; they get its defaults.
-        interrupts: Given by a daemon that lasts: its model is unloaded when it is idle, if that
-            is configured, and lives in a process of its own, for which a stop does not wait.
-        notifier: Told that the model's process gets on.
+        load: Returns the model of a configuration; by default `load_tagger`.
 
     Raises:
         ConfigError: The overrides or a pattern cannot be used.
@@ -168,20 +179,32 @@ def set_up(
     is_same = before is not None and _of_model(config, chosen) == _of_model(
         before.config, before.rules
     )
-    if before is not None and is_same:
-        tagger = before.tagger
-    elif interrupts is not None and config.model.idle_unload_minutes > 0:
-        tagger = UnloadingTagger(
-            loader(config),
-            idle_seconds=config.model.idle_unload_minutes * 60,
-            is_stopped=lambda: interrupts.stopped,
-            beat=(notifier or Notifier()).beat,
-        )
-        resources.processes.callback(tagger.close)
-    else:
-        tagger = load_tagger(config)
+    tagger = before.tagger if before is not None and is_same else (load or load_tagger)(config)
     named = {os.fspath(watch.path): watch for watch in watches}
     return Setup(config, chosen, tagger, tuple(roots), named)
+
+
+def lasting_tagger(
+    config: Config, resources: Resources, interrupts: Interrupts, notifier: Notifier
+) -> Tagger:
+    """Return the model for a daemon that lasts, loaded; if so configured, it unloads when idle.
+
+    Then it runs in a process of its own, for which a stop does not wait.
+
+    Raises:
+        ConfigError: The overrides cannot be read.
+        ModelError: It cannot be loaded.
+    """
+    if not config.model.idle_unload_minutes:
+        return load_tagger(config)
+    tagger = UnloadingTagger(
+        loader(config),
+        idle_seconds=config.model.idle_unload_minutes * 60,
+        is_stopped=lambda: interrupts.stopped,
+        beat=notifier.beat,
+    )
+    resources.processes.callback(tagger.close)
+    return tagger
 
 
 def _of_model(config: Config, chosen: Rules) -> tuple[object, ...]:
@@ -220,7 +243,7 @@ def build(
     results.note_modes({os.fspath(watch.path): watch.write for watch in config.watch})
     settings = WriteSettings(
         setup.mode,
-        Origin(setup.tagger.name, setup.tagger.revision),
+        setup.origin,
         create=config.tags.fields,
         lightroom_names=setup.has_lightroom_names,
     )
@@ -294,7 +317,7 @@ def opened_for_undo(config: Config) -> Iterator[tuple[Photos, Writer]]:
         StoreError: The database cannot be used.
     """
     with Database(config.state.path) as database, ExifTool() as exiftool:
-        settings = WriteSettings(lambda _: "none", Origin("", ""))
+        settings = WriteSettings(lambda _: "none", lambda: Origin("", ""))
         writer = Writer(Ledger(database), settings, exiftool)
         writer.recover(unix_time())
         yield Photos(database), writer

@@ -13,10 +13,11 @@ from contextlib import ExitStack, contextmanager
 
 from photoramd.config import loader
 from photoramd.config.schema import Config
-from photoramd.daemon.assembly import Resources, Setup, build, opened, set_up
+from photoramd.daemon.assembly import Resources, Setup, build, lasting_tagger, opened, set_up
 from photoramd.daemon.sd_notify import Notifier
 from photoramd.daemon.status_line import StatusLine
 from photoramd.errors import ConfigError, PhotoramdError, printable
+from photoramd.models.tagger import Tagger
 from photoramd.pipeline.pipeline import Outcome
 from photoramd.system.signals import Interrupts
 
@@ -83,9 +84,10 @@ class Session:
             self._interrupts.is_loading = False
 
     def _set_up(self, resources: Resources, chosen: Config, before: Setup | None = None) -> Setup:
-        return set_up(
-            resources, chosen, before, interrupts=self._interrupts, notifier=self._notifier
-        )
+        def load(config: Config) -> Tagger:
+            return lasting_tagger(config, resources, self._interrupts, self._notifier)
+
+        return set_up(resources, chosen, before, load=load)
 
     def _watch(self, resources: Resources, setup: Setup, *, rescan: bool) -> Setup | None:
         """Run one loop; return the setup of the next one, or None."""

@@ -14,6 +14,12 @@ from photoramd.database.connection import Database
 from photoramd.database.photos import Job
 from photoramd.photo import PhotoState, Tag
 
+_OUTDATED = (
+    "p.state IN ('written', 'tagged') AND p.undone_at IS NULL AND p.settings IS NOT ?"
+    " AND p.directory_id NOT IN (SELECT id FROM temp.unwatched)"
+)
+"""Of photos p: their keywords were chosen with other settings than this one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tagged:
@@ -92,6 +98,14 @@ class Results:
             for name, confidence, parents in rows
         ]
 
+    def has_outdated(self) -> bool:
+        """Return whether a photo's keywords were chosen with other settings, by any model."""
+        rows = self._database.rows(
+            f"SELECT EXISTS (SELECT 1 FROM photos p WHERE {_OUTDATED})",  # noqa: S608
+            (self._settings,),
+        )
+        return bool(rows[0][0])
+
     def outdated(self, model: str, revision: str, after: int, limit: int) -> list[Outdated]:
         """Return photos whose keywords were chosen with other settings, in the order of ids.
 
@@ -103,14 +117,12 @@ class Results:
             limit: The greatest number of photos.
         """
         rows = self._database.rows(
-            """SELECT p.id, CASE WHEN r.model = ? AND r.revision = ? THEN r.id END
-               FROM photos p LEFT JOIN results r ON r.id = p.result_id
-               WHERE p.id > ? AND p.state IN ('written', 'tagged') AND p.undone_at IS NULL
-                 AND p.settings IS NOT ?
-                 AND p.directory_id NOT IN (SELECT id FROM temp.unwatched)
-                 AND (p.settings IS NULL OR (r.model = ? AND r.revision = ?))
-               ORDER BY p.id LIMIT ?""",
-            (model, revision, after, self._settings, model, revision, limit),
+            f"""SELECT p.id, CASE WHEN r.model = ? AND r.revision = ? THEN r.id END
+                FROM photos p LEFT JOIN results r ON r.id = p.result_id
+                WHERE {_OUTDATED} AND p.id > ?
+                  AND (p.settings IS NULL OR (r.model = ? AND r.revision = ?))
+                ORDER BY p.id LIMIT ?""",  # noqa: S608
+            (model, revision, self._settings, after, model, revision, limit),
         )
         return [
             Outdated(photo_id, None if result_id is None else self._scores(result_id))

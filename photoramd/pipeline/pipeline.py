@@ -18,6 +18,7 @@ from photoramd.database.photos import Job
 from photoramd.database.queue import Queue
 from photoramd.database.results import Results, Tagged
 from photoramd.errors import ChangedError, ModelError, ModelUnavailableError, PhotoramdError
+from photoramd.models.lazy import LazyTagger
 from photoramd.models.preprocessing import Pixels
 from photoramd.models.rules import Rules, select
 from photoramd.models.tagger import Tagger
@@ -156,7 +157,10 @@ class Pipeline:
     def _fill(self, now: UnixTime) -> None:
         room = self._decoding.room
         if room:
-            for job in self._queue.due(now, room, skip=self._in_flight):
+            jobs = self._queue.due(now, room, skip=self._in_flight)
+            if jobs and isinstance(self._tagger, LazyTagger):
+                self._tagger.load()  # here: its errors are no photo's
+            for job in jobs:
                 self._in_flight.add(job.id)
                 self._decoding.submit(job)
 
@@ -255,6 +259,9 @@ class Pipeline:
         if self._checked_until is None:
             return False
         tagger = self._tagger
+        if not self._results.has_outdated():
+            self._checked_until = None
+            return False
         outdated = self._results.outdated(
             tagger.name, tagger.revision, self._checked_until, self._batch_size
         )

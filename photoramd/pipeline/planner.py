@@ -31,13 +31,13 @@ class WriteSettings:
 
     Attributes:
         mode: Returns the write mode of a photo: ``sidecar``, ``embed`` or ``none``.
-        origin: What gives the keywords.
+        origin: Returns what gives the keywords.
         create: Names of hierarchical fields to create where they are missing.
         lightroom_names: Returns whether a new sidecar of this RAW is ``IMG.xmp``.
     """
 
     mode: Callable[[Path], str]
-    origin: Origin
+    origin: Callable[[], Origin]
     create: Collection[str] = ()
     lightroom_names: Callable[[Path], bool] = lambda _: False
 
@@ -166,7 +166,7 @@ class Planner:
         self, job: Job, tags: Sequence[Tag], now: UnixTime, *, is_undo: bool
     ) -> PlanRequest:
         settings = self._settings
-        return PlanRequest(job.photo.path, tags, settings.origin, now, settings.create, is_undo)
+        return PlanRequest(job.photo.path, tags, settings.origin(), now, settings.create, is_undo)
 
     def _inherit(self, job: Job, now: UnixTime) -> None:
         """Take over from another photo what it has in this one's sidecar."""

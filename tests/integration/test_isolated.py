@@ -26,6 +26,7 @@ from PIL import Image
 
 from photoramd.config.schema import Config, Model
 from photoramd.daemon import assembly
+from photoramd.daemon.sd_notify import Notifier
 from photoramd.errors import IntegrityError, ModelError, ModelUnavailableError
 from photoramd.models import registry
 from photoramd.models.isolated import client
@@ -376,7 +377,13 @@ def test_photos_wait_without_blame_while_there_is_no_model(
         assembly.opened(config) as resources,
         Interrupts() as interrupts,
         assembly.build(
-            resources, assembly.set_up(resources, config, interrupts=interrupts), interrupts
+            resources,
+            assembly.set_up(
+                resources,
+                config,
+                load=lambda each: assembly.lasting_tagger(each, resources, interrupts, Notifier()),
+            ),
+            interrupts,
         ) as daemon,
     ):
 
@@ -515,6 +522,7 @@ def test_weights_that_are_tampered_with_while_it_is_unloaded_are_refused(
 
 HANGING = """
 from photoramd.daemon import assembly
+from photoramd.daemon.sd_notify import Notifier
 from photoramd.cli import main
 from photoramd.models.isolated import client
 from tests.support import misbehaving_tagger

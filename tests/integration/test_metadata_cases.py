@@ -53,7 +53,7 @@ class Desk:
         self.database = database
         self.photos, self.queue = Photos(database), Queue(database)
         self.ledger = Ledger(database)
-        settings = WriteSettings(lambda _: self.mode, Origin("model", "1"), self.create)
+        settings = WriteSettings(lambda _: self.mode, lambda: Origin("model", "1"), self.create)
         self.writer = Writer(self.ledger, settings, child)
 
     def job(self, photo: Path) -> Job:

@@ -41,7 +41,7 @@ class Desk:
         self.results = Results(database)
         self.ledger = Ledger(database)
         settings = WriteSettings(
-            lambda _: mode, ORIGIN, lightroom_names=lambda _: self.lightroom_names
+            lambda _: mode, lambda: ORIGIN, lightroom_names=lambda _: self.lightroom_names
         )
         self.writer = Writer(self.ledger, settings)
 

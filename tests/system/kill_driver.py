@@ -85,7 +85,9 @@ class Scene:
 
     def writer(self, database: Database, exiftool: ExifTool) -> Writer:
         mode = "embed" if self.kind == "embed" else "sidecar"
-        return Writer(Ledger(database), WriteSettings(lambda _: mode, Origin("m", "1")), exiftool)
+        return Writer(
+            Ledger(database), WriteSettings(lambda _: mode, lambda: Origin("m", "1")), exiftool
+        )
 
     def write(self, database: Database, writer: Writer) -> list[str]:
         """Write what is due; return what went wrong."""

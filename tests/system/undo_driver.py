@@ -50,7 +50,7 @@ def prepare(sample: Path, album: Path, config: Config) -> dict[str, bytes]:
         def mode(path: Path) -> str:
             return "embed" if path.name == "inside.jpg" else "sidecar"
 
-        writer = Writer(Ledger(database), WriteSettings(mode, Origin("m", "1")), exiftool)
+        writer = Writer(Ledger(database), WriteSettings(mode, lambda: Origin("m", "1")), exiftool)
         outcomes = writer.write([(job, TAGS) for job in Photos(database).under(album)], time.time())
         assert all(error is None for _, error in outcomes), outcomes
     assert before != {path.name: path.read_bytes() for path in album.iterdir()}

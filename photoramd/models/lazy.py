@@ -1,0 +1,83 @@
+"""A tagger that is loaded when it is first needed.
+
+A scan that finds nothing new then costs neither the time nor the memory of the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from photoramd.models.preprocessing import Crop, Pixels
+from photoramd.models.tagger import Scores, Tagger
+from photoramd.models.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+class LazyTagger:
+    """See `Tagger`; `load` it in the thread that can bear its errors.
+
+    Args:
+        name: The model's name in the configuration.
+        load: Loads the model.
+        on_load: Called before that.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        load: Callable[[], Tagger],
+        on_load: Callable[[], object] = lambda: None,
+    ) -> None:
+        self.name = name
+        self._load = load
+        self._on_load = on_load
+
+    def load(self) -> None:
+        """Load the model if that has not been done.
+
+        Raises:
+            IntegrityError: The weights are not the pinned bytes.
+            ModelError: It cannot be loaded.
+        """
+        self._tagger  # noqa: B018  the property loads
+
+    @cached_property
+    def _tagger(self) -> Tagger:
+        self._on_load()
+        return self._load()
+
+    @property
+    def revision(self) -> str:
+        """See `Tagger`."""
+        return self._tagger.revision
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """See `Tagger`."""
+        return self._tagger.vocabulary
+
+    @property
+    def crop(self) -> Crop:
+        """See `Tagger`."""
+        return self._tagger.crop
+
+    @property
+    def decode_side(self) -> int:
+        """See `Tagger`."""
+        return self._tagger.decode_side
+
+    def pixels(self, image: Image.Image) -> Pixels:
+        """See `Tagger`."""
+        return self._tagger.pixels(image)
+
+    def scores(self, batch: Sequence[Pixels]) -> Scores:
+        """See `Tagger`.
+
+        Raises:
+            ModelError: The model failed on this batch.
+        """
+        return self._tagger.scores(batch)
