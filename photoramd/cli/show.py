@@ -14,6 +14,7 @@ import click
 from photoramd.cli.output import print_json
 from photoramd.config import loader
 from photoramd.errors import NoImagesError, printable
+from photoramd.metadata.changes import Place
 from photoramd.search import queries
 
 if TYPE_CHECKING:
@@ -61,9 +62,15 @@ def _lines(details: queries.Details) -> list[tuple[str, str]]:
         lines.append(("tried again", _time(details.next_attempt)))
     if details.model:
         lines.append(("model", f"{details.model} {details.revision}"))
+    if details.place == Place.PHOTO:
+        lines.append(("keywords", "inside the photo"))
+    if details.fallback:
+        lines.append(("not inside", f"the photo: {details.fallback}"))
     if details.sidecar:
         lines.append(("sidecar", printable(details.sidecar)))
     lines.append(("found", _time(details.found_at)))
+    if details.rejected:
+        lines.append(("rejected", ", ".join(details.rejected)))
     if details.tagged_at:
         lines.append(("tagged", _time(details.tagged_at)))
     if details.written_at:

@@ -15,9 +15,12 @@ from photoramd.daemon.schedule import Schedule
 from photoramd.database.lock import holder
 from photoramd.errors import printable
 from photoramd.images.formats import RAW_REMEDY
+from photoramd.metadata.changes import Place
 from photoramd.search import queries
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from photoramd.cli import Settings
 
 
@@ -34,6 +37,8 @@ def command(settings: Settings, as_json: bool) -> None:
         counts = queries.counts(connection)
         roots = queries.roots(connection)
         reasons = queries.reasons(connection)
+        places = queries.places(connection)
+        fallbacks = queries.fallbacks(connection)
     process = holder(database)
     status: dict[str, Any] = {
         "running": process is not None,
@@ -41,6 +46,11 @@ def command(settings: Settings, as_json: bool) -> None:
         "database": printable(database),
         "rests_until": None if hours.is_open(now) else hours.next_change(now),
         "photos": counts,
+        "places": {
+            "sidecar": places[Place.SIDECAR],
+            "embedded": places[Place.PHOTO],
+            "fallbacks": [_reason(each) for each in fallbacks],
+        },
         "roots": [
             {
                 "path": printable(root.path),
@@ -53,11 +63,17 @@ def command(settings: Settings, as_json: bool) -> None:
             }
             for root in roots
         ],
-        "problems": [
-            {"reason": r.text, "photos": r.photos, "example": printable(r.example)} for r in reasons
-        ],
+        "problems": [_reason(each) for each in reasons],
     }
     print_json(status) if as_json else _print(status)
+
+
+def _reason(reason: queries.Reason) -> dict[str, Any]:
+    return {
+        "reason": reason.text,
+        "photos": reason.photos,
+        "example": printable(reason.example),
+    }
 
 
 def _print(status: dict[str, Any]) -> None:
@@ -66,6 +82,10 @@ def _print(status: dict[str, Any]) -> None:
     click.echo(f"database:   {status['database']}")
     photos = ", ".join(f"{n} {state}" for state, n in status["photos"].items() if n)
     click.echo(f"photos:     {photos or 'none yet'}")
+    places = status["places"]
+    if places["embedded"] or places["fallbacks"]:
+        counts = f"{places['sidecar']} in sidecars, {places['embedded']} inside photos"
+        click.echo(f"keywords:   {counts}")
     if status["rests_until"]:
         until = datetime.fromtimestamp(status["rests_until"])
         click.echo(f"hours:      photos are found and queued; tagging begins at {until:%H:%M}")
@@ -79,8 +99,13 @@ def _print(status: dict[str, Any]) -> None:
         if root["raw_left_out"]:
             click.echo(f"            camera RAW files that are not tagged: {root['raw_left_out']}")
             click.echo(f"            {RAW_REMEDY}")
-    if status["problems"]:
-        click.echo("problems:")
-    for problem in status["problems"]:
-        click.echo(f"  {problem['photos']:>6}  {problem['reason']}")
-        click.echo(f"          such as {problem['example']}")
+    _print_reasons("in a sidecar instead of inside the photo:", places["fallbacks"])
+    _print_reasons("problems:", status["problems"])
+
+
+def _print_reasons(title: str, reasons: Sequence[dict[str, Any]]) -> None:
+    if reasons:
+        click.echo(title)
+    for each in reasons:
+        click.echo(f"  {each['photos']:>6}  {each['reason']}")
+        click.echo(f"          such as {each['example']}")

@@ -40,3 +40,7 @@ def location(path: str) -> tuple[bytes, ...]:
     """Return what `PHOTOS_AT` compares with."""
     directory, name = os.path.split(path)
     return (*bounds(path), os.fsencode(name), os.fsencode(directory))
+
+
+REJECTED = "rejected_at IS NOT NULL AND field IN ('dc:subject', 'photo:dc:subject')"
+"""Rows of ``ledger``: keywords that the user took out of the sidecar or the photo."""

@@ -19,12 +19,18 @@ from photoramd.database.conditions import QUEUED
 from photoramd.database.connection import Database
 from photoramd.database.photos import Job
 from photoramd.database.queue import RETRY_SECONDS
+from photoramd.keywords import fold
 from photoramd.metadata.changes import NO_CHANGE, Change, Entries, Place, Recorded, WriteOutcome
 from photoramd.metadata.fields import SUBJECT
 from photoramd.photo import Fingerprint
 
 _PREFIXES = {Place.SIDECAR: "", Place.PHOTO: "photo:"}
 _BESIDE = f"field NOT LIKE '{_PREFIXES[Place.PHOTO]}%'"
+_PLACE = f"""CASE
+    WHEN EXISTS (SELECT 1 FROM ledger WHERE photo_id = photos.id AND rejected_at IS NULL
+                 AND field LIKE '{_PREFIXES[Place.PHOTO]}%') THEN '{Place.PHOTO}'
+    WHEN sidecar IS NOT NULL THEN '{Place.SIDECAR}' END"""  # noqa: S608
+"""Where the keywords of a row of photos are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +68,9 @@ class Done:
         change: The entries added and removed.
         sidecar: The photo's sidecar from now on, if it has one; ignored for `Place.PHOTO`.
         created: Whether photoramd made it.
-        after: The fingerprint of the photo, if that was written.
+        after: The fingerprint of the file that was written; of a sidecar also if it was read.
         outcome: What it means for the photo.
+        fallback: Why the keywords are not inside the photo, although they should be.
     """
 
     photo_id: int
@@ -73,6 +80,7 @@ class Done:
     created: bool = False
     after: Fingerprint | None = None
     outcome: WriteOutcome = WriteOutcome.WRITTEN
+    fallback: str | None = None
 
 
 class Ledger:
@@ -119,6 +127,17 @@ class Ledger:
                    ON CONFLICT (photo_id, field, value)
                    DO UPDATE SET rejected_at = excluded.rejected_at""",
                 [(photo_id, *pair, now, now) for pair in _pairs(place, rejected)],
+            )
+            # What the user corrected is not found any more.
+            refused = {fold(value) for value in rejected.get(SUBJECT.name, ())}
+            names = db.execute(
+                """SELECT l.id, l.name FROM keywords k JOIN labels l ON l.id = k.label_id
+                   WHERE k.photo_id = ?""",
+                (photo_id,),
+            ).fetchall()
+            db.executemany(
+                "DELETE FROM keywords WHERE photo_id = ? AND label_id = ?",
+                [(photo_id, number) for number, name in names if fold(name) in refused],
             )
 
     def inherit(self, job: Job, sidecar: Path, now: UnixTime) -> bool:
@@ -222,15 +241,17 @@ class Ledger:
         self._settle(db, done, now)
         if done.outcome is WriteOutcome.WRITTEN:
             db.execute(
-                """UPDATE photos SET state = 'written', attempts = 0,
-                       written_at = CASE WHEN undone_at IS NULL THEN ? END,
-                       next_attempt = 0, reason = NULL WHERE id = ? AND state = 'tagged'""",
-                (now, done.photo_id),
+                f"""UPDATE photos SET state = 'written', attempts = 0,
+                        written_at = CASE WHEN undone_at IS NULL THEN ? END,
+                        next_attempt = 0, reason = NULL, place = {_PLACE}, fallback = ?
+                    WHERE id = ? AND state = 'tagged'""",  # noqa: S608
+                (now, done.fallback, done.photo_id),
             )
         elif done.outcome is WriteOutcome.UNDONE:
             db.execute("DELETE FROM keywords WHERE photo_id = ?", (done.photo_id,))
             db.execute(
-                """UPDATE photos SET undone_at = ?, written_at = NULL, reason = CASE
+                """UPDATE photos SET undone_at = ?, written_at = NULL, place = NULL,
+                       fallback = NULL, reason = CASE
                            WHEN state = 'tagged' THEN NULL ELSE reason END,
                        state = CASE WHEN state = 'tagged' THEN 'written' ELSE state END
                    WHERE id = ?""",
@@ -258,11 +279,12 @@ class Ledger:
             )
         if done.place == Place.SIDECAR:
             path = None if done.sidecar is None else os.fsencode(done.sidecar)
+            date = None if done.after is None else done.after.mtime_ns
             db.execute(
-                "UPDATE photos SET sidecar = ?, created = ? WHERE id = ?",
-                (path, done.created and path is not None, done.photo_id),
+                "UPDATE photos SET sidecar = ?, created = ?, sidecar_mtime_ns = ? WHERE id = ?",
+                (path, done.created and path is not None, date, done.photo_id),
             )
-        if done.after is not None:
+        elif done.after is not None:
             db.execute(
                 """UPDATE photos SET size = ?, mtime_ns = ?, device = ?, inode = ? WHERE id = ?""",
                 (*columns(done.after), done.photo_id),

@@ -36,7 +36,13 @@ def m020_raw(db: Database) -> None:
     db.execute("ALTER TABLE roots ADD COLUMN raw_left_out INTEGER NOT NULL DEFAULT 0")
 
 
-_STEPS = (m001_photos, m002_undo, m010_requests, m020_raw)
+def m030_places(db: Database) -> None:
+    """Add where a photo's keywords are, why not inside it, and when its sidecar was written."""
+    for statement in _M030:
+        db.execute(statement)
+
+
+_STEPS = (m001_photos, m002_undo, m010_requests, m020_raw, m030_places)
 
 NAMES = frozenset(step.__name__ for step in _STEPS)
 """The names of the migrations; a database with others is a newer version's."""
@@ -175,4 +181,19 @@ _M010 = (
     "ALTER TABLE photos ADD COLUMN missing_since REAL",
     "UPDATE photos SET missing_since = unixepoch() WHERE state = 'missing'",
     "CREATE INDEX photos_missing ON photos (missing_since) WHERE state = 'missing'",
+)
+
+_M030 = (
+    # sidecar or photo; NULL: nowhere.
+    "ALTER TABLE photos ADD COLUMN place TEXT",
+    # Why the keywords are not inside the photo, although they should be.
+    "ALTER TABLE photos ADD COLUMN fallback TEXT",
+    # The sidecar's date when it was last read or written; NULL: not known.
+    "ALTER TABLE photos ADD COLUMN sidecar_mtime_ns INTEGER",
+    """UPDATE photos SET place = CASE
+           WHEN EXISTS (SELECT 1 FROM ledger WHERE photo_id = photos.id
+                        AND field LIKE 'photo:%' AND rejected_at IS NULL) THEN 'photo'
+           WHEN sidecar IS NOT NULL THEN 'sidecar' END
+       WHERE state = 'written'""",
+    "CREATE INDEX photos_place ON photos (place, fallback) WHERE place IS NOT NULL",
 )

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from photoramd.clock import UnixTime
 from photoramd.database.columns import columns
-from photoramd.database.conditions import PHOTOS_WITHIN, bounds
+from photoramd.database.conditions import PHOTOS_WITHIN, REJECTED, bounds
 from photoramd.database.connection import Database
 from photoramd.database.photos import Job
+from photoramd.keywords import fold
 from photoramd.photo import PhotoState, Tag
 
 _OUTDATED = (
@@ -193,10 +194,18 @@ class Results:
         undone = "SELECT 1 FROM photos WHERE id = ? AND undone_at IS NOT NULL"
         if db.execute(undone, (photo_id,)).fetchone():
             return
+        refused = {
+            fold(value)
+            for (value,) in db.execute(
+                f"SELECT value FROM ledger WHERE photo_id = ? AND {REJECTED}",  # noqa: S608
+                (photo_id,),
+            )
+        }
         db.executemany(
             "INSERT INTO keywords VALUES (?, ?, ?, ?)",
             [
                 (photo_id, self._database.label(tag.name), tag.confidence, "|".join(tag.parents))
                 for tag in tags
+                if fold(tag.name) not in refused
             ],
         )

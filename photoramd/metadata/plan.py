@@ -71,6 +71,7 @@ class Plan:
         is_removal: Whether the sidecar is removed: it is ours and holds nothing.
         outcome: What the photo is afterwards.
         after: The fingerprint of the file once it is written.
+        fallback: Why this is the sidecar although keywords should be inside the photo.
     """
 
     target: Path | None = None
@@ -83,6 +84,7 @@ class Plan:
     is_removal: bool = False
     outcome: WriteOutcome = WriteOutcome.WRITTEN
     after: Fingerprint | None = None
+    fallback: str | None = None
 
     @property
     def additions(self) -> tuple[str, ...]:

@@ -147,6 +147,8 @@ class Pipeline:
         outcomes, inferred = self._tag(self._take(), now)
         self._unreported |= inferred
         outcomes += self._write(now)
+        if not outcomes:
+            self._writer.report_fallbacks()
         seconds = (time.monotonic() - began) / max(1, len(outcomes))
         return [replace(outcome, seconds=seconds) for outcome in outcomes]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from photoramd.clock import UnixTime
 from photoramd.database.ledger import Ledger
 from photoramd.database.photos import Job
-from photoramd.errors import ChangedError, EmbeddingError, PhotoramdError
+from photoramd.errors import ChangedError, EmbeddingError, PhotoramdError, printable
 from photoramd.metadata import seed, sidecar
 from photoramd.metadata.changes import NO_CHANGE, Place, Recorded, WriteOutcome
 from photoramd.metadata.exiftool import ExifTool
@@ -57,7 +57,7 @@ class Planner:
         self._ledger = ledger
         self._settings = settings
         self._exiftool = exiftool or ExifTool()
-        self._logged: set[str] = set()
+        self._fallbacks: dict[str, list[Path]] = {}
 
     def plan(self, job: Job, tags: Sequence[Tag], now: UnixTime) -> Plan:
         """Return the plan for the file to write; when that is done, for the other one.
@@ -66,9 +66,14 @@ class Planner:
         where a sidecar would hide keywords inside the photo, so that it gets them too.
         """
         is_embedding = self._settings.mode(job.photo.path) == "embed"
-        plan = self._embedding_plan(job, tags, now) if is_embedding else None
+        fallback = None
+        try:
+            plan = self._embedded(job, tags, now) if is_embedding else None
+        except EmbeddingError as error:
+            plan, fallback = None, error.message
+            self._fallbacks.setdefault(fallback, []).append(job.photo.path)
         if plan is None:
-            plan = self._plan_sidecar(job, tags, now)
+            plan = altered(self._plan_sidecar(job, tags, now), fallback=fallback)
         if plan.outcome == WriteOutcome.AGAIN:
             return plan
         other = Place.SIDECAR if plan.place == Place.PHOTO else Place.PHOTO
@@ -82,7 +87,11 @@ class Planner:
             return self._plan_sidecar(job, tags if is_hidden else (), now)
         if is_embedding:
             return plan  # what is inside can no longer be changed
-        return self._embedding_plan(job, (), now) or plan
+        try:
+            return self._embedded(job, (), now)
+        except EmbeddingError as error:
+            log.warning("%s; our keywords stay inside", error)
+            return plan
 
     def undo_plans(self, job: Job, now: UnixTime) -> Iterator[Plan]:
         """Yield plans that take everything of ours out of a photo's files, one by one."""
@@ -107,6 +116,13 @@ class Planner:
         """Record what the user took out, as a plan found it."""
         if plan.rejected:
             self._ledger.reject(job.id, plan.place, plan.rejected, now)
+
+    def report_fallbacks(self) -> None:
+        """Log why photos got sidecars instead of keywords inside, each reason once and counted."""
+        for reason, photos in self._fallbacks.items():
+            example = printable(photos[0])
+            log.warning("%d photos get a sidecar: %s (such as %s)", len(photos), reason, example)
+        self._fallbacks.clear()
 
     def _is_hidden(self, job: Job) -> bool:
         """Return whether a sidecar with the user's keywords hides those inside the photo."""
@@ -133,19 +149,8 @@ class Planner:
         refused = (*own.rejected.get(name, ()), *other.rejected.get(name, ()))
         return altered(own, rejected={**own.rejected, name: refused}) if refused else own
 
-    def _embedding_plan(self, job: Job, tags: Sequence[Tag], now: UnixTime) -> Plan | None:
-        """Return the plan for the photo itself; None where it must not be written."""
-        try:
-            return self._plan_photo(job, tags, now, known=job.photo.fingerprint)
-        except EmbeddingError as error:
-            self._log_once(error)
-            return None
-
-    def _log_once(self, error: EmbeddingError) -> None:
-        """Log each reason once: a directory of hard links must not fill the log."""
-        if error.message not in self._logged:
-            self._logged.add(error.message)
-            log.warning("%s; its keywords go into a sidecar, and so for others like it", error)
+    def _embedded(self, job: Job, tags: Sequence[Tag], now: UnixTime) -> Plan:
+        return self._plan_photo(job, tags, now, known=job.photo.fingerprint)
 
     def _plan_photo(
         self,

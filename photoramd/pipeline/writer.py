@@ -128,6 +128,10 @@ class Writer:
             self._ledger.finish(done, now)
         return outcomes
 
+    def report_fallbacks(self) -> None:
+        """See `Planner.report_fallbacks`."""
+        self._planner.report_fallbacks()
+
     def retry(self) -> None:
         """Try file systems that refused a write again at once."""
         self._resting.clear()
@@ -278,8 +282,12 @@ def _commit(plan: Plan, prepared: Prepared) -> Plan:
 
 def _done(job: Job, plan: Plan) -> Done:
     path = None if plan.is_removal else plan.target
-    after = plan.after if plan.place == Place.PHOTO else None
-    return Done(job.id, plan.place, plan.change, path, plan.created, after, plan.outcome)
+    after = plan.after
+    if plan.place == Place.SIDECAR and not plan.is_write:
+        after = plan.expected
+    return Done(
+        job.id, plan.place, plan.change, path, plan.created, after, plan.outcome, plan.fallback
+    )
 
 
 def _intent(job: Job, plan: Plan, prepared: Prepared) -> Write:
@@ -312,4 +320,4 @@ def _settled(write: Write) -> Done:
         }
 
     change = Change(there(write.change.added), there(write.change.seeded), write.change.removed)
-    return Done(write.photo_id, write.place, change, write.target, write.created)
+    return Done(write.photo_id, write.place, change, write.target, write.created, write.after)

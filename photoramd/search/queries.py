@@ -18,9 +18,10 @@ from typing import Any
 
 from photoramd.clock import UnixTime
 from photoramd.database.columns import path_of, state_of
-from photoramd.database.conditions import QUEUED
+from photoramd.database.conditions import QUEUED, REJECTED
 from photoramd.database.health import RootState
 from photoramd.database.readonly import fetch, open_readonly, snapshot
+from photoramd.metadata.changes import Place
 from photoramd.photo import PhotoState, Tag
 from photoramd.search.expression import And, Expression, Not, Or, Term, comparison_key, parse, terms
 from photoramd.search.sql import select_photos
@@ -33,10 +34,12 @@ __all__ = [
     "advise",
     "count",
     "counts",
+    "fallbacks",
     "find",
     "open_readonly",
     "parse",
     "photo",
+    "places",
     "reasons",
     "roots",
     "suggest",
@@ -79,6 +82,9 @@ class Details:
         tagged_at: When it was tagged.
         written_at: When its keywords were written.
         undone_at: When the user took them back, until `retag` asks for them.
+        place: Where its keywords are: ``sidecar`` or ``photo``; None if nowhere.
+        fallback: Why they are not inside the photo, although they should be.
+        rejected: Keywords that the user took out of the file.
     """
 
     path: Path
@@ -96,6 +102,9 @@ class Details:
     tagged_at: UnixTime | None
     written_at: UnixTime | None
     undone_at: UnixTime | None = None
+    place: Place | None = None
+    fallback: str | None = None
+    rejected: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,20 +207,21 @@ def photo(connection: sqlite3.Connection, path: Path) -> Details | None:
     """Return what is known of one photo; None if nothing is."""
     # The daemon knows directories by their real paths; the photo itself may be a link.
     absolute = Path(os.path.realpath(path.parent), path.name)
+    knows_places = _knows_places(connection)
     with snapshot(connection):
         rows = fetch(
             connection,
-            """SELECT p.id, p.result_id, p.state, r.model, r.revision, p.sidecar, p.reason,
+            f"""SELECT p.id, p.result_id, p.state, r.model, r.revision, p.sidecar, p.reason,
                       p.attempts, p.next_attempt, p.size, p.found_at, p.tagged_at, p.written_at,
-                      p.undone_at
+                      p.undone_at, {"p.place, p.fallback" if knows_places else "NULL, NULL"}
                FROM photos p JOIN directories d ON d.id = p.directory_id
                LEFT JOIN results r ON r.id = p.result_id
-               WHERE d.path = ? AND p.name = ?""",
+               WHERE d.path = ? AND p.name = ?""",  # noqa: S608
             [os.fsencode(absolute.parent), os.fsencode(absolute.name)],
         )
         if not rows:
             return None
-        number, result, state, model, revision, sidecar, *rest = rows[0]
+        number, result, state, model, revision, sidecar, *rest, place, fallback = rows[0]
         labels = _labels(connection)
         keywords = fetch(
             connection, "SELECT label_id, confidence FROM keywords WHERE photo_id = ?", [number]
@@ -219,6 +229,13 @@ def photo(connection: sqlite3.Connection, path: Path) -> Details | None:
         scores = fetch(
             connection, "SELECT label_id, score FROM scores WHERE result_id = ?", [result]
         )
+        rejected = fetch(
+            connection,
+            f"SELECT DISTINCT value FROM ledger WHERE photo_id = ? AND {REJECTED} ORDER BY value",  # noqa: S608
+            [number],
+        )
+    rest += [None if place is None else Place(place), fallback]
+    rest.append(tuple(value for (value,) in rejected))
     return Details(
         absolute,
         state_of(state),
@@ -251,6 +268,43 @@ def reasons(connection: sqlite3.Connection, limit: int = 10) -> list[Reason]:
     return [
         Reason(text, photos, path_of(directory, name)) for directory, name, text, photos in rows
     ]
+
+
+def places(connection: sqlite3.Connection) -> dict[Place, int]:
+    """Return how many photos have their keywords in each place."""
+    if not _knows_places(connection):
+        return dict.fromkeys(Place, 0)
+    found = dict(
+        fetch(
+            connection,
+            "SELECT place, count(*) FROM photos WHERE place IS NOT NULL GROUP BY place",
+        )
+    )
+    return {place: found.get(place, 0) for place in Place}
+
+
+def fallbacks(connection: sqlite3.Connection, limit: int = 10) -> list[Reason]:
+    """Return why keywords are in sidecars and not inside photos, the most frequent reason first."""
+    if not _knows_places(connection):
+        return []
+    rows = fetch(
+        connection,
+        """SELECT d.path, p.name, g.fallback, g.photos
+           FROM (SELECT fallback, count(*) AS photos, min(id) AS example FROM photos
+                 WHERE place IS NOT NULL AND fallback IS NOT NULL GROUP BY fallback) g
+           JOIN photos p ON p.id = g.example JOIN directories d ON d.id = p.directory_id
+           ORDER BY g.photos DESC, g.fallback LIMIT ?""",
+        [limit],
+    )
+    return [
+        Reason(text, photos, path_of(directory, name)) for directory, name, text, photos in rows
+    ]
+
+
+def _knows_places(connection: sqlite3.Connection) -> bool:
+    """Return whether the database has these columns: the next start adds them to an older one."""
+    columns = fetch(connection, "SELECT name FROM pragma_table_info('photos')")
+    return ("place",) in columns
 
 
 def roots(connection: sqlite3.Connection) -> list[RootStatus]:
