@@ -74,6 +74,11 @@ class Setup:
         """Return the watched directory that a path belongs to."""
         return next((root for root in self.roots if root.contains(path)), None)
 
+    def is_online(self, path: str) -> bool:
+        """Return whether the watched directory that a path belongs to is there."""
+        root = self.root_of(path)
+        return root is not None and root.look() is None
+
     def mode(self, photo: Path) -> str:
         """Return the write mode of a photo."""
         watch = self._watch_of(photo)
@@ -270,7 +275,7 @@ def build(
                 proceed=proceed,
             )
         )
-        stability = StabilityTracker(photos, queue, debouncer)
+        stability = StabilityTracker(photos, queue, debouncer, setup.is_online)
         health = HealthStore(database, [os.fspath(watch.path) for watch in config.watch])
         reconciler = Reconciler(photos, stability, setup.roots, health)
         supervisor = Supervisor(

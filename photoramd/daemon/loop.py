@@ -188,7 +188,7 @@ class Daemon:
 
     def step(self, now: Monotonic, wall: UnixTime) -> list[Outcome]:
         """Run one turn of the loop, without waiting."""
-        self._read_events(self._inbox.take(), now)
+        self._read_events(self._inbox.take(), now, wall)
         self._check_clock(now, wall)
         self._read_requests()
         with self._notifier.busy():
@@ -349,7 +349,7 @@ class Daemon:
             top = request.path if os.path.isdir(request.path) else os.path.dirname(request.path)
             self._reconciler.request(top)
 
-    def _read_events(self, events: EventBatch, now: Monotonic) -> None:
+    def _read_events(self, events: EventBatch, now: Monotonic, wall: UnixTime) -> None:
         if events.lost:
             log.warning("File system events were lost; scanning everything")
             self._scan_all(now)
@@ -357,7 +357,9 @@ class Daemon:
             root = self._reconciler.root_of(directory)
             if root is not None and root.filter.enters(directory):
                 self._reconciler.request(directory)
-        crowds = Counter(os.path.dirname(path) for path in events.files)
+        # What was deleted is looked at one by one: a scan concludes nothing from one absence.
+        gone = {path for path in events.files if not os.path.lexists(path)}
+        crowds = Counter(os.path.dirname(path) for path in events.files if path not in gone)
         for path in events.files:
             root = self._reconciler.root_of(path)
             if root is None:
@@ -369,7 +371,7 @@ class Daemon:
             elif root.filter.wants(path):
                 self._stability.notice(path, now)
             elif suffix(path) == SIDECAR_SUFFIX or suffix(path) in RAW_SUFFIXES:
-                self._stability.notice_companion(path, now)
+                self._stability.notice_companion(path, now, wall)
         if events.files:
             self._check_pending(now)
 

@@ -166,6 +166,38 @@ class Photos:
                 [(now, photo_id) for photo_id in ids],
             )
 
+    def lose(self, photo_id: int, now: UnixTime) -> None:
+        """Record that a photo was deleted: it is missing at once."""
+        with self._database.transaction() as db:
+            db.execute(
+                """UPDATE photos SET state = 'missing', missed_scans = 2, missing_since = ?
+                   WHERE id = ? AND state <> 'missing'""",
+                (now, photo_id),
+            )
+
+    def read_sidecar(self, path: str, not_before: UnixTime) -> None:
+        """Queue the photos of a sidecar for writing if it is not as we left it."""
+        directory, name = os.path.split(path)
+        stem = os.fsencode(name.split(".", 1)[0])
+        rows = self._database.rows(
+            """SELECT p.id, p.sidecar_mtime_ns FROM photos p
+               JOIN directories d ON d.id = p.directory_id
+               WHERE d.path = ? AND p.name >= ? AND p.name < ? AND p.sidecar = ?
+               AND p.state = 'written' AND p.undone_at IS NULL""",
+            (os.fsencode(directory), stem, stem + b"\xff", os.fsencode(path)),
+        )
+        present = Fingerprint.at(path)
+        changed = [
+            (not_before, number)
+            for number, date in rows
+            if present is not None and date not in (None, present.mtime_ns)
+        ]
+        if changed:
+            with self._database.transaction() as db:
+                db.executemany(
+                    "UPDATE photos SET state = 'tagged', next_attempt = ? WHERE id = ?", changed
+                )
+
     def move_devices(
         self, top: str, wholly: Mapping[int, int], partly: Mapping[str, Mapping[int, int]]
     ) -> None:

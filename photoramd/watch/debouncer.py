@@ -30,7 +30,7 @@ class Debouncer:
     def __init__(
         self, *, quiet_seconds: float = 5, max_wait_seconds: float = 60, batch_size: int = 8
     ) -> None:
-        self._quiet_seconds = quiet_seconds
+        self.quiet_seconds = quiet_seconds
         self._max_wait_seconds = max_wait_seconds
         self._batch_size = batch_size
         # In the order of the last event: the longest quiet group is the first.
@@ -66,7 +66,7 @@ class Debouncer:
         """
         quiet: list[Group] = []
         for key, group in self._groups.items():
-            if now - group.last < self._quiet_seconds:
+            if now - group.last < self.quiet_seconds:
                 break
             quiet.append(key)
         if not quiet:
@@ -84,7 +84,7 @@ class Debouncer:
         """Return when `ready` may next have something, or None when nothing waits."""
         moments: list[float] = []
         for group in self._groups.values():
-            quiet_at = group.last + self._quiet_seconds
+            quiet_at = group.last + self.quiet_seconds
             if quiet_at > now:
                 moments.append(quiet_at)
                 break

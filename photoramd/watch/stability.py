@@ -8,7 +8,7 @@ apart, agree in everything ``stat`` can tell. How long the quiet period is, the 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from photoramd.clock import Monotonic, UnixTime
@@ -27,11 +27,19 @@ PATIENCE = 3
 class StabilityTracker:
     """Holds files until they are stable, then queues them, or follows a rename."""
 
-    def __init__(self, photos: Photos, queue: Queue, debouncer: Debouncer) -> None:
+    def __init__(
+        self,
+        photos: Photos,
+        queue: Queue,
+        debouncer: Debouncer,
+        is_online: Callable[[str], bool] = lambda _: True,
+    ) -> None:
         self._photos = photos
         self._queue = queue
         self._debouncer = debouncer
-        self._first_look: dict[str, Fingerprint] = {}
+        self._is_online = is_online
+        # None for a file that was deleted.
+        self._first_look: dict[str, Fingerprint | None] = {}
         # How often a file was found changed at the end of its quiet period.
         self._restless: dict[str, int] = {}
 
@@ -51,23 +59,27 @@ class StabilityTracker:
     def notice(self, path: str, now: Monotonic) -> None:
         """Take note of an event about a photo; ignore it if the file is as the database has it."""
         fingerprint = Fingerprint.at(path)
-        if fingerprint is None:
-            return
         known = self._photos.find(path)
+        if fingerprint is None:
+            # Another file may take its place in a moment.
+            if known is not None and known.state != PhotoState.MISSING:
+                self._wait(path, None, now)
+            return
         if known is None or known.fingerprint != fingerprint or known.state == PhotoState.MISSING:
             self._wait(path, fingerprint, now)
         elif known.missed_scans:
             # A scan in progress may have passed its place before it came back.
             self._photos.seen([known.id])
 
-    def notice_companion(self, path: str, now: Monotonic) -> None:
+    def notice_companion(self, path: str, now: Monotonic, wall: UnixTime) -> None:
         """Take note of an event about a sidecar or a RAW.
 
-        Files that arrive together are handled together, and a sidecar that could not be written
-        may have been repaired.
+        Files that arrive together are handled together. A sidecar that could not be written may
+        have been repaired, and the user may have taken keywords out of it.
         """
         self._debouncer.disturb(path, now)
         self._queue.retry_writes(*group_of(path))
+        self._photos.read_sidecar(path, UnixTime(wall + self._debouncer.quiet_seconds))
 
     def offer(self, photos: Sequence[Photo], now: Monotonic) -> None:
         """Take note of photos that a scan found to differ from the database."""
@@ -86,19 +98,29 @@ class StabilityTracker:
         for path in self._debouncer.ready(now):
             before = self._first_look.pop(path)
             fingerprint = Fingerprint.at(path)
-            if fingerprint is not None and not fingerprint.is_stable_since(before):
+            if fingerprint is None:
+                self._restless.pop(path, None)
+                if before is None:
+                    self._lose(path, wall)
+                continue
+            if before is None or not fingerprint.is_stable_since(before):
                 self._restless[path] = self._restless.get(path, 0) + 1
                 self._wait(path, fingerprint, now)
                 continue
             self._restless.pop(path, None)
-            if fingerprint is not None:
-                stable.append(Photo(Path(path), fingerprint))
+            stable.append(Photo(Path(path), fingerprint))
         new = [photo for photo in stable if not self._moved(photo, wall)]
         if new:
             self._queue.enqueue(new, wall)
         return len(stable)
 
-    def _wait(self, path: str, fingerprint: Fingerprint, now: Monotonic) -> None:
+    def _lose(self, path: str, wall: UnixTime) -> None:
+        """Record that a photo was deleted, after a look at the disk."""
+        known = self._photos.find(path)
+        if known is not None and not os.path.lexists(path) and self._is_online(path):
+            self._photos.lose(known.id, wall)
+
+    def _wait(self, path: str, fingerprint: Fingerprint | None, now: Monotonic) -> None:
         self._first_look[path] = fingerprint
         self._debouncer.add(path, now)
 

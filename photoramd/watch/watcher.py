@@ -24,6 +24,7 @@ from watchdog.events import (
     DirMovedEvent,
     FileClosedEvent,
     FileCreatedEvent,
+    FileDeletedEvent,
     FileMovedEvent,
     FileSystemEvent,
     FileSystemEventHandler,
@@ -38,12 +39,12 @@ CAPACITY = 10_000
 """With more names than this, the next scan looks at everything."""
 
 # Opened, modified and closed-without-writing events would halve the capacity of the kernel's
-# queue, and the daemon's own reads would be among them. Deleted files need no event; a deleted
-# directory may be a root.
+# queue, and the daemon's own reads would be among them. A deleted directory may be a root.
 _EVENTS: list[type[FileSystemEvent]] = [
     FileCreatedEvent,
     FileClosedEvent,
     FileMovedEvent,
+    FileDeletedEvent,
     DirCreatedEvent,
     DirMovedEvent,
     DirDeletedEvent,
@@ -58,7 +59,7 @@ class EventBatch:
     """The events since the last call.
 
     Attributes:
-        files: Files that were created, closed after writing, or moved here.
+        files: Files that were created, closed after writing, moved here, or deleted.
         directories: Directories that appeared, and had no events for files in them, or that
             disappeared.
         lost: Whether events were dropped, so that anything may have happened.

@@ -146,7 +146,8 @@ def test_killed_again_and_again_every_photo_ends_written_once(
     assert photoramd.stop() == 0
     connection = sqlite3.connect(photoramd.database)
     ledger = connection.execute(
-        """SELECT p.name, l.value FROM ledger l JOIN photos p ON p.id = l.photo_id"""
+        """SELECT p.name, l.value FROM ledger l JOIN photos p ON p.id = l.photo_id
+           WHERE l.field <> 'seed'"""
     ).fetchall()
     connection.close()
     for photo in photos:
@@ -299,3 +300,51 @@ def test_a_directory_behind_a_symbolic_link_is_one_directory(
     shutil.copyfile(album / "cat.png", album / "copy.png")
     instance.wait_for_states(written=2)
     assert instance.stop() == 0
+
+
+def found(photoramd: Photoramd, tag: str) -> list[str]:
+    done = photoramd.run("query", tag)
+    return [os.path.basename(line) for line in done.stdout.splitlines()]
+
+
+def test_a_deleted_photo_leaves_the_queries_and_comes_back_with_its_tags(
+    photoramd: Photoramd, put: Put, album: Path
+) -> None:
+    photo, _ = put("cat", "cat.png"), put("rocket", "rocket.jpg")
+    photoramd.start()
+    photoramd.wait_for_states(written=2)
+    assert found(photoramd, "cat") == ["cat.png"]
+    kept = photo.rename(album.parent / "kept.png")
+    photoramd.wait_for_states(written=1, missing=1)
+    assert found(photoramd, "cat") == []
+    kept.rename(photo)
+    photoramd.wait_for_states(written=2)
+    assert found(photoramd, "cat") == ["cat.png"]
+    # A program that replaces a file by deleting it deletes no photo.
+    content = photo.read_bytes()
+    photo.unlink()
+    photo.write_bytes(content)
+    put("coffee", "marker.png")
+    photoramd.wait_for_states(written=3)
+    assert "missing" not in photoramd.ask("status")["photos"] or (
+        photoramd.ask("status")["photos"]["missing"] == 0
+    )
+
+
+def test_a_keyword_that_another_program_takes_out_is_no_longer_found(
+    photoramd: Photoramd, put: Put, exiftool: Callable[..., str]
+) -> None:
+    photo = put("cat", "cat.png")
+    photoramd.start()
+    photoramd.wait_for_states(written=1)
+    assert found(photoramd, "cat") == ["cat.png"]
+    exiftool("-q", "-overwrite_original", "-XMP-dc:Subject-=cat", f"{photo}.xmp")
+    wait_for(lambda: found(photoramd, "cat") == [])
+    shown = photoramd.ask("show", os.fspath(photo))
+    assert "cat" not in shown["tags"]
+    assert shown["rejected"] == ["cat"]
+    assert found(photoramd, "animal") == ["cat.png"]
+    assert photoramd.run("retag", os.fspath(photo)).returncode == 0
+    put("rocket", "marker.jpg")
+    photoramd.wait_for_states(written=2)
+    assert found(photoramd, "cat") == []
