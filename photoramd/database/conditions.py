@@ -44,3 +44,9 @@ def location(path: str) -> tuple[bytes, ...]:
 
 REJECTED = "rejected_at IS NOT NULL AND field IN ('dc:subject', 'photo:dc:subject')"
 """Rows of ``ledger``: keywords that the user took out of the sidecar or the photo."""
+
+ORPHANED = "state = 'missing' AND created = 1 AND sidecar IS NOT NULL"
+"""Photos that are gone and whose sidecar photoramd made.
+
+The condition of the partial index ``photos_orphans``, to the letter.
+"""

@@ -196,4 +196,7 @@ _M030 = (
            WHEN sidecar IS NOT NULL THEN 'sidecar' END
        WHERE state = 'written'""",
     "CREATE INDEX photos_place ON photos (place, fallback) WHERE place IS NOT NULL",
+    # Our sidecars of photos that are gone.
+    """CREATE INDEX photos_orphans ON photos (next_attempt)
+       WHERE state = 'missing' AND created = 1 AND sidecar IS NOT NULL""",
 )

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from photoramd.clock import UnixTime
 from photoramd.database.columns import columns, fingerprint_of, path_of, signed, state_of
-from photoramd.database.conditions import PHOTOS_WITHIN, bounds, location, within
+from photoramd.database.conditions import ORPHANED, PHOTOS_WITHIN, bounds, location, within
 from photoramd.database.connection import Database
 from photoramd.photo import Fingerprint, Photo, PhotoState
 
@@ -121,10 +121,14 @@ class Photos:
         return [(row[0], path_of(row[1], row[2])) for row in rows]
 
     def under(self, path: Path) -> list[Job]:
-        """Return the photos at or below a path that are not missing, by directory and name."""
+        """Return the photos at or below a path, by directory and name.
+
+        Of those that are missing, only such as have a sidecar that we made.
+        """
         return select_jobs(
             self._database,
-            f"""p.state <> 'missing' AND ({within("d.path")} OR p.name = ? AND d.path = ?)
+            f"""(p.state <> 'missing' OR {ORPHANED})
+                AND ({within("d.path")} OR p.name = ? AND d.path = ?)
                 ORDER BY d.path, p.name""",
             location(os.fspath(path)),
         )
@@ -132,11 +136,12 @@ class Photos:
     def relocate(self, photo_id: int, path: Path, now: UnixTime) -> None:
         """Give a file its new name; it keeps its keywords and its ledger.
 
-        Its sidecar is looked for again, and written.
+        Its sidecar is looked for again, and written; one that was left behind goes if it is
+        ours alone.
         """
         with self._database.transaction() as db:
             db.execute(
-                """UPDATE photos SET directory_id = ?, name = ?, sidecar = NULL, found_at = ?,
+                """UPDATE photos SET directory_id = ?, name = ?, found_at = ?,
                        missed_scans = 0, reason = NULL, attempts = 0, next_attempt = 0,
                        state = CASE WHEN result_id IS NULL THEN 'pending' ELSE 'tagged' END
                    WHERE id = ?""",
@@ -161,6 +166,7 @@ class Photos:
             db.executemany(
                 """UPDATE photos SET missed_scans = missed_scans + 1,
                        state = CASE WHEN missed_scans >= 1 THEN 'missing' ELSE state END,
+                       next_attempt = CASE WHEN missed_scans = 1 THEN 0 ELSE next_attempt END,
                        missing_since = CASE WHEN missed_scans = 1 THEN ? ELSE missing_since END
                    WHERE id = ?""",
                 [(now, photo_id) for photo_id in ids],
@@ -170,8 +176,8 @@ class Photos:
         """Record that a photo was deleted: it is missing at once."""
         with self._database.transaction() as db:
             db.execute(
-                """UPDATE photos SET state = 'missing', missed_scans = 2, missing_since = ?
-                   WHERE id = ? AND state <> 'missing'""",
+                """UPDATE photos SET state = 'missing', missed_scans = 2, missing_since = ?,
+                       next_attempt = 0 WHERE id = ? AND state <> 'missing'""",
                 (now, photo_id),
             )
 

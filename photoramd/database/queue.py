@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 from photoramd.clock import UnixTime
 from photoramd.database.columns import columns
-from photoramd.database.conditions import PHOTOS_WITHIN, QUEUED, bounds
+from photoramd.database.conditions import ORPHANED, PHOTOS_WITHIN, QUEUED, bounds
 from photoramd.database.connection import Database
 from photoramd.database.photos import Job, select_jobs
 from photoramd.photo import Photo, PhotoState
@@ -27,7 +27,11 @@ WITHOUT_INFERENCE = (PhotoState.TAGGED,)
 
 
 class Queue:
-    """The photos that wait, and when their turn comes."""
+    """The photos that wait, and when their turn comes.
+
+    It has more than 12 methods because each is one statement on the same rows, and they share
+    the condition of one index.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -71,6 +75,10 @@ class Queue:
     def due_writes(self, now: UnixTime, limit: int) -> list[Job]:
         """Return tagged photos with metadata to write now, the newest first."""
         return self._due(PhotoState.TAGGED, now, limit, ())
+
+    def orphans(self, now: UnixTime, limit: int) -> list[Job]:
+        """Return photos that are gone and whose sidecar, which we made, may be left behind."""
+        return select_jobs(self._database, f"{ORPHANED} AND next_attempt <= ?", (now,), limit)
 
     def _due(
         self, state: PhotoState, now: UnixTime, limit: int, skip: Collection[int]

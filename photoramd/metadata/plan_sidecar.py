@@ -141,7 +141,7 @@ def _begun_anew(
         inside: What the ledger has of the photo.
         path: Where the sidecar is.
     """
-    if packet is not None and not _is_only_ours(packet, recorded):
+    if packet is not None and not is_only_ours(packet, recorded):
         return merged
     begun = seed.seed(request.photo, inside)
     old = recorded.added.get(seed.FIELD, ())
@@ -164,7 +164,7 @@ def _begun_anew(
     return replace(fresh, change=change, rejected=merged.rejected)
 
 
-def _is_only_ours(packet: Packet, recorded: Recorded) -> bool:
+def is_only_ours(packet: Packet, recorded: Recorded) -> bool:
     """Return whether nobody but us has written a sidecar, by this version or an earlier one."""
     if recorded.added.get(seed.FIELD):
         return seed.is_untouched(packet, recorded)

@@ -7,6 +7,7 @@ number of photos.
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +18,14 @@ from photoramd.clock import UnixTime
 from photoramd.database.photos import Job
 from photoramd.database.queue import Queue
 from photoramd.database.results import Results, Tagged
-from photoramd.errors import ChangedError, ModelError, ModelUnavailableError, PhotoramdError
+from photoramd.errors import (
+    ChangedError,
+    ModelError,
+    ModelUnavailableError,
+    PhotoramdError,
+    StoreError,
+    printable,
+)
 from photoramd.models.lazy import LazyTagger
 from photoramd.models.preprocessing import Pixels
 from photoramd.models.rules import Rules, select
@@ -27,8 +35,13 @@ from photoramd.pipeline.inference import BatchSizer, Decoded, decode_input, infe
 from photoramd.pipeline.lookahead import LookAhead
 from photoramd.pipeline.writer import Writer
 
+log = logging.getLogger(__name__)
+
 ABSENT_SECONDS = 60.0
 """When a photo that is absent now is looked for again."""
+
+ORPHAN_SECONDS = 3600.0
+"""When a sidecar that could not be removed with its photo is looked at again."""
 
 WRITES_TOGETHER = 8
 """Photos whose files are written together: a stop waits for them."""
@@ -149,6 +162,7 @@ class Pipeline:
         outcomes += self._write(now)
         if not outcomes:
             self._writer.report_fallbacks()
+            self._remove_orphans(now)
         seconds = (time.monotonic() - began) / max(1, len(outcomes))
         return [replace(outcome, seconds=seconds) for outcome in outcomes]
 
@@ -251,6 +265,20 @@ class Pipeline:
             self._unreported.discard(job.id)
             outcomes.append(Outcome(job.photo.path, state, tags[job.id], error, is_new))
         return outcomes
+
+    def _remove_orphans(self, now: UnixTime) -> None:
+        """Remove sidecars of ours alone whose photos are gone."""
+        for job in self._queue.orphans(now, self._batch_size):
+            try:
+                removed = self._writer.remove_orphan(job, now)
+            except StoreError:
+                raise
+            except PhotoramdError as error:
+                log.debug("An orphaned sidecar stays for now: %s", error)
+                self._queue.postpone(job, UnixTime(now + ORPHAN_SECONDS))
+            else:
+                if removed is not None:
+                    log.info("%s: removed, as its photo is gone", printable(removed))
 
     def choose_again(self) -> None:
         """Check all photos again for keywords that were chosen with old settings."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as altered
@@ -17,7 +18,7 @@ from photoramd.metadata.changes import NO_CHANGE, Place, Recorded, WriteOutcome
 from photoramd.metadata.exiftool import ExifTool
 from photoramd.metadata.fields import SUBJECT
 from photoramd.metadata.plan import Origin, Plan, PlanRequest
-from photoramd.metadata.plan_sidecar import KnownSidecar, plan_sidecar
+from photoramd.metadata.plan_sidecar import KnownSidecar, is_only_ours, plan_sidecar
 from photoramd.metadata.xmp_keywords import values
 from photoramd.metadata.xmp_packet import Packet
 from photoramd.photo import Fingerprint, Tag
@@ -112,6 +113,22 @@ class Planner:
                 return altered(plan, outcome=WriteOutcome.AGAIN)
         return Plan(place=Place.PHOTO)
 
+    def orphan_plan(self, job: Job, now: UnixTime) -> Plan:
+        """Return the plan for the sidecar of a photo that is gone: removed if it is ours alone.
+
+        Raises:
+            ChangedError: Its directory is gone, or the photo is back.
+            SidecarError: The sidecar cannot be read or removed.
+        """
+        photo = job.photo.path
+        if os.path.lexists(photo) or not photo.parent.is_dir():
+            raise ChangedError("it cannot be told whether it is gone", path=photo)
+        path, created = self._ledger.sidecar(job.id)
+        recorded = self._ledger.recorded(job.id, Place.SIDECAR)
+        if path is None or not created or not _is_ours_alone(path, recorded):
+            return Plan(path)  # what is somebody else's stays, and so do our keywords in it
+        return self._plan_sidecar(job, (), now, is_undo=True)
+
     def reject(self, job: Job, plan: Plan, now: UnixTime) -> None:
         """Record what the user took out, as a plan found it."""
         if plan.rejected:
@@ -192,9 +209,27 @@ class Planner:
         if not is_undo:
             self._inherit(job, now)
         path, created = self._ledger.sidecar(job.id)
+        recorded = self._recorded(job, Place.SIDECAR)
+        was_left = path is not None and not is_undo and _was_left(path, job.photo.path)
+        if path is not None and was_left and not (created and _is_ours_alone(path, recorded)):
+            # It moved without its sidecar. What is somebody else's stays where it is.
+            path, created = None, False
         return plan_sidecar(
             self._request(job, tags, now, is_undo=is_undo),
-            KnownSidecar(path, created, self._recorded(job, Place.SIDECAR)),
+            KnownSidecar(path, created, recorded),
             inside=self._ledger.recorded(job.id, Place.PHOTO),
             lightroom_names=self._settings.lightroom_names(job.photo.path),
         )
+
+
+def _was_left(path: Path, photo: Path) -> bool:
+    """Return whether a sidecar has neither the name nor the place of a photo's."""
+    return path.parent != photo.parent or not path.name.startswith(photo.stem)
+
+
+def _is_ours_alone(path: Path, recorded: Recorded) -> bool:
+    """Return whether nobody but us has written a sidecar that we made."""
+    try:
+        return is_only_ours(Packet(sidecar.read(path)[0], path), recorded)
+    except PhotoramdError:
+        return False

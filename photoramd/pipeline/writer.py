@@ -167,6 +167,22 @@ class Writer:
             self._ledger.finish([Done(job.id, Place.PHOTO, outcome=WriteOutcome.UNDONE)], now)
         return tuple(plans)
 
+    def remove_orphan(self, job: Job, now: UnixTime) -> Path | None:
+        """Remove the sidecar of a photo that is gone if it is ours alone; return it if so.
+
+        Raises:
+            ChangedError: It cannot be told whether the photo is gone.
+            SidecarError: It cannot be read or removed.
+            WriteError: The system does not let us.
+            StoreError: The database failed.
+        """
+        plan = self._planner.orphan_plan(job, now)
+        if plan.is_removal:
+            _prepare(plan, job.photo.path)
+        # From now on it has no sidecar of ours: if it comes back, it gets another.
+        self._ledger.record(altered(_done(job, plan), sidecar=None, after=None), now)
+        return plan.target if plan.is_removal else None
+
     def recover(self, now: UnixTime) -> None:
         """Clear up after a process that died while it wrote.
 
