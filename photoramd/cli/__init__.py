@@ -28,6 +28,7 @@ COMMANDS = {
     "tag": "Print the tags of photos, without database or daemon.",
     "query": "Find photos by tags.",
     "undo": "Take back the tags that were written for photos.",
+    "clean": "Remove sidecars of ours whose photos are gone.",
     "show": "Show what is known of a photo.",
     "retag": "Choose and write the tags of photos anew, with the present settings.",
     "status": "Show what is done, waiting and wrong.",

@@ -16,7 +16,7 @@ from photoramd.database.lock import holder
 from photoramd.errors import printable
 from photoramd.images.formats import RAW_REMEDY
 from photoramd.metadata.changes import Place
-from photoramd.search import queries
+from photoramd.search import places, queries
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,8 +37,8 @@ def command(settings: Settings, as_json: bool) -> None:
         counts = queries.counts(connection)
         roots = queries.roots(connection)
         reasons = queries.reasons(connection)
-        places = queries.places(connection)
-        fallbacks = queries.fallbacks(connection)
+        counts_by_place = places.counts(connection)
+        fallbacks = places.fallbacks(connection)
     process = holder(database)
     status: dict[str, Any] = {
         "running": process is not None,
@@ -47,8 +47,8 @@ def command(settings: Settings, as_json: bool) -> None:
         "rests_until": None if hours.is_open(now) else hours.next_change(now),
         "photos": counts,
         "places": {
-            "sidecar": places[Place.SIDECAR],
-            "embedded": places[Place.PHOTO],
+            "sidecar": counts_by_place[Place.SIDECAR],
+            "embedded": counts_by_place[Place.PHOTO],
             "fallbacks": [_reason(each) for each in fallbacks],
         },
         "roots": [
@@ -82,9 +82,9 @@ def _print(status: dict[str, Any]) -> None:
     click.echo(f"database:   {status['database']}")
     photos = ", ".join(f"{n} {state}" for state, n in status["photos"].items() if n)
     click.echo(f"photos:     {photos or 'none yet'}")
-    places = status["places"]
-    if places["embedded"] or places["fallbacks"]:
-        counts = f"{places['sidecar']} in sidecars, {places['embedded']} inside photos"
+    found = status["places"]
+    if found["embedded"] or found["fallbacks"]:
+        counts = f"{found['sidecar']} in sidecars, {found['embedded']} inside photos"
         click.echo(f"keywords:   {counts}")
     if status["rests_until"]:
         until = datetime.fromtimestamp(status["rests_until"])
@@ -99,7 +99,7 @@ def _print(status: dict[str, Any]) -> None:
         if root["raw_left_out"]:
             click.echo(f"            camera RAW files that are not tagged: {root['raw_left_out']}")
             click.echo(f"            {RAW_REMEDY}")
-    _print_reasons("in a sidecar instead of inside the photo:", places["fallbacks"])
+    _print_reasons("in a sidecar instead of inside the photo:", found["fallbacks"])
     _print_reasons("problems:", status["problems"])
 
 

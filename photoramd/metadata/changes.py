@@ -10,6 +10,10 @@ Entries = Mapping[str, tuple[str, ...]]
 """Entries by the name of their field."""
 
 
+SEED = "seed"
+"""The ledger's name for `meaning.digest` of what a sidecar of ours began with: see `seed`."""
+
+
 class Place(StrEnum):
     """Where keywords are written to."""
 

@@ -9,7 +9,13 @@ from pathlib import Path
 from photoramd.errors import ChangedError, SidecarError
 from photoramd.keywords import fold
 from photoramd.metadata import embedded, meaning, seed, sidecar
-from photoramd.metadata.changes import NOTHING_RECORDED, Change, Recorded, WriteOutcome
+from photoramd.metadata.changes import (
+    NOTHING_RECORDED,
+    SEED,
+    Change,
+    Recorded,
+    WriteOutcome,
+)
 from photoramd.metadata.fields import SUBJECT
 from photoramd.metadata.merge import Merged, merge
 from photoramd.metadata.plan import Plan, PlanRequest
@@ -84,8 +90,8 @@ def plan_sidecar(
     merged = _merged(packet, request, present, inside, target.path)
     if request.tags and is_ours:
         merged = _begun_anew(packet, merged, request, recorded, inside, target.path)
-    elif not request.tags and (begun := recorded.added.get(seed.FIELD)):
-        removed = {**merged.change.removed, seed.FIELD: begun}
+    elif not request.tags and (begun := recorded.added.get(SEED)):
+        removed = {**merged.change.removed, SEED: begun}
         merged = replace(merged, change=replace(merged.change, removed=removed))
     before = None if packet is None else packet.data
     plan = Plan(
@@ -144,7 +150,7 @@ def _begun_anew(
     if packet is not None and not is_only_ours(packet, recorded):
         return merged
     begun = seed.seed(request.photo, inside)
-    old = recorded.added.get(seed.FIELD, ())
+    old = recorded.added.get(SEED, ())
     if begun is None and not old:
         return merged
     if packet is not None and begun is not None and meaning.digest(begun) in old:
@@ -157,7 +163,7 @@ def _begun_anew(
     names = {*recorded.added, *recorded.seeded}
     added = dict(fresh.change.added)
     if begun is not None:
-        added[seed.FIELD] = (meaning.digest(begun),)
+        added[SEED] = (meaning.digest(begun),)
     change = Change(
         added, fresh.change.seeded, {name: recorded.ours(name) for name in sorted(names)}
     )
@@ -166,7 +172,7 @@ def _begun_anew(
 
 def is_only_ours(packet: Packet, recorded: Recorded) -> bool:
     """Return whether nobody but us has written a sidecar, by this version or an earlier one."""
-    if recorded.added.get(seed.FIELD):
+    if recorded.added.get(SEED):
         return seed.is_untouched(packet, recorded)
     try:
         return holds_nothing(seed.without_ours(packet, recorded))
@@ -180,7 +186,7 @@ def _is_spent(merged: Merged, recorded: Recorded, *, is_ours: bool) -> bool:
     if packet is None or packet.data == EMPTY_PACKET:
         return packet is not None
     seeds = (
-        *recorded.added.get(seed.FIELD, ()),
-        *merged.change.added.get(seed.FIELD, ()),
+        *recorded.added.get(SEED, ()),
+        *merged.change.added.get(SEED, ()),
     )
     return meaning.digest(packet) in seeds or (is_ours and holds_nothing(packet))

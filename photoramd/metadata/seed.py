@@ -21,7 +21,7 @@ from lxml import etree
 from photoramd.errors import SidecarError
 from photoramd.keywords import fold
 from photoramd.metadata import embedded, meaning
-from photoramd.metadata.changes import Recorded
+from photoramd.metadata.changes import SEED, Recorded
 from photoramd.metadata.embedded import Embedded
 from photoramd.metadata.fields import DC, FIELDS, SUBJECT, folded_leaves
 from photoramd.metadata.iptc import iptc_text
@@ -33,9 +33,6 @@ from photoramd.metadata.xmp_keywords import (
     values,
 )
 from photoramd.metadata.xmp_packet import EMPTY_PACKET, RDF, Packet, without_forbidden
-
-FIELD = "seed"
-"""The ledger's name for `meaning.digest` of a seed, which is recorded like a field's value."""
 
 _X, _XML = "{adobe:ns:meta/}", "{http://www.w3.org/XML/1998/namespace}"
 _XMP = "{http://ns.adobe.com/xap/1.0/}"
@@ -121,7 +118,7 @@ def is_untouched(packet: Packet, recorded: Recorded) -> bool:
         left = without_ours(packet, recorded)
     except SidecarError:
         return False
-    return meaning.digest(left) in recorded.added.get(FIELD, ())
+    return meaning.digest(left) in recorded.added.get(SEED, ())
 
 
 def _from_xmp(found: Embedded, ours: Recorded) -> Packet | None:

@@ -24,6 +24,7 @@ from photoramd.database.readonly import fetch, open_readonly, snapshot
 from photoramd.metadata.changes import Place
 from photoramd.photo import PhotoState, Tag
 from photoramd.search.expression import And, Expression, Not, Or, Term, comparison_key, parse, terms
+from photoramd.search.places import Reason, knows_places
 from photoramd.search.sql import select_photos
 
 __all__ = [
@@ -34,12 +35,10 @@ __all__ = [
     "advise",
     "count",
     "counts",
-    "fallbacks",
     "find",
     "open_readonly",
     "parse",
     "photo",
-    "places",
     "reasons",
     "roots",
     "suggest",
@@ -105,15 +104,6 @@ class Details:
     place: Place | None = None
     fallback: str | None = None
     rejected: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """Why photos failed or are retried, how many, and one of them."""
-
-    text: str
-    photos: int
-    example: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,13 +197,13 @@ def photo(connection: sqlite3.Connection, path: Path) -> Details | None:
     """Return what is known of one photo; None if nothing is."""
     # The daemon knows directories by their real paths; the photo itself may be a link.
     absolute = Path(os.path.realpath(path.parent), path.name)
-    knows_places = _knows_places(connection)
+    has_places = knows_places(connection)
     with snapshot(connection):
         rows = fetch(
             connection,
             f"""SELECT p.id, p.result_id, p.state, r.model, r.revision, p.sidecar, p.reason,
                       p.attempts, p.next_attempt, p.size, p.found_at, p.tagged_at, p.written_at,
-                      p.undone_at, {"p.place, p.fallback" if knows_places else "NULL, NULL"}
+                      p.undone_at, {"p.place, p.fallback" if has_places else "NULL, NULL"}
                FROM photos p JOIN directories d ON d.id = p.directory_id
                LEFT JOIN results r ON r.id = p.result_id
                WHERE d.path = ? AND p.name = ?""",  # noqa: S608
@@ -268,43 +258,6 @@ def reasons(connection: sqlite3.Connection, limit: int = 10) -> list[Reason]:
     return [
         Reason(text, photos, path_of(directory, name)) for directory, name, text, photos in rows
     ]
-
-
-def places(connection: sqlite3.Connection) -> dict[Place, int]:
-    """Return how many photos have their keywords in each place."""
-    if not _knows_places(connection):
-        return dict.fromkeys(Place, 0)
-    found = dict(
-        fetch(
-            connection,
-            "SELECT place, count(*) FROM photos WHERE place IS NOT NULL GROUP BY place",
-        )
-    )
-    return {place: found.get(place, 0) for place in Place}
-
-
-def fallbacks(connection: sqlite3.Connection, limit: int = 10) -> list[Reason]:
-    """Return why keywords are in sidecars and not inside photos, the most frequent reason first."""
-    if not _knows_places(connection):
-        return []
-    rows = fetch(
-        connection,
-        """SELECT d.path, p.name, g.fallback, g.photos
-           FROM (SELECT fallback, count(*) AS photos, min(id) AS example FROM photos
-                 WHERE place IS NOT NULL AND fallback IS NOT NULL GROUP BY fallback) g
-           JOIN photos p ON p.id = g.example JOIN directories d ON d.id = p.directory_id
-           ORDER BY g.photos DESC, g.fallback LIMIT ?""",
-        [limit],
-    )
-    return [
-        Reason(text, photos, path_of(directory, name)) for directory, name, text, photos in rows
-    ]
-
-
-def _knows_places(connection: sqlite3.Connection) -> bool:
-    """Return whether the database has these columns: the next start adds them to an older one."""
-    columns = fetch(connection, "SELECT name FROM pragma_table_info('photos')")
-    return ("place",) in columns
 
 
 def roots(connection: sqlite3.Connection) -> list[RootStatus]:
