@@ -8,11 +8,12 @@ Must not know how anything is done: a command parses its options, calls, and pri
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import os
 import sys
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from errno import ENOSPC
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ COMMANDS = {
     "tag": "Print the tags of photos, without database or daemon.",
     "query": "Find photos by tags.",
     "undo": "Take back the tags that were written for photos.",
-    "clean": "Remove sidecars of ours whose photos are gone.",
+    "clean": "Remove sidecars that photoramd made for photos that are gone.",
     "show": "Show what is known of a photo.",
     "retag": "Choose and write the tags of photos anew, with the present settings.",
     "status": "Show what is done, waiting and wrong.",
@@ -65,7 +66,17 @@ class _LazyGroup(click.Group):
             return None
         module = importlib.import_module(f"photoramd.cli.{cmd_name}")
         command: click.Command = module.command
+        _accept_config(command)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS:
+            close = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            if close:
+                ctx.fail(f"There is no command '{args[0]}'. Did you mean '{close[0]}'?")
+        return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -76,6 +87,29 @@ class _LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+
+
+def _accept_config(command: click.Command) -> None:
+    """Let a command and those below it take ``--config``, as the options before it do."""
+    if not any("--config" in each.opts for each in command.params):
+        command.params.append(
+            click.Option(
+                ["--config"],
+                type=click.Path(path_type=Path, dir_okay=False),
+                metavar="FILE",
+                help="The configuration file, as before the command.",
+                expose_value=False,
+                callback=_set_config,
+            )
+        )
+    if isinstance(command, click.Group):
+        for each in command.commands.values():
+            _accept_config(each)
+
+
+def _set_config(context: click.Context, _: click.Parameter, value: Path | None) -> None:
+    if value is not None:
+        context.obj = replace(context.obj, config_path=value)
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -65,6 +65,10 @@ def backup(settings: Settings, file: Path | None) -> None:
     target = file or database.with_name(f"{database.name}.copy-{datetime.now():%Y%m%d-%H%M%S}")
     if not database.is_file():
         raise StoreError("there is no database yet", path=database)
+    if not target.parent.is_dir():
+        raise StoreError(
+            "there is no such directory", path=target.parent, remedy="make it, or name another file"
+        )
     backups.require_replaceable(target, database)
     backups.copy(database, target)
     click.echo(printable(target))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from photoramd.cli.output import console
-from photoramd.errors import PhotoramdError, printable
+from photoramd.errors import NoImagesError, PhotoramdError, printable
 from photoramd.watch.collect import collect
 
 if TYPE_CHECKING:
@@ -24,7 +25,13 @@ _BATCH = 8
 
 
 def collect_photos(paths: Sequence[Path], *, recursive: bool = True) -> list[Path]:
-    """Return the photos among files and in directories, each once."""
+    """Return the photos among files and in directories, each once.
+
+    Raises:
+        NoImagesError: None of the paths is there.
+    """
+    if paths and not any(os.path.lexists(path) for path in paths):
+        raise NoImagesError("no such file or directory", path=paths[0])
 
     def complain(error: OSError) -> None:
         click.echo(f"{printable(error.filename)}: cannot be read: {error.strerror}", err=True)

@@ -29,6 +29,8 @@ def sentence(summary: dict[str, int | bool]) -> str:
     parts = [f"{summary['tagged']} photo{'s' if summary['tagged'] != 1 else ''} tagged"]
     if summary["not_written"]:
         parts.append(f"{summary['not_written']} tagged but not written")
+    if summary["undone"]:
+        parts.append(f"{summary['undone']} taken back")
     if summary["failed"]:
         parts.append(f"{summary['failed']} failed")
     if not summary["completed"]:
@@ -42,7 +44,7 @@ class Progress:
     """A progress bar on standard error, and the counts.
 
     Attributes:
-        counts: Photos by their outcome.
+        counts: Photos by their last outcome, which may be another one after a retry.
     """
 
     def __init__(self, *, enabled: bool) -> None:
@@ -56,6 +58,8 @@ class Progress:
         )
 
         self.counts: Counter[str] = Counter()
+        # The photos that may come again.
+        self._unfinished: dict[Path, str] = {}
         self._console = console(stderr=True)
         self._bar = Progress(
             SpinnerColumn(),
@@ -88,6 +92,7 @@ class Progress:
             "inferred": self.counts["inferred"],
             "not_written": self.counts["tagged"],
             "failed": self.counts["failed"],
+            "undone": self.counts["undone"],
             "completed": completed,
         }
 
@@ -98,7 +103,13 @@ class Progress:
     def update(self, outcomes: Sequence[Outcome], daemon: Daemon) -> None:
         """Count outcomes, print what went wrong, and move the bar."""
         for outcome in outcomes:
-            self.counts[outcome.state] += 1
+            state = "undone" if outcome.is_undone else str(outcome.state)
+            before = self._unfinished.pop(outcome.path, None)
+            if before is not None:
+                self.counts[before] -= 1
+            if outcome.state != "written":
+                self._unfinished[outcome.path] = state
+            self.counts[state] += 1
             self.counts["inferred"] += outcome.inferred
             if outcome.error is not None:
                 self._console.print(f"{printable(outcome.path)}: {outcome.error.message}")

@@ -12,7 +12,8 @@ import click
 from photoramd.cli.options import collected
 from photoramd.cli.output import print_json
 from photoramd.config import loader
-from photoramd.errors import NoImagesError
+from photoramd.database.requests import canonical_path, is_known
+from photoramd.errors import NoImagesError, UsageError
 from photoramd.search import queries
 
 if TYPE_CHECKING:
@@ -60,6 +61,8 @@ def command(settings: Settings, options: QueryOptions) -> None:
     """
     database = loader.load(settings.config_path, need_file=False).state.path
     parsed = queries.parse(" ".join(options.expression))
+    if options.under is not None:
+        _require_known(database, options.under)
     with closing(queries.open_readonly(database)) as connection:
         if options.count:
             number = queries.count(connection, parsed, under=options.under)
@@ -88,3 +91,24 @@ def command(settings: Settings, options: QueryOptions) -> None:
         click.echo(line + (b"\0" if options.null else b"\n"), nl=False)
     if not matches:
         raise NoImagesError("no photo matches", remedy="; ".join(advice) or None)
+
+
+def _require_known(database: Path, directory: Path) -> None:
+    """Refuse a directory that holds no known photo; one that is not mounted may hold some.
+
+    Raises:
+        UsageError: It is a file.
+        NoImagesError: No photo is known there.
+    """
+    if directory.is_file():
+        raise UsageError(
+            "--under takes a directory",
+            path=directory,
+            remedy="photoramd show tells the tags of one photo",
+        )
+    if not is_known(database, canonical_path(directory)):
+        raise NoImagesError(
+            "no photo is known there" if directory.is_dir() else "there is no such directory",
+            path=directory,
+            remedy="photoramd status lists the watched directories",
+        )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from photoramd.cli.options import collected
 from photoramd.cli.output import print_json
 from photoramd.cli.progress import Progress, is_watched, sentence
 from photoramd.config import loader, schema
@@ -18,15 +20,26 @@ if TYPE_CHECKING:
     from photoramd.cli import Settings
 
 
+@dataclass(frozen=True, slots=True)
+class RetagOptions:
+    """The options of the command, by their names."""
+
+    paths: tuple[Path, ...]
+    failed: bool
+    wait: bool
+    as_json: bool
+    quiet: bool
+
+
 @click.command("retag")
 @click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(path_type=Path))
 @click.option("--failed", is_flag=True, help="Only photos that failed.")
 @click.option("--json", "as_json", is_flag=True, help="Print a summary as JSON.")
+@click.option("--wait", is_flag=True, help="Wait until a running daemon has done it.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress, errors only.")
 @click.pass_context
-def command(
-    context: click.Context, paths: tuple[Path, ...], failed: bool, as_json: bool, quiet: bool
-) -> None:
+@collected(RetagOptions)
+def command(context: click.Context, options: RetagOptions) -> None:
     """Choose and write the tags of photos anew, with the present settings.
 
     PATH is a photo, or a directory with everything below it. Photos whose tags were taken
@@ -37,8 +50,9 @@ def command(
     A running daemon does the work, and begins within a second.
     """
     # SQLite and its companions cost time that --help need not wait for.
-    from photoramd.database.requests import Request, canonical_path, submit
+    from photoramd.database.requests import Request, canonical_path, count_at, submit
 
+    paths, failed, as_json, quiet = options.paths, options.failed, options.as_json, options.quiet
     settings: Settings = context.obj
     configuration = loader.load(settings.config_path, need_file=False)
     if not paths and not failed:
@@ -50,10 +64,19 @@ def command(
     tops = tops or [watch.path for watch in configuration.watch]
     submit(database, [Request(os.fspath(top), failed) for top in tops])
     if holder(database) is not None:
+        photos = count_at(database, tops)
+        if not quiet and not as_json:
+            what = "the photos that failed are" if failed else f"{photos} photos are"
+            click.echo(
+                f"{what} queued for the daemon, which begins now;"
+                " photoramd status shows how far it is"
+            )
+        if options.wait:
+            from photoramd.cli.waiting import wait_for_daemon
+
+            wait_for_daemon(database, tops, photos)
         if as_json:
-            print_json({"daemon": True})
-        elif not quiet:
-            click.echo("The daemon begins now; photoramd status shows how far it is.")
+            print_json({"daemon": True, "photos": photos, "done": options.wait})
         return
     directories = [top if top.is_dir() else top.parent for top in tops]
     extra = [top for top in dict.fromkeys(directories) if not is_watched(top, configuration)]

@@ -64,7 +64,9 @@ def report(outcomes: Sequence[Outcome], configuration: Config) -> None:
             "ROOT": os.fsencode(root_of(outcome, configuration)),
             "DURATION": f"{outcome.seconds:.3f}",
         }
-        if outcome.state == "written":
+        if outcome.is_undone and outcome.state == "written":
+            logger.info("%s: tags taken back", path, extra=fields)
+        elif outcome.state == "written":
             logger.info("%s: %s", path, tags, extra=fields)
         elif outcome.state == "tagged":
             logger.warning("%s: %s; not written: %s", path, tags, outcome.error, extra=fields)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from photoramd.cli.options import collected
 from photoramd.cli.output import console, print_json
 from photoramd.clock import unix_time
 from photoramd.config import loader
@@ -21,23 +23,41 @@ if TYPE_CHECKING:
     from photoramd.pipeline.undo import Undone
 
 
+@dataclass(frozen=True, slots=True)
+class UndoOptions:
+    """The options of the command, by their names."""
+
+    paths: tuple[str, ...]
+    dry_run: bool
+    wait: bool
+    as_json: bool
+    quiet: bool
+
+
 @click.command("undo")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path())
 @click.option("-n", "--dry-run", is_flag=True, help="Only say what would be taken back.")
+@click.option("--wait", is_flag=True, help="Wait until a running daemon has done it.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress, errors only.")
 @click.pass_context
-def command(
-    context: click.Context, paths: tuple[str, ...], dry_run: bool, as_json: bool, quiet: bool
-) -> None:
+@collected(UndoOptions)
+def command(context: click.Context, options: UndoOptions) -> None:
     """Take back the tags that were written for photos.
 
     PATH is a photo, or a directory with everything below it. Exactly what photoramd added
     is removed; your own keywords stay. Such photos are not tagged again until photoramd
-    retag asks for it. A running daemon does it, beginning within a second. Exits with 4 if
-    it could not be done for a photo.
+    retag asks for it. Sidecars that photoramd made for photos that are gone are removed, too.
+    A running daemon does it, beginning within a second. Exits with 4 if it could not be done
+    for a photo.
     """
     settings: Settings = context.obj
+    paths, dry_run, as_json, quiet = (
+        options.paths,
+        options.dry_run,
+        options.as_json,
+        options.quiet,
+    )
     configuration = loader.load(settings.config_path, need_file=False)
     from photoramd.daemon.assembly import opened_for_undo
     from photoramd.database.requests import canonical_path
@@ -45,17 +65,14 @@ def command(
 
     tops = [canonical_path(Path(path)) for path in paths]
     try:
-        with opened_for_undo(configuration) as (photos, writer):
+        with opened_for_undo(configuration, dry_run=dry_run) as (photos, writer):
             jobs = select(photos, tops)
             if not as_json and not quiet:
                 outcomes = list(_shown(_undo(writer, jobs, dry_run), len(jobs)))
             else:
                 outcomes = list(_undo(writer, jobs, dry_run))
-    except LockedError as error:
-        if dry_run:
-            error.remedy = "leave out --dry-run: the daemon then takes them back; or stop it"
-            raise
-        _ask_the_daemon(configuration.state.path, tops, as_json=as_json, quiet=quiet)
+    except LockedError:
+        _ask_the_daemon(configuration.state.path, tops, options)
         return
     touched = [each for each in outcomes if each.files or each.removed]
     failed = [each for each in outcomes if each.error is not None]
@@ -82,18 +99,25 @@ def command(
         context.exit(PhotoramdError.exit_code)
 
 
-def _ask_the_daemon(database: Path, tops: Sequence[Path], *, as_json: bool, quiet: bool) -> None:
-    from photoramd.database.requests import Request, is_known, submit
+def _ask_the_daemon(database: Path, tops: Sequence[Path], options: UndoOptions) -> None:
+    from photoramd.cli.waiting import wait_for_daemon
+    from photoramd.database.requests import Request, count_at, is_known, submit
     from photoramd.pipeline.undo import unknown
 
     for top in tops:
         if not is_known(database, top):
             raise unknown(top)
     submit(database, [Request(os.fspath(top), is_undo=True) for top in tops])
-    if as_json:
-        print_json({"daemon": True})
-    elif not quiet:
-        click.echo("The daemon begins now; photoramd status names what it cannot do.")
+    photos = count_at(database, tops)
+    if not options.quiet and not options.as_json:
+        click.echo(
+            f"{photos} photos are queued for the daemon, which begins now;"
+            " photoramd status names what it cannot do"
+        )
+    if options.wait:
+        wait_for_daemon(database, tops, photos)
+    if options.as_json:
+        print_json({"daemon": True, "photos": photos, "done": options.wait})
 
 
 def _undo(writer: Any, jobs: Sequence[Job], dry_run: bool) -> Iterator[Undone]:

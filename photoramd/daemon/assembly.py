@@ -27,6 +27,7 @@ from photoramd.database.connection import Database
 from photoramd.database.ledger import Ledger
 from photoramd.database.photos import Photos
 from photoramd.database.queue import Queue
+from photoramd.database.readonly import ReadOnlyDatabase, open_readonly
 from photoramd.database.requests import Requests
 from photoramd.database.results import Results
 from photoramd.database.roots import HealthStore
@@ -314,17 +315,24 @@ def _extra(path: Path, watched: Sequence[Watch]) -> Watch:
 
 
 @contextmanager
-def opened_for_undo(config: Config) -> Iterator[tuple[Photos, Writer]]:
+def opened_for_undo(config: Config, *, dry_run: bool = False) -> Iterator[tuple[Photos, Writer]]:
     """Open the database and make a writer for undo only; load no model.
+
+    Args:
+        config: The configuration.
+        dry_run: Only read the database, which a daemon may own.
 
     Raises:
         LockedError: Another photoramd owns the database.
-        StoreError: The database cannot be used.
+        StoreError: There is no database, or it cannot be used.
     """
-    with Database(config.state.path) as database, ExifTool() as exiftool:
+    open_readonly(config.state.path).close()  # undo never makes one
+    opened = ReadOnlyDatabase if dry_run else Database
+    with opened(config.state.path) as database, ExifTool() as exiftool:
         settings = WriteSettings(lambda _: "none", lambda: Origin("", ""))
         writer = Writer(Ledger(database), settings, exiftool)
-        writer.recover(unix_time())
+        if not dry_run:
+            writer.recover(unix_time())
         yield Photos(database), writer
 
 

@@ -191,13 +191,17 @@ def restore(source: Path, database: Path) -> Path | None:
         lock.release()
 
 
-def set_aside(database: Path) -> Path:
+def set_aside(database: Path, why: str = "damaged") -> Path:
     """Rename a database, its -wal and its -shm; return the new name of the database.
+
+    Args:
+        database: The file.
+        why: A word for the new name.
 
     Raises:
         StoreError: They cannot be renamed.
     """
-    aside = _free_name(database.with_name(f"{database.name}.damaged-{_stamp()}"))
+    aside = _free_name(database.with_name(f"{database.name}.{why}-{_stamp()}"))
     try:
         # The log first: beside a restored copy, SQLite would take the old log for its own.
         for companion in reversed(_COMPANIONS):
@@ -218,7 +222,8 @@ def _put_back(source: Path, database: Path) -> Path | None:
         copy(source, part)  # with the -wal of a database that was set aside
         _mark_all_stale(part)
         is_any = any(os.path.lexists(f"{database}{companion}") for companion in _COMPANIONS)
-        aside = set_aside(database) if is_any else None
+        why = "replaced" if is_sound(database) else "damaged"
+        aside = set_aside(database, why) if is_any else None
         _publish(part, database)
         return aside
     except OSError as error:

@@ -41,11 +41,19 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A photo that waits for its next step, and how often that failed."""
+    """A photo that waits for its next step.
+
+    Attributes:
+        id: Its row.
+        photo: The photo.
+        attempts: How often the step failed.
+        is_undone: Whether the user took its tags back.
+    """
 
     id: int
     photo: Photo
     attempts: int
+    is_undone: bool = False
 
 
 def select_jobs(
@@ -63,12 +71,15 @@ def select_jobs(
         StoreError: The database failed.
     """
     rows = database.rows(
-        f"""SELECT p.id, d.path, p.name, p.size, p.mtime_ns, p.device, p.inode, p.attempts
+        f"""SELECT p.id, d.path, p.name, p.size, p.mtime_ns, p.device, p.inode, p.attempts,
+                   p.undone_at IS NOT NULL
             FROM photos p JOIN directories d ON d.id = p.directory_id
             WHERE {condition} LIMIT ?""",  # noqa: S608  (the conditions are constants)
         (*parameters, limit),
     )
-    return [Job(r[0], Photo(path_of(*r[1:3]), fingerprint_of(r[3:7])), r[7]) for r in rows]
+    return [
+        Job(r[0], Photo(path_of(*r[1:3]), fingerprint_of(r[3:7])), r[7], bool(r[8])) for r in rows
+    ]
 
 
 class Photos:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from photoramd.database.connection import APPLICATION_ID
+from photoramd.database.connection import APPLICATION_ID, Database
 from photoramd.database.errors import translate_errors
 from photoramd.errors import StoreError
 
@@ -91,6 +91,25 @@ def _nothing_yet(path: Path) -> StoreError:
         remedy="start photoramd run, or photoramd scan for one pass; if the daemon runs with "
         "another configuration, name that with --config",
     )
+
+
+class ReadOnlyDatabase(Database):
+    """The database for commands that only ask, whether or not a daemon owns it.
+
+    Args:
+        path: The file.
+
+    Raises:
+        StoreError: See `open_readonly`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._connection = open_readonly(path)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
 
 
 def fetch(

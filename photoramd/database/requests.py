@@ -133,6 +133,39 @@ def is_known(database: Path, path: Path) -> bool:
         return bool(found[0][0])
 
 
+def count_at(database: Path, tops: Sequence[Path]) -> int:
+    """Return how many known photos are at or below some `canonical_path`s.
+
+    Raises:
+        StoreError: There is no database, or it cannot be read.
+    """
+    return _count(database, tops, "state <> 'missing'")
+
+
+def count_waiting(database: Path, tops: Sequence[Path]) -> int:
+    """Return how many photos there wait for what was requested; requests not taken count, too.
+
+    Photos that are tried again later, because something is wrong with them, do not count.
+
+    Raises:
+        StoreError: There is no database, or it cannot be read.
+    """
+    with closing(open_readonly(database)) as connection:
+        ((requests,),) = fetch(connection, "SELECT count(*) FROM requests")
+    waiting = """(state IN ('pending', 'tagged') AND next_attempt <= unixepoch() + 1
+                  OR state = 'written' AND settings IS NULL AND undone_at IS NULL)"""
+    return int(requests) + _count(database, tops, waiting)
+
+
+def _count(database: Path, tops: Sequence[Path], condition: str) -> int:
+    ids: set[int] = set()
+    with closing(open_readonly(database)) as connection:
+        for top in tops:
+            sql = f"SELECT id FROM photos WHERE {condition} AND {PHOTOS_AT}"  # noqa: S608
+            ids |= {number for (number,) in fetch(connection, sql, location(os.fspath(top)))}
+    return len(ids)
+
+
 def submit(database: Path, requests: Sequence[Request]) -> None:
     """Leave requests for the owner of the database, which may run now or later.
 

@@ -59,6 +59,7 @@ class Outcome:
         error: Why it was not written, or failed, or waits.
         inferred: Whether the model ran for it; equal pictures share one result.
         seconds: Its share of the time that the step took.
+        is_undone: Whether its tags were taken back, not written.
     """
 
     path: Path
@@ -67,6 +68,7 @@ class Outcome:
     error: PhotoramdError | None = None
     inferred: bool = False
     seconds: float = 0.0
+    is_undone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +265,9 @@ class Pipeline:
             state = PhotoState.WRITTEN if error is None else PhotoState.TAGGED
             is_new = job.id in self._unreported
             self._unreported.discard(job.id)
-            outcomes.append(Outcome(job.photo.path, state, tags[job.id], error, is_new))
+            outcomes.append(
+                Outcome(job.photo.path, state, tags[job.id], error, is_new, is_undone=job.is_undone)
+            )
         return outcomes
 
     def _remove_orphans(self, now: UnixTime) -> None:

@@ -44,9 +44,11 @@ _IGNORED_DIRECTORIES = frozenset(
         "@Recently-Snapshot",
         "$RECYCLE.BIN",
         "lost+found",
+        "__MACOSX",
     }
 )
-_IGNORED_DIRECTORY_SUFFIXES = (".lrdata", *_IGNORED_SUFFIXES)
+# The libraries of Lightroom, Apple Photos and Aperture are databases of these programs.
+_IGNORED_DIRECTORY_SUFFIXES = (".lrdata", ".photoslibrary", ".aplibrary", *_IGNORED_SUFFIXES)
 
 
 def is_photo_name(name: str, suffixes: Collection[str] | None = None) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,6 +37,7 @@ def photoramd(tmp_path: Path, album: Path, put: Put, scan: Scan, tagger: Tagger)
         "inferred": 2,
         "not_written": 0,
         "failed": 1,
+        "undone": 0,
         "completed": True,
     }
     return instance
@@ -210,3 +212,63 @@ def test_output_that_finds_no_room_is_no_fault_of_ours(tmp_path: Path, album: Pa
         )  # fmt: skip
     message = "photoramd: the output cannot be written (No space left on device)\n"
     assert (done.returncode, done.stderr) == (4, message)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["queri", "cat"], 2, "Did you mean 'query'?"),
+        (["nonsense"], 2, "No such command"),
+        (["tag", "/nope.jpg"], 1, "no such file"),
+        (["db", "backup", "/nope/x"], 4, "/nope: there is no such directory"),
+        (["query", "--under", "/nope", "cat"], 1, "there is no such directory"),
+        (["clean", "/nope"], 2, "does not exist"),
+    ],
+)
+def test_mistakes_are_named(
+    photoramd: Photoramd, arguments: list[str], code: int, said: str
+) -> None:
+    done = photoramd.run(*arguments)
+    assert done.returncode == code, done.stderr
+    assert said in done.stderr
+    assert "[state]" not in done.stderr
+
+
+def test_query_under_wants_a_directory(photoramd: Photoramd, album: Path) -> None:
+    photo = next(album.glob("*.png"))
+    done = photoramd.run("query", "--under", photo, "cat")
+    assert done.returncode == 2
+    assert "photoramd show" in done.stderr
+    assert photoramd.run("query", "--under", album, "cat OR cup").returncode == 0
+
+
+def test_the_configuration_may_be_named_after_the_command(
+    photoramd: Photoramd, tmp_path: Path
+) -> None:
+    program = [sys.executable, "-m", "photoramd"]
+    for arguments in (["status"], ["db", "check"], ["config", "show"], ["query", "cat OR cup"]):
+        named = [*program, *arguments, "--config", os.fspath(photoramd.config)]
+        done = subprocess.run(named, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    before = [*program, "--config", os.fspath(tmp_path / "other.toml"), "status", "--config",
+              os.fspath(photoramd.config)]  # fmt: skip
+    assert subprocess.run(before, capture_output=True, check=False).returncode == 0
+
+
+def test_undo_makes_no_database(tmp_path: Path, album: Path) -> None:
+    instance = Photoramd(tmp_path, album)
+    done = instance.run("undo", album)
+    assert done.returncode == 4
+    assert "nothing has been tagged yet" in done.stderr
+    assert not instance.database.exists()
+
+
+def test_restore_does_not_call_a_sound_database_damaged(
+    photoramd: Photoramd, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy.db"
+    assert photoramd.run("db", "backup", copy).returncode == 0
+    done = photoramd.run("db", "restore", copy)
+    assert done.returncode == 0
+    assert "damaged" not in done.stdout + done.stderr
+    assert [path for path in photoramd.database.parent.iterdir() if ".replaced-" in path.name]

@@ -348,3 +348,24 @@ def test_a_keyword_that_another_program_takes_out_is_no_longer_found(
     put("rocket", "marker.jpg")
     photoramd.wait_for_states(written=2)
     assert found(photoramd, "cat") == []
+
+
+def test_undo_and_retag_say_what_they_queued_and_wait(
+    photoramd: Photoramd, put: Put, album: Path
+) -> None:
+    photo, _ = put("cat", "cat.png"), put("rocket", "rocket.jpg")
+    photoramd.start()
+    photoramd.wait_for_states(written=2)
+    dry = photoramd.ask("undo", "--dry-run", os.fspath(album))
+    assert len(dry["undone"]) == 2
+    assert photo.with_name("cat.png.xmp").exists()
+    done = photoramd.run("undo", "--wait", os.fspath(album))
+    assert done.returncode == 0
+    assert done.stdout.startswith("2 photos are queued")
+    assert not photo.with_name("cat.png.xmp").exists()
+    assert "no tags" not in photoramd.log.read_text()
+    assert photoramd.ask("retag", "--wait", os.fspath(photo)) == {
+        "daemon": True, "photos": 1, "done": True,
+    }  # fmt: skip
+    assert photo.with_name("cat.png.xmp").exists()
+    assert not (album / "rocket.jpg.xmp").exists()
