@@ -16,6 +16,7 @@ from photoramd.config import loader
 from photoramd.config.schema import Config
 from photoramd.database.lock import holder
 from photoramd.doctor.directories import Checkup, limits
+from photoramd.doctor.embedding import examine_embedding
 from photoramd.doctor.finding import Finding, Grade, failure
 from photoramd.doctor.packages import examine_packages
 from photoramd.doctor.programs import examine_exiftool, examine_raw
@@ -29,6 +30,7 @@ from photoramd.doctor.state import (
 from photoramd.doctor.systemd_unit import Unit, examine_service
 from photoramd.doctor.weights import examine_model
 from photoramd.errors import ConfigError, printable
+from photoramd.metadata.exiftool import ExifTool
 
 Notice = Callable[[str], object]
 """Called with a few words when something begins that may take more than a second."""
@@ -75,6 +77,10 @@ def _configured(settings: Config, notice: Notice) -> Iterator[Finding]:
         notice(f"looking through {printable(watch.path)}")
         yield from root.findings()
         watches += root.watches
+        if watch.write == "embed" and watch.path.is_dir():
+            notice(f"trying to embed a keyword in {printable(watch.path)}")
+            with ExifTool() as exiftool:
+                yield examine_embedding(watch, exiftool)
     yield from limits(watches)
     yield from examine_database(settings.state.path, daemon)
     if daemon is not None:

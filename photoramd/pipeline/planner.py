@@ -12,7 +12,7 @@ from pathlib import Path
 from photoramd.clock import UnixTime
 from photoramd.database.ledger import Ledger
 from photoramd.database.photos import Job
-from photoramd.errors import ChangedError, EmbeddingError, PhotoramdError, printable
+from photoramd.errors import ChangedError, EmbeddingError, PhotoramdError, SidecarError, printable
 from photoramd.metadata import seed, sidecar
 from photoramd.metadata.changes import NO_CHANGE, Place, Recorded, WriteOutcome
 from photoramd.metadata.exiftool import ExifTool
@@ -60,15 +60,26 @@ class Planner:
         self._exiftool = exiftool or ExifTool()
         self._fallbacks: dict[str, list[Path]] = {}
 
-    def plan(self, job: Job, tags: Sequence[Tag], now: UnixTime) -> Plan:
+    def plan(
+        self, job: Job, tags: Sequence[Tag], now: UnixTime, *, refused: SidecarError | None = None
+    ) -> Plan:
         """Return the plan for the file to write; when that is done, for the other one.
 
         The other one is written after a change of the mode, which takes ours out of it, and
         where a sidecar would hide keywords inside the photo, so that it gets them too.
+
+        Args:
+            job: The photo.
+            tags: Its keywords.
+            now: The present time.
+            refused: Why a new file cannot take the photo's place, for example because nobody
+                may give it the photo's group.
         """
         is_embedding = self._settings.mode(job.photo.path) == "embed"
         fallback = None
         try:
+            if refused is not None:
+                raise EmbeddingError(refused.message, path=job.photo.path)
             plan = self._embedded(job, tags, now) if is_embedding else None
         except EmbeddingError as error:
             plan, fallback = None, error.message

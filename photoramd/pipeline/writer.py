@@ -20,6 +20,7 @@ from photoramd.database.photos import Job
 from photoramd.errors import (
     ChangedError,
     PhotoramdError,
+    SidecarError,
     StoreError,
     WriteError,
     printable,
@@ -94,7 +95,13 @@ class Writer:
             for job, tags in batch:
                 try:
                     plan = self._plan(job, tags, now)
-                    prepared = _prepare(plan, job.photo.path)
+                    try:
+                        prepared = _prepare(plan, job.photo.path)
+                    except SidecarError as error:
+                        if plan.place != Place.PHOTO or not tags:
+                            raise
+                        plan = self._planner.plan(job, tags, now, refused=error)
+                        prepared = _prepare(plan, job.photo.path)
                 except StoreError:
                     raise
                 except PhotoramdError as error:

