@@ -16,6 +16,7 @@ from photoramd.database.lock import holder
 from photoramd.errors import printable
 from photoramd.images.formats import RAW_REMEDY
 from photoramd.metadata.changes import Place
+from photoramd.photo import PhotoState
 from photoramd.search import places, queries
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ def command(settings: Settings, as_json: bool) -> None:
         counts = queries.counts(connection)
         roots = queries.roots(connection)
         reasons = queries.reasons(connection)
+        waiting = counts[PhotoState.PENDING]
+        left = queries.seconds_left(connection, waiting, now) if waiting else None
         counts_by_place = places.counts(connection)
         fallbacks = places.fallbacks(connection)
     process = holder(database)
@@ -46,6 +49,7 @@ def command(settings: Settings, as_json: bool) -> None:
         "database": printable(database),
         "rests_until": None if hours.is_open(now) else hours.next_change(now),
         "photos": counts,
+        "seconds_left": None if left is None else round(left),
         "places": {
             "sidecar": counts_by_place[Place.SIDECAR],
             "embedded": counts_by_place[Place.PHOTO],
@@ -60,6 +64,8 @@ def command(settings: Settings, as_json: bool) -> None:
                 "since": root.since,
                 "scanned_at": root.scanned_at,
                 "raw_left_out": root.raw_left_out,
+                "scanning_since": root.scanning_since,
+                "scanned_photos": root.scanned_photos,
             }
             for root in roots
         ],
@@ -82,6 +88,8 @@ def _print(status: dict[str, Any]) -> None:
     click.echo(f"database:   {status['database']}")
     photos = ", ".join(f"{n} {state}" for state, n in status["photos"].items() if n)
     click.echo(f"photos:     {photos or 'none yet'}")
+    if status["running"] and status["seconds_left"] is not None:
+        click.echo(f"time left:  about {_duration(status['seconds_left'])} at the present speed")
     found = status["places"]
     if found["embedded"] or found["fallbacks"]:
         counts = f"{found['sidecar']} in sidecars, {found['embedded']} inside photos"
@@ -91,6 +99,10 @@ def _print(status: dict[str, Any]) -> None:
         click.echo(f"hours:      photos are found and queued; tagging begins at {until:%H:%M}")
     for root in status["roots"]:
         scanned = root["scanned_at"]
+        if status["running"] and root["scanning_since"]:
+            since = datetime.fromtimestamp(root["scanning_since"])
+            photos = f"{root['scanned_photos']} photos seen since {since:%H:%M}"
+            click.echo(f"scanning:   {root['path']}, {photos}")
         when = f", scanned {datetime.fromtimestamp(scanned):%Y-%m-%d %H:%M}" if scanned else ""
         click.echo(f"watched:    {root['path']} is {root['health']}{when}")
         for key in ("reason", "remedy"):
@@ -101,6 +113,18 @@ def _print(status: dict[str, Any]) -> None:
             click.echo(f"            {RAW_REMEDY}")
     _print_reasons("in a sidecar instead of inside the photo:", found["fallbacks"])
     _print_reasons("problems:", status["problems"])
+
+
+def _duration(seconds: float) -> str:
+    """Return a duration in the two largest units that matter."""
+    minutes = round(seconds / 60)
+    if minutes < 1:
+        return "a minute"
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours} h"
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
 def _print_reasons(title: str, reasons: Sequence[dict[str, Any]]) -> None:

@@ -196,6 +196,9 @@ _M030 = (
            WHEN sidecar IS NOT NULL THEN 'sidecar' END
        WHERE state = 'written'""",
     "CREATE INDEX photos_place ON photos (place, fallback) WHERE place IS NOT NULL",
+    # How far the present scan of a root is; NULL: none runs, or it has only just begun.
+    "ALTER TABLE roots ADD COLUMN scanning_since REAL",
+    "ALTER TABLE roots ADD COLUMN scanned_photos INTEGER",
     # Our sidecars of photos that are gone.
     """CREATE INDEX photos_orphans ON photos (next_attempt)
        WHERE state = 'missing' AND created = 1 AND sidecar IS NOT NULL""",

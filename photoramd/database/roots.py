@@ -80,6 +80,14 @@ class HealthStore:
             path: health for path, health in self._last.items() if health.state != RootState.ONLINE
         }
 
+    def record_progress(self, path: str, since: UnixTime, photos: int) -> None:
+        """Store how many photos of a root the present scan has seen."""
+        with self._database.transaction() as db:
+            db.execute(
+                "UPDATE roots SET scanning_since = ?, scanned_photos = ? WHERE path = ?",
+                (since, photos, os.fsencode(path)),
+            )
+
     def record_scan(self, path: str, now: UnixTime, raw_left_out: int = 0) -> None:
         """Store that a scan of a root is complete.
 
@@ -94,6 +102,7 @@ class HealthStore:
             log.warning(text, printable(path), raw_left_out, RAW_REMEDY)
         with self._database.transaction() as db:
             db.execute(
-                "UPDATE roots SET scanned_at = ?, raw_left_out = ? WHERE path = ?",
+                """UPDATE roots SET scanned_at = ?, raw_left_out = ?, scanning_since = NULL,
+                       scanned_photos = NULL WHERE path = ?""",
                 (now, raw_left_out, os.fsencode(path)),
             )

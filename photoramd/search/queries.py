@@ -118,6 +118,8 @@ class RootStatus:
         since: When this state began.
         scanned_at: When the last scan was complete.
         raw_left_out: The number of RAW files there that cannot be decoded here.
+        scanning_since: When the present scan began; None if none runs, or it has just begun.
+        scanned_photos: How many photos that has seen.
     """
 
     path: Path
@@ -127,6 +129,8 @@ class RootStatus:
     since: UnixTime
     scanned_at: UnixTime | None
     raw_left_out: int = 0
+    scanning_since: UnixTime | None = None
+    scanned_photos: int | None = None
 
 
 # Finding
@@ -262,15 +266,30 @@ def reasons(connection: sqlite3.Connection, limit: int = 10) -> list[Reason]:
 
 def roots(connection: sqlite3.Connection) -> list[RootStatus]:
     """Return the watched directories as the daemon last saw them, by path."""
-    rows = fetch(
-        connection,
-        "SELECT path, health, reason, remedy, since, scanned_at, raw_left_out FROM roots"
-        " ORDER BY path",
-    )
+    columns = "path, health, reason, remedy, since, scanned_at, raw_left_out"
+    if knows_places(connection):  # and so it knows these
+        columns += ", scanning_since, scanned_photos"
+    rows = fetch(connection, f"SELECT {columns} FROM roots ORDER BY path")  # noqa: S608
     return [
         RootStatus(Path(os.fsdecode(path)), RootState(health), *rest)
         for path, health, *rest in rows
     ]
+
+
+def seconds_left(connection: sqlite3.Connection, waiting: int, now: UnixTime) -> float | None:
+    """Return how long the model will take for the photos that wait, as fast as it was lately.
+
+    None if it tagged too few in the last minutes to tell.
+    """
+    ((tagged, first),) = fetch(
+        connection,
+        "SELECT count(*), min(tagged_at) FROM photos WHERE tagged_at > ?",
+        [now - _LATELY_SECONDS],
+    )
+    return None if tagged < _ENOUGH else waiting * (now - first) / tagged
+
+
+_LATELY_SECONDS, _ENOUGH = 300.0, 10
 
 
 def tags(connection: sqlite3.Connection) -> list[tuple[str, int]]:

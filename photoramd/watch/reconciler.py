@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 LEFTOVER_SECONDS = 60.0
 """How old a temporary must be to be a leftover; writing takes milliseconds."""
 
+NOTE_SECONDS = 3.0
+"""How often it is stored how far a scan is."""
+
 STEP_SECONDS = 0.1
 """How long a scan goes on before events and finished photos are handled."""
 
@@ -59,6 +62,8 @@ class _Walk:
     root: Root
     scan: Scan
     steps: Iterator[list[Photo]]
+    began: UnixTime
+    noted: UnixTime
     seconds: float = 0.0
 
 
@@ -147,8 +152,15 @@ class Reconciler:
             self._stability.offer(photos, now)
             if elapsed > STEP_SECONDS:
                 walk.seconds += elapsed
+                self._note(walk, wall)
                 return None
         return None
+
+    def _note(self, walk: _Walk, wall: UnixTime) -> None:
+        """Store how far a long scan is, for those who ask."""
+        if wall - walk.noted >= NOTE_SECONDS:
+            walk.noted = wall
+            self._health.record_progress(walk.root.path, walk.began, walk.scan.present)
 
     def _begin(self, wall: UnixTime) -> _Walk | None:
         while self._requested:
@@ -160,7 +172,7 @@ class Reconciler:
             obstacle = root.look()
             if obstacle is None:
                 scan = Scan(top, root.filter, self._photos, root.unmounted)
-                return _Walk(root, scan, iter(scan))
+                return _Walk(root, scan, iter(scan), wall, wall)
             self._health.record(root.path, obstacle, wall)
         return None
 

@@ -13,8 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from photoramd.database.connection import connect
-from photoramd.database.health import RootState
+from photoramd.clock import UnixTime
+from photoramd.database.connection import Database, connect
+from photoramd.database.health import Health, RootState
+from photoramd.database.roots import HealthStore
 from photoramd.errors import StoreError, UsageError
 from photoramd.photo import Tag
 from photoramd.search import queries
@@ -381,13 +383,43 @@ def test_tags_in_use_are_counted_without_missing_photos(connection: sqlite3.Conn
 def test_watched_directories_are_told_as_the_daemon_saw_them(database: Path) -> None:
     with closing(connect(database)) as connection:
         connection.execute(
-            "INSERT INTO roots VALUES"
-            " (CAST('/photos' AS BLOB), 'offline', 'not there', NULL, 1, 2, 0)"
+            "INSERT INTO roots (path, health, reason, since, scanned_at)"
+            " VALUES (CAST('/photos' AS BLOB), 'offline', 'not there', 1, 2)"
         )
     with closing(queries.open_readonly(database)) as connection:
         assert queries.roots(connection) == [
             queries.RootStatus(Path("/photos"), RootState.OFFLINE, "not there", None, 1.0, 2.0)
         ]
+
+
+def test_how_far_a_scan_is_can_be_asked_until_it_ends(tmp_path: Path) -> None:
+    path = tmp_path / "new.db"
+    with Database(path) as database:
+        health = HealthStore(database, ["/photos"])
+        health.record("/photos", Health(RootState.ONLINE), UnixTime(1.0))
+        health.record_progress("/photos", UnixTime(5.0), 1234)
+        with closing(queries.open_readonly(path)) as connection:
+            (root,) = queries.roots(connection)
+            assert (root.scanning_since, root.scanned_photos) == (5.0, 1234)
+        health.record_scan("/photos", UnixTime(9.0))
+        with closing(queries.open_readonly(path)) as connection:
+            (root,) = queries.roots(connection)
+            assert (root.scanning_since, root.scanned_photos, root.scanned_at) == (None, None, 9.0)
+
+
+def test_the_time_left_follows_from_the_last_minutes(database: Path) -> None:
+    with closing(connect(database)) as connection:
+        connection.execute("UPDATE photos SET tagged_at = 0")
+        connection.execute(
+            "UPDATE photos SET tagged_at = 900 + id WHERE id IN (SELECT id FROM photos LIMIT 12)"
+        )
+        ((tagged, first),) = connection.execute(
+            "SELECT count(*), min(tagged_at) FROM photos WHERE tagged_at > 700"
+        )
+    with closing(queries.open_readonly(database)) as connection:
+        found = queries.seconds_left(connection, 100, UnixTime(1000.0))
+        assert found == (None if tagged < 10 else 100 * (1000.0 - first) / tagged)
+        assert queries.seconds_left(connection, 100, UnixTime(1e9)) is None
 
 
 def test_an_unknown_tag_gets_suggestions(connection: sqlite3.Connection) -> None:
