@@ -97,7 +97,7 @@ def _accept_config(command: click.Command) -> None:
                 ["--config"],
                 type=click.Path(path_type=Path, dir_okay=False),
                 metavar="FILE",
-                help="The configuration file, as before the command.",
+                hidden=True,  # it is among the options before the command
                 expose_value=False,
                 callback=_set_config,
             )

@@ -24,6 +24,10 @@ PATIENCE = 3
 """How many quiet periods a one-shot scan waits for a file that keeps changing."""
 
 
+_Directory = tuple[int, int]
+"""Device and inode of a directory."""
+
+
 class StabilityTracker:
     """Holds files until they are stable, then queues them, or follows a rename."""
 
@@ -38,8 +42,8 @@ class StabilityTracker:
         self._queue = queue
         self._debouncer = debouncer
         self._is_online = is_online
-        # None for a file that was deleted.
-        self._first_look: dict[str, Fingerprint | None] = {}
+        # Of a file that was deleted, what directory is left above it.
+        self._first_look: dict[str, Fingerprint | _Directory] = {}
         # How often a file was found changed at the end of its quiet period.
         self._restless: dict[str, int] = {}
 
@@ -62,8 +66,9 @@ class StabilityTracker:
         known = self._photos.find(path)
         if fingerprint is None:
             # Another file may take its place in a moment.
-            if known is not None and known.state != PhotoState.MISSING:
-                self._wait(path, None, now)
+            is_known = known is not None and known.state != PhotoState.MISSING
+            if is_known and self._is_online(path):
+                self._wait(path, _directory_above(path), now)
             return
         if known is None or known.fingerprint != fingerprint or known.state == PhotoState.MISSING:
             self._wait(path, fingerprint, now)
@@ -100,10 +105,10 @@ class StabilityTracker:
             fingerprint = Fingerprint.at(path)
             if fingerprint is None:
                 self._restless.pop(path, None)
-                if before is None:
-                    self._lose(path, wall)
+                if not isinstance(before, Fingerprint):
+                    self._lose(path, before, wall)
                 continue
-            if before is None or not fingerprint.is_stable_since(before):
+            if not isinstance(before, Fingerprint) or not fingerprint.is_stable_since(before):
                 self._restless[path] = self._restless.get(path, 0) + 1
                 self._wait(path, fingerprint, now)
                 continue
@@ -114,14 +119,18 @@ class StabilityTracker:
             self._queue.enqueue(new, wall)
         return len(stable)
 
-    def _lose(self, path: str, wall: UnixTime) -> None:
-        """Record that a photo was deleted, after a look at the disk."""
+    def _lose(self, path: str, above: _Directory, wall: UnixTime) -> None:
+        """Record that a photo was deleted, after a look at the disk.
+
+        A directory that was itself replaced or unmounted meanwhile proves nothing.
+        """
         known = self._photos.find(path)
-        if known is not None and not os.path.lexists(path) and self._is_online(path):
+        is_same = self._is_online(path) and _directory_above(path) == above
+        if known is not None and is_same and not os.path.lexists(path):
             self._photos.lose(known.id, wall)
 
-    def _wait(self, path: str, fingerprint: Fingerprint | None, now: Monotonic) -> None:
-        self._first_look[path] = fingerprint
+    def _wait(self, path: str, found: Fingerprint | _Directory, now: Monotonic) -> None:
+        self._first_look[path] = found
         self._debouncer.add(path, now)
 
     def _moved(self, photo: Photo, wall: UnixTime) -> bool:
@@ -133,3 +142,15 @@ class StabilityTracker:
                 self._photos.relocate(photo_id, photo.path, wall)
                 return True
         return False
+
+
+def _directory_above(path: str) -> _Directory:
+    """Return the nearest directory above a path that is there."""
+    above = os.path.dirname(path)
+    while True:
+        try:
+            status = os.stat(above)
+        except OSError:
+            above = os.path.dirname(above)
+        else:
+            return status.st_dev, status.st_ino
