@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def command(context: click.Context, directory: Path, dry_run: bool, as_json: bool) -> None:
     """Remove sidecars that photoramd made for photos that are gone.
 
-    They are known by photoramd's mark in them. One that holds anything else, such as a
+    They are known by photoramd's provenance record in them. One that holds anything else, such as a
     rating of yours, stays and is named. The daemon may run. Exits with 4 if a sidecar
     could not be removed.
     """

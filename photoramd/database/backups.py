@@ -237,7 +237,7 @@ def _mark_all_stale(part: Path) -> None:
     """Have all keywords chosen and all files read again: they may be newer than the copy.
 
     That needs no inference and writes no file that is right; but the ledger regains the entries
-    that the marks in files prove.
+    that the provenance records in files prove.
     """
     with translate_errors(part), closing(sqlite3.connect(part)) as connection, connection:
         columns = {row[1] for row in connection.execute("PRAGMA table_info(photos)")}

@@ -19,7 +19,7 @@ class Field:
     """A keyword field of XMP.
 
     Attributes:
-        name: What it is called in the ledger, in the mark and in the configuration.
+        name: What it is called in the ledger, in the provenance record and in the configuration.
         tags: Its names in lxml's notation; the first is the one to create.
         prefix: The usual prefix of its namespace.
         container: ``Bag`` or ``Seq``.

@@ -1,4 +1,4 @@
-"""Find sidecars that photoramd made for photos that are gone, by the marks in them."""
+"""Find sidecars that photoramd made for photos that are gone, by the provenance records in them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from photoramd.system import atomic
 
 @dataclass(frozen=True, slots=True)
 class Orphan:
-    """A sidecar with photoramd's mark whose photo is gone.
+    """A sidecar with photoramd's provenance record whose photo is gone.
 
     Attributes:
         path: The sidecar.
@@ -80,7 +80,7 @@ def _has_photo(name: str, present: set[str]) -> bool:
 
 
 def _orphan(path: Path, seeds: tuple[str, ...]) -> tuple[Orphan, Fingerprint] | None:
-    """Return what a sidecar without a photo is; None if it has no mark of ours."""
+    """Return what a sidecar without a photo is; None if it has no record of ours."""
     content, fingerprint = sidecar.read(path)
     packet = Packet(content, path)
     records = provenance(packet)

@@ -164,7 +164,7 @@ def test_clean_finds_orphans_by_their_mark(
     left = {path.name for path in album.rglob("*.xmp")}
     assert left == {foreign.name, "stays.jpg.xmp", *(sidecar_of(p).name for p in (edited, kept))}
     assert elsewhere.exists()
-    # Without a database, what only the mark proves.
+    # Without a database, what only the record proves.
     file.write_text(f"[state]\npath = {json.dumps(str(tmp_path / 'none.db'))}\n")
     assert clean(file, tmp_path)["removed"] == [str(elsewhere)]
     assert not elsewhere.exists()
