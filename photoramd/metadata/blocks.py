@@ -13,6 +13,7 @@ import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from PIL import IptcImagePlugin, JpegImagePlugin, TiffImagePlugin
@@ -85,7 +86,13 @@ def open_blocks(path: str | os.PathLike[str]) -> Iterator[Blocks]:
             return
         with open_image(opened) as photo:
             sources = _SOURCES.get(photo.format, (_xmp_in_info,))
-            yield Blocks(tuple(source(photo) for source in sources), photo.image.getexif)
+            yield Blocks(tuple(source(photo) for source in sources), partial(_exif, photo))
+
+
+def _exif(photo: OpenPhoto) -> Mapping[int, Any]:
+    if photo.format == "PNG" and "exif" not in photo.image.info:
+        return {}  # Pillow would look behind the pixels, and decode them for that
+    return photo.image.getexif()
 
 
 # --- XMP ---

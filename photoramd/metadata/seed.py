@@ -11,6 +11,7 @@ darktable's history (darktable would apply it once more), and everything of phot
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from lxml import etree
 
-from photoramd.errors import SidecarError
+from photoramd.errors import SidecarError, printable
 from photoramd.keywords import fold
 from photoramd.metadata import embedded, meaning
 from photoramd.metadata.changes import SEED, Recorded
@@ -32,7 +33,12 @@ from photoramd.metadata.xmp_keywords import (
     holds_nothing,
     values,
 )
-from photoramd.metadata.xmp_packet import EMPTY_PACKET, RDF, Packet, without_forbidden
+from photoramd.metadata.xmp_packet import EMPTY_PACKET, MAX_BYTES, RDF, Packet, without_forbidden
+
+log = logging.getLogger(__name__)
+
+MAX_SEED_BYTES = MAX_BYTES // 2
+"""Of a sidecar of `MAX_BYTES` at most, the rest is left for keywords."""
 
 _X, _XML = "{adobe:ns:meta/}", "{http://www.w3.org/XML/1998/namespace}"
 _XMP = "{http://ns.adobe.com/xap/1.0/}"
@@ -79,7 +85,7 @@ _PROPERTIES = (
 
 
 def seed(photo: Path, ours: Recorded) -> Packet | None:
-    """Return what a new sidecar begins with; None if the photo says nothing.
+    """Return what a new sidecar begins with; None if the photo says nothing, or too much.
 
     Args:
         photo: The photo.
@@ -99,6 +105,11 @@ def seed(photo: Path, ours: Recorded) -> Packet | None:
     _add_others(rdf, found)
     whole = Packet(_document(rdf), photo, name="its XMP")
     whole = _with_keywords(whole, found, ours)
+    if len(whole.data) > MAX_SEED_BYTES:
+        log.warning(
+            "%s: its XMP is too long for a sidecar, which gets keywords only", printable(photo)
+        )
+        return None
     return None if holds_nothing(whole) else whole
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from photoramd.config.schema import Config
+from photoramd.metadata import embedded
 from tests.support import jpegs
 from tests.support.album import Scan, ask_again, keywords, snapshot, take_back
 from tests.support.files import sidecar_of
@@ -240,3 +241,32 @@ def test_damaged_xmp_costs_only_what_it_says(
     scan(configure())
     assert "rocket" in keywords(photo)
     assert "may be missed" in caplog.text
+
+
+@pytest.mark.parametrize("extension", ["png", "jpg", "webp", "tif"])
+def test_no_pixel_is_decoded_for_a_new_sidecar(
+    extension: str, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from PIL import Image, ImageFile
+
+    source = put("rocket", "a.jpg")
+    photo = source.with_suffix(f".{extension}")
+    with Image.open(source) as image:
+        image.save(photo)
+    loaded = []
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda self: loaded.append(self))
+    embedded.read(photo)
+    assert loaded == []
+
+
+def test_xmp_that_is_too_long_for_a_sidecar_costs_no_keyword(
+    scan: Scan, configure: Configure, put: Put, exiftool: Read, tmp_path: Path
+) -> None:
+    source = put("cat", "cat.png")
+    text = tmp_path / "long.txt"
+    text.write_text("word " * 150_000)
+    edit(exiftool, source, f"-XMP-dc:Description<={text}", "-XMP-dc:Subject=Oma")
+    scan(configure())
+    assert keywords(source)[0] == "Oma"
+    assert "cat" in keywords(source)
+    assert sidecar_of(source).stat().st_size < 10_000
