@@ -58,7 +58,8 @@ class Planner:
         self._ledger = ledger
         self._settings = settings
         self._exiftool = exiftool or ExifTool()
-        self._fallbacks: dict[str, list[Path]] = {}
+        # By reason: how many photos, and the first of them.
+        self._fallbacks: dict[str, tuple[int, Path]] = {}
 
     def plan(
         self, job: Job, tags: Sequence[Tag], now: UnixTime, *, refused: SidecarError | None = None
@@ -83,7 +84,8 @@ class Planner:
             plan = self._embedded(job, tags, now) if is_embedding else None
         except EmbeddingError as error:
             plan, fallback = None, error.message
-            self._fallbacks.setdefault(fallback, []).append(job.photo.path)
+            count, first = self._fallbacks.get(fallback, (0, job.photo.path))
+            self._fallbacks[fallback] = (count + 1, first)
         if plan is None:
             plan = altered(self._plan_sidecar(job, tags, now), fallback=fallback)
         if plan.outcome == WriteOutcome.AGAIN:
@@ -147,9 +149,8 @@ class Planner:
 
     def report_fallbacks(self) -> None:
         """Log why photos got sidecars instead of keywords inside, each reason once and counted."""
-        for reason, photos in self._fallbacks.items():
-            example = printable(photos[0])
-            log.warning("%d photos get a sidecar: %s (such as %s)", len(photos), reason, example)
+        for reason, (count, first) in self._fallbacks.items():
+            log.warning("%d photos get a sidecar: %s (such as %s)", count, reason, printable(first))
         self._fallbacks.clear()
 
     def _is_hidden(self, job: Job) -> bool:
