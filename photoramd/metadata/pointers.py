@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator
+from itertools import islice
 
 IMAGE = re.compile(rb"\xd8\xff[\xc0-\xc4\xdb\xe0-\xef]")
 """The beginning of a JPEG, without its first byte, which some cameras change in previews.
@@ -24,6 +24,9 @@ _MAKER_NOTE = {
 _HEADERS = range(0, 34, 2)
 """How far behind the start of a maker note its offsets may be counted from."""
 
+_MOST_IMAGES, _MOST_NOTES = 1000, 4
+"""A file with more is made to keep us busy: it counts as one with such offsets."""
+
 
 def lead_out(data: bytes, start: int, end: int) -> bool:
     """Return whether an entry in EXIF is the place of an image elsewhere in the file.
@@ -34,22 +37,20 @@ def lead_out(data: bytes, start: int, end: int) -> bool:
         end: Where EXIF ends.
     """
     exif = data[start:end]
-    order = ">" if exif.startswith(b"MM") else "<"
     bases = {0, start}
-    for found in _MAKER_NOTE[order].finditer(exif):
-        (offset,) = struct.unpack(f"{order}I", found[1])
-        bases |= {start + offset + header for header in _HEADERS}
-    return any(
+    for order, entry in _MAKER_NOTE.items():
+        for found in islice(entry.finditer(exif), _MOST_NOTES):
+            (offset,) = struct.unpack(f"{order}I", found[1])
+            bases |= {start + offset + header for header in _HEADERS}
+    # The first byte of an image is before what the pattern finds.
+    images = [found.start() - 1 for found in islice(IMAGE.finditer(data, end), _MOST_IMAGES)]
+    return len(images) == _MOST_IMAGES or any(
         _is_value(exif, place - base, order)
-        for place in _images(data, end)
+        for place in images
         for base in bases
         if place > base
+        for order in _MAKER_NOTE  # a maker note may have another byte order than EXIF
     )
-
-
-def _images(data: bytes, start: int) -> Iterator[int]:
-    """Yield the places of images from an offset on."""
-    return (found.start() - 1 for found in IMAGE.finditer(data, start))
 
 
 def _is_value(exif: bytes, number: int, order: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from photoramd.clock import UnixTime
 from photoramd.errors import EmbeddingError
 from photoramd.images.decoder import decode
-from photoramd.metadata import containers, embedded
+from photoramd.metadata import containers, embedded, pointers
 from photoramd.metadata.changes import Recorded
 from photoramd.metadata.exiftool import ExifTool
 from photoramd.metadata.plan import Origin, PlanRequest
@@ -246,3 +247,25 @@ def test_packets_are_cut_out_to_the_byte() -> None:
     assert containers.layout(plain + bytes(100), "JPEG").has_offsets is False
     assert containers.layout(jpegs.minolta(), "JPEG").has_offsets is True
     assert Recorded().is_empty
+
+
+def test_a_file_of_nothing_but_beginnings_of_images_is_refused_soon(
+    photo: Path, child: ExifTool
+) -> None:
+    photo.write_bytes(jpegs.canon() + b"\xff\xd8\xff\xdb" * 4_000_000)
+    began = time.monotonic()
+    assert "another image in the file" in refused(photo, child)
+    assert time.monotonic() - began < 20
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_an_offset_from_the_start_of_a_maker_note_leads_out_too(order: str) -> None:
+    image = jpegs.picture(16)
+    note = 8 + 2 + 12 + 4
+    for base in (0, 12, 12 + note, 12 + note + 10):
+        kind = struct.pack(f"{order}HHII", 0x0088, 4, 1, 200 - base)
+        exif = struct.pack("<2sHIH", b"II", 42, 8, 1)
+        exif += struct.pack("<HHII", 0x927C, 7, len(kind), note) + bytes(4) + kind
+        data = bytes(12) + exif + bytes(200 - 12 - len(exif)) + image
+        assert pointers.lead_out(data, 12, 12 + len(exif)), base
+        assert not pointers.lead_out(data + bytes(4), 12, 12 + len(exif) - 4)
