@@ -41,9 +41,6 @@ class Layout:
         iptc_digest: The MD5 of that in Photoshop's resources.
         rest: Everything else, in its order, except what depends on the size of the XMP.
         is_signed: Whether it has content credentials (C2PA), which a change would break.
-        has_offsets: Whether other metadata may say where something is in the file: it has an
-            index of images (MPF), further images, or data after the pixels.
-        has_pointers: Whether its EXIF does say where an image outside of EXIF is.
     """
 
     packets: tuple[bytes, ...]
@@ -52,8 +49,6 @@ class Layout:
     rest: tuple[bytes, ...]
     is_signed: bool
     iptc_digest: bytes | None = None
-    has_offsets: bool = False
-    has_pointers: bool = False
 
 
 def layout(data: bytes, format_: str) -> Layout:
@@ -110,24 +105,18 @@ def _jpeg(data: bytes) -> Layout:
     packets: list[bytes] = []
     rest: list[bytes] = []
     blocks = scan = b""
-    extended = signed = has_offsets = has_pointers = False
+    extended = signed = False
     for marker, start, end in _segments(data):
         content = data[start + 4 : end]
         if marker == _SOS:
             scan = data[start:]
-            has_offsets = has_offsets or _has_trailer(data, start)
             break
-        if content.startswith(_EXIF):
-            has_pointers = has_pointers or pointers.lead_out(data, start + 4 + len(_EXIF), end)
-        elif marker != _APP13:  # Photoshop's thumbnail is found from within
-            has_offsets = has_offsets or pointers.IMAGE.search(content) is not None
         if marker == _APP1 and content.startswith(_XMP):
             packets.append(content[len(_XMP) :])
         elif marker == _APP13 and content.startswith(_PHOTOSHOP):
             blocks += content[len(_PHOTOSHOP) :]
         elif marker == _APP2 and content.startswith(b"MPF\0"):
             rest.append(b"MPF")  # holds offsets into the file, which follow its size
-            has_offsets = True
         else:
             extended = extended or (marker == _APP1 and content.startswith(XMP_EXTENSION))
             signed = signed or (marker == _APP11 and is_signed(content))
@@ -146,18 +135,45 @@ def _jpeg(data: bytes) -> Layout:
             rest.append(struct.pack(">H", number) + content)
     rest.append(blocks[end:])  # resources of other programs
     rest.append(scan)
-    return Layout(
-        tuple(packets), extended, iptc, tuple(rest), signed, digest, has_offsets, has_pointers
-    )
+    return Layout(tuple(packets), extended, iptc, tuple(rest), signed, digest)
 
 
-def _has_trailer(data: bytes, start: int) -> bool:
-    """Return whether anything but zeros follows the pixels that begin with the scan at an offset.
+@dataclass(frozen=True, slots=True)
+class Places:
+    """What is found in a JPEG by its place, which moves when XMP before it grows.
 
-    The end marker cannot occur within coded pixels (T.81, B.1.1.5).
+    Attributes:
+        has_some: Whether there may be something: an index of images (MPF), further images, or
+            data after the pixels.
+        is_in_exif: Whether EXIF says where one of those images is, and so would be wrong.
     """
-    end = data.find(_EOI, start)
-    return end >= 0 and bool(data[end + len(_EOI) :].strip(b"\0"))
+
+    has_some: bool
+    is_in_exif: bool
+
+
+def places(data: bytes) -> Places:
+    """Look for what is found by its place in a JPEG that `layout` understood."""
+    exif: list[tuple[int, int]] = []
+    images: list[int] = []
+    has_some = False
+    for marker, start, end in _segments(data):
+        if data.startswith(_EXIF, start + 4):
+            exif.append((start + 4 + len(_EXIF), end))
+        elif marker != _APP13:  # Photoshop's thumbnail is found from within
+            images += pointers.images(data, start, end)
+        has_some = has_some or (marker == _APP2 and data.startswith(b"MPF\0", start + 4))
+    # Pixels, and images after them, end with a marker; anything else after it has no such end.
+    has_some = has_some or bool(images) or not _without_zeros(data).endswith(_EOI)
+    is_in_exif = len(images) >= pointers.MOST_IMAGES or any(
+        pointers.lead_out(data[start:end], start, images) for start, end in exif
+    )
+    return Places(has_some, is_in_exif)
+
+
+def _without_zeros(data: bytes) -> bytes:
+    """Return the end of a file without zeros behind it."""
+    return data[-(1 << 16) :].rstrip(b"\0") or data.rstrip(b"\0")
 
 
 def _jpeg_packets(data: bytes) -> Iterator[tuple[int, int]]:

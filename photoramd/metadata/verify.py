@@ -111,10 +111,8 @@ def verify(
         after = layout_of(photo, new, original.format)
         found = after.packets[0] if after.packets else b""
         reason = _difference(before, after)
-        if reason is None and before.has_pointers:
-            reason = "its EXIF says where another image in the file is, which would move"
-        if reason is None and before.has_offsets and not _reads_alike(original, new, exiftool):
-            reason = "a preview or other data that is found by its place would be lost"
+        if reason is None and original.format == "JPEG":
+            reason = _lost_place(original, new, exiftool)
         old_record, record = before.iptc, after.iptc
     else:
         copy = exiftool.copy(new, extension)
@@ -151,6 +149,16 @@ def _difference(before: Layout, after: Layout) -> str | None:
     if before.rest[:-1] == after.rest[:-1]:
         return "the data after its pixels would have changed"
     return _MORE
+
+
+def _lost_place(original: Original, new: bytes, exiftool: ExifTool) -> str | None:
+    """Return what would no longer be found by its place in a JPEG; None if all would."""
+    found = containers.places(original.data)
+    if found.is_in_exif:
+        return "its EXIF says where another image in the file is, which would move"
+    if found.has_some and not _reads_alike(original, new, exiftool):
+        return "a preview or other data that is found by its place would be lost"
+    return None
 
 
 def _is_iptc_right(changes: Changes, before: bytes | None, after: bytes | None) -> bool:

@@ -13,7 +13,6 @@ from photoramd.clock import UnixTime
 from photoramd.errors import EmbeddingError
 from photoramd.images.decoder import decode
 from photoramd.metadata import containers, embedded, pointers
-from photoramd.metadata.changes import Recorded
 from photoramd.metadata.exiftool import ExifTool
 from photoramd.metadata.plan import Origin, PlanRequest
 from photoramd.metadata.plan_sidecar import plan_sidecar
@@ -243,10 +242,28 @@ def test_packets_are_cut_out_to_the_byte() -> None:
     plain = jpegs.canon()
     assert containers.without_packet(jpegs.with_xmp(plain, b"<x/>"), "JPEG") == plain
     assert containers.without_packet(plain, "JPEG") == plain
-    assert containers.layout(plain, "JPEG").has_offsets is False
-    assert containers.layout(plain + bytes(100), "JPEG").has_offsets is False
-    assert containers.layout(jpegs.minolta(), "JPEG").has_offsets is True
-    assert Recorded().is_empty
+
+
+@pytest.mark.parametrize(
+    ("data", "has_some", "is_in_exif"),
+    [
+        (jpegs.canon(), False, False),
+        (jpegs.canon() + bytes(100_000), False, False),
+        (jpegs.canon() + b"a note", True, False),
+        (jpegs.multi_picture(), True, False),
+        (jpegs.minolta(), True, True),
+        (jpegs.canon() + jpegs.picture(16), True, False),
+    ],
+)
+def test_what_is_found_by_its_place(data: bytes, has_some: bool, is_in_exif: bool) -> None:
+    assert containers.places(data) == containers.Places(has_some, is_in_exif)
+
+
+def test_photoshops_thumbnail_is_found_from_within() -> None:
+    content = jpegs.picture(16)
+    block = b"8BIM\4\x0c\0\0" + struct.pack(">I", len(content)) + content
+    data = jpegs.with_segments(jpegs.canon(), jpegs.segment(0xED, b"Photoshop 3.0\0" + block))
+    assert containers.places(data) == containers.Places(has_some=False, is_in_exif=False)
 
 
 def test_a_file_of_nothing_but_beginnings_of_images_is_refused_soon(
@@ -260,12 +277,10 @@ def test_a_file_of_nothing_but_beginnings_of_images_is_refused_soon(
 
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_an_offset_from_the_start_of_a_maker_note_leads_out_too(order: str) -> None:
-    image = jpegs.picture(16)
     note = 8 + 2 + 12 + 4
     for base in (0, 12, 12 + note, 12 + note + 10):
         kind = struct.pack(f"{order}HHII", 0x0088, 4, 1, 200 - base)
         exif = struct.pack("<2sHIH", b"II", 42, 8, 1)
         exif += struct.pack("<HHII", 0x927C, 7, len(kind), note) + bytes(4) + kind
-        data = bytes(12) + exif + bytes(200 - 12 - len(exif)) + image
-        assert pointers.lead_out(data, 12, 12 + len(exif)), base
-        assert not pointers.lead_out(data + bytes(4), 12, 12 + len(exif) - 4)
+        assert pointers.lead_out(exif, 12, [200]), base
+        assert not pointers.lead_out(exif, 12, [201, 900]), base
