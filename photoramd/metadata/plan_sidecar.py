@@ -13,6 +13,7 @@ from photoramd.metadata.changes import (
     NOTHING_RECORDED,
     SEED,
     Change,
+    Entries,
     Recorded,
     WriteOutcome,
 )
@@ -87,11 +88,11 @@ def plan_sidecar(
     # Another sidecar than the one we made is not ours.
     is_ours = not target.exists or (known.created and not is_another)
     present = replace(recorded, is_of_another=is_another)
-    merged = _merged(packet, request, present, inside, target.path)
-    if request.tags and is_ours:
-        merged = _begun_anew(packet, merged, request, recorded, inside, target.path)
-    elif not request.tags and (begun := recorded.added.get(SEED)):
-        removed = {**merged.change.removed, SEED: begun}
+    can_begin = request.tags and is_ours and (packet is None or is_only_ours(packet, recorded))
+    begun = seed.seed(photo, inside) if can_begin else None
+    merged = _merged(packet, request, present, inside, target.path, begun)
+    if not request.tags and (old := recorded.added.get(SEED)):
+        removed = {**merged.change.removed, SEED: old}
         merged = replace(merged, change=replace(merged.change, removed=removed))
     before = None if packet is None else packet.data
     plan = Plan(
@@ -118,7 +119,20 @@ def _merged(
     recorded: Recorded,
     inside: Recorded,
     path: Path,
+    begun: Packet | None,
 ) -> Merged:
+    """Return what becomes of a sidecar.
+
+    Args:
+        packet: The present one.
+        request: The keywords that the photo should have.
+        recorded: What the ledger has of the sidecar.
+        inside: What the ledger has of the photo.
+        path: Where the sidecar is.
+        begun: What it begins with, if it is made, or may be made anew.
+    """
+    if begun is not None and packet is None:
+        return _begun_anew(begun, request, recorded, {}, path)
     ours = set(map(fold, inside.added.get(SUBJECT.name, ())))
 
     def others() -> list[str]:
@@ -126,48 +140,34 @@ def _merged(
         # programs that read the sidecar in place of the photo.
         return [word for word in embedded.read_keywords(request.photo) if fold(word) not in ours]
 
-    return merge(packet, request.merge_request(recorded, others), path=path)
+    merged = merge(packet, request.merge_request(recorded, others), path=path)
+    if begun is None or _digests(begun) == recorded.added.get(SEED, ()):
+        return merged
+    return _begun_anew(begun, request, recorded, merged.rejected, path)
+
+
+def _digests(begun: Packet) -> tuple[str, ...]:
+    """Return what the ledger has of a sidecar that begins so: nothing if it is empty."""
+    return () if holds_nothing(begun) else (meaning.digest(begun),)
 
 
 def _begun_anew(
-    packet: Packet | None,
-    merged: Merged,
-    request: PlanRequest,
-    recorded: Recorded,
-    inside: Recorded,
-    path: Path,
+    begun: Packet, request: PlanRequest, recorded: Recorded, rejected: Entries, path: Path
 ) -> Merged:
-    """Return a sidecar of ours begun with what the photo says now, where it is not already.
-
-    Args:
-        packet: The present sidecar.
-        merged: What becomes of that otherwise.
-        request: The keywords that the photo should have.
-        recorded: What the ledger has of the sidecar.
-        inside: What the ledger has of the photo.
-        path: Where the sidecar is.
-    """
-    if packet is not None and not is_only_ours(packet, recorded):
-        return merged
-    begun = seed.seed(request.photo, inside)
-    old = recorded.added.get(SEED, ())
-    if begun is None and not old:
-        return merged
-    if packet is not None and begun is not None and meaning.digest(begun) in old:
-        return merged
-    rejected = {
-        name: (*recorded.rejected.get(name, ()), *merged.rejected.get(name, ()))
-        for name in {*recorded.rejected, *merged.rejected}
+    """Return a sidecar that begins with what the photo says now; nothing of an old one stays."""
+    refused = {
+        name: (*recorded.rejected.get(name, ()), *rejected.get(name, ()))
+        for name in {*recorded.rejected, *rejected}
     }
-    fresh = _merged(begun, request, Recorded(rejected=rejected), inside, path)
-    names = {*recorded.added, *recorded.seeded}
+    packet = None if holds_nothing(begun) else begun
+    # It has all of the user's keywords already.
+    fresh = merge(packet, request.merge_request(Recorded(rejected=refused), tuple), path=path)
+    names = sorted({*recorded.added, *recorded.seeded})
     added = dict(fresh.change.added)
-    if begun is not None:
-        added[SEED] = (meaning.digest(begun),)
-    change = Change(
-        added, fresh.change.seeded, {name: recorded.ours(name) for name in sorted(names)}
-    )
-    return replace(fresh, change=change, rejected=merged.rejected)
+    if packet is not None:
+        added[SEED] = _digests(packet)
+    change = Change(added, fresh.change.seeded, {name: recorded.ours(name) for name in names})
+    return replace(fresh, change=change, rejected=rejected)
 
 
 def is_only_ours(packet: Packet, recorded: Recorded) -> bool:
@@ -189,4 +189,6 @@ def _is_spent(merged: Merged, recorded: Recorded, *, is_ours: bool) -> bool:
         *recorded.added.get(SEED, ()),
         *merged.change.added.get(SEED, ()),
     )
-    return meaning.digest(packet) in seeds or (is_ours and holds_nothing(packet))
+    if is_ours and holds_nothing(packet):
+        return True
+    return bool(seeds) and meaning.digest(packet) in seeds

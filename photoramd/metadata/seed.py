@@ -30,7 +30,6 @@ from photoramd.metadata.xmp_keywords import (
     PHOTORAMD,
     PacketChange,
     edited,
-    holds_nothing,
     values,
 )
 from photoramd.metadata.xmp_packet import EMPTY_PACKET, MAX_BYTES, RDF, Packet, without_forbidden
@@ -85,7 +84,7 @@ _PROPERTIES = (
 
 
 def seed(photo: Path, ours: Recorded) -> Packet | None:
-    """Return what a new sidecar begins with; None if the photo says nothing, or too much.
+    """Return what a new sidecar begins with, which may be nothing; None if it is too much.
 
     Args:
         photo: The photo.
@@ -103,6 +102,8 @@ def seed(photo: Path, ours: Recorded) -> Packet | None:
         rdf.extend(deepcopy(node) for node in packet.nodes())
         _leave_out(rdf)
     _add_others(rdf, found)
+    if not len(rdf) and not found.keywords:
+        return Packet(EMPTY_PACKET, photo)
     whole = Packet(_document(rdf), photo, name="its XMP")
     whole = _with_keywords(whole, found, ours)
     if len(whole.data) > MAX_SEED_BYTES:
@@ -110,7 +111,7 @@ def seed(photo: Path, ours: Recorded) -> Packet | None:
             "%s: its XMP is too long for a sidecar, which gets keywords only", printable(photo)
         )
         return None
-    return None if holds_nothing(whole) else whole
+    return whole
 
 
 def without_ours(packet: Packet, recorded: Recorded) -> Packet:
