@@ -108,7 +108,10 @@ class StabilityTracker:
                 if not isinstance(before, Fingerprint):
                     self._lose(path, before, wall)
                 continue
-            if not isinstance(before, Fingerprint) or not fingerprint.is_stable_since(before):
+            if not isinstance(before, Fingerprint):
+                self.notice(path, now)  # it is back
+                continue
+            if not fingerprint.is_stable_since(before):
                 self._restless[path] = self._restless.get(path, 0) + 1
                 self._wait(path, fingerprint, now)
                 continue

@@ -172,3 +172,73 @@ def test_a_photo_that_comes_back_while_it_is_missed_is_not_missing(
     row = photos.find(os.fspath(photo))
     assert row is not None
     assert row.state == "pending"
+
+
+@pytest.fixture
+def known(intake: StabilityTracker, queue: Queue, database: Database, put: Put) -> Path:
+    """A tagged photo."""
+    photo = put("china", "deep/a.jpg")
+    intake.notice(os.fspath(photo), 0)
+    intake.settle(5, 100)
+    finish(database, queue, photo)
+    return photo
+
+
+def state(photos: Photos, path: Path) -> str:
+    found = photos.find(os.fspath(path))
+    assert found is not None
+    return found.state
+
+
+def test_a_deleted_photo_is_missing_after_the_quiet_period(
+    intake: StabilityTracker, photos: Photos, known: Path
+) -> None:
+    known.unlink()
+    intake.notice(os.fspath(known), 10)
+    intake.settle(14, 110)
+    assert state(photos, known) == "tagged"
+    intake.settle(15, 111)
+    assert state(photos, known) == "missing"
+
+
+def test_a_photo_that_is_back_in_time_is_as_before(
+    intake: StabilityTracker, photos: Photos, queue: Queue, known: Path, tmp_path: Path
+) -> None:
+    known.rename(tmp_path / "kept")
+    intake.notice(os.fspath(known), 10)
+    (tmp_path / "kept").rename(known)
+    intake.settle(15, 111)
+    intake.settle(25, 121)
+    assert state(photos, known) == "tagged"
+    assert queued(queue) == []
+    assert len(intake) == 0
+
+
+def test_a_deleted_directory_loses_its_photos_and_a_replaced_one_does_not(
+    intake: StabilityTracker, photos: Photos, known: Path
+) -> None:
+    shutil.rmtree(known.parent)
+    intake.notice(os.fspath(known), 10)
+    known.parent.mkdir()  # another one, such as a mount point
+    intake.settle(15, 111)
+    assert state(photos, known) == "tagged"
+    known.parent.rmdir()
+    intake.notice(os.fspath(known), 20)
+    intake.settle(25, 121)
+    assert state(photos, known) == "missing"
+
+
+def test_what_an_offline_root_lost_proves_nothing(
+    photos: Photos, queue: Queue, database: Database, put: Put
+) -> None:
+    online = [True]
+    tracker = StabilityTracker(photos, queue, Debouncer(quiet_seconds=5), lambda _: online[0])
+    photo = put("china", "a.jpg")
+    tracker.notice(os.fspath(photo), 0)
+    tracker.settle(5, 100)
+    finish(database, queue, photo)
+    photo.unlink()
+    tracker.notice(os.fspath(photo), 10)
+    online[0] = False
+    tracker.settle(15, 111)
+    assert state(photos, photo) == "tagged"
