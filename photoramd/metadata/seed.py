@@ -83,6 +83,9 @@ _PROPERTIES = (
 )
 
 
+_NOTHING = Packet(EMPTY_PACKET)
+
+
 def seed(photo: Path, ours: Recorded) -> Packet | None:
     """Return what a new sidecar begins with, which may be nothing; None if it is too much.
 
@@ -96,14 +99,14 @@ def seed(photo: Path, ours: Recorded) -> Packet | None:
     """
     found = embedded.read(photo)
     found.warn(photo)
+    if not (found.packet or found.keywords or any(_says(each, found) for each in _PROPERTIES)):
+        return _NOTHING
     packet = _from_xmp(found, ours)
     rdf = etree.Element(f"{RDF}RDF", nsmap={"rdf": RDF[1:-1]})
     if packet is not None:
         rdf.extend(deepcopy(node) for node in packet.nodes())
         _leave_out(rdf)
     _add_others(rdf, found)
-    if not len(rdf) and not found.keywords:
-        return Packet(EMPTY_PACKET, photo)
     whole = Packet(_document(rdf), photo, name="its XMP")
     whole = _with_keywords(whole, found, ours)
     if len(whole.data) > MAX_SEED_BYTES:
@@ -167,6 +170,11 @@ def _add_others(rdf: etree._Element, found: Embedded) -> None:
 def _about(rdf: etree._Element) -> str:
     """Return what the packet is about, which must be the same in all of its nodes."""
     return next((node.get(f"{RDF}about", "") for node in rdf), "")
+
+
+def _says(wanted: _Property, found: Embedded) -> bool:
+    """Return whether IPTC or EXIF may have something for a property."""
+    return wanted.iptc in found.iptc or wanted.exif in found.exif
 
 
 def _texts(wanted: _Property, found: Embedded) -> Iterator[str]:
