@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from photoramd.doctor.finding import ERROR, Finding, Grade
 from photoramd.errors import PIP
+from photoramd.system import child
 
 NAME = "photoramd.service"
 
@@ -60,14 +59,10 @@ def show(name: str = NAME) -> Unit | None:
         return None
     command = ["systemctl", "show", name, *(f"--property={each}" for each in _PROPERTIES)]
     try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            check=True,
-            timeout=_TIMEOUT_SECONDS,
-            env={**os.environ, "LC_ALL": "C"},
-        )
-    except (OSError, subprocess.SubprocessError):
+        done = child.run(command, _TIMEOUT_SECONDS, environment={"LC_ALL": "C"})
+    except OSError:  # it is missing, or took too long
+        return None
+    if done.returncode:
         return None
     lines = done.stdout.decode("utf-8", "replace").splitlines()
     return parse(dict(line.split("=", 1) for line in lines if "=" in line))
