@@ -99,11 +99,11 @@ class Results:
             for name, confidence, parents in rows
         ]
 
-    def has_outdated(self) -> bool:
-        """Return whether a photo's keywords were chosen with other settings, by any model."""
+    def has_outdated(self, after: int) -> bool:
+        """Return whether a photo after an id has keywords chosen with other settings."""
         rows = self._database.rows(
-            f"SELECT EXISTS (SELECT 1 FROM photos p WHERE {_OUTDATED})",  # noqa: S608
-            (self._settings,),
+            f"SELECT EXISTS (SELECT 1 FROM photos p WHERE {_OUTDATED} AND p.id > ?)",  # noqa: S608
+            (self._settings, after),
         )
         return bool(rows[0][0])
 

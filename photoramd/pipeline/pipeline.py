@@ -293,7 +293,7 @@ class Pipeline:
         if self._checked_until is None:
             return False
         tagger = self._tagger
-        if not self._results.has_outdated():
+        if not self._results.has_outdated(self._checked_until):
             self._checked_until = None
             return False
         outdated = self._results.outdated(
