@@ -155,14 +155,18 @@ def _if_proven(
 
 def _without_packet(original: Original, data: bytes) -> bytes | None:
     """Return the bytes of such a photo without XMP; None if only ExifTool can remove it."""
-    photo = original.photo
     if original.format == "WEBP":
-        with Image.open(BytesIO(data)) as image:
-            size = image.size
-        return asked(photo, lambda: containers.rewrite_webp(data, b"", size))
+        return _webp_with(b"", original.photo, data)
     if original.parts is None:
         return None
-    return asked(photo, lambda: containers.without_packet(data, original.format))
+    return asked(original.photo, lambda: containers.without_packet(data, original.format))
+
+
+def _webp_with(packet: bytes, photo: Path, data: bytes) -> bytes:
+    """Return the bytes of a WebP with another packet; an empty one removes it."""
+    with Image.open(BytesIO(data)) as image:
+        size = image.size
+    return asked(photo, lambda: containers.rewrite_webp(data, packet, size))
 
 
 def _restoration(original: Original, base: bytes | None, new: bytes, recorded: Recorded) -> Change:
@@ -329,8 +333,5 @@ def _rewritten(original: Original, changes: Changes, exiftool: ExifTool) -> byte
         if removed is not None:
             return removed
     if original.format == "WEBP":
-        with Image.open(BytesIO(data)) as image:
-            size = image.size
-        packet = changes.xmp or b""
-        return asked(photo, lambda: containers.rewrite_webp(data, packet, size))
+        return _webp_with(changes.xmp or b"", photo, data)
     return asked(photo, lambda: exiftool.rewrite(photo, original.extension, changes))
