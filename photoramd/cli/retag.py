@@ -50,7 +50,7 @@ def command(context: click.Context, options: RetagOptions) -> None:
     A running daemon does the work, and begins within a second.
     """
     # SQLite and its companions cost time that --help need not wait for.
-    from photoramd.database.requests import Request, canonical_path, count_at, submit
+    from photoramd.database.requests import Request, canonical_path, submit
 
     paths, failed, as_json, quiet = options.paths, options.failed, options.as_json, options.quiet
     settings: Settings = context.obj
@@ -64,19 +64,13 @@ def command(context: click.Context, options: RetagOptions) -> None:
     tops = tops or [watch.path for watch in configuration.watch]
     submit(database, [Request(os.fspath(top), failed) for top in tops])
     if holder(database) is not None:
-        photos = count_at(database, tops)
-        if not quiet and not as_json:
-            what = "the photos that failed are" if failed else f"{photos} photos are"
-            click.echo(
-                f"{what} queued for the daemon, which begins now;"
-                " photoramd status shows how far it is"
-            )
-        if options.wait:
-            from photoramd.cli.waiting import wait_for_daemon
+        from photoramd.cli.waiting import report_queued
 
-            wait_for_daemon(database, tops, photos)
-        if as_json:
-            print_json({"daemon": True, "photos": photos, "done": options.wait})
+        what = "the photos that failed are" if failed else "{photos} photos are"
+        text = (
+            f"{what} queued for the daemon, which begins now; photoramd status shows how far it is"
+        )
+        report_queued(database, tops, text, wait=options.wait, as_json=as_json, quiet=quiet)
         return
     directories = [top if top.is_dir() else top.parent for top in tops]
     extra = [top for top in dict.fromkeys(directories) if not is_watched(top, configuration)]

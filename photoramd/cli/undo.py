@@ -100,24 +100,23 @@ def command(context: click.Context, options: UndoOptions) -> None:
 
 
 def _ask_the_daemon(database: Path, tops: Sequence[Path], options: UndoOptions) -> None:
-    from photoramd.cli.waiting import wait_for_daemon
-    from photoramd.database.requests import Request, count_at, is_known, submit
+    from photoramd.cli.waiting import report_queued
+    from photoramd.database.requests import Request, is_known, submit
     from photoramd.pipeline.undo import unknown
 
     for top in tops:
         if not is_known(database, top):
             raise unknown(top)
     submit(database, [Request(os.fspath(top), is_undo=True) for top in tops])
-    photos = count_at(database, tops)
-    if not options.quiet and not options.as_json:
-        click.echo(
-            f"{photos} photos are queued for the daemon, which begins now;"
-            " photoramd status names what it cannot do"
-        )
-    if options.wait:
-        wait_for_daemon(database, tops, photos)
-    if options.as_json:
-        print_json({"daemon": True, "photos": photos, "done": options.wait})
+    report_queued(
+        database,
+        tops,
+        "{photos} photos are queued for the daemon, which begins now;"
+        " photoramd status names what it cannot do",
+        wait=options.wait,
+        as_json=options.as_json,
+        quiet=options.quiet,
+    )
 
 
 def _undo(writer: Any, jobs: Sequence[Job], dry_run: bool) -> Iterator[Undone]:

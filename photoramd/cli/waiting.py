@@ -1,4 +1,4 @@
-"""Wait until the daemon has done what was asked of it, with progress."""
+"""Say what was queued for the daemon, and wait until it is done, with progress."""
 
 from __future__ import annotations
 
@@ -6,13 +6,41 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from photoramd.cli.output import console
+import click
+
+from photoramd.cli.output import console, print_json
 from photoramd.database.lock import holder
-from photoramd.database.requests import count_waiting
+from photoramd.database.requests import count_at, count_waiting
 from photoramd.errors import PhotoramdError
 
 LOOK_SECONDS = 0.5
 """How often the database is asked."""
+
+
+def report_queued(
+    database: Path, tops: Sequence[Path], text: str, *, wait: bool, as_json: bool, quiet: bool
+) -> None:
+    """Say what was queued for the daemon, and wait for it if asked to.
+
+    Args:
+        database: The database.
+        tops: The paths that were asked about.
+        text: What to say; ``{photos}`` in it becomes the number of photos there.
+        wait: Whether to wait until it is done.
+        as_json: Whether to print a JSON object instead of the text, at the end.
+        quiet: Whether to say nothing.
+
+    Raises:
+        PhotoramdError: See `wait_for_daemon`.
+        StoreError: The database cannot be read.
+    """
+    photos = count_at(database, tops)
+    if not quiet and not as_json:
+        click.echo(text.format(photos=photos))
+    if wait:
+        wait_for_daemon(database, tops, photos)
+    if as_json:
+        print_json({"daemon": True, "photos": photos, "done": wait})
 
 
 def wait_for_daemon(database: Path, tops: Sequence[Path], total: int) -> None:
