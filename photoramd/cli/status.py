@@ -40,6 +40,7 @@ def command(settings: Settings, as_json: bool) -> None:
         reasons = queries.reasons(connection)
         waiting = counts[PhotoState.PENDING]
         left = queries.seconds_left(connection, waiting, now) if waiting else None
+        renewed = queries.to_renew(connection) if configuration.model.renews else 0
         counts_by_place = places.counts(connection)
         fallbacks = places.fallbacks(connection)
     process = holder(database)
@@ -50,6 +51,7 @@ def command(settings: Settings, as_json: bool) -> None:
         "rests_until": None if hours.is_open(now) else hours.next_change(now),
         "photos": counts,
         "seconds_left": None if left is None else round(left),
+        "to_renew": renewed,
         "places": {
             "sidecar": counts_by_place[Place.SIDECAR],
             "embedded": counts_by_place[Place.PHOTO],
@@ -90,6 +92,9 @@ def _print(status: dict[str, Any]) -> None:
     click.echo(f"photos:     {photos or 'none yet'}")
     if status["running"] and status["seconds_left"] is not None:
         click.echo(f"time left:  about {_duration(status['seconds_left'])} at the present speed")
+    if status["to_renew"]:
+        click.echo(f"new model:  {status['to_renew']} photos have tags of an earlier version;")
+        click.echo("            they are tagged again when nothing else waits")
     found = status["places"]
     if found["embedded"] or found["fallbacks"]:
         counts = f"{found['sidecar']} in sidecars, {found['embedded']} inside photos"

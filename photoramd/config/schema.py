@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from photoramd.models.weights.catalog import MODELS
+from photoramd.models.weights.catalog import EMBEDDED, MODELS
 
 _SPAN = r"([01][0-9]|2[0-3]):[0-5][0-9]"
 
@@ -133,9 +133,9 @@ class Model(Section, frozen=True, kw_only=True):
     precision: Annotated[
         Literal["auto", "float32", "bfloat16", "int8"],
         Meta(
-            description="The numbers it calculates with. auto is bfloat16 or float32, whichever "
-            "the processor is faster with; int8 is faster still, for ram++ only, and wants "
-            "`photoramd model calibrate` first."
+            description="The numbers it calculates with; others than ram++ have float32 only. "
+            "auto is bfloat16 or float32, whichever the processor is faster with; int8 is faster "
+            "still, and wants `photoramd model calibrate` first."
         ),
     ] = "auto"
     threshold: Annotated[
@@ -160,6 +160,18 @@ class Model(Section, frozen=True, kw_only=True):
     threads: Annotated[
         int, Meta(ge=0, le=256, description="Processor threads; 0: one for each core.")
     ] = 0
+    retag_on_change: Annotated[
+        bool,
+        Meta(
+            description="After an update of the embedded model tag known photos again, the last "
+            "found first, whenever nothing else waits."
+        ),
+    ] = True
+
+    @property
+    def renews(self) -> bool:
+        """Whether photos that an earlier revision of the model tagged are tagged again."""
+        return self.retag_on_change and self.name == EMBEDDED.name
 
 
 class Tags(Section, frozen=True, kw_only=True):
@@ -341,6 +353,8 @@ def _describe(plain: Any, meta: Meta) -> str:
         return _either([format_value(value) for value in typing.get_args(plain)])
     if typing.get_origin(plain) is tuple:
         return "a list of texts in quotes"
+    if plain is bool:
+        return "true or false"
     if plain in (int, float):
         noun = "a whole number" if plain is int else "a number"
         start = f"above {meta.gt}" if meta.gt is not None else f"from {meta.ge}"

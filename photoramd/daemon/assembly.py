@@ -272,6 +272,7 @@ def build(
                     batch_size=config.debounce.batch_size,
                     threads=config.model.threads or available_cores(),
                     quiet_seconds=config.debounce.quiet_seconds,
+                    renews=config.model.renews,
                 ),
                 proceed=proceed,
             )

@@ -210,7 +210,8 @@ class Daemon:
         self._stability.settle(now, wall)
         if self._unloading is not None:
             self._unloading.step(now)
-        return self._pipeline.step(wall, infers=self._infers(wall))
+        is_idle = self._is_watching and not self.is_scanning and self._stability.is_settled
+        return self._pipeline.step(wall, infers=self._infers(wall), is_idle=is_idle)
 
     @property
     def is_scanning(self) -> bool:

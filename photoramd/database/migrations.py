@@ -42,7 +42,12 @@ def m030_places(db: Database) -> None:
         db.execute(statement)
 
 
-_STEPS = (m001_photos, m002_undo, m010_requests, m020_raw, m030_places)
+def m040_present_model(db: Database) -> None:
+    """Add the model whose earlier revisions' tags are renewed."""
+    db.execute("CREATE TABLE present_model (model TEXT NOT NULL, revision TEXT NOT NULL)")
+
+
+_STEPS = (m001_photos, m002_undo, m010_requests, m020_raw, m030_places, m040_present_model)
 
 NAMES = frozenset(step.__name__ for step in _STEPS)
 """The names of the migrations; a database with others is a newer version's."""

@@ -22,6 +22,10 @@ _OUTDATED = (
 """Of photos p: their keywords were chosen with other settings than this one."""
 
 
+_RENEWED_SPAN = 20_000
+"""Rows of photos that one call of `Results.renew` looks at: 20 ms."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tagged:
     """The model's result for one photo, inferred now or stored before.
@@ -77,6 +81,8 @@ class Results:
             for outcome in outcomes:
                 result_id = self._result(db, outcome, model, revision, now)
                 job = outcome.job
+                before = db.execute("SELECT result_id FROM photos WHERE id = ?", (job.id,))
+                old_id = before.fetchone()
                 changed = db.execute(
                     """UPDATE photos SET state = 'tagged', result_id = ?, tagged_at = ?,
                            attempts = 0, next_attempt = 0, reason = NULL, settings = ?
@@ -85,6 +91,49 @@ class Results:
                 ).rowcount
                 if changed:
                     self._set_keywords(db, job.id, outcome.tags)
+                    # Another model may be asked for again, an earlier revision cannot.
+                    db.execute(
+                        """DELETE FROM results WHERE id = ? AND model = ? AND revision <> ?
+                           AND NOT EXISTS (SELECT 1 FROM photos WHERE result_id = results.id)""",
+                        (*(old_id or (None,)), model, revision),
+                    )
+
+    def renew(
+        self, model: str, revision: str, below: int | None, limit: int
+    ) -> tuple[int, int | None]:
+        """Have photos tagged again that an earlier revision of a model tagged, the last first.
+
+        What they have stays until they have been tagged.
+
+        Args:
+            model: The present model.
+            revision: Its revision.
+            below: Look at photos with lower ids than this; None: at all.
+            limit: The greatest number of photos.
+
+        Returns:
+            How many there were, and what to pass as ``below`` next; None when all were looked at.
+        """
+        if below is None:
+            below = int(self._database.rows("SELECT ifnull(max(id), 0) + 1 FROM photos")[0][0])
+        rows = self._database.rows(
+            """SELECT p.id FROM photos p JOIN results r ON r.id = p.result_id
+               WHERE p.id < ? AND p.id >= ? AND p.state = 'written' AND p.undone_at IS NULL
+                 AND r.model = ? AND r.revision <> ?
+                 AND p.directory_id NOT IN (SELECT id FROM temp.unwatched)
+               ORDER BY p.id DESC LIMIT ?""",
+            (below, below - _RENEWED_SPAN, model, revision, limit),
+        )
+        self.choose_again([(photo_id, None) for (photo_id,) in rows])
+        below = rows[-1][0] if len(rows) == limit else below - _RENEWED_SPAN
+        return len(rows), below if below > 1 else None
+
+    def note_model(self, model: str, revision: str) -> None:
+        """Store which revision of a model replaces the earlier ones, for `status`."""
+        with self._database.transaction() as db:
+            db.execute("DELETE FROM present_model")
+            if revision:
+                db.execute("INSERT INTO present_model VALUES (?, ?)", (model, revision))
 
     def tags(self, photo_id: int) -> list[Tag]:
         """Return the keywords of a photo, the most confident first."""

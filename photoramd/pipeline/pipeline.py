@@ -88,12 +88,14 @@ class PipelineSettings:
         batch_size: How many photos a step takes.
         threads: How many photos are decoded at a time.
         quiet_seconds: How long a photo that changed is left alone.
+        renews: Whether photos that an earlier revision of the model tagged are tagged again.
     """
 
     max_pixels: int
     batch_size: int
     threads: int
     quiet_seconds: float = 5
+    renews: bool = False
 
 
 class Pipeline:
@@ -133,6 +135,9 @@ class Pipeline:
         self._unreported: set[int] = set()
         # The last photo whose settings were checked; None if all were.
         self._checked_until: int | None = 0
+        self._renews = settings.renews
+        # Photos with lower ids were not looked at yet for renewal; None: none was.
+        self._renewed_below: int | None = None
 
         def work(job: Job) -> Decoded:
             return decode_input(tagger, job.photo.path, settings.max_pixels)
@@ -145,13 +150,14 @@ class Pipeline:
     def __exit__(self, *_: object) -> None:
         self._decoding.close()
 
-    def step(self, now: UnixTime, *, infers: bool = True) -> list[Outcome]:
+    def step(self, now: UnixTime, *, infers: bool = True, is_idle: bool = False) -> list[Outcome]:
         """Take one batch as far as it goes; return an empty list if nothing is due.
 
         Args:
             now: The present time.
             infers: Whether photos may be decoded and tagged; if not, only what is already
                 tagged is written.
+            is_idle: Whether nothing else is to be done, so that photos may be renewed.
 
         Raises:
             StoreError: The database failed; nothing is lost.
@@ -165,6 +171,8 @@ class Pipeline:
         if not outcomes:
             self._writer.report_fallbacks()
             self._remove_orphans(now)
+            if infers and is_idle and self._renews:
+                self._renew()
         seconds = (time.monotonic() - began) / max(1, len(outcomes))
         return [replace(outcome, seconds=seconds) for outcome in outcomes]
 
@@ -283,6 +291,21 @@ class Pipeline:
             else:
                 if removed is not None:
                     log.info("%s: removed, as its photo is gone", printable(removed))
+
+    def _renew(self) -> None:
+        """Queue some photos that an earlier revision of the model tagged.
+
+        They come after all new ones, and are so few that new ones do not wait for them.
+        """
+        tagger = self._tagger
+        if self._renewed_below is None:
+            self._results.note_model(tagger.name, tagger.revision)
+        count, self._renewed_below = self._results.renew(
+            tagger.name, tagger.revision, self._renewed_below, 2 * self._batch_size
+        )
+        self._renews = self._renewed_below is not None
+        if not self._renews and not count:
+            log.debug("No photo has tags of an earlier revision of the model")
 
     def choose_again(self) -> None:
         """Check all photos again for keywords that were chosen with old settings."""

@@ -276,6 +276,21 @@ def roots(connection: sqlite3.Connection) -> list[RootStatus]:
     ]
 
 
+def to_renew(connection: sqlite3.Connection) -> int:
+    """Return how many photos have tags of an earlier revision of the present model.
+
+    Raises:
+        StoreError: The database cannot be read.
+    """
+    ((count,),) = fetch(
+        connection,
+        """SELECT count(*) FROM photos WHERE state <> 'missing' AND undone_at IS NULL
+           AND result_id IN (SELECT r.id FROM results r JOIN present_model m
+                             ON r.model = m.model AND r.revision <> m.revision)""",
+    )
+    return int(count)
+
+
 def seconds_left(connection: sqlite3.Connection, waiting: int, now: UnixTime) -> float | None:
     """Return how long the model will take for the photos that wait, as fast as it was lately.
 
