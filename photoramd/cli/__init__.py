@@ -35,7 +35,7 @@ COMMANDS = {
     "status": "Show what is done, waiting and wrong.",
     "doctor": "Check everything that the daemon needs, while it runs or before.",
     "config": "Write, check and show the configuration.",
-    "model": "List, describe, fetch, verify, compare and calibrate models.",
+    "model": "List, describe, fetch, verify, judge, compare and calibrate models.",
     "db": "Check, copy and restore the database, forget missing photos.",
 }
 

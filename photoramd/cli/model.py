@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from photoramd.cli import model_calibrate, model_compare
+from photoramd.cli import model_calibrate, model_compare, model_eval
 from photoramd.cli.output import console, print_json
 from photoramd.errors import ModelError, printable
 from photoramd.models.weights import catalog, converted, verified
@@ -24,11 +24,12 @@ _MEASURED_STEP_BYTES = 1 << 20
 
 @click.group("model")
 def command() -> None:
-    """List, describe, fetch, verify, compare and calibrate models."""
+    """List, describe, fetch, verify, judge, compare and calibrate models."""
 
 
 command.add_command(model_compare.compare)
 command.add_command(model_calibrate.calibrate)
+command.add_command(model_eval.evaluate)
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _name = click.argument("name", default=catalog.EMBEDDED.name)
