@@ -303,6 +303,17 @@ def test_what_is_not_there_is_named() -> None:
         choose_precision("int8", torch.device("cuda"))
 
 
+def test_bfloat16_is_refused_where_the_processor_only_emulates_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("photoramd.models.ram_plus.tagger.has_bfloat16", lambda: False)
+    with pytest.raises(ModelError, match="emulates bfloat16") as caught:
+        choose_precision("bfloat16", CPU)
+    assert "auto" in (caught.value.remedy or "")
+    # Other devices have their own; the processor's flags do not matter there.
+    assert choose_precision("bfloat16", torch.device("cuda")).dtype is torch.bfloat16
+
+
 @pytest.mark.parametrize(("flags", "expected"), [(True, torch.bfloat16), (False, torch.float32)])
 def test_auto_is_bfloat16_only_where_the_processor_has_it(
     flags: bool, expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
@@ -386,7 +397,11 @@ def test_a_copy_takes_little_memory_of_its_own(checkpoint: PinnedFile) -> None:
     assert with_tables < 0.55 * default_store().path("ram++", "tiny.pth").stat().st_size
 
 
-def test_the_tagger_loads_from_the_model_store(tag_files: PinnedFile) -> None:
+def test_the_tagger_loads_from_the_model_store(
+    tag_files: PinnedFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Let bfloat16 be emulated: the network is small.
+    monkeypatch.setattr("photoramd.models.ram_plus.tagger.has_bfloat16", lambda: True)
     tagger = RamPlusTagger.load(device="cpu", precision="float32", threads=1)
     assert tagger.vocabulary.labels == ("cat", "dog", "sky", "sea", "car", "room", "zoo")
     pixels = tagger.pixels(Image.fromarray(synthetic_photo()))

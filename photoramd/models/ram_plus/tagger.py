@@ -249,7 +249,8 @@ def choose_precision(precision: str, device: torch.device) -> Precision:
     """Return the precision of the layers for one that the configuration names.
 
     Raises:
-        ModelError: The model has no such precision, or not on this device.
+        ModelError: The model has no such precision, or not on this device, or this processor would
+            take minutes a photo.
     """
     if precision == "int8":
         if device.type != "cpu":
@@ -264,6 +265,11 @@ def choose_precision(precision: str, device: torch.device) -> Precision:
     if precision == "auto":
         return Precision.best(fastest_dtype(device), device)
     RAM_PLUS.require(precision=precision)
+    if precision == "bfloat16" and device.type == "cpu" and not has_bfloat16():
+        raise ModelError(
+            "this processor only emulates bfloat16, which takes 30 times as long as float32",
+            remedy='set model.precision to "auto", "float32" or "int8"',
+        )
     return Precision.best(_DTYPES[precision], device)
 
 
