@@ -41,12 +41,14 @@ setup-test: setup
 	@PYTHON=$(PYTHON) contrib/system-packages.sh test
 	@$(MAKE) --no-print-directory $(STAMP_TEST)
 
+# What the program needs, and two packages for the photos in them, which are not imported.
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "photoramd needs Python 3.11 or newer; set PYTHON=python3.11, say" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-	  -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+	  --no-deps foolbox scikit-image
 	@touch $@
 
 $(TOOLS_STAMP): contrib/release-tools.txt
@@ -72,7 +74,7 @@ test: setup-test
 test-fast: setup-test
 	$(BIN)/python -m pytest tests/unit tests/test_architecture.py
 
-test-systemd: setup
+test-systemd: setup-test
 	@PYTHON=$(PYTHON) contrib/system-packages.sh test-systemd
 	$(BIN)/python -m pytest -x -s tests/service
 
@@ -89,25 +91,25 @@ bench: setup-bench
 bench-check: setup-bench
 	$(BIN)/python -m benchmarks check $(if $(AGAINST),--against $(AGAINST)) $(if $(JSON),--json $(JSON))
 
-scale: setup
+scale: setup-test
 	$(BIN)/python -m benchmarks.scale
 
-lint: setup
+lint: setup-test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive photoramd benchmarks contrib
 
-security: setup $(TOOLS_STAMP)
+security: setup-test $(TOOLS_STAMP)
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive photoramd benchmarks contrib
 	$(BIN)/zizmor --offline --no-progress --quiet .github
 	$(BIN)/python contrib/audit.py $(TOOLS)/bin/pip-audit
 
-format: setup
+format: setup-test
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: setup
+docs: setup-test
 	$(BIN)/python contrib/reference.py
 	$(BIN)/python -m benchmarks table --write
 

@@ -86,7 +86,7 @@ def show(directory: Path, model: str) -> None:
         encoding="utf-8",
     )
     print(f"The configuration:\n\n{indent(config.read_text())}")
-    samples = sample_photos()
+    samples = sample_photos(but=frozenset({"scikit-learn"}))
     with daemon(config, directory / "log") as process:
         wait_until(lambda: "Watching" in (directory / "log").read_text(), process)
         print("The daemon watches. Copying photos in:\n")

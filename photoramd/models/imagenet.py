@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
-from photoramd.models.efficientnet_lite.network import CLASSES
 from photoramd.models.vocabulary import Vocabulary
+
+CLASSES = 1000
+"""How many classes ImageNet-1k has."""
 
 _TABLE = "imagenet_keywords.tsv"
 

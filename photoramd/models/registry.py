@@ -113,14 +113,14 @@ def libraries(name: str) -> Iterator[None]:
     except (ImportError, OSError) as error:
         raise ModelError(
             f"the model {name} needs torch and torchvision: {error}",
-            remedy=f"install them into the same environment: {PIP} torch torchvision",
+            remedy=f"install them into the same environment: {PIP} 'photoramd[torch]'",
         ) from error
 
 
 def _load_embedded(options: LoadOptions) -> Tagger:
-    with libraries(options.model.name):
-        from photoramd.models.efficientnet_lite.tagger import ImagenetTagger
-    return ImagenetTagger.load(threads=options.threads, precision=options.precision)
+    from photoramd.models.embedded.tagger import EmbeddedTagger
+
+    return EmbeddedTagger.load(threads=options.threads, precision=options.precision)
 
 
 def _load_torchvision(options: LoadOptions) -> Tagger:
@@ -140,6 +140,6 @@ def _load_ram_plus(options: LoadOptions) -> Tagger:
     )
 
 
-register("embedded", Specification(_load_embedded))
+register("embedded", Specification(_load_embedded, uses_all_cores=True))
 register("torchvision", Specification(_load_torchvision))
 register("ram++", Specification(_load_ram_plus, uses_all_cores=True, calibrated_precision="int8"))

@@ -99,7 +99,7 @@ def select(vocabulary: Vocabulary, scores: Mapping[str, float], rules: Rules) ->
 
     Args:
         vocabulary: The labels of the model that gave the scores.
-        scores: Label to probability, fresh or stored (see `kept`); labels that the
+        scores: Probabilities by column, fresh or stored (see `kept`); those that the
             vocabulary lacks are skipped.
         rules: The user's rules.
 
@@ -107,6 +107,8 @@ def select(vocabulary: Vocabulary, scores: Mapping[str, float], rules: Rules) ->
         Tags by descending confidence, then by name.
     """
     merged: dict[str, _Candidate] = {}
+    if vocabulary.combine is not None:
+        scores = vocabulary.combine(scores)
     for label, score in scores.items():
         position = vocabulary.index.get(label)
         if position is None or not _is_above(score, vocabulary.thresholds[position], rules):

@@ -21,8 +21,7 @@ from torchvision import models
 from torchvision.transforms import InterpolationMode, functional
 
 from photoramd.errors import ModelError
-from photoramd.models.efficientnet_lite.network import CLASSES
-from photoramd.models.imagenet import KeywordEntry, read_table, vocabulary_of
+from photoramd.models.imagenet import CLASSES, KeywordEntry, read_table, vocabulary_of
 from photoramd.models.preprocessing import Pixels, ResizedCenter
 from photoramd.models.tagger import Scores
 from photoramd.models.vocabulary import Vocabulary

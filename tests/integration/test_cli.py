@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 from photoramd.cli import COMMANDS, cli
 from photoramd.errors import ModelError, NoImagesError, PhotoramdError, StoreError, printable
 from photoramd.models.tagger import Tagger
+from photoramd.models.weights.catalog import EMBEDDED
 from tests.support.album import Scan
 from tests.support.daemons import Photoramd
 
@@ -170,7 +171,7 @@ def test_the_models_are_listed_described_and_verified(run: Run) -> None:
     assert "embedded" in run("model", "list").stdout
     models = json.loads(run("model", "list", "--json").stdout)
     assert "embedded" in [model["name"] for model in models]
-    assert "579344248a93e230" in run("model", "info", "embedded").stdout
+    assert EMBEDDED.weights.sha256 in run("model", "info", "embedded").stdout
     assert run("model", "verify", "embedded").exit_code == 0
 
 

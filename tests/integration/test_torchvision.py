@@ -20,7 +20,7 @@ import photoramd
 from photoramd.config import loader
 from photoramd.errors import ConfigError, IntegrityError, ModelError
 from photoramd.models import registry
-from photoramd.models.imagenet import read_table
+from photoramd.models.imagenet import read_table, vocabulary_of
 from photoramd.models.tagger import Tagger
 from photoramd.models.torchvision import ZooTagger, crop_of
 from photoramd.models.weights import install, verified
@@ -170,11 +170,9 @@ def test_its_scores_are_those_of_torchvisions_own_transforms_and_network(
         assert torch.allclose((seen - mean) / deviation, preset(image), atol=1e-6)
 
 
-def test_it_has_the_keywords_and_kinds_of_the_embedded_tagger(
-    model: Model, embedded_tagger: Tagger
-) -> None:
+def test_it_has_imagenet_s_keywords_and_kinds(model: Model) -> None:
     tagger = ZooTagger.load(model)
-    assert tagger.vocabulary == embedded_tagger.vocabulary
+    assert tagger.vocabulary == vocabulary_of(read_table())
     assert tagger.name == "torchvision:mobilenet_v3_large"
     assert tagger.decode_side == 2 * 232
 

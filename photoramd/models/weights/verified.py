@@ -2,8 +2,8 @@
 
 Nothing of a file is parsed before all of it was read through one descriptor and its size
 and SHA-256 agree with the pin. Small files are then parsed from the same bytes that were
-hashed (`read_verified`), large ones from the same descriptor (`open_verified`), with torch's
-``weights_only`` unpickler. So replacing a file between check and load has no effect, and a file
+hashed (`read_verified`), large ones from the same descriptor (`open_verified`), those of torch with
+its ``weights_only`` unpickler. So replacing a file between check and load has no effect, and a file
 that does not agree is refused.
 
 Locating and verifying import neither torch nor the package that carries the weights.
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import io
 import os
 import pickle  # only for the error that torch raises  # nosec B403
 import stat
@@ -254,7 +253,7 @@ def read_verified(path: Path, pin: PinnedFile) -> bytes:
 
 
 def load_state_dict(
-    source: bytes | VerifiedFile, *, key: str | None = None, mmap: bool = False
+    source: VerifiedFile, *, key: str | None = None, mmap: bool = False
 ) -> dict[str, Tensor]:
     """Parse a torch file that holds a flat state dict; imports torch.
 
@@ -262,9 +261,9 @@ def load_state_dict(
     anything else is refused, not executed.
 
     Args:
-        source: The result of `read_verified` or `open_verified`.
+        source: The result of `open_verified`.
         key: The state dict's key, if the file holds a dict around it.
-        mmap: Whether to map the tensors of an open file instead of reading them.
+        mmap: Whether to map the tensors instead of reading them.
 
     Returns:
         Parameter names to tensors on the CPU.
@@ -274,13 +273,9 @@ def load_state_dict(
     """
     import torch
 
-    file: Any = io.BytesIO(source) if isinstance(source, bytes) else source.file
-    if mmap and isinstance(source, VerifiedFile):
-        file = source.name
+    file: Any = source.name if mmap else source.file
     try:
-        content = torch.load(
-            file, map_location="cpu", weights_only=True, mmap=isinstance(file, str)
-        )
+        content = torch.load(file, map_location="cpu", weights_only=True, mmap=mmap)
         if key is not None:
             content = content[key]
     except (

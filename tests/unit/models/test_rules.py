@@ -135,7 +135,7 @@ def test_kept_scores_are_those_from_the_floor_up_rounded() -> None:
 
 
 def test_kept_refuses_scores_of_another_vocabulary() -> None:
-    with pytest.raises(ValueError, match="7 labels"):
+    with pytest.raises(ValueError, match="7 columns"):
         kept(ANIMALS, np.zeros(6, np.float32))
 
 

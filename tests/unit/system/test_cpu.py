@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from photoramd.models import registry
 from photoramd.system.cpu import available_cores, has_bfloat16
 
 
@@ -52,12 +51,6 @@ def test_what_onednn_must_not_use_does_not_count(
 
 def test_an_unknown_processor_has_none(tmp_path: Path) -> None:
     assert has_bfloat16(tmp_path / "nothing") is False
-
-
-def test_the_embedded_model_takes_the_faster_precision_by_itself() -> None:
-    wanted = "bfloat16" if has_bfloat16() else "float32"
-    automatic = registry.load("embedded", threads=1)
-    assert automatic.revision == registry.load("embedded", threads=1, precision=wanted).revision
 
 
 def test_the_cores_of_this_process_are_counted_not_those_of_the_machine() -> None:
