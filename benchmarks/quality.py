@@ -219,7 +219,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     def judge(title: str, truth: Sequence[Truth], scores: Scores, among: frozenset[str]) -> None:
         stored = [kept(tagger.vocabulary, row) for row in scores]
-        pairs = zip(stored, truth, strict=True)
+        pairs = list(zip(stored, truth, strict=True))
         judged[title] = evaluate(tagger.vocabulary, pairs, Rules(), among=among)
         results[title] = results.get(title, {}) | figures(judged[title])
         results[title]["scores_kept"] = mean(map(len, stored))

@@ -136,6 +136,7 @@ class _Tagger:
     def __init__(self, precision: str, checkpoint: Path, photo: Path, threads: int) -> None:
         import torch
 
+        from photoramd.models.layers.linear import Precision
         from photoramd.models.ram_plus.network import RAM_PLUS_SHAPE
         from photoramd.models.ram_plus.tagger import RamPlusTagger, choose_precision, load_network
         from photoramd.models.vocabulary import Vocabulary
@@ -143,7 +144,10 @@ class _Tagger:
         from tests.support.random_weights import stored_pin
 
         pin = stored_pin(checkpoint)
-        layer_precision = choose_precision(precision, torch.device("cpu"))
+        cpu = torch.device("cpu")
+        # Measured even where photoramd refuses it.
+        emulated = Precision.best(torch.bfloat16, cpu) if precision == "bfloat16" else None
+        layer_precision = emulated or choose_precision(precision, cpu)
         self.notes = "" if layer_precision.packed else "not packed"
         if layer_precision.quantization is not None:
             kind = str(layer_precision.dtype).removeprefix("torch.")

@@ -35,7 +35,8 @@ SYSCTL=/etc/sysctl.d/60-photoramd.conf
 SYSUSERS=/etc/sysusers.d/photoramd.conf
 LINK=/usr/local/bin/photoramd
 MARK=made-by-photoramds-install.sh
-NEEDED_MB=7000
+NEEDED_MB=600
+NEEDED_WITH_TORCH_MB=7000
 
 say() { printf '\n== %s\n' "$*"; }
 note() { printf '   %s\n' "$*"; }
@@ -144,11 +145,12 @@ check_python() {
   check_visible PYTHON "$("$python" -c 'import os, sys; print(os.path.realpath(sys.base_prefix))')"
   PYTHON=$python contrib/system-packages.sh service || die "system packages are missing"
   if [ ! -x "$prefix/bin/photoramd" ]; then
-    local place=$prefix free
+    local place=$prefix free needed=$NEEDED_MB
+    ! needs_torch || needed=$NEEDED_WITH_TORCH_MB
     while [ ! -d "$place" ]; do place=$(dirname "$place"); done
     free=$(df --output=avail -m "$place" | tail -1)
-    [ "$free" -ge "$NEEDED_MB" ] || die \
-      "$NEEDED_MB MB are needed for $prefix, and $free MB are free" "--prefix puts it elsewhere"
+    [ "$free" -ge "$needed" ] || die \
+      "$needed MB are needed for $prefix, and $free MB are free" "--prefix puts it elsewhere"
   fi
 }
 
@@ -184,7 +186,15 @@ mark_prefix() {
   touch "$prefix/$MARK"
 }
 
+# Whether the configured model needs PyTorch, or it is there already.
+needs_torch() {
+  grep -Eqs '^[[:space:]]*name[[:space:]]*=[[:space:]]*.(ram\+\+|torchvision:)' "$CONFIG" \
+    || "$prefix/bin/python" -c 'import torch' 2>/dev/null
+}
+
 install_program() {
+  local extras=raw,systemd
+  ! needs_torch || extras=all
   # The wheels of PyTorch are large; nobody misses a second copy of them.
   [ -n "${PIP_CACHE_DIR:-}" ] || export PIP_NO_CACHE_DIR=${PIP_NO_CACHE_DIR:-1}
   export PIP_DISABLE_PIP_VERSION_CHECK=1
@@ -194,7 +204,7 @@ install_program() {
     [ ! -e "$prefix/$MARK" ] || remove_environment
     "$python" -m venv "$prefix"
   fi
-  "$prefix/bin/python" -m pip install -c constraints.txt '.[all]' || die \
+  "$prefix/bin/python" -m pip install -c constraints.txt ".[$extras]" || die \
     "pip could not install photoramd; its messages are above" \
     "what is installed already stays: run this again when the cause is mended"
   if [ ! -e "$LINK" ] || [ -L "$LINK" ]; then
@@ -325,7 +335,7 @@ main() {
   check_python
   say "The user of the service"
   install_user
-  say "Installing the program into $prefix (PyTorch takes 5 GB and some minutes)"
+  say "Installing the program into $prefix"
   install_program
   say "The configuration"
   install_configuration

@@ -189,7 +189,7 @@ def _truth(row: Mapping[str, str], columns: Sequence[str], path: Path, line: int
 
 def evaluate(
     vocabulary: Vocabulary,
-    photos: Iterable[tuple[Mapping[str, float], Truth]],
+    photos: Sequence[tuple[Mapping[str, float], Truth]],
     rules: Rules,
     *,
     among: frozenset[str] | None = None,
@@ -206,6 +206,7 @@ def evaluate(
     """
     hierarchy = Hierarchy(vocabulary)
     result = Evaluation()
+    result.words = {word: Count() for _, truth in photos for word in truth.shown}
     for scores, truth in photos:
         tags = select(vocabulary, scores, rules)
         result.photos += 1
@@ -236,9 +237,8 @@ def _count_words(
         for word in (fold(tag.name), *hierarchy.above(fold(tag.name)), *map(fold, tag.parents))
     }
     for word in truth.shown:
-        count = counts.setdefault(word, Count())
-        count.right += word in given
-        count.missing += word not in given
+        counts[word].right += word in given
+        counts[word].missing += word not in given
     absent = counts.keys() - truth.shown if truth.absent is None else truth.absent
     for word in absent:
         counts.setdefault(word, Count()).wrong += word in given

@@ -88,9 +88,9 @@ def wheels() -> Path:
     target = cache() / f"wheels-{digest}"
     with made(target) as partial:
         if partial is not None:
-            progress("pip download (3 GB)")
+            progress("pip download")
             command = [sys.executable, "-m", "pip", "download", "--quiet", "-d", partial]
-            constrained = ["-c", "constraints.txt", ".[all]", *BUILD_TOOLS]
+            constrained = ["-c", "constraints.txt", ".[raw,systemd]", *BUILD_TOOLS]
             run(*command, *constrained, cwd=REPOSITORY)
     return target
 

@@ -144,7 +144,7 @@ class Combination:
                 score -= 0.2
         found = calibrated(max(score, 0.0), meaning.threshold)
         if SCENE + label in self.meanings:  # the head knows better what is a place
-            found = min(found, calibrated(scores.get(SCENE + label, 0.0), 0.25))
+            found = min(found, calibrated(scores.get(SCENE + label, 0.0), 0.5))
         return found
 
     def _scene(self, label: str, scores: Mapping[str, float]) -> float:

@@ -26,7 +26,18 @@ cost a hundred times the space."""
 _KIND_SHIFT = 0.03
 """How much lower the thresholds of the classifier's kinds are where the detector corrects it."""
 
-_ABOVE_ROOTS = {"landscape": ("outdoors",), "bathroom": ("indoors",)}
+_ABOVE = {
+    "landscape": ("outdoors",),
+    "bathroom": ("indoors",),
+    # Of these, photos show the inside; what shows a building is another question.
+    "shop": (),
+    "restaurant": (),
+    "library": (),
+    "cinema": (),
+    "home theater": ("indoors",),
+    "altar": (),
+    "vaulted ceiling": (),
+}
 """Where trees of ImageNet's keywords stand among the others."""
 
 
@@ -103,8 +114,11 @@ def _labels_for(
 
 
 def _above(entry: KeywordEntry) -> tuple[str, ...]:
-    root = (*entry.parents, entry.keyword)[0]
-    return (*_ABOVE_ROOTS.get(root, ()), *entry.parents)
+    path = (*entry.parents, entry.keyword)
+    for index, keyword in enumerate(path):
+        if keyword in _ABOVE:
+            return (*_ABOVE[keyword], *path[index:-1])
+    return entry.parents
 
 
 def _split(text: str) -> tuple[str, ...]:
