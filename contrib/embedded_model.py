@@ -291,6 +291,20 @@ class DetectorBuilder:
             self._names[node] = value if isinstance(value, str) else self._write(value)
         return self._names[node]
 
+    def part(self, node: str, width: int, columns: Sequence[int]) -> str:
+        """Write some of a convolution's outputs; return their name.
+
+        Args:
+            node: The convolution, whose channels are groups of a width.
+            width: Of a group.
+            columns: Which channels of each group.
+        """
+        value = self._convolution(node)
+        rows = [
+            start + column for start in range(0, len(value.weight), width) for column in columns
+        ]
+        return self._write(replace(value, weight=value.weight[rows], bias=value.bias[rows]))
+
     def set(self, node: str, name: str) -> None:
         """Set the ONNX name of a node's value."""
         self._names[node] = self._values[node] = name
@@ -363,23 +377,24 @@ def add_detector(graph: Graph, source: TfjsGraph) -> str:
     offset = float(source.constants["Preprocessor/sub/y"])
     builder.set("Preprocessor/sub", graph.image("whole", scale, -offset))
 
-    def predictions(concat: str, width: int) -> str:
+    def predictions(concat: str, width: int, columns: Sequence[int]) -> str:
         parts = []
         for reshape in source.nodes[concat]["input"][:-1]:
-            x = builder.name(source.nodes[reshape]["input"][0])
+            x = builder.part(source.nodes[reshape]["input"][0], width, columns)
             x = graph.add("Transpose", x, perm=[0, 2, 3, 1])
-            parts.append(graph.add("Reshape", x, graph.constant([0, -1, width], np.int64)))
+            shape = graph.constant([0, -1, len(columns)], np.int64)
+            parts.append(graph.add("Reshape", x, shape))
         return graph.add("Concat", *parts, axis=1)
 
     ids = [number for number in range(1, 91) if number not in MISSING_COCO_IDS]
-    logits = graph.add("Gather", predictions("concat_1", 91), graph.constant(ids, np.int64), axis=2)
+    logits = predictions("concat_1", 91, ids)
     graph.add("Sigmoid", logits, output="objects")
 
     # Faster R-CNN's box coding, https://arxiv.org/abs/1506.01497: centres and sizes relative
     # to an anchor's, times 10 and 5.
     anchors = np.asarray(source.constants["Postprocessor/ExpandDims"], np.float64)[0]
     size, centre = anchors[:, 2:] - anchors[:, :2], (anchors[:, 2:] + anchors[:, :2]) / 2
-    codes = predictions("concat", 4)
+    codes = predictions("concat", 4, range(4))
     starts, ends, axes = (
         [graph.constant([n], np.int64) for n in values] for values in ((0, 2), (2, 4), (2,))
     )
