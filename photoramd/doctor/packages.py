@@ -18,6 +18,12 @@ from photoramd.errors import PIP
 # different build of torch be installed beside it.
 _ASKED = ("photoramd", "torchvision")
 
+_SHOWN = ("onnxruntime", "torch", "torchvision")
+"""Those whose versions matter for tags."""
+
+_EXTRA = "torch"
+"""The extra whose packages count where they are installed."""
+
 _REINSTALL = "install photoramd into its environment anew, with -c constraints.txt"
 
 
@@ -77,7 +83,7 @@ def examine_packages() -> Iterator[Finding]:
             )
     if all(package.is_good for package in installed):
         named = {package.name: package.installed for package in installed}
-        shown = ", ".join(f"{name} {named[name]}" for name in ("torch", "torchvision"))
+        shown = ", ".join(f"{name} {named[name]}" for name in _SHOWN if name in named)
         yield Finding(
             "packages", Grade.OK, f"photoramd {__version__}, {shown}, {len(named)} in all"
         )
@@ -94,7 +100,9 @@ def python() -> Package:
 
 
 def packages() -> Iterator[Package]:
-    """Yield the packages that photoramd and torchvision require here, without those of extras.
+    """Yield the packages that photoramd and torchvision require here.
+
+    Those of extras are left out, but for torch and torchvision where they are installed.
 
     Raises:
         PackageNotFoundError: photoramd runs without being installed.
@@ -107,9 +115,13 @@ def packages() -> Iterator[Package]:
                 raise
             continue  # it is missing, which was reported before
         for requirement in map(Requirement, required):
-            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
-                version = _version(requirement.name)
+            version = _version(requirement.name)
+            if _applies(requirement, "") or (version and _applies(requirement, _EXTRA)):
                 yield Package(requirement.name, str(requirement.specifier), version, name)
+
+
+def _applies(requirement: Requirement, extra: str) -> bool:
+    return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
 
 
 def _version(name: str) -> str | None:

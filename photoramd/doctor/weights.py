@@ -8,7 +8,7 @@ from pathlib import Path
 from photoramd.config import schema
 from photoramd.doctor.finding import Finding, Grade, failure
 from photoramd.errors import ModelError, PhotoramdError, printable
-from photoramd.models.registry import specification
+from photoramd.models.registry import require_packages, specification
 from photoramd.models.weights import converted, verified
 from photoramd.models.weights.catalog import Model, PinnedFile, known_model
 from photoramd.models.weights.converted import CopyName
@@ -21,6 +21,7 @@ def examine_model(chosen: schema.Model, notice: Callable[[str], object]) -> Iter
     try:
         model = known_model(chosen.name)
         model.require(device=chosen.device, precision=chosen.precision)
+        require_packages(model.name)
     except ModelError as error:
         yield failure("model", error)
     else:

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from photoramd.errors import PIP, ModelError
@@ -49,12 +50,16 @@ class Specification:
         uses_all_cores: Whether inference gets all threads. Otherwise one computes, and decoding,
             the larger part of the work, takes the others.
         calibrated_precision: The precision that needs a calibration first, if there is one.
+        packages: Packages of the extra ``torch`` that it needs.
     """
 
     load: Callable[[LoadOptions], Tagger]
     uses_all_cores: bool = False
     calibrated_precision: str | None = None
+    packages: tuple[str, ...] = ()
 
+
+_TORCH = ("torch", "torchvision")
 
 _SPECIFICATIONS: dict[str, Specification] = {}
 
@@ -99,6 +104,17 @@ def load(
     return specification(name).load(LoadOptions(model, threads, precision, device, is_wanted))
 
 
+def require_packages(name: str) -> None:
+    """Look for the packages that a model needs, without importing them.
+
+    Raises:
+        ModelError: There is no such model, or one of them is not installed.
+    """
+    for package in specification(name).packages:
+        if find_spec(package) is None:
+            raise _lacks(name, f"{package} is not installed")
+
+
 @contextmanager
 def libraries(name: str) -> Iterator[None]:
     """Wrap the import of a model's module, which imports its libraries.
@@ -111,10 +127,14 @@ def libraries(name: str) -> Iterator[None]:
     try:
         yield
     except (ImportError, OSError) as error:
-        raise ModelError(
-            f"the model {name} needs torch and torchvision: {error}",
-            remedy=f"install them into the same environment: {PIP} 'photoramd[torch]'",
-        ) from error
+        raise _lacks(name, str(error)) from error
+
+
+def _lacks(name: str, reason: str) -> ModelError:
+    return ModelError(
+        f"the model {name} needs torch and torchvision: {reason}",
+        remedy=f"install them into the same environment: {PIP} 'photoramd[torch]'",
+    )
 
 
 def _load_embedded(options: LoadOptions) -> Tagger:
@@ -141,5 +161,10 @@ def _load_ram_plus(options: LoadOptions) -> Tagger:
 
 
 register("embedded", Specification(_load_embedded, uses_all_cores=True))
-register("torchvision", Specification(_load_torchvision))
-register("ram++", Specification(_load_ram_plus, uses_all_cores=True, calibrated_precision="int8"))
+register("torchvision", Specification(_load_torchvision, packages=_TORCH))
+register(
+    "ram++",
+    Specification(
+        _load_ram_plus, uses_all_cores=True, calibrated_precision="int8", packages=_TORCH
+    ),
+)

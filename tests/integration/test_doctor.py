@@ -376,6 +376,33 @@ def test_packages_that_do_not_fit_together_are_errors(make: Make, tmp_path: Path
     assert "torchvision needs ==1.0" in error.text
 
 
+WITHOUT_TORCH = """
+import importlib.metadata, importlib.util
+missing = ("torch", "torchvision")
+find_spec, find_distribution = importlib.util.find_spec, importlib.metadata.distribution
+
+def distribution(name):
+    if name in missing:
+        raise importlib.metadata.PackageNotFoundError(name)
+    return find_distribution(name)
+
+importlib.metadata.distribution = distribution
+importlib.util.find_spec = lambda name, *more: None if name in missing else find_spec(name, *more)
+from photoramd.cli import main
+main()
+"""
+
+
+def test_torch_is_missed_only_by_the_models_that_need_it(make: Make) -> None:
+    findings = diagnose(make(program=WITHOUT_TORCH), 0)
+    (packages,) = of(findings, "packages", "ok")
+    assert "onnxruntime" in packages.text
+    assert "torch" not in packages.text
+    (error,) = of(diagnose(make(program=WITHOUT_TORCH, model="name = 'ram++'"), 3), "model")
+    assert "the model ram++ needs torch and torchvision" in error.text
+    assert (error.remedy or "").endswith("pip install 'photoramd[torch]'")
+
+
 def test_a_build_for_another_processor_counts_as_its_version() -> None:
     assert Package("torch", "==2.15.0", "2.15.0+cpu", "torchvision").is_good
     assert not Package("torch", "==2.15.0", "2.14.0", "torchvision").is_good

@@ -350,7 +350,7 @@ def test_a_reload_takes_the_new_settings_and_refuses_wrong_ones(
         return subjects(Path(f"{photo}.xmp").read_bytes())
 
     # Another threshold reaches known photos, without the model.
-    photoramd.configure(model="threshold = 0.94")
+    photoramd.configure(model="threshold = 0.951")
     reload(photoramd, supervisor, "Watching 1 directory")
     wait_for(lambda: tags_of(cat) == ("animal",))
     # A wrong configuration, a model that is not there, another database: refused with the
@@ -373,7 +373,7 @@ def test_a_reload_takes_the_new_settings_and_refuses_wrong_ones(
     reload(photoramd, supervisor, ".*refused: .*overrides")
     (tmp_path / "overrides.json").write_text('{"animal": "beast"}')
     # Other directories: the first is left alone from now on.
-    photoramd.configure(**{"[watch]": f"path = '{other}'", "model": "threshold = 0.94"})
+    photoramd.configure(**{"[watch]": f"path = '{other}'", "model": "threshold = 0.951"})
     reload(photoramd, supervisor, "Watching 1 directory; no photo waiting$")
     put("cat", "left-alone.png")
     new = put("cat", "../other/cat.png")
