@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from benchmarks.measure import Case, ready
@@ -51,6 +52,18 @@ def gemm(name: str, device: str = "cpu", side: int = 768, times: int = 6) -> Cas
             lap()
 
     return Case(name, times, ready(work), unit="products", device=device)
+
+
+def product(name: str, side: int = 768, times: int = 6) -> Case:
+    """Products of float32 matrices, by numpy, for models that do without torch."""
+    matrix = np.random.default_rng(1).standard_normal((side, side), np.float32)
+
+    def work(lap: Callable[[], None]) -> None:
+        for _ in range(times):
+            matrix @ matrix
+            lap()
+
+    return Case(name, times, ready(work), unit="products")
 
 
 def fsync(name: str, directory: Path, times: int, size: int = 3000) -> Case:

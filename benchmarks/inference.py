@@ -6,8 +6,8 @@
 
 Each model in each precision has a process of its own, so its peak memory is its own. RAM++ gets
 random weights of its exact layout: speed does not depend on their values. Threads are the
-daemon's: one for the embedded model, which decoding threads work beside, all cores for RAM++.
-Steps are batches. Judged as a multiple of torch's float32 matrix product in the same process.
+daemon's: all cores. Steps are batches. Judged as a multiple of a float32 matrix product in the same
+process, torch's for RAM++, numpy's (one thread) for the embedded model, which does without torch.
 ``crop`` is what makes the model's input of a decoded photo, in the decoding threads.
 """
 
@@ -31,7 +31,7 @@ from photoramd.errors import ModelError
 from photoramd.models.preprocessing import Pixels
 from photoramd.models.registry import load
 from photoramd.models.tagger import Tagger
-from photoramd.models.weights.catalog import RAM_PLUS
+from photoramd.models.weights.catalog import RAM_PLUS, known_model
 from photoramd.system.cpu import available_cores, has_bfloat16
 from tests.support.samples import sample_photos
 
@@ -72,7 +72,8 @@ def loaded(options: argparse.Namespace, model: str, precision: str, device: str)
         ModelError: It is not there, or not in this precision or on this device.
     """
     if model != RAM_PLUS.name:
-        return load(model, threads=options.threads or 1, precision=precision, device=device)
+        threads = options.threads or available_cores()
+        return load(model, threads=threads, precision=precision, device=device)
     from tests.support.random_weights import stored_tagger
 
     threads = options.threads or available_cores()
@@ -94,13 +95,17 @@ def cases(
     tagger: Tagger, precision: str, device: str, batches: Sequence[int], images: int
 ) -> Iterator[Case]:
     """The calibration first."""
-    matrices = f"torch product beside {tagger.name}, {precision}"
+    library = "torch" if tagger.name == RAM_PLUS.name else "numpy"
+    matrices = f"{library} product beside {tagger.name}, {precision}"
     if device != "cpu":
         matrices += f", {device}"
     against = (matrices,)
     decoded = photos_like_decoded(tagger.decode_side)
     pixels = [tagger.pixels(image) for image in decoded]
-    yield calibration.gemm(matrices, device)
+    if library == "torch":
+        yield calibration.gemm(matrices, device)
+    else:
+        yield calibration.product(matrices)
     for size in batches:
         batch = [pixels[index % len(pixels)] for index in range(size)]
         times = math.ceil(images / size)
@@ -166,6 +171,8 @@ def add_alone(
     name = ", ".join(chosen)
     if model != RAM_PLUS.name and device != "cpu":
         result.absent[f"inference, {name}"] = "this model runs on the CPU only"
+    elif precision not in known_model(model).precisions:
+        result.absent[f"inference, {name}"] = "the model has no such precision"
     elif precision == "bfloat16" and device == "cpu" and not has_bfloat16():
         result.absent[f"inference, {name}"] = "the processor does not multiply bfloat16 itself"
     else:
@@ -207,6 +214,7 @@ def add_one(options: argparse.Namespace, result: Result) -> None:
 def main(argv: Sequence[str]) -> None:
     """Measure and show."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     parser = report.parser("inference", __doc__)
     parser.add_argument("--models", nargs="+", metavar="NAME", help="default: embedded ram++")
     parser.add_argument("--precisions", nargs="+", default=PRECISIONS, metavar="NAME")

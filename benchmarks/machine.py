@@ -18,6 +18,7 @@ from photoramd.system.cpu import available_cores
 
 _PACKAGES = (
     "photoramd",
+    "onnxruntime",
     "torch",
     "torchvision",
     "numpy",
