@@ -316,7 +316,7 @@ def test_the_journal_gets_photo_tags_root_and_duration(
     assert 0 < float(entry["DURATION"]) < 60
     assert entry["PRIORITY"] == b"6"
     assert entry["SYSLOG_IDENTIFIER"] == b"photoramd"
-    assert entry["MESSAGE"].decode().endswith("animal 0.95, cat 0.92")
+    assert entry["MESSAGE"].decode().endswith("animal 0.95, cat 0.95")
     assert instance.log.read_bytes() == b""
 
 

@@ -44,7 +44,7 @@ def test_a_scan_killed_at_any_step_is_completed_by_the_next(
     points = drive("tests.system.crash_driver", samples["china"], tmp_path, sidecar)
     assert len(points) > (40 if sidecar == "none" else 25)
     unharmed = {key: points[-1][key] for key in points[-1].keys() - {"point", "killed", "files"}}
-    added = {"building"}
+    added = {"building", "outdoors"}
     assert set(unharmed["ledger"]) == added
     for point in points:
         seen = {key: point[key] for key in unharmed}
