@@ -68,7 +68,7 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--checkpoint", type=Path)
     arguments = parser.parse_args(argv)
-    for name, side, labels in (("embedded", 224, 700), ("ram++", 384, _RAM_PLUS_TAGS)):
+    for name, side, labels in (("embedded", 374, 1250), ("ram++", 384, _RAM_PLUS_TAGS)):
         wall, busy = pipe_seconds(side, labels)
         print(f"{name}: pipe {1e3 * wall:.2f} ms a photo, {1e3 * busy:.2f} ms of processor time")
     with ExitStack() as stack:
@@ -102,7 +102,7 @@ def loader(model: str, checkpoint: Path) -> Callable[[], Tagger]:
 
 
 def _load_embedded(_: Path) -> Tagger:
-    return registry.load("embedded", threads=1)
+    return registry.load("embedded", threads=available_cores())
 
 
 def _load_ram_plus(checkpoint: Path) -> Tagger:
@@ -229,7 +229,9 @@ def children(pid: int) -> list[int]:
     """Processes that a process has started, but for ExifTool."""
     tasks = Path(f"/proc/{pid}/task").iterdir()
     pids = [int(child) for task in tasks for child in (task / "children").read_text().split()]
-    return [each for each in pids if b"child" in Path(f"/proc/{each}/cmdline").read_bytes()]
+    return [
+        each for each in pids if b"isolated.worker" in Path(f"/proc/{each}/cmdline").read_bytes()
+    ]
 
 
 def _memory_bytes(pid: int) -> tuple[int, int]:

@@ -26,7 +26,7 @@ _SHARE = 224 / 256
 
 _DECODE_SIDE = 448
 """Twice the classifier's input. Against full decoding, on photos of 12 and 24 megapixels, the
-score that changes most in a photo changes by .01 on average and .08 at most: see
+score that changes most in a photo changes by .014 on average and .052 at most: see
 benchmarks/quality.py."""
 
 _SIDES = (SQUARE_SIDE, WHOLE_SIDE)
