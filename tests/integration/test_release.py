@@ -58,10 +58,13 @@ def test_the_archives_hold_what_they_should_and_nothing_of_a_workplace(built: Pa
     modules = {f"photoramd/{path.name}" for path in (ROOT / "photoramd").glob("*.py")}
     assert modules <= installed
     assert "photoramd/models/imagenet_keywords.NOTICE" in installed
+    embedded = {f"photoramd/models/embedded/embedded.{kind}" for kind in ("onnx", "NOTICE")}
+    assert {*embedded, "photoramd/models/embedded/keywords.tsv"} <= installed
     with tarfile.open(sdist) as archive:
         packed = {name.partition("/")[2] for name in archive.getnames()}
     files = {"pyproject.toml", "Makefile", "README.md", "SECURITY.md", "constraints-hashes.txt"}
     assert files | modules | {"tests/conftest.py", ".ci/run", "contrib/dist.py"} <= packed
+    assert {"contrib/embedded_heads.tsv", *embedded} <= packed
     assert not [name for name in packed | installed if "__pycache__" in name or "venv" in name]
 
 
