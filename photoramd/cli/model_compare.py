@@ -9,17 +9,14 @@ from typing import TYPE_CHECKING
 import click
 
 from photoramd.cli.options import collected
-from photoramd.cli.output import echo_comparison, print_json, waiting
-from photoramd.cli.photos import collect_photos, scored
+from photoramd.cli.output import echo_comparison, print_json
+from photoramd.cli.photos import collect_photos, load_model, scored
 from photoramd.config import loader
 from photoramd.errors import NoImagesError
 from photoramd.images import formats
-from photoramd.models import registry
 
 if TYPE_CHECKING:
     from photoramd.cli import Settings
-    from photoramd.config.schema import Model
-    from photoramd.models.tagger import Tagger
 
 _PRECISIONS = click.Choice(["float32", "bfloat16", "int8"])
 
@@ -79,12 +76,12 @@ def compare(settings: Settings, options: CompareOptions) -> None:
     max_pixels = configuration.decode.max_pixels
     chosen = comparison.spread(photos, options.limit)
     # Missing files are reported now, not after minutes with the other precision.
-    _load(model, precision, configuration.model)
-    tagger = _load(model, against, configuration.model)
+    load_model(model, precision, configuration.model)
+    tagger = load_model(model, against, configuration.model)
     truth = {each.digest: each for each in scored(tagger, chosen, max_pixels, against)}
     slow = sum(each.seconds for each in truth.values()) / len(truth)
     del tagger
-    tagger = _load(model, precision, configuration.model)
+    tagger = load_model(model, precision, configuration.model)
     again = scored(tagger, [each.path for each in truth.values()], max_pixels, precision)
     found, fast = compare_scores(tagger, truth, again, rules(configuration))
     figures = found.as_dict()
@@ -96,11 +93,3 @@ def compare(settings: Settings, options: CompareOptions) -> None:
     echo_comparison(found)
     click.echo(f"  {'seconds a photo, ' + against:44} {slow:.3f}")
     click.echo(f"  {'seconds a photo, ' + precision:44} {fast:.3f}")
-
-
-def _load(name: str, precision: str, configured: Model) -> Tagger:
-    from photoramd.system.cpu import available_cores
-
-    threads = configured.threads or available_cores()
-    with waiting(f"Loading {name}, {precision}"):
-        return registry.load(name, threads=threads, precision=precision, device=configured.device)

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from photoramd.cli.options import collected
-from photoramd.cli.output import console, print_json, waiting
-from photoramd.cli.photos import decoded
+from photoramd.cli.output import console, print_json
+from photoramd.cli.photos import decoded, load_model
 from photoramd.config import loader
 from photoramd.errors import NoImagesError, printable
-from photoramd.models import registry
 
 if TYPE_CHECKING:
     from photoramd.cli import Settings
@@ -70,28 +69,21 @@ def evaluate(settings: Settings, options: EvalOptions) -> None:
     from photoramd.daemon.assembly import rules
     from photoramd.models import evaluation
     from photoramd.models.vocabulary import kept
-    from photoramd.system.cpu import available_cores
 
     truth = evaluation.read_labels(options.labels)
     paths = {options.directory / name: name for name in truth}
-    missing = [path for path in paths if not path.is_file()]
+    is_there = {path: path.is_file() for path in paths}
+    missing = [path for path, found in is_there.items() if not found]
     for path in missing[:5]:
         click.echo(f"{printable(path)}: not there", err=True)
     if len(missing) > 5:
         click.echo(f"and {len(missing) - 5} more are not there", err=True)
-    present = [path for path in paths if path.is_file()]
+    present = [path for path, found in is_there.items() if found]
     if not present:
         raise NoImagesError(f"none of the photos of {options.labels} is in {options.directory}")
     model = configuration.model
     name = options.name or model.name
-    precision = options.precision or model.precision
-    with waiting(f"Loading {name}"):
-        tagger = registry.load(
-            name,
-            threads=model.threads or available_cores(),
-            precision=precision,
-            device=model.device,
-        )
+    tagger = load_model(name, options.precision or model.precision, model)
     photos: list[tuple[Mapping[str, float], Truth]] = []
     for batch in decoded(tagger, present, configuration.decode.max_pixels, "Tagging"):
         rows = tagger.scores([each.pixels for _, each in batch])

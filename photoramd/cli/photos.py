@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from photoramd.cli.output import console
+from photoramd.cli.output import console, waiting
 from photoramd.errors import NoImagesError, PhotoramdError, printable
+from photoramd.models import registry
 from photoramd.watch.collect import collect
 
 if TYPE_CHECKING:
+    from photoramd.config.schema import Model
     from photoramd.models.tagger import Tagger
     from photoramd.pipeline.direct import ScoredPhoto
     from photoramd.pipeline.inference import Decoded
@@ -37,6 +39,19 @@ def collect_photos(paths: Sequence[Path], *, recursive: bool = True) -> list[Pat
         click.echo(f"{printable(error.filename)}: cannot be read: {error.strerror}", err=True)
 
     return list(dict.fromkeys(collect(paths, recursive=recursive, on_error=complain)))
+
+
+def load_model(name: str, precision: str, configured: Model) -> Tagger:
+    """Load a model for all cores, or as many threads as are configured; say that it takes a while.
+
+    Raises:
+        ModelError: It cannot be loaded.
+    """
+    from photoramd.system.cpu import available_cores
+
+    threads = configured.threads or available_cores()
+    with waiting(f"Loading {name}, {precision}"):
+        return registry.load(name, threads=threads, precision=precision, device=configured.device)
 
 
 def decoded(

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
+import numpy as np
+import numpy.typing as npt
+
 from photoramd.models.vocabulary import Vocabulary
 
 CLASSES = 1000
@@ -79,6 +82,17 @@ def vocabulary_of(table: Sequence[KeywordEntry]) -> Vocabulary:
         parents=tuple(entry.parents for entry in table),
         floor=_FLOOR,
     )
+
+
+def membership(table: Sequence[KeywordEntry]) -> npt.NDArray[np.float32]:
+    """Return which classes each keyword stands for: 1 or 0, shape (1000, keywords).
+
+    Probabilities of the classes, times this, are those of the keywords.
+    """
+    members = np.zeros((CLASSES, len(table)), np.float32)
+    for column, entry in enumerate(table):
+        members[list(entry.classes), column] = 1
+    return members
 
 
 def table_bytes() -> bytes:

@@ -21,7 +21,7 @@ from torchvision import models
 from torchvision.transforms import InterpolationMode, functional
 
 from photoramd.errors import ModelError
-from photoramd.models.imagenet import CLASSES, KeywordEntry, read_table, vocabulary_of
+from photoramd.models.imagenet import CLASSES, KeywordEntry, membership, read_table, vocabulary_of
 from photoramd.models.preprocessing import Pixels, ResizedCenter
 from photoramd.models.tagger import Scores
 from photoramd.models.vocabulary import Vocabulary
@@ -64,9 +64,7 @@ class ZooTagger:
         self.decode_side = self.crop.decode_side
         self._network = network
         self._preset = preset
-        self._members = torch.zeros(CLASSES, len(table))
-        for column, entry in enumerate(table):
-            self._members[list(entry.classes), column] = 1
+        self._members = torch.from_numpy(membership(table))
 
     @classmethod
     def load(

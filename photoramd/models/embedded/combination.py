@@ -86,31 +86,41 @@ class Combination:
         return found
 
     def _words(self, scores: Mapping[str, float]) -> Iterator[tuple[str, float]]:
-        person = _person(scores)
+        person = self._person(scores)
         yield PERSON, person
+        objects = self._objects(scores)
+        for label, sure in objects.items():
+            meaning = self.meanings[label]
+            yield meaning.keyword, sure
+            yield from ((kind, max(0.0, sure - _KIND_MARGIN)) for kind in meaning.above)
         for label, score in scores.items():
             meaning = self.meanings[label]
             if label.startswith(OBJECT):
-                if label != _PERSON_OBJECT:
-                    sure = self._object(label, scores)
-                    yield meaning.keyword, sure
-                    yield from ((kind, max(0.0, sure - _KIND_MARGIN)) for kind in meaning.above)
-            elif label.startswith(SCENE):
+                continue
+            if label.startswith(SCENE):
                 if label != _PERSON_SCENE:
                     yield meaning.keyword, self._scene(label, scores)
             elif label.startswith(PEOPLE):
                 yield meaning.keyword, min(person, calibrated(score, meaning.threshold))
             elif label != PERSON:
-                yield meaning.keyword, self._class(label, scores)
+                yield meaning.keyword, self._class(label, scores, objects)
 
-    def _object(self, label: str, scores: Mapping[str, float]) -> float:
+    def _objects(self, scores: Mapping[str, float]) -> dict[str, float]:
+        """Return the scores of what the detector sees, but for persons; 0 if it is denied."""
+        best = _best(scores.keys() & self.classes, scores)
+        return {
+            label: self._object(label, scores, best)
+            for label in scores
+            if label.startswith(OBJECT) and label != _PERSON_OBJECT
+        }
+
+    def _object(self, label: str, scores: Mapping[str, float], best: float) -> float:
         """Return the score of what the detector sees; 0 if the classifier denies it.
 
         It sees horses in other animals, and teddy bears in dogs. Where the classifier is sure of
         something and sees no trace of the object, the object is wrong three times of four.
         """
         meaning, score = self.meanings[label], scores[label]
-        best = max((scores[each] for each in scores.keys() & self.classes), default=0.0)
         support = _best(meaning.same or meaning.related, scores)
         if support >= _SUPPORT:
             return calibrated(score, meaning.threshold)
@@ -121,7 +131,9 @@ class Combination:
             return 0.0
         return calibrated(score, 0.8 if best > 0.3 else 0.6)
 
-    def _class(self, label: str, scores: Mapping[str, float]) -> float:
+    def _class(
+        self, label: str, scores: Mapping[str, float], objects: Mapping[str, float]
+    ) -> float:
         """Return the score of what the classifier sees; 0 if the detector denies it.
 
         In a photo of people, or of other things than the label says, the classifier errs more.
@@ -135,11 +147,9 @@ class Combination:
         if _best(meaning.related, scores) < 0.3:
             if scores.get(_PERSON_OBJECT, 0.0) >= 0.4:
                 score -= 0.1
-            others = (each for each in scores if each.startswith(OBJECT) and each != _PERSON_OBJECT)
             if any(
-                scores[each] >= 0.4 and self._object(each, scores) > 0
-                for each in others
-                if each not in meaning.related
+                sure > 0 and scores[each] >= 0.4 and each not in meaning.related
+                for each, sure in objects.items()
             ):
                 score -= 0.2
         found = calibrated(max(score, 0.0), meaning.threshold)
@@ -160,23 +170,14 @@ class Combination:
             return 0.0
         return found
 
-
-def _person(scores: Mapping[str, float]) -> float:
-    """Return the probability of a person, from detector and head alike; animals look like some."""
-    evidence = (
-        0.2 + _logit(scores.get(_PERSON_OBJECT, 0.0)) + _logit(scores.get(_PERSON_SCENE, 0.0))
-    )
-    if _best((_ANIMAL, *_ANIMALS), scores) > 0.5:
-        evidence -= 2.2
-    return 1 / (1 + math.exp(-evidence))
-
-
-_ANIMALS = tuple(
-    OBJECT + name
-    for name in (
-        "bird", "cat", "dog", "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe",
-    )
-)  # fmt: skip
+    def _person(self, scores: Mapping[str, float]) -> float:
+        """Return the probability of a person: detector and head alike; animals look like some."""
+        seen, head = scores.get(_PERSON_OBJECT, 0.0), scores.get(_PERSON_SCENE, 0.0)
+        evidence = 0.2 + _logit(seen) + _logit(head)
+        animals = (o for o in scores if o.startswith(OBJECT) and _ANIMAL in self.meanings[o].above)
+        if _best((_ANIMAL, *animals), scores) > 0.5:
+            evidence -= 2.2
+        return 1 / (1 + math.exp(-evidence))
 
 
 def _best(labels: Iterable[str], scores: Mapping[str, float]) -> float:

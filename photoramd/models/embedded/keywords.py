@@ -85,13 +85,14 @@ def embedded_vocabulary() -> Vocabulary:
         for e in table
     }
     members = {e.keyword: frozenset(e.classes) for e in table}
+    related_objects: dict[str, set[str]] = {}
     for row in evidence:
         same, related = _labels_for(row, members)
         meanings[row.label] = Meaning(row.keyword, row.threshold, row.above, same, related)
-    # The detector's objects, by the classifier's label.
-    for label in members:
-        objects = frozenset(row.label for row in evidence if label in meanings[row.label].related)
-        meanings[label] = replace(meanings[label], related=objects)
+        for label in related:
+            related_objects.setdefault(label, set()).add(row.label)
+    for label, objects in related_objects.items():
+        meanings[label] = replace(meanings[label], related=frozenset(objects))
     keywords = tuple(above)
     return Vocabulary(
         labels=keywords,

@@ -24,7 +24,7 @@ from photoramd.errors import ModelError
 from photoramd.models.embedded.crop import CROP, INPUTS, split
 from photoramd.models.embedded.keywords import embedded_vocabulary, table_bytes
 from photoramd.models.embedded.people import Array, group_and_portrait
-from photoramd.models.imagenet import CLASSES, read_table
+from photoramd.models.imagenet import membership, read_table
 from photoramd.models.imagenet import table_bytes as imagenet_table_bytes
 from photoramd.models.preprocessing import Pixels
 from photoramd.models.tagger import Scores
@@ -57,10 +57,7 @@ class EmbeddedTagger:
         self.revision = embedded_revision()
         self.vocabulary = embedded_vocabulary()
         self._session = session
-        table = read_table()
-        self._members = np.zeros((CLASSES, len(table)), np.float32)
-        for column, entry in enumerate(table):
-            self._members[list(entry.classes), column] = 1
+        self._members = membership(read_table())
         # One photo at a time stays in the processor's cache, and memory does not grow.
         self._pool = ThreadPoolExecutor(threads, "infer") if threads > 1 else None
 
