@@ -300,12 +300,10 @@ class Pipeline:
         tagger = self._tagger
         if self._renewed_below is None:
             self._results.note_model(tagger.name, tagger.revision)
-        count, self._renewed_below = self._results.renew(
+        _, self._renewed_below = self._results.renew(
             tagger.name, tagger.revision, self._renewed_below, 2 * self._batch_size
         )
         self._renews = self._renewed_below is not None
-        if not self._renews and not count:
-            log.debug("No photo has tags of an earlier revision of the model")
 
     def choose_again(self) -> None:
         """Check all photos again for keywords that were chosen with old settings."""
