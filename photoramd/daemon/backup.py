@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from photoramd.clock import Monotonic, UnixTime
 from photoramd.database.backups import copies, copy, new_name
 from photoramd.errors import StoreError
+from photoramd.system.files import make_private
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +34,9 @@ class DailyBackup:
         self._keep = keep
         self._thread: threading.Thread | None = None
         self._next: Monotonic | None = None
+        for each in copies(database):  # earlier versions left their modes to the umask
+            with suppress(OSError):
+                make_private(each)
 
     def step(self, now: Monotonic, wall: UnixTime) -> None:
         """Begin a copy if one is due."""

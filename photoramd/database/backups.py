@@ -17,7 +17,7 @@ from photoramd.database.connection import APPLICATION_ID
 from photoramd.database.errors import translate_errors
 from photoramd.database.lock import Lock
 from photoramd.errors import DamagedError, StoreError, printable
-from photoramd.system.files import open_unfollowed, sync_directory
+from photoramd.system.files import create_private, make_private, open_unfollowed, sync_directory
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +62,8 @@ def copy(source: Path, target: Path) -> None:
     """
     part = target.with_name(target.name + _PART)
     try:
+        create_private(part)
+        make_private(part)  # left behind by an earlier version
         with (
             translate_errors(source),
             closing(_open(source)) as reader,

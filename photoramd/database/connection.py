@@ -12,6 +12,7 @@ from typing import Any
 from photoramd.database.errors import RESTORE_REMEDY, store_error, translate_errors
 from photoramd.database.lock import Lock
 from photoramd.errors import DamagedError, StoreError
+from photoramd.system.files import create_private, make_private
 
 APPLICATION_ID = 0x70687264
 """The file's application id in SQLite's header: "phrd"."""
@@ -176,12 +177,19 @@ def connect(path: Path, *, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Connec
         StoreError: It cannot be opened, is damaged, or is not photoramd's.
     """
     try:
+        # SQLite gives its companions the mode of the database.
+        with suppress(OSError):
+            create_private(path)
         connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None)
     except sqlite3.Error as error:
         raise store_error(path, error) from error
     try:
         with translate_errors(path):
             _set_up(connection, path)
+        # Now that it is known to be ours: earlier versions left these to the umask.
+        for companion in ("", "-wal", "-shm"):
+            with suppress(OSError):
+                make_private(f"{path}{companion}")
     except BaseException:
         connection.close()
         raise

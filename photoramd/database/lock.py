@@ -10,6 +10,7 @@ from pathlib import Path
 
 from photoramd.database.errors import store_error
 from photoramd.errors import LockedError
+from photoramd.system.files import PRIVATE, make_private
 
 _PROBE_SECONDS = 0.5
 """A lock that is held for longer is another owner's, not that of a `holder` call."""
@@ -30,8 +31,10 @@ class Lock:
             StoreError: The lock file cannot be created.
         """
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+            self.path.parent.mkdir(0o700, parents=True, exist_ok=True)
+            # Whoever may open it may hold it, too, and so keep this process from starting.
+            make_private(self.path)
+            fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, PRIVATE)
         except OSError as error:
             raise store_error(self.path, error) from error
         try:

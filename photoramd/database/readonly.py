@@ -36,7 +36,7 @@ def open_readonly(path: Path) -> sqlite3.Connection:
         raise StoreError(
             f"cannot read the database: {error.strerror}",
             path=path,
-            remedy="run this as the user of the daemon, or as a member of its group",
+            remedy="only the user of the daemon may read it: sudo -u USER photoramd ...",
         ) from error
     if stat.st_size == 0:
         raise _nothing_yet(path)

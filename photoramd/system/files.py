@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from pathlib import Path
 
 UNSUPPORTED = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
@@ -24,6 +25,49 @@ def open_unfollowed(path: str | os.PathLike[str], *, dir_fd: int | None = None) 
     """
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     return os.open(path, flags, dir_fd=dir_fd)
+
+
+PRIVATE = 0o600
+"""The mode of files that only their owner may read."""
+
+
+def create_private(path: str | os.PathLike[str]) -> None:
+    """Create a file that only its owner may read, whatever the umask; leave one that is there.
+
+    Raises:
+        OSError: From the system; but not that it is there.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    try:
+        fd = os.open(path, flags, PRIVATE)
+    except FileExistsError:
+        return
+    try:
+        os.fchmod(fd, PRIVATE)
+    finally:
+        os.close(fd)
+
+
+def make_private(path: str | os.PathLike[str]) -> None:
+    """Take everybody else's rights to a file of this user's; leave others' files and links.
+
+    Raises:
+        OSError: From the system; but not that it is missing.
+    """
+    try:
+        fd = open_unfollowed(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO, errno.EACCES):
+            return
+        raise
+    try:
+        status = os.fstat(fd)
+        if stat.S_IMODE(status.st_mode) & 0o077 and status.st_uid == os.geteuid():
+            os.fchmod(fd, stat.S_IMODE(status.st_mode) & ~0o077)
+    finally:
+        os.close(fd)
 
 
 def write_all(fd: int, data: bytes | bytearray | memoryview) -> None:
