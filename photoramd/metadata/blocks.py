@@ -108,7 +108,7 @@ def _xmp_in_info(photo: OpenPhoto) -> Iterator[Block]:
         yield Block(packet)
 
 
-_GUID = re.compile(rb"HasExtendedXMP[\"'=>\s]+([0-9A-F]{32})")
+_GUID = re.compile(rb"HasExtendedXMP[\"'=>\s]++([0-9A-F]{32})")
 
 
 def _extended_xmp(photo: OpenPhoto) -> Iterator[Block]:

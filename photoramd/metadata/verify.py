@@ -184,7 +184,7 @@ def _reads_alike(original: Original, new: bytes, exiftool: ExifTool) -> bool:
     )
 
 
-_WRAPPER = re.compile(rb"\s*(?:<\?xpacket\s[^>]*\?>)?\s*")
+_WRAPPER = re.compile(rb"\s*+(?:<\?xpacket\s[^>]*+>)?+\s*+")
 
 
 def _comparable(packet: bytes) -> bytes:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -48,6 +49,12 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+_ENCODINGS = frozenset(
+    ("utf-8", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be", "iso8859-1")
+)
+"""What a packet may declare. Python knows more, some of which take minutes for a megabyte."""
+
+# Applied to others' bytes, these must take time in proportion to them: runs are possessive.
 _DECLARED = re.compile(rb"""<\?xml\s[^>]*?encoding\s*=\s*["']([A-Za-z][\w.-]*)["']""")
 _PROLOG = re.compile(r"\s*+(?:<\?.*?\?>\s*+|<!--.*?-->\s*+)*+", re.DOTALL)
 # Exact for well-formed XML without a DOCTYPE, and only ever used on that.
@@ -116,11 +123,10 @@ class Packet:
         self._mark, self._encoding = self._detect_encoding(data)
         self._text = self._decode(data)
         if self._text.startswith("<!DOCTYPE", _end_of_prolog(self._text)):
-            raise self.error(
-                f"{name} has a DOCTYPE, which XMP does not need and which can do harm",
-                "remove the DOCTYPE, or the file if it is not yours",
-            )
+            raise self.error(*self._about_doctype())
         self._root = self._parse()
+        if self._root.getroottree().docinfo.doctype:
+            raise self.error(*self._about_doctype())
         self.rdf = self._find_rdf()
 
     @property
@@ -135,6 +141,12 @@ class Packet:
     def error(self, message: str, remedy: str) -> SidecarError:
         """Return an error about this packet."""
         return SidecarError(message, path=self.path, remedy=remedy)
+
+    def _about_doctype(self) -> tuple[str, str]:
+        return (
+            f"{self.name} has a DOCTYPE, which XMP does not need and which can do harm",
+            "remove the DOCTYPE, or the file if it is not yours",
+        )
 
     def nodes(self) -> Iterator[etree._Element]:
         """Return the elements that carry properties: ``rdf:Description``, as a rule."""
@@ -181,7 +193,8 @@ class Packet:
         names = "|".join(re.escape(f"{prefix}:{local}") for prefix in prefixes)
         span = self._spans[element]
         # An attribute's name is looked for between values, never inside of one.
-        attribute = re.compile(rf"""\s+(?:{names})\s*=\s*(?:"[^"]*"|'[^']*')|"[^"]*"|'[^']*'""")
+        value = """(?:"[^"]*+"|'[^']*+')"""
+        attribute = re.compile(rf"(?<!\s)\s++(?:{names})\s*+=\s*+{value}|{value}")
         for match in attribute.finditer(self._text, span.start, span.open_end):
             if match[0][0].isspace():
                 return Edit(match.start(), match.end(), "")
@@ -259,12 +272,10 @@ class Packet:
             return b"", "utf-16-le" if data[0] else "utf-16-be"
         declared = _DECLARED.match(data)
         name = "utf-8" if declared is None else declared[1].decode("ascii")
-        try:
-            return b"", codecs.lookup(name).name
-        except LookupError as error:
-            raise self.error(
-                f"the encoding {name!r} of {self.name} is unknown", "save it as UTF-8"
-            ) from error
+        with suppress(LookupError):
+            if (known := codecs.lookup(name).name) in _ENCODINGS:
+                return b"", known
+        raise self.error(f"the encoding {name!r} of {self.name} is unknown", "save it as UTF-8")
 
     def _decode(self, data: bytes) -> str:
         body = data[len(self._mark) :]
