@@ -45,6 +45,7 @@ from PIL import (
 from pillow_heif import HeifImageFile
 
 from photoramd.errors import ChangedError, DecodeError, PhotoramdError
+from photoramd.images.claims import require_plausible
 from photoramd.images.formats import HEAD_BYTES, describe, is_text, recognise
 from photoramd.images.isobmff import boxes, coded_sizes
 from photoramd.photo import Fingerprint
@@ -85,10 +86,10 @@ _READERS: dict[str, Callable[[IO[bytes]], ImageFile.ImageFile]] = {
     "HEIF": HeifImageFile,
 }
 
-# The first four are read as a whole. For the others Pillow reads zeros byte by byte: a sparse
+# The first three are read as a whole. For JPEG and GIF Pillow reads zeros byte by byte: a sparse
 # file of terabytes would hold up all photos behind it for days.
-_MAX_BYTES = dict.fromkeys(("WEBP", "TIFF", "AVIF", "HEIF"), 1 << 30)
-_MAX_BYTES |= dict.fromkeys(("JPEG", "GIF"), 1 << 28)
+_MAX_BYTES = dict.fromkeys(("WEBP", "AVIF", "HEIF", "JPEG", "GIF"), 1 << 28)
+_MAX_BYTES |= dict.fromkeys(("TIFF", "PNG", "BMP"), 1 << 30)
 _ZERO_TAIL_BYTES = 4096
 _SEARCH_BYTES = 1 << 16
 
@@ -271,6 +272,7 @@ def open_image(opened: OpenFile, *, max_pixels: int | None = None) -> Iterator[O
         raise DecodeError(f"at {size} it is too large for a {format_} photo", path=path)
     if format_ in ("WEBP", "AVIF", "HEIF") and ends_in_zeros(file, _content_end(file, head)):
         raise DecodeError(f"truncated {format_}: it ends in zeros", path=path)
+    require_plausible(format_, file, fingerprint.size, path)
     if max_pixels is not None:
         _raise_pillow_limit(max_pixels)
     file.seek(0)

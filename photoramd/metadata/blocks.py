@@ -155,6 +155,8 @@ def _png_texts(photo: OpenPhoto, wanted: bytes, name: bytes) -> Iterator[bytes]:
     while position + 12 <= photo.fingerprint.size:
         photo.file.seek(position)
         length, kind = struct.unpack(">I4s", photo.file.read(8))
+        if kind == b"IEND":
+            return
         if kind == wanted and length >= len(name) and photo.file.read(len(name)) == name:
             if length > 2 * MAX_XMP_BYTES:
                 raise UnreadableError(f"a PNG text of {length:,} bytes")
@@ -166,6 +168,9 @@ def _png_texts(photo: OpenPhoto, wanted: bytes, name: bytes) -> Iterator[bytes]:
 
 _PHOTOSHOP_TAG = 34377
 
+_MAX_IPTC_BYTES = 1 << 24
+"""Photoshop's resources, which have a thumbnail and paths beside the IPTC, take some 100 KB."""
+
 
 def _iptc_in_jpeg(photo: OpenPhoto) -> Iterator[Block]:
     # One resource may go on in the next segment.
@@ -175,6 +180,8 @@ def _iptc_in_jpeg(photo: OpenPhoto) -> Iterator[Block]:
         for segment in _segments(photo, "APP13")
         if segment.startswith(signature)
     )
+    if len(blocks) > _MAX_IPTC_BYTES:
+        raise UnreadableError(f"IPTC of {len(blocks):,} bytes")
     yield Block(iptc=datasets(_iptc_resource(blocks)))
 
 

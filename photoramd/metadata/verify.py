@@ -27,6 +27,7 @@ from photoramd.photo import Fingerprint
 T = TypeVar("T")
 
 _MAX_PIXELS = 400_000_000
+_MAX_FRAMES = 64
 
 PHOTOS_XMP = "Main:XMP"
 """ExifTool's name for the XMP of the photo itself, not of an auxiliary image such as a gain map."""
@@ -196,12 +197,19 @@ def _comparable(packet: bytes) -> bytes:
 
 
 def _pixels(photo: Path) -> list[tuple[str, tuple[int, int], bytes]]:
-    """Return mode, size and digest of all frames."""
+    """Return mode, size and digest of all frames.
+
+    Raises:
+        EmbeddingError: They are too many to be looked at while other photos wait.
+    """
+    found, pixels = [], 0
     with open_photo(photo, max_pixels=_MAX_PIXELS) as opened:
-        return [
-            (frame.mode, frame.size, hashlib.blake2b(frame.tobytes()).digest())
-            for frame in ImageSequence.Iterator(opened.image)
-        ]
+        for number, frame in enumerate(ImageSequence.Iterator(opened.image)):
+            pixels += frame.width * frame.height
+            if number >= _MAX_FRAMES or (number and pixels > _MAX_PIXELS):
+                raise EmbeddingError("it has too many pages to prove them unchanged", path=photo)
+            found.append((frame.mode, frame.size, hashlib.blake2b(frame.tobytes()).digest()))
+    return found
 
 
 _COPY = re.compile(r"\bCopy[0-9]+:")

@@ -125,7 +125,7 @@ class Packet:
         if self._text.startswith("<!DOCTYPE", _end_of_prolog(self._text)):
             raise self.error(*self._about_doctype())
         self._root = self._parse()
-        if self._root.getroottree().docinfo.doctype:
+        if self._root.getroottree().docinfo.doctype:  # type: ignore[attr-defined]
             raise self.error(*self._about_doctype())
         self.rdf = self._find_rdf()
 
