@@ -210,8 +210,12 @@ class Daemon:
         self._stability.settle(now, wall)
         if self._unloading is not None:
             self._unloading.step(now)
-        is_idle = self._is_watching and not self.is_scanning and self._stability.is_settled
-        return self._pipeline.step(wall, infers=self._infers(wall), is_idle=is_idle)
+        return self._pipeline.step(
+            wall,
+            infers=self._infers(wall),
+            scans=self.is_scanning,
+            renews=self._is_watching and not self.is_scanning and self._stability.is_settled,
+        )
 
     @property
     def is_scanning(self) -> bool:

@@ -47,7 +47,21 @@ def m040_present_model(db: Database) -> None:
     db.execute("CREATE TABLE present_model (model TEXT NOT NULL, revision TEXT NOT NULL)")
 
 
-_STEPS = (m001_photos, m002_undo, m010_requests, m020_raw, m030_places, m040_present_model)
+def m050_begun(db: Database) -> None:
+    """Add how often work on a photo was begun and not ended."""
+    for statement in _M050:
+        db.execute(statement)
+
+
+_STEPS = (
+    m001_photos,
+    m002_undo,
+    m010_requests,
+    m020_raw,
+    m030_places,
+    m040_present_model,
+    m050_begun,
+)
 
 NAMES = frozenset(step.__name__ for step in _STEPS)
 """The names of the migrations; a database with others is a newer version's."""
@@ -207,4 +221,10 @@ _M030 = (
     # Our sidecars of photos that are gone.
     """CREATE INDEX photos_orphans ON photos (next_attempt)
        WHERE state = 'missing' AND created = 1 AND sidecar IS NOT NULL""",
+)
+
+_M050 = (
+    # Counted before a photo is decoded, and 0 again when that is over, however it ended.
+    "ALTER TABLE photos ADD COLUMN begun INTEGER NOT NULL DEFAULT 0",
+    "CREATE INDEX photos_begun ON photos (begun) WHERE begun > 0",
 )

@@ -19,6 +19,8 @@ from photoramd.photo import Photo, PhotoState
 RETRY_SECONDS = (60, 300, 1800, 7200, 28_800, 86_400)
 """Back-off after a failure; after the last one a photo stays failed until it changes."""
 
+_DEADLY = "photoramd ended twice while it looked at this photo, the second time at no other"
+
 WITH_INFERENCE = (PhotoState.PENDING, PhotoState.FAILED)
 """The states that wait for the model."""
 
@@ -56,7 +58,8 @@ class Queue:
                            size = excluded.size, mtime_ns = excluded.mtime_ns,
                            device = excluded.device, inode = excluded.inode,
                            state = 'pending', attempts = 0, reason = NULL, missed_scans = 0,
-                           next_attempt = excluded.next_attempt, found_at = excluded.found_at""",
+                           next_attempt = excluded.next_attempt, found_at = excluded.found_at,
+                           begun = 0""",
                     (
                         *self._database.file_key(photo.path),
                         *columns(photo.fingerprint),
@@ -89,7 +92,7 @@ class Queue:
             return []  # a long queue of postponed photos costs nothing
         jobs = select_jobs(
             self._database,
-            f"{QUEUED} AND p.state = ? AND +p.next_attempt <= ?"
+            f"{QUEUED} AND p.state = ? AND p.begun = 0 AND +p.next_attempt <= ?"
             " ORDER BY p.found_at DESC, p.id DESC",
             (state, now),
             limit + len(skip),
@@ -119,10 +122,49 @@ class Queue:
         )
         return int(rows[0][0])
 
+    def begin(self, jobs: Iterable[Job]) -> None:
+        """Record that work on photos begins; if this process dies of one, the next one knows."""
+        with self._database.transaction() as db:
+            db.executemany(
+                "UPDATE photos SET begun = begun + 1 WHERE id = ?", [(job.id,) for job in jobs]
+            )
+
+    def abandon(self, ids: Iterable[int]) -> None:
+        """Record that work on photos was given up, for no reason of theirs."""
+        with self._database.transaction() as db:
+            db.executemany(
+                "UPDATE photos SET begun = max(0, begun - 1) WHERE id = ?", [(id_,) for id_ in ids]
+            )
+
+    def suspect(self, now: UnixTime) -> Job | None:
+        """Return a due photo that was begun when a process died, to be tried alone, or None."""
+        found = select_jobs(
+            self._database,
+            "p.begun > 0 AND p.state IN ('pending', 'failed') AND p.next_attempt <= ?"
+            " ORDER BY p.next_attempt, p.id",
+            (now,),
+            1,
+        )
+        return found[0] if found else None
+
+    def convict(self, now: UnixTime) -> list[Job]:
+        """Fail photos that were begun, alone, when a process died for the second time.
+
+        They are tried again with back-off, alone; the next death then counts at once.
+        """
+        guilty = select_jobs(self._database, "p.begun > 1", ())
+        for job in guilty:
+            self.fail(job, _DEADLY, now)
+        with self._database.transaction() as db:
+            db.executemany("UPDATE photos SET begun = 1 WHERE id = ?", [(j.id,) for j in guilty])
+        return guilty
+
     def postpone(self, job: Job, until: UnixTime) -> None:
         """Try a photo again later, without counting an attempt."""
         with self._database.transaction() as db:
-            db.execute("UPDATE photos SET next_attempt = ? WHERE id = ?", (until, job.id))
+            db.execute(
+                "UPDATE photos SET next_attempt = ?, begun = 0 WHERE id = ?", (until, job.id)
+            )
 
     def fail(self, job: Job, reason: str, now: UnixTime) -> None:
         """Record that a photo could not be decoded or tagged; it is retried with back-off."""
@@ -131,7 +173,7 @@ class Queue:
         is_undo = "undone_at > 0 AND EXISTS (SELECT 1 FROM ledger WHERE photo_id = photos.id)"
         with self._database.transaction() as db:
             db.execute(
-                f"""UPDATE photos SET attempts = attempts + 1, reason = ?,
+                f"""UPDATE photos SET attempts = attempts + 1, reason = ?, begun = 0,
                         state = iif({is_undo}, 'tagged', 'failed'),
                         result_id = iif({is_undo}, NULL, result_id),
                         next_attempt = iif({is_undo}, 0, ?) WHERE id = ?""",  # noqa: S608

@@ -75,7 +75,7 @@ class Requests:
         condition = "state = 'failed'" if only_failed else "state <> 'missing'"
         with self._database.transaction() as db:
             return db.execute(
-                f"""UPDATE photos SET undone_at = NULL, settings = NULL, attempts = 0,
+                f"""UPDATE photos SET undone_at = NULL, settings = NULL, attempts = 0, begun = 0,
                         next_attempt = 0, reason = NULL,
                         state = CASE WHEN state = 'failed' OR result_id IS NULL
                                      THEN 'pending' ELSE state END

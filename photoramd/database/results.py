@@ -85,7 +85,7 @@ class Results:
                 old_id = before.fetchone()
                 changed = db.execute(
                     """UPDATE photos SET state = 'tagged', result_id = ?, tagged_at = ?,
-                           attempts = 0, next_attempt = 0, reason = NULL, settings = ?
+                           attempts = 0, next_attempt = 0, reason = NULL, settings = ?, begun = 0
                        WHERE id = ? AND size = ? AND mtime_ns = ? AND device = ? AND inode = ?""",
                     (result_id, now, self._settings, job.id, *columns(job.photo.fingerprint)),
                 ).rowcount

@@ -131,6 +131,9 @@ class Pipeline:
         self._proceed = proceed
         self._batch_sizer = BatchSizer()
         self._in_flight: set[int] = set()
+        # Whether the one photo in flight may be what an earlier process died of.
+        self._is_quarantined = False
+        self._is_checked = False
         # Photos that the model ran for and that were not reported yet.
         self._unreported: set[int] = set()
         # The last photo whose settings were checked; None if all were.
@@ -149,29 +152,39 @@ class Pipeline:
 
     def __exit__(self, *_: object) -> None:
         self._decoding.close()
+        if self._in_flight:
+            self._queue.abandon(self._in_flight)
 
-    def step(self, now: UnixTime, *, infers: bool = True, is_idle: bool = False) -> list[Outcome]:
+    def step(
+        self, now: UnixTime, *, infers: bool = True, scans: bool = False, renews: bool = False
+    ) -> list[Outcome]:
         """Take one batch as far as it goes; return an empty list if nothing is due.
 
         Args:
             now: The present time.
             infers: Whether photos may be decoded and tagged; if not, only what is already
                 tagged is written.
-            is_idle: Whether nothing else is to be done, so that photos may be renewed.
+            scans: Whether a scan may yet find photos, which come before those that an earlier
+                process may have died of.
+            renews: Whether nothing else is to be done, so that photos may be renewed.
 
         Raises:
             StoreError: The database failed; nothing is lost.
         """
         began = time.monotonic()
+        if not self._is_checked:
+            self._is_checked = True
+            for job in self._queue.convict(now):
+                log.warning("%s: photoramd has died of it twice", printable(job.photo.path))
         if infers:
-            self._fill(now)
+            self._fill(now, may_try_suspects=not scans)
         outcomes, inferred = self._tag(self._take(), now)
         self._unreported |= inferred
         outcomes += self._write(now)
         if not outcomes:
             self._writer.report_fallbacks()
             self._remove_orphans(now)
-            if infers and is_idle and self._renews:
+            if infers and renews and self._renews:
                 self._renew()
         seconds = (time.monotonic() - began) / max(1, len(outcomes))
         return [replace(outcome, seconds=seconds) for outcome in outcomes]
@@ -180,12 +193,18 @@ class Pipeline:
         """Retry file systems that refused a write, at the operator's request."""
         self._writer.retry()
 
-    def _fill(self, now: UnixTime) -> None:
+    def _fill(self, now: UnixTime, *, may_try_suspects: bool) -> None:
         room = self._decoding.room
-        if room:
+        self._is_quarantined &= bool(self._in_flight)
+        if room and not self._is_quarantined:
             jobs = self._queue.due(now, room, skip=self._in_flight)
+            if may_try_suspects and not jobs and not self._in_flight:
+                jobs = list(filter(None, [self._queue.suspect(now)]))
+                self._is_quarantined = bool(jobs)
             if jobs and isinstance(self._tagger, LazyTagger):
                 self._tagger.load()  # here: its errors are no photo's
+            if jobs:
+                self._queue.begin(jobs)
             for job in jobs:
                 self._in_flight.add(job.id)
                 self._decoding.submit(job)
