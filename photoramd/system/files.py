@@ -51,23 +51,19 @@ def create_private(path: str | os.PathLike[str]) -> None:
 def make_private(path: str | os.PathLike[str]) -> None:
     """Take everybody else's rights to a file of this user's; leave others' files and links.
 
+    The file is not opened: closing any descriptor of a database would release the locks that
+    SQLite holds on it in this process (https://sqlite.org/howtocorrupt.html, 2.2).
+
     Raises:
         OSError: From the system; but not that it is missing.
     """
     try:
-        fd = open_unfollowed(path)
+        status = os.lstat(path)
     except FileNotFoundError:
         return
-    except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENXIO, errno.EACCES):
-            return
-        raise
-    try:
-        status = os.fstat(fd)
-        if stat.S_IMODE(status.st_mode) & 0o077 and status.st_uid == os.geteuid():
-            os.fchmod(fd, stat.S_IMODE(status.st_mode) & ~0o077)
-    finally:
-        os.close(fd)
+    mode = stat.S_IMODE(status.st_mode)
+    if stat.S_ISREG(status.st_mode) and mode & 0o077 and status.st_uid == os.geteuid():
+        os.chmod(path, mode & ~0o077)
 
 
 def write_all(fd: int, data: bytes | bytearray | memoryview) -> None:
