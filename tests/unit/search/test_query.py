@@ -193,8 +193,8 @@ def holds(expression: Expression, keywords: set[str]) -> bool:
     return all(each) if isinstance(expression, And) else any(each)
 
 
-def test_a_query_finds_what_its_logic_says() -> None:
-    with closing(connect(Path(":memory:"))) as connection:
+def test_a_query_finds_what_its_logic_says(tmp_path: Path) -> None:
+    with closing(connect(tmp_path / "photoramd.db")) as connection:
         fill(connection)
 
         @given(EXPRESSIONS)
