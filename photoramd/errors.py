@@ -18,6 +18,8 @@ into text and an exit code.
     ├── EmbeddingError         4   keywords must not be written into one photo
     ├── WriteError             4   the system does not let us write a file
     ├── ToolError              4   a program of the system is missing, refused or failed
+    ├── LostError              4   the process that looked into a file was lost with it
+    ├── StoppedError           4   photoramd was stopped before it was done
     └── StoreError             4   the database
         ├── LockedError        4   another process owns the database
         └── DamagedError       4   the database is damaged
@@ -151,6 +153,14 @@ class WriteError(PhotoramdError):
 
 class ToolError(PhotoramdError):
     """A program that photoramd uses is missing, must not be used, or failed."""
+
+
+class LostError(PhotoramdError):
+    """The process that looked into a file was lost with it: it crashed, or took too much."""
+
+
+class StoppedError(PhotoramdError):
+    """The work was given up because photoramd stops; nothing is wrong with the file."""
 
 
 class StoreError(PhotoramdError):

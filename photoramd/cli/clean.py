@@ -33,6 +33,7 @@ def command(context: click.Context, directory: Path, dry_run: bool, as_json: boo
     """
     settings: Settings = context.obj
     database = loader.load(settings.config_path, need_file=False).state.path
+    from photoramd.contained.client import shared
     from photoramd.database.readonly import open_readonly
     from photoramd.pipeline.clean import clean
     from photoramd.search import places
@@ -44,7 +45,7 @@ def command(context: click.Context, directory: Path, dry_run: bool, as_json: boo
         return ()
 
     top = Path(os.path.realpath(directory))
-    found = list(clean(top, seeds_of, enters=is_photo_directory_name, dry_run=dry_run))
+    found = list(clean(top, seeds_of, shared(), enters=is_photo_directory_name, dry_run=dry_run))
     removed = [each for each in found if not each.kept and each.error is None]
     kept = [each for each in found if each.kept]
     failed = [each for each in found if each.error is not None]

@@ -17,6 +17,7 @@ import msgspec
 from photoramd.clock import unix_time
 from photoramd.config.overrides import load_overrides
 from photoramd.config.schema import Config, Watch
+from photoramd.contained.client import Contained
 from photoramd.daemon import backup
 from photoramd.daemon.loop import Daemon, Parts, Surroundings
 from photoramd.daemon.schedule import Schedule
@@ -253,8 +254,9 @@ def build(
         create=config.tags.fields,
         lightroom_names=setup.has_lightroom_names,
     )
-    writer = Writer(Ledger(database), settings, resources.exiftool)
-    writer.recover(unix_time())
+    contained = Contained(proceed)
+    resources.exiftool.attend(proceed)
+    writer = Writer(Ledger(database), settings, resources.exiftool, contained)
     debouncer = Debouncer(
         quiet_seconds=config.debounce.quiet_seconds,
         max_wait_seconds=config.debounce.max_wait_seconds,
@@ -274,9 +276,11 @@ def build(
                     quiet_seconds=config.debounce.quiet_seconds,
                     renews=config.model.renews,
                 ),
+                contained=contained,
                 proceed=proceed,
             )
         )
+        writer.recover(unix_time())
         stability = StabilityTracker(photos, queue, debouncer, setup.is_online)
         health = HealthStore(database, [os.fspath(watch.path) for watch in config.watch])
         reconciler = Reconciler(photos, stability, setup.roots, health)

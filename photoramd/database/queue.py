@@ -154,30 +154,42 @@ class Queue:
         """
         guilty = select_jobs(self._database, "p.begun > 1", ())
         for job in guilty:
-            self.fail(job, _DEADLY, now)
-        with self._database.transaction() as db:
-            db.executemany("UPDATE photos SET begun = 1 WHERE id = ?", [(j.id,) for j in guilty])
+            self.fail(job, _DEADLY, now, is_suspect=True)
         return guilty
 
-    def postpone(self, job: Job, until: UnixTime) -> None:
-        """Try a photo again later, without counting an attempt."""
+    def postpone(self, job: Job, until: UnixTime, *, is_suspect: bool = False) -> None:
+        """Try a photo again later, without counting an attempt.
+
+        Args:
+            job: The photo.
+            until: When.
+            is_suspect: Whether it is then tried alone, as `suspect` returns it.
+        """
         with self._database.transaction() as db:
             db.execute(
-                "UPDATE photos SET next_attempt = ?, begun = 0 WHERE id = ?", (until, job.id)
+                "UPDATE photos SET next_attempt = ?, begun = ? WHERE id = ?",
+                (until, is_suspect, job.id),
             )
 
-    def fail(self, job: Job, reason: str, now: UnixTime) -> None:
-        """Record that a photo could not be decoded or tagged; it is retried with back-off."""
+    def fail(self, job: Job, reason: str, now: UnixTime, *, is_suspect: bool = False) -> None:
+        """Record that a photo could not be decoded or tagged; it is retried with back-off.
+
+        Args:
+            job: The photo.
+            reason: Why.
+            now: The present time.
+            is_suspect: Whether it is always tried alone from now on.
+        """
         delay = RETRY_SECONDS[job.attempts] if job.attempts < len(RETRY_SECONDS) else None
         # Taking back what was written needs no picture.
         is_undo = "undone_at > 0 AND EXISTS (SELECT 1 FROM ledger WHERE photo_id = photos.id)"
         with self._database.transaction() as db:
             db.execute(
-                f"""UPDATE photos SET attempts = attempts + 1, reason = ?, begun = 0,
+                f"""UPDATE photos SET attempts = attempts + 1, reason = ?, begun = ?,
                         state = iif({is_undo}, 'tagged', 'failed'),
                         result_id = iif({is_undo}, NULL, result_id),
                         next_attempt = iif({is_undo}, 0, ?) WHERE id = ?""",  # noqa: S608
-                (reason, None if delay is None else now + delay, job.id),
+                (reason, is_suspect, None if delay is None else now + delay, job.id),
             )
 
     def retry_writes(self, directory: str, stem: str) -> None:

@@ -59,7 +59,7 @@ def decode(
             which is several times faster, as long as its shorter side keeps at least this many
             pixels.
         max_pixels: The limit of width times height; above it, nothing is decoded.
-        reserve: Called before the pixels are decoded, with how many there will be in memory.
+        reserve: Called before the pixels are decoded, with how many bytes that will take.
 
     Raises:
         DecodeError: It cannot be read, is not a photo, or is damaged, truncated or too large.
@@ -67,9 +67,7 @@ def decode(
     """
     with open_file(path) as opened:
         if raw.is_raw(opened):
-            # libraw tells the number of pixels only once it has them. There is one for two bytes,
-            # or two where they are compressed; it takes 6 bytes for each, other decoders 8.
-            reserve(min(opened.fingerprint.size // 2, max_pixels))
+            reserve(_needed_for_raw(opened.fingerprint.size, max_pixels))
             return _decode_raw(opened, side, max_pixels)
         with open_image(opened, max_pixels=max_pixels) as photo:
             return _decode_image(photo, path, side, reserve)
@@ -89,12 +87,50 @@ def _decode_image(
     size = image.size
     image.draft("RGB", (side, side))
     reduced = image.size != size
-    reserve(image.width * image.height)
+    reserve(_needed(photo, size))
     image.load()
     require_end(photo, path)
     if not reduced:
         size = image.size  # some readers know the real size only now
     return _decoded(image, _transposition(photo), size, photo.fingerprint, photo.format)
+
+
+# --- Memory ---
+
+_PIXEL_BYTES = 8
+"""What decoding takes for each pixel of the image that comes out: it, and a copy in other colours
+or turned upright."""
+
+_DEEP_PIXEL_BYTES = 13
+"""The same of formats with 16 bits for each of four channels; measured."""
+
+_RAW_PIXEL_BYTES = 6
+_COEFFICIENT_BYTES = 2
+
+
+def _needed(photo: OpenPhoto, full_size: tuple[int, int]) -> int:
+    """Return how many bytes of memory decoding an open photo takes, about.
+
+    Args:
+        photo: The photo, reduced as it will be decoded.
+        full_size: Its width and height in the file.
+    """
+    image = photo.image
+    deep = photo.format in ("PNG", "TIFF")
+    needed = image.width * image.height * (_DEEP_PIXEL_BYTES if deep else _PIXEL_BYTES)
+    if photo.format in ("WEBP", "AVIF", "HEIF"):
+        needed += 2 * photo.fingerprint.size  # read whole, and copied
+    if image.info.get("progressive"):
+        # All coefficients are kept to the end, of all components, in full size.
+        width, height = full_size
+        needed += width * height * len(image.getbands()) * _COEFFICIENT_BYTES
+    return needed
+
+
+def _needed_for_raw(size: int, max_pixels: int) -> int:
+    # libraw tells the number of pixels only once it has them. There is one for two bytes, or two
+    # where they are compressed. The file is read whole.
+    return size + _RAW_PIXEL_BYTES * min(size // 2, max_pixels)
 
 
 def _decoded(
@@ -222,6 +258,3 @@ def _from_any_range(image: Image.Image) -> Image.Image:
     if white > 0:
         values = values * (255 / white)
     return Image.fromarray(values.round().astype(np.uint8))
-
-
-# --- Look-ahead ---

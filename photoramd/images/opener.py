@@ -17,7 +17,6 @@ ones:
 from __future__ import annotations
 
 import contextlib
-import errno
 import io
 import logging
 import os
@@ -49,7 +48,7 @@ from photoramd.images.claims import require_plausible
 from photoramd.images.formats import HEAD_BYTES, describe, is_text, recognise
 from photoramd.images.isobmff import boxes, coded_sizes
 from photoramd.photo import Fingerprint
-from photoramd.system.files import open_unfollowed
+from photoramd.system.files import open_unfollowed, why_not_opened
 
 # Each decode runs in one thread; the pool above decodes several photos at once instead.
 # Thumbnails and depth maps are never looked at.
@@ -175,6 +174,32 @@ def open_photo(
         yield photo
 
 
+@contextlib.contextmanager
+def open_content(
+    data: bytes, path: str | os.PathLike[str], *, max_pixels: int | None = None
+) -> Iterator[OpenPhoto]:
+    """Open a photo whose bytes are in memory; see `open_image`.
+
+    Args:
+        data: The bytes.
+        path: The photo's path, for messages.
+        max_pixels: See `open_image`.
+
+    Raises:
+        DecodeError: See `open_image`; or the block raised an exception that is not photoramd's own.
+    """
+    _quieten_pillow()
+    file = io.BytesIO(data)
+    opened = OpenFile(path, file, -1, Fingerprint(len(data), 0, 0, 0), data[:HEAD_BYTES])
+    try:
+        with open_image(opened, max_pixels=max_pixels) as photo:
+            yield photo
+    except PhotoramdError:
+        raise
+    except Exception as error:
+        raise _explained(error, path, file) from error
+
+
 _END_MARKERS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xae\x42\x60\x82"}
 
 
@@ -224,7 +249,7 @@ def _open_regular_file(path: str | os.PathLike[str]) -> int:
     try:
         fd = open_unfollowed(path)
     except (OSError, ValueError) as error:
-        raise DecodeError(_open_failure(error), path=path) from error
+        raise DecodeError(why_not_opened(error), path=path) from error
     status = os.fstat(fd)
     if stat.S_ISREG(status.st_mode) and status.st_size > 0:
         return fd
@@ -233,16 +258,6 @@ def _open_regular_file(path: str | os.PathLike[str]) -> int:
         raise DecodeError("it is empty", path=path)
     kind = _FILE_TYPES.get(stat.S_IFMT(status.st_mode), "not a regular file")
     raise DecodeError(f"it is {kind}, not a photo", path=path)
-
-
-def _open_failure(error: OSError | ValueError) -> str:
-    if isinstance(error, ValueError):  # a null byte in the path
-        return str(error)
-    if error.errno == errno.ELOOP:
-        return "it is a symbolic link, which is not followed"
-    if error.errno == errno.ENXIO:
-        return "it is a socket, not a photo"
-    return f"it cannot be opened: {error.strerror}"
 
 
 def _fingerprint(fd: int, path: str | os.PathLike[str]) -> Fingerprint:

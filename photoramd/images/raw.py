@@ -1,22 +1,17 @@
 """Recognise camera RAW files, check that they are whole, and decode them with libraw.
 
 The model sees the preview that the camera put into the file, as viewers do. Without one of
-sufficient size it sees the sensor's data, developed at half the width and height. libraw runs in
-a process of its own (`raw_worker`), so that no file can end this one. It comes with the extra
-``raw``; without that, RAW files are recognised and not tagged.
+sufficient size it sees the sensor's data, developed at half the width and height. libraw comes with
+the extra ``raw``; without that, RAW files are recognised and not tagged.
 """
 
 from __future__ import annotations
 
 import io
-import json
 import os
-import signal
-import sys
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import BinaryIO, cast
 
 from PIL import ExifTags, Image, JpegImagePlugin
 
@@ -30,17 +25,15 @@ from photoramd.images.formats import (
     recognise,
     suffix,
 )
+from photoramd.images.libraw import LibrawError, Raw, open_raw
 from photoramd.images.opener import OpenFile, check_pixels, ends_in_zeros
 from photoramd.images.raw_structure import structure
-from photoramd.system import child
 
-TIMEOUT_SECONDS = 120.0
-"""The limit for one answer of libraw: twice the processor time that it is allowed."""
+_MAX_BYTES = 1 << 30
+"""A RAW is read whole."""
 
 _ZERO_TAIL_BYTES = 1 << 16
 """More than the coded rows of black that an image may end with, in most formats."""
-
-_WORKER = Path(__file__).with_name("raw_worker.py")
 
 _ORIENTATIONS = (1, 2, 4, 3, 5, 8, 6, 7)
 """EXIF's orientation for each of libraw's (``flip``, from 0 to 7)."""
@@ -85,53 +78,44 @@ def develop(opened: OpenFile, *, side: int, max_pixels: int) -> Picture:
         DecodeError: libraw is missing, does not know the format, or fails; or the file is cut
             off, damaged or too large.
     """
-    path = opened.path
+    path, size = opened.path, opened.fingerprint.size
     if not reads_raw():
         raise DecodeError("it is a camera RAW, which needs libraw", path=path, remedy=RAW_REMEDY)
     if is_text(opened.head) or not any(opened.head):
         raise DecodeError(f"photoramd cannot read it: {describe(opened.head)}", path=path)
+    if size > _MAX_BYTES:
+        raise DecodeError(f"at {size / 1e9:.1f} GB it is too large for a RAW photo", path=path)
+    # A file that is still being copied, though its preview may be there already.
+    if ends_in_zeros(opened.file, size, min(_ZERO_TAIL_BYTES, size // 2)):
+        raise DecodeError("truncated RAW: it ends in zeros", path=path)
+    is_whole = structure(opened.file).fits(size)
     try:
-        _require_whole(opened, max_pixels)
-        with suppress(_LibrawError, _NoPreviewError):
-            said, content = _ask("preview", opened, max_pixels)
-            return _preview(said, content, opened, side, max_pixels)
-        said, content = _ask("develop", opened, max_pixels)
-    except _LibrawError as error:
+        with open_raw(cast("BinaryIO", opened.file)) as raw:
+            check_pixels(path, *raw.pixels, max_pixels)
+            if not is_whole:
+                # Its format is not known here, or its lengths are not meant literally: it is
+                # whole if it can be unpacked to its end.
+                raw.unpack()
+            with suppress(LibrawError, _NoPreviewError):
+                return _preview(raw, opened, side, max_pixels)
+            # libraw turns it upright.
+            return Picture(raw.develop(), 1, *_upright_size(raw))
+    except LibrawError as error:
         raise DecodeError(str(error), path=path) from error
-    # libraw has already turned it upright.
-    return Picture(_pixels(said, content), 1, *_upright_size(said))
-
-
-class _LibrawError(Exception):
-    """libraw could not do what was asked, for the reason given."""
 
 
 class _NoPreviewError(Exception):
     """The preview cannot be used; the sensor's data is used instead."""
 
 
-def _require_whole(opened: OpenFile, max_pixels: int) -> None:
-    """Refuse a file that is still being copied, though its preview may be there already."""
-    size = opened.fingerprint.size
-    if ends_in_zeros(opened.file, size, min(_ZERO_TAIL_BYTES, size // 2)):
-        raise DecodeError("truncated RAW: it ends in zeros", path=opened.path)
-    if structure(opened.file).fits(size):
-        return
-    # Its format is not known here, or its lengths are not meant literally: it is whole if it can
-    # be unpacked to its end.
-    _ask("unpack", opened, max_pixels)
-
-
-def _preview(
-    said: dict[str, Any], content: bytes, opened: OpenFile, side: int, max_pixels: int
-) -> Picture:
-    if said["content"] == "RGB":
-        image = _pixels(said, content)
-        if min(image.size) < side // 2:
+def _preview(raw: Raw, opened: OpenFile, side: int, max_pixels: int) -> Picture:
+    found = raw.preview()
+    if isinstance(found, Image.Image):
+        if min(found.size) < side // 2:
             raise _NoPreviewError
-        return Picture(image, _orientation_of(said["flip"]), said["width"], said["height"])
+        return Picture(found, _orientation_of(raw.flip), raw.width, raw.height)
     try:
-        jpeg = JpegImagePlugin.JpegImageFile(io.BytesIO(content))
+        jpeg = JpegImagePlugin.JpegImageFile(io.BytesIO(found))
         if min(jpeg.size) < side // 2:
             raise _NoPreviewError
         check_pixels(opened.path, *jpeg.size, max_pixels)
@@ -141,7 +125,7 @@ def _preview(
         raise
     except Exception as error:  # of any kind: a bad preview is none
         raise _NoPreviewError from error
-    return Picture(jpeg, _orientation(jpeg, said["flip"]), said["width"], said["height"])
+    return Picture(jpeg, _orientation(jpeg, raw.flip), raw.width, raw.height)
 
 
 def _orientation(jpeg: JpegImagePlugin.JpegImageFile, flip: int) -> int:
@@ -161,62 +145,5 @@ def _orientation_of(flip: int) -> int:
     return _ORIENTATIONS[flip] if 0 <= flip < len(_ORIENTATIONS) else 1
 
 
-def _pixels(said: dict[str, Any], content: bytes) -> Image.Image:
-    width, height = said["size"]
-    return Image.frombytes("RGB", (width, height), content)
-
-
-def _upright_size(said: dict[str, Any]) -> tuple[int, int]:
-    width, height = said["width"], said["height"]
-    return (height, width) if said["flip"] & 4 else (width, height)
-
-
-def _ask(what: str, opened: OpenFile, max_pixels: int) -> tuple[dict[str, Any], bytes]:
-    """Let libraw do something in a process of its own; return what it said, and the bytes.
-
-    Raises:
-        _LibrawError: It could not, because of the file.
-        DecodeError: It could not, and must not be asked about this file again.
-    """
-    arguments = [what, str(opened.descriptor), str(max_pixels)]
-    try:
-        done = child.run(
-            # -P: it must not import the modules beside it.
-            [sys.executable, "-P", os.fspath(_WORKER), *arguments],
-            TIMEOUT_SECONDS,
-            descriptors=(opened.descriptor,),
-            environment={"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-        )
-    except TimeoutError as error:  # an OSError, too, so it comes first
-        raise DecodeError(f"libraw took over {TIMEOUT_SECONDS:g} s", path=opened.path) from error
-    except OSError as error:
-        reason = f"libraw cannot be started: {error.strerror}"
-        raise DecodeError(reason, path=opened.path) from error
-    if done.returncode < 0:
-        _explain_signal(-done.returncode, opened)
-    if done.returncode > 0:
-        last = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
-        raise DecodeError(f"libraw cannot be used: {last}", path=opened.path, remedy=RAW_REMEDY)
-    line, _, content = done.stdout.partition(b"\n")
-    said: dict[str, Any] = json.loads(line)
-    if said.get("error") == "size":
-        check_pixels(opened.path, said["width"], said["height"], max_pixels)
-    if said.get("error") == "memory":
-        raise DecodeError("there is not enough memory to decode it", path=opened.path)
-    if "error" in said:
-        raise _LibrawError(_REASONS.get(said["kind"], f"damaged RAW: {said['text']}"))
-    return said, content
-
-
-_REASONS = {
-    "LibRawFileUnsupportedError": "libraw does not know this kind of RAW",
-    "LibRawIOError": "truncated or damaged RAW",
-    "LibRawDataError": "damaged RAW",
-}
-
-
-def _explain_signal(number: int, opened: OpenFile) -> NoReturn:
-    if number in (signal.SIGXCPU, signal.SIGKILL):
-        reason = "libraw took too much processor time or memory"
-        raise DecodeError(reason, path=opened.path)
-    raise _LibrawError(f"damaged RAW: libraw crashed ({signal.Signals(number).name})")
+def _upright_size(raw: Raw) -> tuple[int, int]:
+    return (raw.height, raw.width) if raw.flip & 4 else (raw.width, raw.height)

@@ -14,10 +14,11 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from photoramd.errors import DecodeError, WriteError
 from photoramd.metadata.exiftool_pipe import MEMORY_BYTES, TIMEOUT_SECONDS, ExifToolPipe
@@ -42,6 +43,25 @@ class Changes:
     options: Sequence[str] = ()
 
 
+class Editor(Protocol):
+    """What reads and writes metadata: ExifTool, in this process's child or the parent's.
+
+    For its methods see `ExifTool`.
+    """
+
+    def block(self, photo: Path, extension: str, tag: str, *, is_every: bool = False) -> bytes:
+        """Return a block of metadata of a photo."""
+
+    def describe(self, photo: Path, extension: str, options: Sequence[str]) -> dict[str, object]:
+        """Return what is read from a photo: tag to value."""
+
+    def rewrite(self, photo: Path, extension: str, changes: Changes) -> bytes:
+        """Return the bytes of a photo with changes."""
+
+    def copy(self, data: bytes, extension: str) -> Path:
+        """Write bytes to a file for the other commands."""
+
+
 class ExifTool:
     """Commands of one ExifTool, started when first needed. A context manager for one thread."""
 
@@ -60,6 +80,15 @@ class ExifTool:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def attend(self, is_wanted: Callable[[], bool]) -> None:
+        """Have something asked several times a second while a command works.
+
+        Args:
+            is_wanted: Returns whether to go on; if not, the command ends with a StoppedError. It
+                may tell a watchdog that all is well.
+        """
+        self._pipe.is_wanted = is_wanted
 
     @property
     def process(self) -> int | None:
@@ -162,12 +191,16 @@ class ExifTool:
             WriteError: No room in the directory of temporary files.
         """
         self._pipe.start()
-        path = self._private_directory() / f"copy.{_checked(extension)}"
+        path = self.copied(extension)
         try:
             path.write_bytes(data)
         except OSError as error:
             raise _no_room(path, error) from error
         return path
+
+    def copied(self, extension: str) -> Path:
+        """Return where `copy` writes to."""
+        return self._private_directory() / f"copy.{_checked(extension)}"
 
     def _require_no_error(self, photo: Path, errors: str) -> None:
         """Raise for an error, which means that nothing was done; ignore warnings."""

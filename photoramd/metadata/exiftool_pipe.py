@@ -8,17 +8,18 @@ versions 12.82 to 13.53 can be made to run code by the metadata of a photo.
 from __future__ import annotations
 
 import errno
+import math
 import os
 import re
 import selectors
 import shutil
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from photoramd.errors import ToolError
+from photoramd.errors import StoppedError, ToolError
 from photoramd.system import child as children
 
 OLDEST = (12, 38)
@@ -30,6 +31,11 @@ TIMEOUT_SECONDS = 30.0
 
 MEMORY_BYTES = 2 << 30
 """Address space of the child; 100 MB photos need a third of it."""
+
+STOP_SECONDS = 2.0
+
+_LOOK_SECONDS = 0.25
+"""How often to look for a stop while waiting."""
 
 _MAX_ANSWER_BYTES = 64 << 20
 _BROKEN = (
@@ -54,6 +60,9 @@ class ExifToolPipe:
         self._child: subprocess.Popen[bytes] | None = None
         self._version = ""
         self.serial = 0
+        self.is_wanted: Callable[[], bool] = lambda: True
+        """Asked several times a second while it works; once it returns False, a command has
+        `STOP_SECONDS` left."""
 
     @property
     def process(self) -> int | None:
@@ -114,6 +123,7 @@ class ExifToolPipe:
 
         Raises:
             ToolError: It took too long or died.
+            StoppedError: It was no longer wanted.
             ValueError: An argument has a line break.
         """
         child = self._child
@@ -129,6 +139,9 @@ class ExifToolPipe:
             child.stdin.write("".join(f"{line}\n" for line in lines).encode())
             child.stdin.flush()
             answer, errors = self._answers(child, marks)
+        except StoppedError:
+            self._kill()
+            raise
         except TimeoutError as error:  # an OSError, too, so it comes first
             self._kill()
             raise ToolError(
@@ -149,16 +162,23 @@ class ExifToolPipe:
         self, child: subprocess.Popen[bytes], marks: tuple[bytes, bytes]
     ) -> tuple[bytes, bytes]:
         """Read both streams up to their marks; one that is not read would fill up and block."""
-        deadline = time.monotonic() + self._timeout_seconds
+        deadline, stop_by = time.monotonic() + self._timeout_seconds, math.inf
         answers = [bytearray(), bytearray()]
         with selectors.DefaultSelector() as selector:
             for number, stream in enumerate((child.stdout, child.stderr)):
                 assert stream is not None  # noqa: S101
                 selector.register(stream.fileno(), selectors.EVENT_READ, number)
             while selector.get_map():
-                events = selector.select(max(0.0, deadline - time.monotonic()))
-                if not events:
-                    raise TimeoutError
+                now = time.monotonic()
+                if now >= min(deadline, stop_by):
+                    raise (
+                        StoppedError("photoramd is stopping")
+                        if stop_by < deadline
+                        else TimeoutError
+                    )
+                events = selector.select(_LOOK_SECONDS)
+                if not events and stop_by == math.inf and not self.is_wanted():
+                    stop_by = now + STOP_SECONDS
                 for key, _ in events:
                     chunk = os.read(key.fd, 1 << 16)
                     buffer = answers[key.data]

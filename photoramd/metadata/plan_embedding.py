@@ -8,7 +8,6 @@ the keywords go into a sidecar instead.
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from io import BytesIO
@@ -26,17 +25,16 @@ from photoramd.images.formats import HEAD_BYTES, describe, recognise, suffix
 from photoramd.metadata import containers, delta, embedded, iptc
 from photoramd.metadata.changes import Change, Place, Recorded
 from photoramd.metadata.containers import UnreadableError
-from photoramd.metadata.exiftool import Changes, ExifTool
+from photoramd.metadata.exiftool import Changes, Editor
 from photoramd.metadata.fields import SUBJECT
 from photoramd.metadata.iptc import IptcPlan, IptcState
 from photoramd.metadata.merge import Merged, merge
 from photoramd.metadata.plan import Plan, PlanRequest
+from photoramd.metadata.replaceable import open_replaceable
 from photoramd.metadata.verify import PHOTOS_XMP, Original, asked, iptc_record, layout_of, verify
 from photoramd.metadata.xmp_keywords import holds_nothing, values
 from photoramd.metadata.xmp_packet import Packet
 from photoramd.photo import Fingerprint
-from photoramd.system import file_attributes
-from photoramd.system.files import open_unfollowed
 
 MAX_XMP_BYTES = 64_000
 """A JPEG holds 65,502 bytes of XMP in one part; readers of further parts are rare."""
@@ -62,7 +60,7 @@ _OUR_TOOLKIT = b'x:xmptk="photoramd"'
 def plan_photo(
     request: PlanRequest,
     recorded: Recorded,
-    exiftool: ExifTool,
+    exiftool: Editor,
     *,
     known: Fingerprint | None = None,
 ) -> Plan:
@@ -141,7 +139,7 @@ def _base(original: Original, packet: bytes | None, recorded: Recorded) -> bytes
 
 
 def _if_proven(
-    original: Original, new: bytes, packet: bytes | None, changes: Changes, exiftool: ExifTool
+    original: Original, new: bytes, packet: bytes | None, changes: Changes, exiftool: Editor
 ) -> bytes | None:
     """Return new bytes if they have the wanted changes and no others; else None."""
     if new == original.data:
@@ -218,7 +216,7 @@ def _changes(photo: Path, merged: Merged, planned: IptcPlan) -> Changes | None:
     return Changes(packet, lists, options)
 
 
-def _iptc_state(original: Original, exiftool: ExifTool) -> IptcState:
+def _iptc_state(original: Original, exiftool: Editor) -> IptcState:
     if original.parts is not None:
         return IptcState(original.parts.iptc, original.parts.iptc_digest)
     if original.format != "TIFF":
@@ -239,7 +237,7 @@ def _plan_iptc(
     merged: Merged,
     create: Collection[str],
     recorded: Recorded,
-    exiftool: ExifTool,
+    exiftool: Editor,
 ) -> IptcPlan:
     state = _iptc_state(original, exiftool)
     if original.format not in ("JPEG", "TIFF"):
@@ -256,15 +254,9 @@ def _plan_iptc(
 
 def _read(photo: Path) -> tuple[bytes, Fingerprint]:
     """Return the photo's bytes, after checking that it may be replaced."""
-    try:
-        fd = open_unfollowed(photo)
-    except FileNotFoundError as error:
-        raise ChangedError("it is not there", path=photo) from error
-    except OSError as error:
-        raise EmbeddingError(f"it cannot be opened ({error.strerror})", path=photo) from error
+    fd = open_replaceable(photo)
     with os.fdopen(fd, "rb") as file:
         before = os.fstat(fd)
-        _require_replaceable(photo, fd, before)
         try:
             data = file.read(MAX_FILE_BYTES + 1)
         except OSError as error:
@@ -276,22 +268,6 @@ def _read(photo: Path) -> tuple[bytes, Fingerprint]:
     if not Fingerprint.of(after).is_stable_since(Fingerprint.of(before)):
         raise ChangedError("it changed while it was read", path=photo)
     return data, Fingerprint.of(after)
-
-
-def _require_replaceable(photo: Path, fd: int, status: os.stat_result) -> None:
-    reason = None
-    if not stat.S_ISREG(status.st_mode):
-        reason = "it is no regular file"
-    elif status.st_nlink > 1:
-        reason = "it has several hard links, which replacing it would part"
-    elif not status.st_mode & 0o222:
-        reason = "it is read-only"
-    elif os.geteuid() not in (0, status.st_uid):
-        reason = "it belongs to another user, whom a new file cannot be given to"
-    elif file_attributes.is_locked(fd):
-        reason = "it is immutable or append-only (lsattr)"
-    if reason is not None:
-        raise EmbeddingError(reason, path=photo)
 
 
 def _format(photo: Path, data: bytes) -> str:
@@ -306,7 +282,7 @@ def _format(photo: Path, data: bytes) -> str:
     return format_
 
 
-def _packet(original: Original, exiftool: ExifTool) -> bytes | None:
+def _packet(original: Original, exiftool: Editor) -> bytes | None:
     """Return the photo's XMP packet; None if there is none."""
     photo, parts = original.photo, original.parts
     if parts is None:
@@ -326,7 +302,7 @@ def _is_ours_and_spent(packet: Packet) -> bool:
     return _OUR_TOOLKIT in packet.data and holds_nothing(packet)
 
 
-def _rewritten(original: Original, changes: Changes, exiftool: ExifTool) -> bytes:
+def _rewritten(original: Original, changes: Changes, exiftool: Editor) -> bytes:
     photo, data = original.photo, original.data
     if changes.xmp == b"" and not changes.lists and not changes.options:
         removed = _without_packet(original, data)

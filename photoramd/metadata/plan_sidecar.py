@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from photoramd.errors import ChangedError, SidecarError
 from photoramd.keywords import fold
-from photoramd.metadata import embedded, meaning, seed, sidecar
+from photoramd.metadata import embedded, meaning, seed
 from photoramd.metadata.changes import (
     NOTHING_RECORDED,
     SEED,
@@ -20,24 +19,9 @@ from photoramd.metadata.changes import (
 from photoramd.metadata.fields import SUBJECT
 from photoramd.metadata.merge import Merged, merge
 from photoramd.metadata.plan import Plan, PlanRequest
+from photoramd.metadata.sidecar import Found, KnownSidecar, find
 from photoramd.metadata.xmp_keywords import holds_nothing
 from photoramd.metadata.xmp_packet import EMPTY_PACKET, Packet
-from photoramd.photo import Fingerprint
-
-
-@dataclass(frozen=True, slots=True)
-class KnownSidecar:
-    """What the ledger has of a photo's sidecar.
-
-    Attributes:
-        path: The one that was written last, if any.
-        created: Whether photoramd made it.
-        recorded: What was added to it.
-    """
-
-    path: Path | None = None
-    created: bool = False
-    recorded: Recorded = NOTHING_RECORDED
 
 
 def plan_sidecar(
@@ -47,10 +31,7 @@ def plan_sidecar(
     inside: Recorded = NOTHING_RECORDED,
     lightroom_names: bool = False,
 ) -> Plan:
-    """Plan a photo's sidecar: what is there, merged with the tags.
-
-    A new sidecar begins with what the photo says of itself: see `seed`. So does one that we made
-    and nobody else has touched, when the photo's own metadata has changed since.
+    """Plan a photo's sidecar: find it, and see `plan_found`.
 
     Args:
         request: The keywords that the photo should have.
@@ -63,24 +44,36 @@ def plan_sidecar(
         ChangedError: It is being written by another program.
     """
     known = known or KnownSidecar()
-    photo, recorded = request.photo, known.recorded
-    target = sidecar.locate(photo, known=known.path, lightroom_names=lightroom_names)
-    is_elsewhere = (
-        known.path is not None and known.path != target.path and os.path.lexists(known.path)
-    )
-    is_left = is_elsewhere and (request.is_undo or not recorded.is_empty)
-    if known.path is not None and is_left:
-        # Ours is there, though another sidecar takes precedence now, or it is another photo's.
-        target, request = sidecar.Target(known.path, exists=True), replace(request, tags=())
+    found = find(request.photo, known, is_undo=request.is_undo, lightroom_names=lightroom_names)
+    return plan_found(found, request, known, inside)
+
+
+def plan_found(found: Found, request: PlanRequest, known: KnownSidecar, inside: Recorded) -> Plan:
+    """Plan what a sidecar should become: what is there, merged with the tags.
+
+    A new sidecar begins with what the photo says of itself: see `seed`. So does one that we made
+    and nobody else has touched, when the photo's own metadata has changed since.
+
+    Args:
+        found: What is there.
+        request: The keywords that the photo should have.
+        known: What the ledger has of its sidecar.
+        inside: What the ledger has of the photo itself.
+
+    Raises:
+        SidecarError: The sidecar must not be written.
+        ChangedError: The photo is not there.
+    """
+    photo, recorded, target = request.photo, known.recorded, found.target
+    if found.is_left:
+        request = replace(request, tags=())
     is_another = target.path != known.path
     packet: Packet | None = None
-    expected: Fingerprint | None = None
-    if target.exists:
-        content, expected = sidecar.read(target.path)
-        packet = Packet(content, target.path)
+    if found.content is not None:
+        packet = Packet(found.content, target.path)
     elif not request.tags and recorded.is_empty:
         return Plan()
-    elif not os.path.lexists(photo):
+    elif not found.has_photo:
         # A directory that is not mounted looks like this: what is recorded stays recorded.
         raise ChangedError(
             "it is not there", path=photo, remedy="mount its directory, if it is elsewhere"
@@ -95,18 +88,19 @@ def plan_sidecar(
         removed = {**merged.change.removed, SEED: old}
         merged = replace(merged, change=replace(merged.change, removed=removed))
     before = None if packet is None else packet.data
+    is_again = found.is_left and not request.is_undo
     plan = Plan(
         target.path if target.exists or merged.packet is not None else None,
         merged.content if merged.content != before else None,
-        expected,
+        found.fingerprint,
         change=merged.change,
         rejected=merged.rejected,
         created=is_ours,
-        outcome=WriteOutcome.AGAIN if is_left and not request.is_undo else WriteOutcome.WRITTEN,
+        outcome=WriteOutcome.AGAIN if is_again else WriteOutcome.WRITTEN,
     )
     if merged.packet is None or not _is_spent(merged, recorded, is_ours=is_ours):
         return plan
-    if expected is None:
+    if found.fingerprint is None:
         return Plan(rejected=merged.rejected)  # there is nothing to add to what the photo says
     if merged.content == before and recorded.is_empty:
         return plan  # it was empty before, whoever made it

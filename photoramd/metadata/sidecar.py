@@ -13,6 +13,7 @@ from pathlib import Path
 
 from photoramd.errors import ChangedError, SidecarError
 from photoramd.images.formats import PHOTO_SUFFIXES, RAW_SUFFIXES, suffix
+from photoramd.metadata.changes import NOTHING_RECORDED, Recorded
 from photoramd.metadata.xmp_packet import MAX_BYTES
 from photoramd.photo import Fingerprint
 from photoramd.system.atomic import refuse_unless_plain
@@ -103,6 +104,68 @@ def read(path: Path) -> tuple[bytes, Fingerprint]:
     if not Fingerprint.of(after).is_stable_since(Fingerprint.of(before)):
         raise ChangedError("the sidecar is being written by another program", path=path)
     return data, Fingerprint.of(after)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownSidecar:
+    """What the ledger has of a photo's sidecar.
+
+    Attributes:
+        path: The one that was written last, if any.
+        created: Whether photoramd made it.
+        recorded: What was added to it.
+    """
+
+    path: Path | None = None
+    created: bool = False
+    recorded: Recorded = NOTHING_RECORDED
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A photo's sidecar as it is now.
+
+    Attributes:
+        target: Which it is, or would be.
+        content: Its bytes; None if there is none.
+        fingerprint: Of the file that they were read from.
+        is_left: Whether it is the one that was written last, which no longer is the photo's; what
+            is ours is to be taken out of it.
+        has_photo: Whether the photo is there.
+    """
+
+    target: Target
+    content: bytes | None = None
+    fingerprint: Fingerprint | None = None
+    is_left: bool = False
+    has_photo: bool = True
+
+
+def find(
+    photo: Path, known: KnownSidecar, *, is_undo: bool = False, lightroom_names: bool = False
+) -> Found:
+    """Find and read the sidecar of a photo that is to be written next.
+
+    Args:
+        photo: The photo.
+        known: What the ledger has of its sidecar.
+        is_undo: Whether what is ours is taken out wherever it is.
+        lightroom_names: See `locate`.
+
+    Raises:
+        SidecarError: It cannot be read, or must not be written.
+        ChangedError: It is being written by another program.
+    """
+    target = locate(photo, known=known.path, lightroom_names=lightroom_names)
+    is_left = False
+    if known.path is not None and known.path != target.path and os.path.lexists(known.path):
+        # Ours is there, though another sidecar takes precedence now, or it is another photo's.
+        is_left = is_undo or not known.recorded.is_empty
+        target = Target(known.path, exists=True) if is_left else target
+    has_photo = os.path.lexists(photo)
+    if not target.exists:
+        return Found(target, is_left=is_left, has_photo=has_photo)
+    return Found(target, *read(target.path), is_left, has_photo)
 
 
 def _find(directory: Path, base: str) -> tuple[Path, os.stat_result] | None:

@@ -18,10 +18,10 @@ from typing import TypeVar
 from PIL import ImageSequence
 
 from photoramd.errors import DecodeError, EmbeddingError
-from photoramd.images.opener import open_photo
+from photoramd.images.opener import open_content
 from photoramd.metadata import containers, iptc
 from photoramd.metadata.containers import Layout
-from photoramd.metadata.exiftool import Changes, ExifTool
+from photoramd.metadata.exiftool import Changes, Editor
 from photoramd.photo import Fingerprint
 
 T = TypeVar("T")
@@ -75,7 +75,7 @@ def asked(photo: Path, question: Callable[[], T]) -> T:
         raise EmbeddingError(error.message, path=photo) from error
 
 
-def iptc_record(photo: Path, file: Path, extension: str, exiftool: ExifTool) -> bytes | None:
+def iptc_record(photo: Path, file: Path, extension: str, exiftool: Editor) -> bytes | None:
     """Return the IPTC record of a TIFF or of its replacement; None if there is none.
 
     Photoshop writes the same record to two places, and ExifTool writes both.
@@ -91,7 +91,7 @@ def iptc_record(photo: Path, file: Path, extension: str, exiftool: ExifTool) -> 
 
 
 def verify(
-    original: Original, new: bytes, packet: bytes | None, changes: Changes, exiftool: ExifTool
+    original: Original, new: bytes, packet: bytes | None, changes: Changes, exiftool: Editor
 ) -> None:
     """Refuse new bytes unless our fields are as wanted and everything else as it was.
 
@@ -118,7 +118,9 @@ def verify(
     else:
         copy = exiftool.copy(new, extension)
         found = asked(photo, lambda: exiftool.block(copy, extension, PHOTOS_XMP))
-        if not asked(photo, lambda: _pixels(photo) == _pixels(copy)) or not asked(
+        if not asked(
+            photo, lambda: _pixels(original.data, photo) == _pixels(new, photo)
+        ) or not asked(
             photo,
             lambda: (
                 _others(photo, extension, exiftool, "-b")
@@ -152,7 +154,7 @@ def _difference(before: Layout, after: Layout) -> str | None:
     return _MORE
 
 
-def _lost_place(original: Original, new: bytes, exiftool: ExifTool) -> str | None:
+def _lost_place(original: Original, new: bytes, exiftool: Editor) -> str | None:
     """Return what would no longer be found by its place in a JPEG; None if all would."""
     found = containers.places(original.data)
     if found.is_in_exif:
@@ -171,7 +173,7 @@ def _is_iptc_right(changes: Changes, before: bytes | None, after: bytes | None) 
     return is_right and iptc.others(after) == iptc.others(before)
 
 
-def _reads_alike(original: Original, new: bytes, exiftool: ExifTool) -> bool:
+def _reads_alike(original: Original, new: bytes, exiftool: Editor) -> bool:
     """Return whether ExifTool finds the same metadata and the same previews in both files."""
     photo, extension = original.photo, original.extension
     copy = exiftool.copy(new, extension)
@@ -196,14 +198,14 @@ def _comparable(packet: bytes) -> bytes:
     return body[start.end() if start else 0 :].rstrip(b"\0\t\r\n ")
 
 
-def _pixels(photo: Path) -> list[tuple[str, tuple[int, int], bytes]]:
+def _pixels(data: bytes, photo: Path) -> list[tuple[str, tuple[int, int], bytes]]:
     """Return mode, size and digest of all frames.
 
     Raises:
         EmbeddingError: They are too many to be looked at while other photos wait.
     """
     found, pixels = [], 0
-    with open_photo(photo, max_pixels=_MAX_PIXELS) as opened:
+    with open_content(data, photo, max_pixels=_MAX_PIXELS) as opened:
         for number, frame in enumerate(ImageSequence.Iterator(opened.image)):
             pixels += frame.width * frame.height
             if number >= _MAX_FRAMES or (number and pixels > _MAX_PIXELS):
@@ -217,7 +219,7 @@ _MOVED = ("Offset", "Offsets", "Start", "MediaData", "MediaDataSize", "MetaImage
 
 
 def _others(
-    photo: Path, extension: str, exiftool: ExifTool, *options: str
+    photo: Path, extension: str, exiftool: Editor, *options: str
 ) -> dict[str, list[object]]:
     """Return all values of each tag but ours, and without offsets in the file."""
     excluded = [

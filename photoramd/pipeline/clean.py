@@ -8,19 +8,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from photoramd.contained.client import Contained
 from photoramd.errors import PhotoramdError
-from photoramd.keywords import fold
-from photoramd.metadata import meaning, sidecar
-from photoramd.metadata.fields import BY_NAME
+from photoramd.metadata import sidecar
 from photoramd.metadata.sidecar import SIDECAR_SUFFIX
-from photoramd.metadata.xmp_keywords import (
-    PacketChange,
-    edited,
-    holds_nothing,
-    provenance,
-    values,
-)
-from photoramd.metadata.xmp_packet import Packet
 from photoramd.photo import Fingerprint
 from photoramd.system import atomic
 
@@ -43,6 +34,7 @@ class Orphan:
 def clean(
     top: Path,
     seeds_of: Callable[[Path], tuple[str, ...]],
+    contained: Contained,
     *,
     enters: Callable[[str], bool] = lambda _: True,
     dry_run: bool = False,
@@ -53,6 +45,7 @@ def clean(
         top: The directory. Symbolic links are not followed.
         seeds_of: Returns the digests of what a sidecar may have begun with, as far as the
             ledger knows: see `seed`.
+        contained: What reads sidecars.
         enters: Tells by a directory's name whether to look into it.
         dry_run: Only say what would be removed.
     """
@@ -64,10 +57,11 @@ def clean(
                 continue
             path = Path(directory, name)
             with suppress(PhotoramdError):  # what cannot be read is not ours
-                found = _orphan(path, seeds_of(path))
-                if found is not None:
-                    orphan, expected = found
-                    yield orphan if dry_run or orphan.kept else _removed(orphan, expected)
+                content, expected = sidecar.read(path)
+                kept = contained.judge_orphan(content, path, seeds_of(path))
+                if kept is not None:
+                    orphan = Orphan(path, kept)
+                    yield orphan if dry_run or kept else _removed(orphan, expected)
 
 
 def _has_photo(name: str, present: set[str]) -> bool:
@@ -77,25 +71,6 @@ def _has_photo(name: str, present: set[str]) -> bool:
         return True
     others = (each for each in present if not each.endswith(SIDECAR_SUFFIX))
     return any(os.path.splitext(each)[0] == base for each in others)
-
-
-def _orphan(path: Path, seeds: tuple[str, ...]) -> tuple[Orphan, Fingerprint] | None:
-    """Return what a sidecar without a photo is; None if it has no record of ours."""
-    content, fingerprint = sidecar.read(path)
-    packet = Packet(content, path)
-    records = provenance(packet)
-    if not records:
-        return None
-    removed: dict[str, tuple[str, ...]] = {}
-    present = values(packet)
-    for name, field in BY_NAME.items():
-        ours = {fold(each.tag) for each in records if name in each.fields}
-        entries = (v for v in present.get(name, ()) if fold(field.leaf(v)) in ours)
-        removed[name] = tuple(entries)
-    left = edited(packet, PacketChange(removed=removed, provenance=()))
-    if holds_nothing(left) or meaning.digest(left) in seeds:
-        return Orphan(path), fingerprint
-    return Orphan(path, kept="it holds something that may be yours"), fingerprint
 
 
 def _removed(orphan: Orphan, expected: Fingerprint) -> Orphan:

@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from photoramd.contained.client import Contained
 from photoramd.errors import NoImagesError, PhotoramdError
 from photoramd.models.comparison import Comparison, Row, compare
 from photoramd.models.rules import Rules, select
@@ -159,9 +160,10 @@ def _prepared(
     tagger: Tagger, photos: Iterable[Path], max_pixels: int, *, depth: int
 ) -> Iterator[tuple[Path, Decoded | PhotoramdError]]:
     """Yield photos as the model's input, decoded ahead on all cores."""
+    contained = Contained()
 
     def work(path: Path) -> Decoded:
-        return decode_input(tagger, path, max_pixels)
+        return decode_input(tagger, path, max_pixels, contained)
 
-    with LookAhead(work, threads=available_cores(), depth=depth) as ahead:
+    with contained, LookAhead(work, threads=available_cores(), depth=depth) as ahead:
         yield from ahead.results(photos)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from photoramd.contained.client import Contained, shared
 from photoramd.errors import ModelError, ModelUnavailableError
-from photoramd.images.budget import PixelRoom
-from photoramd.images.decoder import decode
+from photoramd.images.budget import MemoryRoom
 from photoramd.models.preprocessing import Pixels
 from photoramd.models.tagger import Tagger
 from photoramd.models.vocabulary import kept
@@ -24,8 +24,11 @@ LONGEST_SECONDS = 15.0
 """The model is given no more photos at once than it takes this long for, but one."""
 
 
-# Memory is the process's, so this is too.
-_room = PixelRoom()
+# Memory is the machine's, so this is the process's.
+_room = MemoryRoom()
+
+_BYTES_FOR_PIXEL = 8
+"""All photos together may take as much memory as one of the largest ones that are allowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +40,26 @@ class Decoded:
     fingerprint: Fingerprint
 
 
-def decode_input(tagger: Tagger, path: Path, max_pixels: int) -> Decoded:
+def decode_input(
+    tagger: Tagger, path: Path, max_pixels: int, contained: Contained | None = None
+) -> Decoded:
     """Decode a photo to the model's input; runs in the threads of a look-ahead pool.
+
+    Args:
+        tagger: The model.
+        path: The photo.
+        max_pixels: Photos with more are refused.
+        contained: The workers that do it; None takes those that all commands share.
 
     Raises:
         DecodeError: The photo cannot be decoded.
         ChangedError: It changed while it was read.
+        LostError: It took the worker that decoded it down.
+        StoppedError: It was given up.
     """
-    with _room.share(max_pixels) as reserve:
-        image = decode(path, side=tagger.decode_side, max_pixels=max_pixels, reserve=reserve)
-        pixels, fingerprint = tagger.pixels(image.image), image.fingerprint
-        del image
+    contained = contained or shared()
+    with _room.share(_BYTES_FOR_PIXEL * max_pixels, contained.is_running) as reserve:
+        pixels, fingerprint = contained.see(path, tagger.crop, max_pixels, reserve)
     return Decoded(pixels, digest_of(pixels), fingerprint)
 
 

@@ -15,15 +15,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from photoramd.clock import UnixTime
+from photoramd.contained.client import Contained
 from photoramd.database.photos import Job
 from photoramd.database.queue import Queue
 from photoramd.database.results import Results, Tagged
 from photoramd.errors import (
     ChangedError,
+    LostError,
     ModelError,
     ModelUnavailableError,
     PhotoramdError,
+    StoppedError,
     StoreError,
+    ToolError,
     printable,
 )
 from photoramd.models.lazy import LazyTagger
@@ -42,6 +46,9 @@ ABSENT_SECONDS = 60.0
 
 ORPHAN_SECONDS = 3600.0
 """When a sidecar that could not be removed with its photo is looked at again."""
+
+_LOOK_SECONDS = 0.25
+"""How often to look for a stop while a photo is decoded."""
 
 WRITES_TOGETHER = 8
 """Photos whose files are written together: a stop waits for them."""
@@ -107,8 +114,9 @@ class Pipeline:
         writer: Writes the keywords.
         source: The model and the rules.
         settings: The limits.
-        proceed: Called after each part of a step that may take long. Returns whether to go
-            on; if not, the rest of the batch stays in the queue.
+        contained: What decodes; it is stopped with the pipeline. None takes new workers.
+        proceed: Called after each part of a step that may take long, and while one is awaited.
+            Returns whether to go on; if not, the rest of the batch stays in the queue.
     """
 
     def __init__(
@@ -119,6 +127,7 @@ class Pipeline:
         source: KeywordSource,
         settings: PipelineSettings,
         *,
+        contained: Contained | None = None,
         proceed: Callable[[], bool] = lambda: True,
     ) -> None:
         self._queue = queue
@@ -142,8 +151,10 @@ class Pipeline:
         # Photos with lower ids were not looked at yet for renewal; None: none was.
         self._renewed_below: int | None = None
 
+        self._contained = decoders = contained or Contained()
+
         def work(job: Job) -> Decoded:
-            return decode_input(tagger, job.photo.path, settings.max_pixels)
+            return decode_input(tagger, job.photo.path, settings.max_pixels, decoders)
 
         self._decoding = LookAhead(work, threads=settings.threads, depth=2 * settings.batch_size)
 
@@ -151,7 +162,10 @@ class Pipeline:
         return self
 
     def __exit__(self, *_: object) -> None:
+        # What is being decoded is given up: the next process begins with it.
+        self._contained.stop()
         self._decoding.close()
+        self._contained.close()
         if self._in_flight:
             self._queue.abandon(self._in_flight)
 
@@ -212,7 +226,12 @@ class Pipeline:
     def _take(self) -> list[tuple[Job, Decoded | PhotoramdError]]:
         taken: list[tuple[Job, Decoded | PhotoramdError]] = []
         while len(taken) < self._batch_size and len(self._decoding) and self._proceed():
-            job, decoded = self._decoding.take()
+            try:
+                job, decoded = self._decoding.take(_LOOK_SECONDS)
+            except TimeoutError:
+                continue
+            if isinstance(decoded, StoppedError):
+                break
             self._in_flight.remove(job.id)
             taken.append((job, decoded))
         return taken
@@ -356,11 +375,18 @@ class Pipeline:
         if isinstance(error, ModelUnavailableError):
             self._queue.postpone(job, now)
             return Outcome(job.photo.path, PhotoState.PENDING, error=error)
+        if isinstance(error, ToolError):  # nothing can be decoded now
+            self._queue.postpone(job, UnixTime(now + ABSENT_SECONDS))
+            return Outcome(job.photo.path, PhotoState.PENDING, error=error)
+        if isinstance(error, LostError) and not self._is_quarantined:
+            # It may have been another one's fault: it is tried once more, alone.
+            self._queue.postpone(job, now, is_suspect=True)
+            return Outcome(job.photo.path, PhotoState.PENDING, error=error)
         if not os.path.lexists(job.photo.path):
             # Removed, or its disk is gone, which a scan finds out: not a failure of the photo.
             self._queue.postpone(job, UnixTime(now + ABSENT_SECONDS))
             return Outcome(job.photo.path, PhotoState.PENDING)
-        self._queue.fail(job, error.message, now)
+        self._queue.fail(job, error.message, now, is_suspect=isinstance(error, LostError))
         return Outcome(job.photo.path, PhotoState.FAILED, error=error)
 
     def _look_again(self, photo: Photo, now: UnixTime) -> Outcome:

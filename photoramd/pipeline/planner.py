@@ -10,17 +10,24 @@ from dataclasses import replace as altered
 from pathlib import Path
 
 from photoramd.clock import UnixTime
+from photoramd.contained.client import Contained, shared
 from photoramd.database.ledger import Ledger
 from photoramd.database.photos import Job
-from photoramd.errors import ChangedError, EmbeddingError, PhotoramdError, SidecarError, printable
-from photoramd.metadata import seed, sidecar
+from photoramd.errors import (
+    ChangedError,
+    EmbeddingError,
+    LostError,
+    PhotoramdError,
+    SidecarError,
+    StoppedError,
+    printable,
+)
+from photoramd.metadata import sidecar
 from photoramd.metadata.changes import NO_CHANGE, Place, Recorded, WriteOutcome
 from photoramd.metadata.exiftool import ExifTool
 from photoramd.metadata.fields import SUBJECT
 from photoramd.metadata.plan import Origin, Plan, PlanRequest
-from photoramd.metadata.plan_sidecar import KnownSidecar, is_only_ours, plan_sidecar
-from photoramd.metadata.xmp_keywords import values
-from photoramd.metadata.xmp_packet import Packet
+from photoramd.metadata.sidecar import KnownSidecar
 from photoramd.photo import Fingerprint, Tag
 
 log = logging.getLogger(__name__)
@@ -50,13 +57,19 @@ class Planner:
         ledger: What was added where.
         settings: How keywords are written.
         exiftool: What embeds; needed where a photo's mode is ``embed`` or was.
+        contained: What looks into photos and sidecars; None takes what all commands share.
     """
 
     def __init__(
-        self, ledger: Ledger, settings: WriteSettings, exiftool: ExifTool | None = None
+        self,
+        ledger: Ledger,
+        settings: WriteSettings,
+        exiftool: ExifTool | None = None,
+        contained: Contained | None = None,
     ) -> None:
         self._ledger = ledger
         self._settings = settings
+        self._contained = contained or shared()
         self._exiftool = exiftool or ExifTool()
         # By reason: how many photos, and the first of them.
         self._fallbacks: dict[str, tuple[int, Path]] = {}
@@ -138,7 +151,7 @@ class Planner:
             raise ChangedError("it cannot be told whether it is gone", path=photo)
         path, created = self._ledger.sidecar(job.id)
         recorded = self._ledger.recorded(job.id, Place.SIDECAR)
-        if path is None or not created or not _is_ours_alone(path, recorded):
+        if path is None or not created or not self._is_ours_alone(path, recorded):
             return Plan(path)  # what is somebody else's stays, and so do our keywords in it
         return self._plan_sidecar(job, (), now, is_undo=True)
 
@@ -160,13 +173,12 @@ class Planner:
             target = sidecar.locate(job.photo.path, known=self._ledger.sidecar(job.id)[0])
             if not target.exists:
                 return False
-            packet = Packet(sidecar.read(target.path)[0], target.path)
-            if seed.is_untouched(packet, recorded):
-                return False  # it goes with our keywords
+            content, _ = sidecar.read(target.path)
+            return self._contained.hides(content, target.path, recorded)
+        except (LostError, StoppedError):
+            raise
         except PhotoramdError:
             return False  # what cannot be read hides nothing
-        found = values(packet)
-        return any(set(entries) - set(recorded.ours(name)) for name, entries in found.items())
 
     def _recorded(self, job: Job, place: Place) -> Recorded:
         """Return what the ledger has of a place; what was rejected in one stays out of both."""
@@ -190,11 +202,9 @@ class Planner:
         known: Fingerprint | None,
         is_undo: bool = False,
     ) -> Plan:
-        # Imports Pillow, which commands that only ask do not need.
-        from photoramd.metadata.plan_embedding import plan_photo
-
         request = self._request(job, tags, now, is_undo=is_undo)
-        return plan_photo(request, self._recorded(job, Place.PHOTO), self._exiftool, known=known)
+        recorded = self._recorded(job, Place.PHOTO)
+        return self._contained.plan_photo(request, recorded, self._exiftool, known=known)
 
     def _request(
         self, job: Job, tags: Sequence[Tag], now: UnixTime, *, is_undo: bool
@@ -223,25 +233,27 @@ class Planner:
         path, created = self._ledger.sidecar(job.id)
         recorded = self._recorded(job, Place.SIDECAR)
         was_left = path is not None and not is_undo and _was_left(path, job.photo.path)
-        if path is not None and was_left and not (created and _is_ours_alone(path, recorded)):
+        if path is not None and was_left and not (created and self._is_ours_alone(path, recorded)):
             # It moved without its sidecar. What is somebody else's stays where it is.
             path, created = None, False
-        return plan_sidecar(
-            self._request(job, tags, now, is_undo=is_undo),
-            KnownSidecar(path, created, recorded),
-            inside=self._ledger.recorded(job.id, Place.PHOTO),
-            lightroom_names=self._settings.lightroom_names(job.photo.path),
-        )
+        known = KnownSidecar(path, created, recorded)
+        photo = job.photo.path
+        names = self._settings.lightroom_names(photo)
+        found = sidecar.find(photo, known, is_undo=is_undo, lightroom_names=names)
+        request = self._request(job, tags, now, is_undo=is_undo)
+        inside = self._ledger.recorded(job.id, Place.PHOTO)
+        return self._contained.plan_sidecar(found, request, known, inside)
+
+    def _is_ours_alone(self, path: Path, recorded: Recorded) -> bool:
+        """Return whether nobody but us has written a sidecar that we made."""
+        try:
+            return self._contained.is_only_ours(sidecar.read(path)[0], path, recorded)
+        except (LostError, StoppedError):
+            raise
+        except PhotoramdError:
+            return False
 
 
 def _was_left(path: Path, photo: Path) -> bool:
     """Return whether a sidecar has neither the name nor the place of a photo's."""
     return path.parent != photo.parent or not path.name.startswith(photo.stem)
-
-
-def _is_ours_alone(path: Path, recorded: Recorded) -> bool:
-    """Return whether nobody but us has written a sidecar that we made."""
-    try:
-        return is_only_ours(Packet(sidecar.read(path)[0], path), recorded)
-    except PhotoramdError:
-        return False

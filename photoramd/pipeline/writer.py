@@ -9,30 +9,31 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace as altered
 from pathlib import Path
 
 from photoramd.clock import UnixTime
+from photoramd.contained.client import Contained, shared
 from photoramd.database.ledger import Done, Ledger, Write
 from photoramd.database.photos import Job
 from photoramd.errors import (
     ChangedError,
+    LostError,
     PhotoramdError,
     SidecarError,
+    StoppedError,
     StoreError,
     WriteError,
     printable,
 )
 from photoramd.metadata import sidecar
-from photoramd.metadata.changes import Change, Entries, Place, WriteOutcome
+from photoramd.metadata.changes import NOTHING_RECORDED, Change, Entries, Place, WriteOutcome
 from photoramd.metadata.exiftool import ExifTool
 from photoramd.metadata.fields import BY_NAME
 from photoramd.metadata.plan import Origin, Plan, PlanRequest
-from photoramd.metadata.plan_sidecar import plan_sidecar
-from photoramd.metadata.xmp_keywords import values
-from photoramd.metadata.xmp_packet import Packet
 from photoramd.photo import Tag
 from photoramd.pipeline.planner import Planner, WriteSettings
 from photoramd.system import atomic
@@ -54,14 +55,20 @@ class Writer:
         ledger: Where additions are recorded.
         settings: How keywords are written.
         exiftool: What embeds; needed where a photo's mode is ``embed`` or was.
+        contained: What looks into photos and sidecars; None takes what all commands share.
     """
 
     def __init__(
-        self, ledger: Ledger, settings: WriteSettings, exiftool: ExifTool | None = None
+        self,
+        ledger: Ledger,
+        settings: WriteSettings,
+        exiftool: ExifTool | None = None,
+        contained: Contained | None = None,
     ) -> None:
         self._ledger = ledger
         self._mode = settings.mode
-        self._planner = Planner(ledger, settings, exiftool)
+        self._contained = contained or shared()
+        self._planner = Planner(ledger, settings, exiftool, self._contained)
         # By device number: until when it rests, and why.
         self._resting: dict[int, tuple[float, PhotoramdError]] = {}
         self._unsettled: dict[int, Write] = {}
@@ -92,18 +99,25 @@ class Writer:
                 outcomes.append((job, None))
 
         try:
-            for job, tags in batch:
+            lost: set[int] = set()
+            turns = deque(batch)
+            while turns:
+                job, tags = turns.popleft()
                 try:
-                    plan = self._plan(job, tags, now)
-                    try:
-                        prepared = _prepare(plan, job.photo.path)
-                    except SidecarError as error:
-                        if plan.place != Place.PHOTO or not tags:
-                            raise
-                        plan = self._planner.plan(job, tags, now, refused=error)
-                        prepared = _prepare(plan, job.photo.path)
+                    plan, prepared = self._prepared(job, tags, now)
                 except StoreError:
                     raise
+                except StoppedError as error:
+                    outcomes += [(left, error) for left, _ in ((job, tags), *turns)]
+                    break
+                except LostError as error:
+                    if job.id in lost:
+                        give_up(job, error)
+                        continue
+                    # Something else may have ended the worker: it is tried once more, last.
+                    lost.add(job.id)
+                    turns.append((job, tags))
+                    continue
                 except PhotoramdError as error:
                     give_up(job, error)
                     continue
@@ -134,6 +148,19 @@ class Writer:
         if done:
             self._ledger.finish(done, now)
         return outcomes
+
+    def _prepared(
+        self, job: Job, tags: Sequence[Tag], now: UnixTime
+    ) -> tuple[Plan, Prepared | None]:
+        """Plan what is written next, and prepare it."""
+        plan = self._plan(job, tags, now)
+        try:
+            return plan, _prepare(plan, job.photo.path)
+        except SidecarError as error:
+            if plan.place != Place.PHOTO or not tags:
+                raise
+            plan = self._planner.plan(job, tags, now, refused=error)
+            return plan, _prepare(plan, job.photo.path)
 
     def report_fallbacks(self) -> None:
         """See `Planner.report_fallbacks`."""
@@ -212,11 +239,30 @@ class Writer:
                 raise ChangedError("its directory is not there", path=write.target)
             self._ledger.abandon(write.photo_id)
         elif atomic.settle(write.target, write.temporary, write.after):
-            self._ledger.record(_settled(write), now)
+            self._ledger.record(self._settled(write), now)
         else:
             self._ledger.abandon(write.photo_id)
         log.info("%s: cleared up after an interrupted write", printable(write.target))
         del self._unsettled[write.photo_id]
+
+    def _settled(self, write: Write) -> Done:
+        """Return the record of a write that a killed process completed, as far as it is there."""
+        if write.place == Place.PHOTO:
+            # An edit before this is recorded makes the photo differ from the record, and then it
+            # is read again.
+            return Done(write.photo_id, Place.PHOTO, write.change, after=write.after)
+        present: Mapping[str, tuple[str, ...]] = {}
+        with suppress(PhotoramdError):
+            present = self._contained.values(sidecar.read(write.target)[0], write.target)
+
+        def there(entries: Entries) -> Entries:
+            return {
+                name: tuple(v for v in found if name not in BY_NAME or v in present.get(name, ()))
+                for name, found in entries.items()
+            }
+
+        change = Change(there(write.change.added), there(write.change.seeded), write.change.removed)
+        return Done(write.photo_id, write.place, change, write.target, write.created, write.after)
 
     def _plan(self, job: Job, tags: Sequence[Tag], now: UnixTime) -> Plan:
         is_undone = self._ledger.is_undone(job.id)
@@ -274,8 +320,10 @@ def write_once(
         ChangedError: Another program is writing it.
         WriteError: The system does not let us.
     """
+    known = sidecar.KnownSidecar()
+    found = sidecar.find(photo, known, lightroom_names=lightroom_names)
     request = PlanRequest(photo, tags, origin, now)
-    plan = plan_sidecar(request, lightroom_names=lightroom_names)
+    plan = shared().plan_sidecar(found, request, known, NOTHING_RECORDED)
     prepared = _prepare(plan, photo)
     if prepared is not None:
         atomic.commit(prepared)
@@ -324,23 +372,3 @@ def _intent(job: Job, plan: Plan, prepared: Prepared) -> Write:
         plan.change,
         plan.created,
     )
-
-
-def _settled(write: Write) -> Done:
-    """Return the record of a write that a killed process completed, as far as it is still there."""
-    if write.place == Place.PHOTO:
-        # An edit before this is recorded makes the photo differ from the record, and then it
-        # is read again.
-        return Done(write.photo_id, Place.PHOTO, write.change, after=write.after)
-    present: dict[str, tuple[str, ...]] = {}
-    with suppress(PhotoramdError):
-        present = values(Packet(sidecar.read(write.target)[0], write.target))
-
-    def there(entries: Entries) -> Entries:
-        return {
-            name: tuple(v for v in found if name not in BY_NAME or v in present.get(name, ()))
-            for name, found in entries.items()
-        }
-
-    change = Change(there(write.change.added), there(write.change.seeded), write.change.removed)
-    return Done(write.photo_id, write.place, change, write.target, write.created, write.after)

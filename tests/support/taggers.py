@@ -20,6 +20,7 @@ class CountingTagger:
         self.name = tagger.name
         self.revision = tagger.revision
         self.vocabulary = tagger.vocabulary
+        self.crop = tagger.crop
         self.decode_side = tagger.decode_side
 
     def pixels(self, image: Image.Image) -> Pixels:

@@ -1,0 +1,57 @@
+"""What passes between a worker's tasks and its parent; both sides import it, so it is small."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from photoramd.photo import Fingerprint
+
+if TYPE_CHECKING:
+    from photoramd.models.preprocessing import Crop
+else:
+    Crop = object
+
+__all__ = ["Crop", "ExifToolRequest", "Seen"]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a model sees of a photo.
+
+    Attributes:
+        pixels: uint8, of that shape.
+        shape: Height, width and 3; or how many pixels, and 3.
+        fingerprint: The file's, which did not change while it was read.
+    """
+
+    pixels: bytes
+    shape: tuple[int, ...]
+    fingerprint: Fingerprint
+
+
+@dataclass(frozen=True, slots=True)
+class ExifToolRequest:
+    """A command for the parent's ExifTool, about the photo of the task or about a copy.
+
+    Attributes:
+        command: ``block``, ``describe``, ``rewrite`` or ``copy``.
+        is_copy: Whether it is about the copy.
+        extension: Of the format.
+        tag: What to read, for ``block``.
+        is_every: All such blocks.
+        options: Further arguments.
+        xmp: The new packet, for ``rewrite``; None leaves it.
+        lists: New values of list tags.
+        data: The copy.
+    """
+
+    command: str
+    is_copy: bool
+    extension: str
+    tag: str = ""
+    is_every: bool = False
+    options: tuple[str, ...] = ()
+    xmp: bytes | None = None
+    lists: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    data: bytes = b""

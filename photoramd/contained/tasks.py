@@ -1,0 +1,169 @@
+"""What a worker does: all that parses other people's bytes, by name.
+
+The first argument of each task is the parent, which it may ask; `client` is the other side.
+"""
+
+from __future__ import annotations
+
+import codecs
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from photoramd.contained.results import Crop, ExifToolRequest, Seen
+from photoramd.images.decoder import decode
+from photoramd.images.formats import reads_raw
+from photoramd.metadata import orphan, plan_embedding, plan_sidecar, seed, xmp_keywords
+from photoramd.metadata.changes import Recorded
+from photoramd.metadata.exiftool import Changes
+from photoramd.metadata.plan import Plan, PlanRequest
+from photoramd.metadata.sidecar import Found, KnownSidecar
+from photoramd.metadata.xmp_packet import Packet
+from photoramd.photo import Fingerprint
+
+if TYPE_CHECKING:
+    from photoramd.contained.worker import Parent
+
+# A worker can load nothing later: not what Python loads when it is first needed, either.
+time.strptime("2000", "%Y")
+for _encoding in ("utf-8-sig", "utf-16-le", "utf-16-be", "utf-16", "utf-32-le", "utf-32-be", "utf-32"):
+    codecs.lookup(_encoding)
+for _encoding in ("latin-1", "ascii", "cp1252", "raw-unicode-escape"):
+    codecs.lookup(_encoding)
+if reads_raw():
+    import rawpy  # noqa: F401
+
+
+def see(parent: Parent, path: Path, crop: Crop, max_pixels: int) -> Seen:
+    """Decode a photo to a model's input."""
+    found = decode(
+        path,
+        side=crop.decode_side,
+        max_pixels=max_pixels,
+        reserve=parent.reserve,
+    )
+    pixels = np.ascontiguousarray(crop.pixels(found.image))
+    return Seen(pixels.tobytes(), pixels.shape, found.fingerprint)
+
+
+def plan_for_sidecar(
+    _: Parent, found: Found, request: PlanRequest, known: KnownSidecar, inside: Recorded
+) -> Plan:
+    """See `plan_sidecar.plan_found`."""
+    return plan_sidecar.plan_found(found, request, known, inside)
+
+
+def plan_for_photo(
+    parent: Parent, request: PlanRequest, recorded: Recorded, known: Fingerprint | None
+) -> Plan:
+    """See `plan_embedding.plan_photo`."""
+    return plan_embedding.plan_photo(request, recorded, ParentsExifTool(parent), known=known)
+
+
+def is_only_ours(_: Parent, content: bytes, path: Path, recorded: Recorded) -> bool:
+    """See `plan_sidecar.is_only_ours`."""
+    return plan_sidecar.is_only_ours(Packet(content, path), recorded)
+
+
+def hides(_: Parent, content: bytes, path: Path, recorded: Recorded) -> bool:
+    """Return whether a sidecar has keywords of the user's, which hide those inside the photo."""
+    packet = Packet(content, path)
+    if seed.is_untouched(packet, recorded):
+        return False  # it goes with our keywords
+    found = xmp_keywords.values(packet)
+    return any(set(entries) - set(recorded.ours(name)) for name, entries in found.items())
+
+
+def values(_: Parent, content: bytes, path: Path) -> Mapping[str, tuple[str, ...]]:
+    """See `xmp_keywords.values`."""
+    return {
+        name: tuple(found) for name, found in xmp_keywords.values(Packet(content, path)).items()
+    }
+
+
+def judge_orphan(_: Parent, content: bytes, path: Path, seeds: Sequence[str]) -> tuple[str | None]:
+    """See `orphan.judge`."""
+    return (orphan.judge(content, path, seeds),)
+
+
+def misbehave(_: Parent, how: str) -> str:
+    """Do what no task does, for tests and `photoramd doctor`: show what holds for a worker."""
+    if how == "open":
+        try:
+            with open("/proc/self/status", "rb") as file:
+                return file.read(1).decode()
+        except OSError as error:
+            return error.strerror or ""
+    if how == "hang":
+        time.sleep(3600)
+    if how == "compute":
+        while True:
+            pass
+    return str(len(bytearray(4 << 30)) if how == "memory" else _fault(how))
+
+
+def _fault(how: str) -> object:
+    import ctypes
+    import os
+    import socket
+
+    faults: Mapping[str, Callable[[], object]] = {
+        "crash": lambda: ctypes.string_at(0),
+        "socket": socket.socket,
+        "process": os.fork,
+        "exit": lambda: os._exit(7),
+        "bug": lambda: 1 // 0,
+    }
+    return faults[how]()
+
+
+COPY = Path("/copy")
+"""What a worker calls the copy that its parent's ExifTool holds."""
+
+
+class ParentsExifTool:
+    """The parent's ExifTool; see `photoramd.metadata.exiftool.ExifTool`."""
+
+    def __init__(self, parent: Parent) -> None:
+        self._parent = parent
+
+    def block(self, photo: Path, extension: str, tag: str, *, is_every: bool = False) -> bytes:
+        """Return a block of metadata."""
+        request = ExifToolRequest("block", photo == COPY, extension, tag, is_every)
+        return bytes(self._ask(request))
+
+    def describe(self, photo: Path, extension: str, options: Sequence[str]) -> dict[str, object]:
+        """Return what ExifTool reads from a photo."""
+        request = ExifToolRequest("describe", photo == COPY, extension, options=tuple(options))
+        return dict(self._ask(request))
+
+    def rewrite(self, photo: Path, extension: str, changes: Changes) -> bytes:
+        """Return the bytes of a photo with changes."""
+        request = ExifToolRequest(
+            "rewrite",
+            photo == COPY,
+            extension,
+            options=tuple(changes.options),
+            xmp=changes.xmp,
+            lists={tag: tuple(found) for tag, found in changes.lists.items()},
+        )
+        return bytes(self._ask(request))
+
+    def copy(self, data: bytes, extension: str) -> Path:
+        """Have the parent keep a copy for the other commands."""
+        self._ask(ExifToolRequest("copy", True, extension, data=data))
+        return COPY
+
+    def _ask(self, request: ExifToolRequest) -> Any:
+        return self._parent.ask("exiftool", request)
+
+
+TASKS: Mapping[str, Callable[..., object]] = {
+    task.__name__: task
+    for task in (
+        see, plan_for_sidecar, plan_for_photo, is_only_ours, hides, values, judge_orphan, misbehave
+    )
+}  # fmt: skip
