@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from enum import StrEnum
+from os import stat_result
 from pathlib import Path
-from stat import S_ISREG
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,20 +23,11 @@ class Fingerprint:
     ctime_ns: int = field(default=0, compare=False)
 
     @classmethod
-    def of(cls, stat: os.stat_result) -> Fingerprint:
+    def of(cls, stat: stat_result) -> Fingerprint:
         """Return the fingerprint in a ``stat`` result."""
         # Dates after 2262, from broken clocks, need more than the 63 bits of the database.
         mtime_ns = (stat.st_mtime_ns + 2**63) % 2**64 - 2**63
         return cls(stat.st_size, mtime_ns, stat.st_dev, stat.st_ino, stat.st_ctime_ns)
-
-    @classmethod
-    def at(cls, path: str | os.PathLike[str]) -> Fingerprint | None:
-        """Return the fingerprint of a regular file, or None if there is none at that path."""
-        try:
-            status = os.lstat(path)
-        except OSError:
-            return None
-        return cls.of(status) if S_ISREG(status.st_mode) else None
 
     def is_stable_since(self, earlier: Fingerprint) -> bool:
         """Return whether nothing at all happened to the file between two checks."""

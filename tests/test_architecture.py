@@ -24,6 +24,7 @@ FLOORS = (
     {"system"},
     {"images", "models"},
     {"metadata", "config"},
+    {"contained"},
     {"database"},
     {"watch", "pipeline", "search"},
     {"daemon", "doctor"},

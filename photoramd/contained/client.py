@@ -28,7 +28,8 @@ from photoramd.metadata.replaceable import open_replaceable
 from photoramd.metadata.sidecar import Found, KnownSidecar
 from photoramd.models.preprocessing import Pixels
 from photoramd.photo import Fingerprint
-from photoramd.system.files import open_unfollowed, why_not_opened
+from photoramd.system.beneath import open_read
+from photoramd.system.files import why_not_opened
 from photoramd.system.sandbox import Sandbox
 
 T = TypeVar("T")
@@ -38,15 +39,15 @@ class Contained:
     """Looks into files by workers. A context manager; used from any thread, but for plans.
 
     Args:
-        is_wanted: Asked while a plan is awaited, several times a second: whether to go on. It may
-            tell a watchdog that all is well.
+        is_wanted: Asked by the main thread while it waits, several times a second: whether to go
+            on. It may tell a watchdog that all is well.
         seconds: The limit for one file.
     """
 
     def __init__(
         self, is_wanted: Callable[[], bool] = lambda: True, seconds: float = TASK_SECONDS
     ) -> None:
-        self._is_wanted = is_wanted
+        self.is_wanted = is_wanted
         self._pool = Pool(seconds)
 
     def __enter__(self) -> Contained:
@@ -128,7 +129,7 @@ class Contained:
         """
         with _photo_if_there(request.photo) as files:
             task = Task("plan_for_sidecar", (found, request, known, inside), files)
-            plan = self._call(request.photo, task, Plan, self._is_wanted)
+            plan = self._call(request.photo, task, Plan, self.is_wanted)
         target = None if plan.target is None else found.target.path
         return replace(plan, target=target, expected=found.fingerprint, place=Place.SIDECAR)
 
@@ -159,7 +160,7 @@ class Contained:
                 {os.fspath(photo): fd},
                 {"exiftool": partial(_command, exiftool, fd)},
             )
-            plan = self._call(photo, task, Plan, self._is_wanted)
+            plan = self._call(photo, task, Plan, self.is_wanted)
         return replace(plan, target=photo, expected=before, place=Place.PHOTO)
 
     def is_only_ours(self, content: bytes, path: Path, recorded: Recorded) -> bool:
@@ -201,10 +202,8 @@ class Contained:
         (found,) = self._ask_about(path, "judge_orphan", arguments, tuple[str | None])
         return found
 
-    def _ask_about(
-        self, path: Path, name: str, arguments: Sequence[object], kind: type[T]
-    ) -> T:
-        return self._call(path, Task(name, arguments), kind, self._is_wanted)
+    def _ask_about(self, path: Path, name: str, arguments: Sequence[object], kind: type[T]) -> T:
+        return self._call(path, Task(name, arguments), kind, self.is_wanted)
 
     def _call(
         self,
@@ -239,7 +238,7 @@ def _opened(fd: int) -> Iterator[int]:
 
 def _open_photo(photo: Path) -> int:
     try:
-        return open_unfollowed(photo)
+        return open_read(photo)
     except (OSError, ValueError) as error:
         raise DecodeError(why_not_opened(error), path=photo) from error
 
@@ -249,7 +248,7 @@ def _photo_if_there(photo: Path) -> Iterator[dict[str, int]]:
     """Open a photo for a task which may need it; without it, the task says so."""
     fd = None
     with suppress(OSError, ValueError):
-        fd = open_unfollowed(photo)
+        fd = open_read(photo)
     try:
         yield {} if fd is None else {os.fspath(photo): fd}
     finally:

@@ -34,6 +34,15 @@ class Kind(IntEnum):
     FAILURE = 6
 
 
+FORK, WAIT = 16, 17
+"""Requests to the server of workers: a list of modules to import in JSON, with the worker's
+connection and its standard error as files; and a process id. The answers are a process id, and an
+exit code as `subprocess` has it."""
+
+NUMBER = struct.Struct("!q")
+"""A number in those."""
+
+
 class ClosedError(Exception):
     """The other side has ended."""
 

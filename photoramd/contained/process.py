@@ -15,9 +15,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from photoramd.contained.frames import ClosedError, Kind, receive, send
+from photoramd.contained.frames import FORK, NUMBER, WAIT, ClosedError, Kind, receive, send
 from photoramd.contained.messages import decode
-from photoramd.contained.server import FORK, NUMBER, WAIT
 from photoramd.system import child
 from photoramd.system.sandbox import Sandbox
 

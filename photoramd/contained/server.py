@@ -14,18 +14,10 @@ import json
 import os
 import signal
 import socket
-import struct
 import sys
 
 from photoramd.contained import worker
-from photoramd.contained.frames import ClosedError, receive, send
-
-FORK, WAIT = 1, 2
-"""The requests: a list of modules to import in JSON, with the worker's connection and its standard
-error as files; and a process id. The answers: a process id, and an exit code as `subprocess` has
-it."""
-
-NUMBER = struct.Struct("!q")
+from photoramd.contained.frames import FORK, NUMBER, ClosedError, receive, send
 
 
 def main() -> None:

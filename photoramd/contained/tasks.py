@@ -9,10 +9,11 @@ import codecs
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from photoramd.contained.parent import Parent
 from photoramd.contained.results import Crop, ExifToolRequest, Seen
 from photoramd.images.decoder import decode
 from photoramd.images.formats import reads_raw
@@ -24,12 +25,17 @@ from photoramd.metadata.sidecar import Found, KnownSidecar
 from photoramd.metadata.xmp_packet import Packet
 from photoramd.photo import Fingerprint
 
-if TYPE_CHECKING:
-    from photoramd.contained.worker import Parent
-
 # A worker can load nothing later: not what Python loads when it is first needed, either.
 time.strptime("2000", "%Y")
-for _encoding in ("utf-8-sig", "utf-16-le", "utf-16-be", "utf-16", "utf-32-le", "utf-32-be", "utf-32"):
+for _encoding in (
+    "utf-8-sig",
+    "utf-16-le",
+    "utf-16-be",
+    "utf-16",
+    "utf-32-le",
+    "utf-32-be",
+    "utf-32",
+):
     codecs.lookup(_encoding)
 for _encoding in ("latin-1", "ascii", "cp1252", "raw-unicode-escape"):
     codecs.lookup(_encoding)

@@ -14,10 +14,11 @@ from typing import Any
 from msgspec.structs import replace
 
 from photoramd.contained.frames import ClosedError, Kind, receive, send
-from photoramd.contained.messages import MOST_WARNINGS, Failure, Question, clean, encode
+from photoramd.contained.messages import MOST_WARNINGS, Failure, clean, encode
+from photoramd.contained.parent import Parent
 from photoramd.contained.tasks import TASKS
 from photoramd.errors import DecodeError, PhotoramdError
-from photoramd.system import files, sandbox
+from photoramd.system import beneath, sandbox
 from photoramd.system.memory import trim_memory
 
 MEMORY_BYTES = 2 << 30
@@ -29,32 +30,6 @@ the system pays."""
 
 PROCESSOR_SECONDS = 30
 """The processor time for one task."""
-
-
-class Parent:
-    """The other side of a worker, for tasks that need something of it."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
-        self.reserved = 0
-
-    def reserve(self, needed: int) -> None:
-        """Wait until there is room for so many bytes of memory."""
-        self.reserved += needed
-        self.ask("reserve", needed)
-
-    def ask(self, question: str, *arguments: object) -> Any:
-        """Ask the parent; return its answer.
-
-        Raises:
-            PhotoramdError: It could not be done.
-        """
-        send(self._connection, Kind.QUESTION, encode(Question(question, arguments)))
-        _, body, _ = receive(self._connection)
-        answer = pickle.loads(body)  # noqa: S301 - of the parent
-        if isinstance(answer, Failure):
-            raise answer.error()
-        return answer
 
 
 class Warnings(logging.Handler):
@@ -100,7 +75,7 @@ def _do_one(connection: socket.socket, warnings: Warnings) -> None:
         send(connection, Kind.TAKEN)
         sandbox.limit_processor_time(PROCESSOR_SECONDS)
         name, arguments, paths = pickle.loads(body)  # noqa: S301 - of the parent
-        files.allow_only(dict(zip(paths, descriptors, strict=True)))
+        beneath.allow_only(dict(zip(paths, descriptors, strict=True)))
         parent = Parent(connection)
         kind, answer = _result(TASKS[name], parent, arguments, warnings)
         size = parent.reserved + sum(os.fstat(each).st_size for each in descriptors)

@@ -175,7 +175,7 @@ def set_up(
         ToolError: Keywords are to be embedded, but ExifTool is missing or refused.
     """
     watches = [*config.watch, *(_extra(path, config.watch) for path in extra)]
-    # The configuration has resolved symbolic links: these are the real paths.
+    # The configuration has resolved symbolic links.
     roots = [Root(os.fspath(w.path), Filter(w.path, w.exclude), w.poll) for w in watches]
     # The most specific root is asked first.
     roots.sort(key=lambda root: len(root.path), reverse=True)
@@ -249,10 +249,7 @@ def build(
     results = Results(database, settings_digest(setup.rules, config.tags.fields))
     results.note_modes({os.fspath(watch.path): watch.write for watch in config.watch})
     settings = WriteSettings(
-        setup.mode,
-        setup.origin,
-        create=config.tags.fields,
-        lightroom_names=setup.has_lightroom_names,
+        setup.mode, setup.origin, config.tags.fields, setup.has_lightroom_names
     )
     contained = Contained(proceed)
     resources.exiftool.attend(proceed)
@@ -276,8 +273,7 @@ def build(
                     quiet_seconds=config.debounce.quiet_seconds,
                     renews=config.model.renews,
                 ),
-                contained=contained,
-                proceed=proceed,
+                contained,
             )
         )
         writer.recover(unix_time())
@@ -313,7 +309,7 @@ def build(
 
 
 def _extra(path: Path, watched: Sequence[Watch]) -> Watch:
-    """Return settings for a directory that is not configured, without those below it that are."""
+    """Return settings for a directory that is not configured, without those below that are."""
     inside = [each.path.relative_to(path) for each in watched if path in each.path.parents]
     literal = [re.sub(r"([*?\[\\!])", r"\\\1", os.fspath(each)) for each in inside]
     return Watch(path=path, exclude=tuple(f"/{each}/" for each in literal))

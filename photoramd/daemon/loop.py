@@ -29,6 +29,7 @@ from photoramd.metadata.sidecar import SIDECAR_SUFFIX
 from photoramd.models.isolated.tagger import UnloadingTagger
 from photoramd.photo import PhotoState
 from photoramd.pipeline.pipeline import Outcome, Pipeline
+from photoramd.system import beneath
 from photoramd.system.signals import Interrupts
 from photoramd.watch.reconciler import Reconciler
 from photoramd.watch.stability import StabilityTracker
@@ -363,7 +364,7 @@ class Daemon:
             if root is not None and root.filter.enters(directory):
                 self._reconciler.request(directory)
         # What was deleted is looked at one by one: a scan concludes nothing from one absence.
-        gone = {path for path in events.files if not os.path.lexists(path)}
+        gone = {path for path in events.files if not beneath.exists(path)}
         crowds = Counter(os.path.dirname(path) for path in events.files if path not in gone)
         for path in events.files:
             root = self._reconciler.root_of(path)

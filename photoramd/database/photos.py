@@ -20,6 +20,7 @@ from photoramd.database.columns import columns, fingerprint_of, path_of, signed,
 from photoramd.database.conditions import ORPHANED, PHOTOS_WITHIN, bounds, location, within
 from photoramd.database.connection import Database
 from photoramd.photo import Fingerprint, Photo, PhotoState
+from photoramd.system import beneath
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +204,7 @@ class Photos:
                AND p.state = 'written' AND p.undone_at IS NULL""",
             (os.fsencode(directory), stem, stem + b"\xff", os.fsencode(path)),
         )
-        present = Fingerprint.at(path)
+        present = beneath.fingerprint(path)
         changed = [
             (not_before, number)
             for number, date in rows

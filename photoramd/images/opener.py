@@ -48,7 +48,8 @@ from photoramd.images.claims import require_plausible
 from photoramd.images.formats import HEAD_BYTES, describe, is_text, recognise
 from photoramd.images.isobmff import boxes, coded_sizes
 from photoramd.photo import Fingerprint
-from photoramd.system.files import open_unfollowed, why_not_opened
+from photoramd.system.beneath import open_read
+from photoramd.system.files import why_not_opened
 
 # Each decode runs in one thread; the pool above decodes several photos at once instead.
 # Thumbnails and depth maps are never looked at.
@@ -135,7 +136,7 @@ class OpenFile:
 def open_file(path: str | os.PathLike[str]) -> Iterator[OpenFile]:
     """Open a file, and turn whatever Pillow raises inside the block into our errors.
 
-    The file is opened once; a symbolic link is not followed, a pipe is not waited for.
+    The file is opened once; no symbolic link is followed, a pipe is not waited for.
 
     Raises:
         DecodeError: It cannot be opened, or the block raised an exception that is not
@@ -247,7 +248,7 @@ _FILE_TYPES = {
 
 def _open_regular_file(path: str | os.PathLike[str]) -> int:
     try:
-        fd = open_unfollowed(path)
+        fd = open_read(path)
     except (OSError, ValueError) as error:
         raise DecodeError(why_not_opened(error), path=path) from error
     status = os.fstat(fd)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from photoramd.errors import ChangedError, EmbeddingError
 from photoramd.system import file_attributes
-from photoramd.system.files import open_unfollowed
+from photoramd.system.beneath import open_read
 
 
 def open_replaceable(photo: Path) -> int:
@@ -19,7 +19,7 @@ def open_replaceable(photo: Path) -> int:
         EmbeddingError: It must stay as it is, because of what it is, or of who we are.
     """
     try:
-        fd = open_unfollowed(photo)
+        fd = open_read(photo)
     except FileNotFoundError as error:
         raise ChangedError("it is not there", path=photo) from error
     except OSError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +17,9 @@ from photoramd.images.formats import PHOTO_SUFFIXES, RAW_SUFFIXES, suffix
 from photoramd.metadata.changes import NOTHING_RECORDED, Recorded
 from photoramd.metadata.xmp_packet import MAX_BYTES
 from photoramd.photo import Fingerprint
-from photoramd.system.atomic import refuse_unless_plain
-from photoramd.system.files import open_unfollowed
+from photoramd.system import beneath
+from photoramd.system.beneath import Directory, open_read
+from photoramd.system.write_errors import refuse_unless_plain
 
 _PICTURE_SUFFIXES = PHOTO_SUFFIXES | RAW_SUFFIXES | {".jxl", ".jp2", ".psd"}
 """Pictures that can own an ``IMG.xmp``, whether they can be decoded here or not."""
@@ -61,16 +63,35 @@ def locate(
         SidecarError: The sidecar is a symbolic link, a hard link or no regular file, so
             that writing it would reach further than the photo's directory.
     """
-    if (own := _find(photo.parent, photo.name)) is not None:
+    try:
+        directory = Directory(photo.parent)
+    except (FileNotFoundError, NotADirectoryError):
+        # Whether a photo that is gone had a sidecar cannot be told.
+        return Target(photo.with_name(f"{photo.name}.xmp"), exists=False)
+    except OSError as error:
+        raise _unreadable(photo.parent, error) from error
+    with directory:
+        return _located(photo, directory, names, known, lightroom_names=lightroom_names)
+
+
+def _located(
+    photo: Path,
+    directory: Directory,
+    names: Sequence[str] | None,
+    known: Path | None,
+    *,
+    lightroom_names: bool,
+) -> Target:
+    if (own := _find(directory, photo.name)) is not None:
         return _plain(own)
     new = Target(photo.with_name(f"{photo.name}.xmp"), exists=False)
-    shared = _find(photo.parent, photo.stem)
+    shared = _find(directory, photo.stem)
     is_raw = suffix(photo.name) in RAW_SUFFIXES
     if shared is None and not (lightroom_names and is_raw):
         return new
     if shared is not None and is_raw and shared[0] == known:
         return _plain(shared)
-    if not _owns_stem(photo.name, _list(photo.parent) if names is None else names):
+    if not _owns_stem(photo.name, _list(directory) if names is None else names):
         return new
     if shared is not None:
         return _plain(shared)
@@ -85,7 +106,7 @@ def read(path: Path) -> tuple[bytes, Fingerprint]:
         ChangedError: It went away, or changed while it was read.
     """
     try:
-        fd = open_unfollowed(path)
+        fd = open_read(path)
     except FileNotFoundError as error:
         raise ChangedError("the sidecar is gone", path=path) from error
     except OSError as error:
@@ -158,27 +179,28 @@ def find(
     """
     target = locate(photo, known=known.path, lightroom_names=lightroom_names)
     is_left = False
-    if known.path is not None and known.path != target.path and os.path.lexists(known.path):
+    if known.path is not None and known.path != target.path and beneath.exists(known.path):
         # Ours is there, though another sidecar takes precedence now, or it is another photo's.
         is_left = is_undo or not known.recorded.is_empty
         target = Target(known.path, exists=True) if is_left else target
-    has_photo = os.path.lexists(photo)
+    has_photo = beneath.exists(photo)
     if not target.exists:
         return Found(target, is_left=is_left, has_photo=has_photo)
     return Found(target, *read(target.path), is_left, has_photo)
 
 
-def _find(directory: Path, base: str) -> tuple[Path, os.stat_result] | None:
+def _find(directory: Directory, base: str) -> tuple[Path, os.stat_result] | None:
     for spelling in _XMP_SPELLINGS:
-        path = directory / f"{base}{spelling}"
+        name = f"{base}{spelling}"
+        path = directory.path / name
         try:
-            return path, path.lstat()
-        except (FileNotFoundError, NotADirectoryError):
-            continue
+            status = directory.look(name)
         except OSError as error:
             if error.errno == errno.ENAMETOOLONG:
                 return None
             raise _unreadable(path, error) from error
+        if status is not None:
+            return path, status
     return None
 
 
@@ -187,11 +209,11 @@ def _plain(found: tuple[Path, os.stat_result]) -> Target:
     return Target(found[0], exists=True)
 
 
-def _list(directory: Path) -> list[str]:
+def _list(directory: Directory) -> list[str]:
     try:
-        return os.listdir(directory)
+        return directory.names()
     except OSError as error:
-        raise _unreadable(directory, error) from error
+        raise _unreadable(directory.path, error) from error
 
 
 def _owns_stem(photo: str, names: Iterable[str]) -> bool:
@@ -214,7 +236,8 @@ def _owns_stem(photo: str, names: Iterable[str]) -> bool:
 
 def _unreadable(path: Path, error: OSError) -> SidecarError:
     if error.errno == errno.ELOOP:
-        refuse_unless_plain(path, path.lstat())
+        with suppress(OSError):
+            refuse_unless_plain(path, beneath.look(path))
     return SidecarError(
         f"cannot be read ({error.strerror})",
         path=path,

@@ -8,9 +8,8 @@ number of photos.
 from __future__ import annotations
 
 import logging
-import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -34,10 +33,11 @@ from photoramd.models.lazy import LazyTagger
 from photoramd.models.preprocessing import Pixels
 from photoramd.models.rules import Rules, select
 from photoramd.models.tagger import Tagger
-from photoramd.photo import Fingerprint, Photo, PhotoState, Tag
+from photoramd.photo import Photo, PhotoState, Tag
 from photoramd.pipeline.inference import BatchSizer, Decoded, decode_input, infer_in_turns
 from photoramd.pipeline.lookahead import LookAhead
 from photoramd.pipeline.writer import Writer
+from photoramd.system import beneath
 
 log = logging.getLogger(__name__)
 
@@ -114,9 +114,9 @@ class Pipeline:
         writer: Writes the keywords.
         source: The model and the rules.
         settings: The limits.
-        contained: What decodes; it is stopped with the pipeline. None takes new workers.
-        proceed: Called after each part of a step that may take long, and while one is awaited.
-            Returns whether to go on; if not, the rest of the batch stays in the queue.
+        contained: What decodes; it is stopped with the pipeline. It is asked whether to go on
+            after each part of a step that may take long, and while one is awaited; if not, the
+            rest of the batch stays in the queue.
     """
 
     def __init__(
@@ -126,9 +126,7 @@ class Pipeline:
         writer: Writer,
         source: KeywordSource,
         settings: PipelineSettings,
-        *,
-        contained: Contained | None = None,
-        proceed: Callable[[], bool] = lambda: True,
+        contained: Contained,
     ) -> None:
         self._queue = queue
         self._results = results
@@ -137,7 +135,7 @@ class Pipeline:
         self._rules = source.rules
         self._batch_size = settings.batch_size
         self._quiet_seconds = settings.quiet_seconds
-        self._proceed = proceed
+        self._proceed = contained.is_wanted
         self._batch_sizer = BatchSizer()
         self._in_flight: set[int] = set()
         # Whether the one photo in flight may be what an earlier process died of.
@@ -151,10 +149,10 @@ class Pipeline:
         # Photos with lower ids were not looked at yet for renewal; None: none was.
         self._renewed_below: int | None = None
 
-        self._contained = decoders = contained or Contained()
+        self._contained = contained
 
         def work(job: Job) -> Decoded:
-            return decode_input(tagger, job.photo.path, settings.max_pixels, decoders)
+            return decode_input(tagger, job.photo.path, settings.max_pixels, contained)
 
         self._decoding = LookAhead(work, threads=settings.threads, depth=2 * settings.batch_size)
 
@@ -297,7 +295,7 @@ class Pipeline:
         tags: dict[int, list[Tag]] = {}
         batch = []
         for job in due:
-            present = Fingerprint.at(job.photo.path)
+            present = beneath.fingerprint(job.photo.path)
             if present is None:
                 # Moved, removed, or its disk is gone: write no sidecar there.
                 self._queue.postpone(job, UnixTime(now + ABSENT_SECONDS))
@@ -382,7 +380,7 @@ class Pipeline:
             # It may have been another one's fault: it is tried once more, alone.
             self._queue.postpone(job, now, is_suspect=True)
             return Outcome(job.photo.path, PhotoState.PENDING, error=error)
-        if not os.path.lexists(job.photo.path):
+        if not beneath.exists(job.photo.path):
             # Removed, or its disk is gone, which a scan finds out: not a failure of the photo.
             self._queue.postpone(job, UnixTime(now + ABSENT_SECONDS))
             return Outcome(job.photo.path, PhotoState.PENDING)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as altered
@@ -29,6 +28,7 @@ from photoramd.metadata.fields import SUBJECT
 from photoramd.metadata.plan import Origin, Plan, PlanRequest
 from photoramd.metadata.sidecar import KnownSidecar
 from photoramd.photo import Fingerprint, Tag
+from photoramd.system import beneath
 
 log = logging.getLogger(__name__)
 
@@ -147,7 +147,7 @@ class Planner:
             SidecarError: The sidecar cannot be read or removed.
         """
         photo = job.photo.path
-        if os.path.lexists(photo) or not photo.parent.is_dir():
+        if beneath.exists(photo) or not photo.parent.is_dir():
             raise ChangedError("it cannot be told whether it is gone", path=photo)
         path, created = self._ledger.sidecar(job.id)
         recorded = self._ledger.recorded(job.id, Place.SIDECAR)

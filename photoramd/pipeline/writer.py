@@ -8,7 +8,6 @@ did. `Writer.recover` clears up after a process that died in between.
 from __future__ import annotations
 
 import logging
-import os
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -36,7 +35,7 @@ from photoramd.metadata.fields import BY_NAME
 from photoramd.metadata.plan import Origin, Plan, PlanRequest
 from photoramd.photo import Tag
 from photoramd.pipeline.planner import Planner, WriteSettings
-from photoramd.system import atomic
+from photoramd.system import atomic, beneath
 from photoramd.system.atomic import Prepared
 
 log = logging.getLogger(__name__)
@@ -233,9 +232,9 @@ class Writer:
 
     def _settle(self, write: Write, now: UnixTime) -> None:
         """Find out whether an interrupted write happened, and record it if it did."""
-        if not os.path.lexists(write.target) and not os.path.lexists(write.temporary):
+        if not beneath.exists(write.target) and not beneath.exists(write.temporary):
             # A directory that is not mounted looks like this: conclude nothing.
-            if not os.path.lexists(write.photo):
+            if not beneath.exists(write.photo):
                 raise ChangedError("its directory is not there", path=write.target)
             self._ledger.abandon(write.photo_id)
         elif atomic.settle(write.target, write.temporary, write.after):

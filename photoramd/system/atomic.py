@@ -27,19 +27,10 @@ from pathlib import Path
 from photoramd.errors import SidecarError
 from photoramd.photo import Fingerprint
 from photoramd.system import file_attributes
-from photoramd.system.files import (
-    UNSUPPORTED,
-    open_directory,
-    open_unfollowed,
-    sync_directory,
-    sync_open_directory,
-    write_all,
-)
+from photoramd.system.beneath import Directory, open_read
+from photoramd.system.files import UNSUPPORTED, write_all
 from photoramd.system.renameat2 import EXCHANGE, NOREPLACE, rename
-from photoramd.system.write_errors import changed, translated
-
-pass
-
+from photoramd.system.write_errors import changed, refuse_unless_plain, translated
 
 log = logging.getLogger(__name__)
 
@@ -56,12 +47,14 @@ class Prepared:
     Attributes:
         target: The file to replace or to create.
         temporary: The new content, beside it.
+        directory: Their directory, open until it is committed or discarded.
         before: The target's fingerprint now; None if there is no target.
         after: The target's fingerprint after `commit`.
     """
 
     target: Path
     temporary: Path
+    directory: Directory
     before: Fingerprint | None
     after: Fingerprint
 
@@ -94,27 +87,29 @@ def prepare(
             or an attribute that cannot be kept.
         WriteError: The system does not let us write; nothing is left behind.
     """
-    temporary = target.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}{_SUFFIX}")
-    with translated(target), _source(target, expected) as source:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-        fd = os.open(temporary, flags, 0o600)
+    temporary = _new_temporary(target)
+    with translated(target):
+        directory = Directory(target.parent)
         try:
-            try:
-                write_all(fd, data)
-                if source is None:
-                    file_attributes.imitate(fd, beside)
-                else:
-                    file_attributes.keep(fd, source, target)
-                if keep_date and source is not None:
-                    _date(fd, os.fstat(source).st_mtime_ns)
-                os.fsync(fd)
-                after = Fingerprint.of(os.fstat(fd))
-            finally:
-                os.close(fd)
+            with _source(directory, target, expected) as source:
+                fd = directory.create(temporary.name)
+                try:
+                    write_all(fd, data)
+                    if source is None:
+                        _imitate(fd, beside)
+                    else:
+                        file_attributes.keep(fd, source, target)
+                    if keep_date and source is not None:
+                        _date(fd, os.fstat(source).st_mtime_ns)
+                    os.fsync(fd)
+                    after = Fingerprint.of(os.fstat(fd))
+                finally:
+                    os.close(fd)
         except BaseException:
-            _drop(temporary)
+            _drop(directory, temporary.name)
+            directory.close()
             raise
-    return Prepared(target, temporary, expected, after)
+    return Prepared(target, temporary, directory, expected, after)
 
 
 def commit(prepared: Prepared) -> Fingerprint:
@@ -124,33 +119,29 @@ def commit(prepared: Prepared) -> Fingerprint:
         The target's fingerprint; ``prepared.after``, unless a network server changed it.
 
     Raises:
-        ChangedError: Another program wrote, made or removed the target meanwhile; its
-            file is there unharmed, and the temporary is gone.
+        ChangedError: Another program wrote, made or removed the target meanwhile, or put
+            another directory in the place of its own; its file is there unharmed, and the
+            temporary is gone.
         WriteError: The system does not let us; the target is intact, and the temporary
             gone.
     """
-    target, temporary = prepared.target, prepared.temporary
-    with translated(target):
+    target, directory, name = prepared.target, prepared.directory, prepared.temporary.name
+    with translated(target), directory:
         try:
-            # Opened before the rename, so that a failure changes nothing.
-            directory = open_directory(target.parent)
-        except OSError:
-            _drop(temporary)
-            raise
-        try:
+            if not directory.is_in_its_place():
+                raise changed(target)
             _put_in_place(prepared)
             try:
-                sync_open_directory(directory)
+                directory.sync()
             except OSError:
                 _take_back(prepared)
                 raise
+            return _look(directory, target.name) or prepared.after
         finally:
-            os.close(directory)
             # Anything else is another program's work that could not be put back.
-            left = _look(temporary)
+            left = _look(directory, name)
             if left is not None and left in {prepared.before, prepared.after}:
-                _drop(temporary)
-        return Fingerprint.of(target.lstat())
+                _drop(directory, name)
 
 
 def remove(target: Path, expected: Fingerprint) -> None:
@@ -161,20 +152,25 @@ def remove(target: Path, expected: Fingerprint) -> None:
         SidecarError: It must not be removed: see `prepare`.
         WriteError: The system does not let us.
     """
-    temporary = target.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}{_SUFFIX}")
-    with translated(target), _source(target, expected):
+    name = _new_temporary(target).name
+    with (
+        translated(target),
+        Directory(target.parent) as directory,
+        _source(directory, target, expected),
+    ):
         # Moved aside first and checked there: nobody writes to it under that name.
-        _move_to_free_name_of(target, temporary)
-        if _look(temporary) != expected:
-            _move_to_free_name_of(temporary, target)
+        _move_to_free_name_of(directory, target.name, name)
+        if _look(directory, name) != expected:
+            _move_to_free_name_of(directory, name, target.name)
             raise changed(target)
-        temporary.unlink()
-        sync_directory(target.parent)
+        directory.unlink(name)
+        directory.sync()
 
 
 def discard(prepared: Prepared) -> None:
     """Drop a prepared replacement; harmless if it is gone."""
-    remove_temporary(prepared.temporary)
+    with prepared.directory as directory:
+        _drop(directory, prepared.temporary.name)
 
 
 def settle(target: Path, temporary: Path, after: Fingerprint) -> bool:
@@ -193,21 +189,20 @@ def settle(target: Path, temporary: Path, after: Fingerprint) -> bool:
         ChangedError: The directory is gone, so it cannot be told.
         WriteError: The system does not let us.
     """
-    with translated(target):
-        target.parent.stat()
-        left = _look(temporary)
+    with translated(target), Directory(target.parent) as directory:
+        left = _look(directory, temporary.name)
         if left is None:
             return True
-        found = _look(target)
+        found = _look(directory, target.name)
         if found == after == left:
             # Killed between giving the file its second name and removing the first.
-            temporary.unlink()
+            directory.unlink(temporary.name)
             return True
         if found == after:
             # Killed after the exchange, before the file that came out was checked. It may be
             # another program's newer file, so it goes back, whatever it is.
-            rename(temporary, target, EXCHANGE)
-        temporary.unlink()
+            rename(temporary.name, target.name, EXCHANGE, directory.fd)
+        directory.unlink(temporary.name)
         return False
 
 
@@ -218,35 +213,18 @@ def remove_temporary(path: Path) -> bool:
         Whether it was removed; a file that is not ours, or gone, is left as it is.
 
     Raises:
+        ChangedError: Its directory is gone.
         WriteError: The system does not let us.
     """
     if not (path.name.startswith(TEMPORARY_PREFIX) and path.name.endswith(_SUFFIX)):
         return False
-    with translated(path):
-        try:
-            if not stat.S_ISREG(path.lstat().st_mode):
-                return False
-            path.unlink()
-        except FileNotFoundError:
+    with translated(path), Directory(path.parent) as directory:
+        status = directory.look(path.name)
+        if status is None or not stat.S_ISREG(status.st_mode):
             return False
+        with suppress(FileNotFoundError):
+            directory.unlink(path.name)
     return True
-
-
-def refuse_unless_plain(path: Path, status: os.stat_result) -> None:
-    """Refuse a file that has another name, or that is not a regular one.
-
-    Raises:
-        SidecarError: It is a symbolic link, has several hard links, or is no regular file.
-    """
-    remedy = "put a regular file of its own in its place, or take it away"
-    if stat.S_ISLNK(status.st_mode):
-        raise SidecarError("is a symbolic link, and not written through", path=path, remedy=remedy)
-    if not stat.S_ISREG(status.st_mode):
-        raise SidecarError("is no regular file", path=path, remedy=remedy)
-    if status.st_nlink > 1:
-        raise SidecarError(
-            "has several hard links, which replacing it would part", path=path, remedy=remedy
-        )
 
 
 _LATER_NS = (1_000_000, 1_000_000_000, 2_000_000_000)
@@ -261,27 +239,43 @@ def _date(fd: int, before_ns: int) -> None:
             return
 
 
-def _look(path: Path) -> Fingerprint | None:
+def _new_temporary(target: Path) -> Path:
+    return target.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}{_SUFFIX}")
+
+
+def _imitate(fd: int, beside: Path | None) -> None:
+    if beside is None:
+        file_attributes.imitate(fd, None)
+        return
+    photo = open_read(beside)
     try:
-        return Fingerprint.of(path.lstat())
-    except FileNotFoundError:
-        return None
+        file_attributes.imitate(fd, photo)
+    finally:
+        os.close(photo)
+
+
+def _look(directory: Directory, name: str) -> Fingerprint | None:
+    status = directory.look(name)
+    return None if status is None else Fingerprint.of(status)
 
 
 @contextmanager
-def _source(target: Path, expected: Fingerprint | None) -> Iterator[int | None]:
+def _source(
+    directory: Directory, target: Path, expected: Fingerprint | None
+) -> Iterator[int | None]:
     """Open and check the file to replace; yield None where there should be none."""
     if expected is None:
-        _require_absent(target)
+        _require_absent(directory, target)
         yield None
         return
     try:
-        fd = open_unfollowed(target)
+        fd = directory.open_read(target.name)
     except FileNotFoundError as error:
         raise changed(target) from error
     except OSError as error:
-        if error.errno == errno.ELOOP:
-            refuse_unless_plain(target, target.lstat())
+        status = directory.look(target.name)
+        if error.errno == errno.ELOOP and status is not None:
+            refuse_unless_plain(target, status)
         raise
     try:
         status = os.fstat(fd)
@@ -302,40 +296,34 @@ def _is_same(found: Fingerprint | None, expected: Fingerprint) -> bool:
     return found == expected and expected.ctime_ns in {0, found.ctime_ns}
 
 
-def _require_absent(target: Path) -> None:
-    if (found := _lstat(target)) is not None:
+def _require_absent(directory: Directory, target: Path) -> None:
+    if (found := directory.look(target.name)) is not None:
         refuse_unless_plain(target, found)
         raise changed(target)
 
 
-def _lstat(path: Path) -> os.stat_result | None:
-    try:
-        return path.lstat()
-    except FileNotFoundError:
-        return None
-
-
 def _put_in_place(prepared: Prepared) -> None:
     if prepared.before is None:
-        _move_to_free_name(prepared.temporary, prepared.target)
+        _move_to_free_name(prepared.directory, prepared.temporary.name, prepared.target)
     else:
-        _move_over(prepared.temporary, prepared.target, prepared.before)
+        _move_over(prepared.directory, prepared.temporary.name, prepared.target, prepared.before)
 
 
 def _take_back(prepared: Prepared) -> None:
     """Undo the rename as well as possible, where it may not have reached the disk."""
+    directory, target, name = prepared.directory, prepared.target.name, prepared.temporary.name
     with suppress(OSError):
-        if _look(prepared.target) != prepared.after:
+        if _look(directory, target) != prepared.after:
             return
         if prepared.before is None:
-            prepared.target.unlink()
-        elif _look(prepared.temporary) == prepared.before:
-            rename(prepared.temporary, prepared.target, EXCHANGE)
+            directory.unlink(target)
+        elif _look(directory, name) == prepared.before:
+            rename(name, target, EXCHANGE, directory.fd)
 
 
-def _move_to_free_name(temporary: Path, target: Path) -> None:
+def _move_to_free_name(directory: Directory, temporary: str, target: Path) -> None:
     try:
-        rename(temporary, target, NOREPLACE)
+        rename(temporary, target.name, NOREPLACE, directory.fd)
         return
     except FileExistsError as error:
         raise changed(target) from error
@@ -343,52 +331,58 @@ def _move_to_free_name(temporary: Path, target: Path) -> None:
         if error.errno not in UNSUPPORTED:
             raise
     try:
-        os.link(temporary, target, follow_symlinks=False)
+        os.link(
+            temporary,
+            target.name,
+            src_dir_fd=directory.fd,
+            dst_dir_fd=directory.fd,
+            follow_symlinks=False,
+        )
     except FileExistsError as error:
         raise changed(target) from error
     except OSError as error:
         if error.errno not in UNSUPPORTED | {errno.EPERM}:
             raise
         # Some network and FUSE file systems can do neither; a check beforehand must do.
-        _require_absent(target)
-        temporary.rename(target)
+        _require_absent(directory, target)
+        directory.rename(temporary, target.name)
 
 
-def _move_to_free_name_of(source: Path, target: Path) -> None:
+def _move_to_free_name_of(directory: Directory, source: str, target: str) -> None:
     try:
-        rename(source, target, NOREPLACE)
+        rename(source, target, NOREPLACE, directory.fd)
     except OSError as error:
         if error.errno not in UNSUPPORTED:
             raise
-        _require_absent(target)
-        source.rename(target)
+        _require_absent(directory, directory.path / target)
+        directory.rename(source, target)
 
 
-def _move_over(temporary: Path, target: Path, before: Fingerprint) -> None:
+def _move_over(directory: Directory, temporary: str, target: Path, before: Fingerprint) -> None:
     """Exchange the files and check the one that came out; `commit` removes it."""
-    if not _is_same(_look(target), before):
+    if not _is_same(_look(directory, target.name), before):
         raise changed(target)
     try:
-        rename(temporary, target, EXCHANGE)
+        rename(temporary, target.name, EXCHANGE, directory.fd)
     except FileNotFoundError as error:
         raise changed(target) from error
     except OSError as error:
         if error.errno not in UNSUPPORTED:
             raise
-        temporary.rename(target)
+        directory.rename(temporary, target.name)
         return
     # The rename itself changes ctime, so it is not compared here.
-    if _look(temporary) != before:
+    if _look(directory, temporary) != before:
         try:
-            rename(temporary, target, EXCHANGE)
+            rename(temporary, target.name, EXCHANGE, directory.fd)
         except OSError:
             # It is another program's edit: no sweep may take it for ours.
             kept = target.with_name(f"{target.name}.{secrets.token_hex(4)}.kept")
-            _move_to_free_name(temporary, kept)
+            _move_to_free_name(directory, temporary, kept)
             log.warning("%s: another program's edit of it was saved as %s", target, kept.name)
         raise changed(target)
 
 
-def _drop(temporary: Path) -> None:
+def _drop(directory: Directory, temporary: str) -> None:
     with suppress(OSError):
-        temporary.unlink()
+        directory.unlink(temporary)

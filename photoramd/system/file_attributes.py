@@ -49,7 +49,7 @@ def keep(fd: int, source: int, target: Path) -> None:
     os.fchmod(fd, stat.S_IMODE(status.st_mode) & 0o777)
 
 
-def imitate(fd: int, beside: Path | None) -> None:
+def imitate(fd: int, beside: int | None) -> None:
     """Let those who can read and write a photo do the same with a new file beside it.
 
     It gets the photo's owner and group, as far as we may give them, its ACL, and its mode
@@ -57,15 +57,15 @@ def imitate(fd: int, beside: Path | None) -> None:
 
     Args:
         fd: The new file.
-        beside: The photo.
+        beside: The open photo.
 
     Raises:
-        OSError: The system does not let us, or the photo is gone.
+        OSError: The system does not let us.
     """
     if beside is None:
         os.fchmod(fd, 0o644)
         return
-    status = beside.stat()
+    status = os.fstat(beside)
     # An ordinary user cannot give files away; then the file stays photoramd's own.
     if not _give(fd, status.st_uid, status.st_gid):
         _give(fd, -1, status.st_gid)

@@ -5,33 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Mapping
 from pathlib import Path
 
 UNSUPPORTED = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
 """The errors of file systems that do not support an operation."""
-
-
-_allowed: Mapping[str, int] | None = None
-
-
-def allow_only(files: Mapping[str, int]) -> None:
-    """Let `open_unfollowed` open these files only, from now on: a confined process has no others.
-
-    Args:
-        files: Open files by the paths that they are opened by.
-    """
-    global _allowed
-    _allowed = files
-
-
-def _open_allowed(files: Mapping[str, int], path: str | os.PathLike[str]) -> int:
-    given = files.get(os.fsdecode(path))
-    if given is None:
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.fspath(path))
-    fd = os.dup(given)
-    os.lseek(fd, 0, os.SEEK_SET)
-    return fd
 
 
 def open_unfollowed(path: str | os.PathLike[str], *, dir_fd: int | None = None) -> int:
@@ -46,18 +23,16 @@ def open_unfollowed(path: str | os.PathLike[str], *, dir_fd: int | None = None) 
     Raises:
         OSError: With ``ELOOP`` for a symbolic link, ``ENXIO`` for a socket.
     """
-    if _allowed is not None:
-        return _open_allowed(_allowed, path)
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     return os.open(path, flags, dir_fd=dir_fd)
 
 
 def why_not_opened(error: OSError | ValueError) -> str:
-    """Return why `open_unfollowed` could not open a photo, in words."""
+    """Return why a photo could not be opened, in words."""
     if isinstance(error, ValueError):  # a null byte in the path
         return str(error)
     if error.errno == errno.ELOOP:
-        return "it is a symbolic link, which is not followed"
+        return "it is a symbolic link, or below one, which is not followed"
     if error.errno == errno.ENXIO:
         return "it is a socket, not a photo"
     return f"it cannot be opened: {error.strerror}"
@@ -113,15 +88,6 @@ def write_all(fd: int, data: bytes | bytearray | memoryview) -> None:
         rest = rest[os.write(fd, rest) :]
 
 
-def open_directory(path: str | os.PathLike[str]) -> int:
-    """Open a directory, for `sync_open_directory`.
-
-    Raises:
-        OSError: From the system.
-    """
-    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-
-
 def sync_open_directory(fd: int) -> None:
     """Write a directory's names to the disk, where the file system can.
 
@@ -137,12 +103,12 @@ def sync_open_directory(fd: int) -> None:
 
 
 def sync_directory(path: Path) -> None:
-    """Write a directory's names to the disk, where the file system can.
+    """Open a directory and write its names to the disk, where the file system can.
 
     Raises:
         OSError: From the system.
     """
-    fd = open_directory(path)
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         sync_open_directory(fd)
     finally:

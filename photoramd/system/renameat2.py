@@ -9,24 +9,30 @@ import ctypes
 import errno
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import cast
 
 NOREPLACE, EXCHANGE = 1, 2
 """The flags."""
 
 
-def rename(source: Path, target: Path, flags: int) -> None:
-    """Rename with `NOREPLACE` or `EXCHANGE`.
+def rename(source: str, target: str, flags: int, directory: int) -> None:
+    """Rename a file within a directory, with `NOREPLACE` or `EXCHANGE`.
+
+    Args:
+        source: Its name.
+        target: Its new name.
+        flags: One of the flags.
+        directory: An open directory.
 
     Raises:
         OSError: As rename; EINVAL or ENOSYS where the flags are not supported.
     """
     if _renameat2 is None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-    if _renameat2(_AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), flags):
+    names = (os.fsencode(source), os.fsencode(target))
+    if _renameat2(directory, names[0], directory, names[1], flags):
         code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code), os.fspath(source), None, os.fspath(target))
+        raise OSError(code, os.strerror(code), source, None, target)
 
 
 def _find_renameat2() -> Callable[[int, bytes, int, bytes, int], int] | None:
@@ -37,9 +43,6 @@ def _find_renameat2() -> Callable[[int, bytes, int, bytes, int], int] | None:
     function.argtypes = (ctypes.c_int, path, ctypes.c_int, path, ctypes.c_uint)
     function.restype = ctypes.c_int
     return cast("Callable[[int, bytes, int, bytes, int], int]", function)
-
-
-_AT_FDCWD = -100
 
 
 _renameat2 = _find_renameat2()

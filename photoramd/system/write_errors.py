@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +18,7 @@ def translated(target: Path) -> Iterator[None]:
 
     Raises:
         ChangedError: The file or its directory is gone.
-        SidecarError: Its name is too long.
+        SidecarError: Its name is too long, or it is below a symbolic link.
         WriteError: For any other ``OSError``.
     """
     try:
@@ -30,6 +32,12 @@ def translated(target: Path) -> Iterator[None]:
                 path=target,
                 remedy="give the photo a shorter name",
             ) from error
+        if error.errno == errno.ELOOP:
+            raise SidecarError(
+                "is below a symbolic link, which is not followed",
+                path=target,
+                remedy="put the directory itself in the link's place, or watch where it leads",
+            ) from error
         raise failure(error, target) from error
 
 
@@ -38,6 +46,23 @@ def changed(target: Path) -> ChangedError:
     return ChangedError(
         "another program changed it meanwhile", path=target, remedy="nothing; it is tried again"
     )
+
+
+def refuse_unless_plain(path: Path, status: os.stat_result) -> None:
+    """Refuse a file that has another name, or that is not a regular one.
+
+    Raises:
+        SidecarError: It is a symbolic link, has several hard links, or is no regular file.
+    """
+    remedy = "put a regular file of its own in its place, or take it away"
+    if stat.S_ISLNK(status.st_mode):
+        raise SidecarError("is a symbolic link, and not written through", path=path, remedy=remedy)
+    if not stat.S_ISREG(status.st_mode):
+        raise SidecarError("is no regular file", path=path, remedy=remedy)
+    if status.st_nlink > 1:
+        raise SidecarError(
+            "has several hard links, which replacing it would part", path=path, remedy=remedy
+        )
 
 
 _REMEDIES = {

@@ -18,6 +18,7 @@ from photoramd.database.photos import Photos
 from photoramd.database.roots import HealthStore
 from photoramd.errors import PhotoramdError, printable
 from photoramd.photo import Photo
+from photoramd.system import beneath
 from photoramd.system.atomic import remove_temporary
 from photoramd.watch.roots import Root
 from photoramd.watch.scanner import Scan
@@ -204,5 +205,7 @@ class Reconciler:
 def _remove_leftover(temporary: Path, wall: UnixTime) -> None:
     """Remove a temporary that a killed process left; a fresh one may be in use."""
     with suppress(OSError, PhotoramdError):
-        if wall - temporary.lstat().st_ctime > LEFTOVER_SECONDS and remove_temporary(temporary):
+        if wall - beneath.look(temporary).st_ctime > LEFTOVER_SECONDS and remove_temporary(
+            temporary
+        ):
             log.info("Removed %s, left by an interrupted write", printable(temporary))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from photoramd.database.health import ONLINE, Health, RootState
 from photoramd.errors import PhotoramdError, printable
+from photoramd.system import beneath
 from photoramd.system.mounts import is_below, read_mounts
 from photoramd.watch.filters import Filter
 from photoramd.watch.scanner import Scan
@@ -72,7 +73,7 @@ class Root:
         accepted, unless it was before something was mounted over it.
         """
         try:
-            status = os.stat(self.path, follow_symlinks=False)
+            status = beneath.look(self.path)
         except OSError as error:
             return Health(
                 RootState.OFFLINE,

@@ -7,6 +7,7 @@ gone.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Collection, Iterator
@@ -16,6 +17,7 @@ from pathlib import Path
 from photoramd.database.photos import Known, Photos
 from photoramd.photo import Fingerprint, Photo, PhotoState
 from photoramd.system.atomic import TEMPORARY_PREFIX
+from photoramd.system.beneath import Directory
 from photoramd.system.mounts import is_below
 from photoramd.watch.filters import Filter
 
@@ -62,22 +64,25 @@ class Scan:
             directory = stack.pop()
             known = self.photos.listing(directory)
             try:
-                status = os.stat(directory, follow_symlinks=False)
-                if not stat.S_ISDIR(status.st_mode):
-                    # An event may name a link to a directory, which scandir would follow.
-                    raise NotADirectoryError
-                found, below = self._read(directory, known)
+                with Directory(Path(directory)) as opened:
+                    status = os.fstat(opened.fd)
+                    found, below = self._read(directory, opened, known)
+                    self.directories[directory] = (status.st_dev, status.st_ino)
+                    self.devices.setdefault(status.st_dev, set())
+                    changed = self._compare(directory, found, known)
             except (FileNotFoundError, NotADirectoryError):
                 # Renamed or removed meanwhile: the next scan knows more.
                 self._fleeting.add(directory)
                 continue
             except OSError as error:
+                if error.errno == errno.ELOOP:
+                    # An event may name a link to a directory, which is not followed.
+                    self._fleeting.add(directory)
+                    continue
                 self.unreadable[directory] = error.strerror or str(error)
                 continue
-            self.directories[directory] = (status.st_dev, status.st_ino)
-            self.devices.setdefault(status.st_dev, set())
             stack += below
-            yield self._compare(directory, found, known)
+            yield changed
         for directory in self.photos.directories_under(self.top):
             if directory not in self.directories and not self._is_unknown(directory):
                 self._miss(directory, self.photos.listing(directory))
@@ -118,28 +123,30 @@ class Scan:
         return not now.isdisjoint({place} | self.devices[place])
 
     def _read(
-        self, directory: str, known: dict[str, Known]
+        self, directory: str, opened: Directory, known: dict[str, Known]
     ) -> tuple[dict[str, os.DirEntry[str]], list[str]]:
         """Return the photos by name, and the directories to walk next."""
         found, below = {}, []
-        with os.scandir(directory) as entries:
+        with os.scandir(opened.fd) as entries:
             for entry in entries:
+                path = os.path.join(directory, entry.name)
                 if entry.is_dir(follow_symlinks=False):
-                    if self.filter.enters(entry.path):
-                        below.append(entry.path)
-                elif self.filter.wants(entry.path):
+                    if self.filter.enters(path):
+                        below.append(path)
+                elif self.filter.wants(path):
                     found[entry.name] = entry
-                elif self.filter.leaves_out(entry.path):
+                elif self.filter.leaves_out(path):
                     self.left_out += 1
                     # Tagged when there was a decoder: it is not gone.
                     known.pop(entry.name, None)
                 elif entry.name.startswith(TEMPORARY_PREFIX):
-                    self.leftovers.append(Path(entry.path))
+                    self.leftovers.append(Path(path))
         return found, sorted(below, reverse=True)
 
     def _compare(
         self, directory: str, found: dict[str, os.DirEntry[str]], known: dict[str, Known]
     ) -> list[Photo]:
+        """Return the photos that are new or changed; the directory is still open."""
         changed, returned = [], []
         devices = self.devices[self.directories[directory][0]]
         for name, entry in sorted(found.items()):
@@ -159,7 +166,7 @@ class Scan:
             fingerprint = Fingerprint.of(status)
             row = known.pop(name, None)
             if row is None or not self._is_same(directory, row.fingerprint, fingerprint):
-                changed.append(Photo(Path(entry.path), fingerprint))
+                changed.append(Photo(Path(directory, name), fingerprint))
             elif row.missed_scans:
                 returned.append(row.id)
         self._miss(directory, known)

@@ -15,6 +15,7 @@ from photoramd.clock import Monotonic, UnixTime
 from photoramd.database.photos import Photos
 from photoramd.database.queue import Queue
 from photoramd.photo import Fingerprint, Photo, PhotoState
+from photoramd.system import beneath
 from photoramd.watch.debouncer import Debouncer, group_of
 
 CAPACITY = 10_000
@@ -62,7 +63,7 @@ class StabilityTracker:
 
     def notice(self, path: str, now: Monotonic) -> None:
         """Take note of an event about a photo; ignore it if the file is as the database has it."""
-        fingerprint = Fingerprint.at(path)
+        fingerprint = beneath.fingerprint(path)
         known = self._photos.find(path)
         if fingerprint is None:
             # Another file may take its place in a moment.
@@ -102,7 +103,7 @@ class StabilityTracker:
         stable = []
         for path in self._debouncer.ready(now):
             before = self._first_look.pop(path)
-            fingerprint = Fingerprint.at(path)
+            fingerprint = beneath.fingerprint(path)
             if fingerprint is None:
                 self._restless.pop(path, None)
                 if not isinstance(before, Fingerprint):
@@ -129,7 +130,7 @@ class StabilityTracker:
         """
         known = self._photos.find(path)
         is_same = self._is_online(path) and _directory_above(path) == above
-        if known is not None and is_same and not os.path.lexists(path):
+        if known is not None and is_same and not beneath.exists(path):
             self._photos.lose(known.id, wall)
 
     def _wait(self, path: str, found: Fingerprint | _Directory, now: Monotonic) -> None:
@@ -141,7 +142,7 @@ class StabilityTracker:
         if self._photos.find(os.fspath(photo.path)) is not None:
             return False
         for photo_id, old in self._photos.same_file(photo.fingerprint):
-            if not os.path.lexists(old):
+            if not beneath.exists(old):
                 self._photos.relocate(photo_id, photo.path, wall)
                 return True
         return False
@@ -152,7 +153,7 @@ def _directory_above(path: str) -> _Directory:
     above = os.path.dirname(path)
     while True:
         try:
-            status = os.stat(above)
+            status = beneath.look(above)
         except OSError:
             above = os.path.dirname(above)
         else:

@@ -21,6 +21,7 @@ from photoramd.metadata.sidecar import Target, locate
 from photoramd.metadata.xmp_keywords import Provenance
 from photoramd.metadata.xmp_packet import MAX_BYTES, Packet, escape
 from photoramd.system import atomic
+from photoramd.system.beneath import Directory
 from tests.support.xmp import (
     add_subjects,
     provenance,
@@ -261,8 +262,8 @@ def test_a_directory_is_not_listed_for_every_photo(
     listed: list[Path] = []
     listing = sidecar._list
 
-    def count(directory: Path) -> list[str]:
-        listed.append(directory)
+    def count(directory: Directory) -> list[str]:
+        listed.append(directory.path)
         return listing(directory)
 
     monkeypatch.setattr(sidecar, "_list", count)

@@ -226,10 +226,10 @@ def test_an_edit_between_the_last_look_and_the_rename_lives(
     prepared = atomic.prepare(target, NEW, expected=fingerprint(target))
     rename = atomic.rename
 
-    def edit_and_rename(source: Path, destination: Path, flags: int) -> None:
+    def edit_and_rename(source: str, destination: str, flags: int, directory: int) -> None:
         monkeypatch.setattr(atomic, "rename", rename)
         edit_by_rename(target)
-        rename(source, destination, flags)
+        rename(source, destination, flags, directory)
 
     monkeypatch.setattr(atomic, "rename", edit_and_rename)
     with pytest.raises(ChangedError):
@@ -505,7 +505,7 @@ def test_write_errors_say_what_to_do(tmp_path: Path) -> None:
 
 
 BEFORE_RENAME = ["write:{}:when=1", "fchmod:{}:when=1", "fsync:{}:when=1", "renameat2:{}:when=1"]
-AFTER_RENAME = ["fsync:{}:when=2", "unlink:{}:when=1"]
+AFTER_RENAME = ["fsync:{}:when=2", "unlinkat:{}:when=1"]
 
 
 @pytest.mark.parametrize(
@@ -579,7 +579,7 @@ def test_settling_after_the_rename_is_done(target: Path) -> None:
 def test_settling_brings_back_an_edit_that_was_exchanged_away(target: Path) -> None:
     prepared = atomic.prepare(target, NEW, expected=fingerprint(target))
     edit_by_rename(target)
-    atomic.rename(prepared.temporary, target, EXCHANGE)
+    atomic.rename(prepared.temporary.name, target.name, EXCHANGE, prepared.directory.fd)
     assert not atomic.settle(target, prepared.temporary, prepared.after)
     assert target.read_bytes() == b"theirs"
     assert names(target.parent) == [target.name]

@@ -80,10 +80,10 @@ def test_a_directory_that_cannot_be_read_is_unknown_not_gone(
     # Root may read everything, so the kernel's answer is made here.
     real = os.scandir
 
-    def refuse(path: str) -> object:
-        if path.endswith("locked"):
+    def refuse(directory: int) -> object:
+        if os.readlink(f"/proc/self/fd/{directory}").endswith("locked"):
             raise PermissionError(13, "Permission denied")
-        return real(path)
+        return real(directory)
 
     monkeypatch.setattr(os, "scandir", refuse)
     walk, _ = scan(rows, album)
