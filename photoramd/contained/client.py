@@ -18,7 +18,7 @@ from typing import TypeVar
 import msgspec
 import numpy as np
 
-from photoramd.contained.pool import TASK_SECONDS, Pool, Task
+from photoramd.contained.pool import Pool, Task
 from photoramd.contained.results import Crop, ExifToolRequest, Seen
 from photoramd.errors import DecodeError, LostError, PhotoramdError
 from photoramd.metadata.changes import Place, Recorded
@@ -41,11 +41,11 @@ class Contained:
     Args:
         is_wanted: Asked by the main thread while it waits, several times a second: whether to go
             on. It may tell a watchdog that all is well.
-        seconds: The limit for one file.
+        seconds: The limit for one file; None is `pool.TASK_SECONDS`.
     """
 
     def __init__(
-        self, is_wanted: Callable[[], bool] = lambda: True, seconds: float = TASK_SECONDS
+        self, is_wanted: Callable[[], bool] = lambda: True, seconds: float | None = None
     ) -> None:
         self.is_wanted = is_wanted
         self._pool = Pool(seconds)

@@ -66,11 +66,11 @@ class Pool:
     """Workers that are started when they are needed; used from any thread.
 
     Args:
-        seconds: The limit for a task.
+        seconds: The limit for a task; None is `TASK_SECONDS`.
     """
 
-    def __init__(self, seconds: float = TASK_SECONDS) -> None:
-        self._seconds = seconds
+    def __init__(self, seconds: float | None = None) -> None:
+        self._seconds = TASK_SECONDS if seconds is None else seconds
         self._lock = threading.Lock()
         self._idle: list[Worker] = []
         self._is_stopped = threading.Event()
@@ -130,8 +130,9 @@ class Pool:
         if self._is_stopped.is_set():
             raise _stopped()
         with self._lock:
-            if self._idle:
-                return self._idle.pop()
+            for number, idle in enumerate(self._idle):
+                if idle.modules.issuperset(modules):
+                    return self._idle.pop(number)
         error: Exception | None = None
         for _ in range(_STARTS):
             try:

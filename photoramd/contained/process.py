@@ -154,6 +154,7 @@ class Worker:
 
     def __init__(self, modules: Sequence[str] = ()) -> None:
         self._server = server()
+        self.modules = frozenset(modules)
         self._end: tuple[int, str] | None = None
         self.tasks = 0
         self._connection, theirs = socket.socketpair()

@@ -15,6 +15,7 @@ import os
 import signal
 import socket
 import sys
+import traceback
 
 from photoramd.contained import worker
 from photoramd.contained.frames import FORK, NUMBER, ClosedError, receive, send
@@ -57,8 +58,11 @@ def _fork(control: socket.socket, modules: list[str], files: list[int]) -> int:
         os.dup2(errors, 2)
         os.close(errors)
         worker.serve(socket.socket(fileno=connection), parent)
-    finally:
         os._exit(0)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(1)
 
 
 if __name__ == "__main__":

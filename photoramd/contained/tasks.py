@@ -95,37 +95,6 @@ def judge_orphan(_: Parent, content: bytes, path: Path, seeds: Sequence[str]) ->
     return (orphan.judge(content, path, seeds),)
 
 
-def misbehave(_: Parent, how: str) -> str:
-    """Do what no task does, for tests and `photoramd doctor`: show what holds for a worker."""
-    if how == "open":
-        try:
-            with open("/proc/self/status", "rb") as file:
-                return file.read(1).decode()
-        except OSError as error:
-            return error.strerror or ""
-    if how == "hang":
-        time.sleep(3600)
-    if how == "compute":
-        while True:
-            pass
-    return str(len(bytearray(4 << 30)) if how == "memory" else _fault(how))
-
-
-def _fault(how: str) -> object:
-    import ctypes
-    import os
-    import socket
-
-    faults: Mapping[str, Callable[[], object]] = {
-        "crash": lambda: ctypes.string_at(0),
-        "socket": socket.socket,
-        "process": os.fork,
-        "exit": lambda: os._exit(7),
-        "bug": lambda: 1 // 0,
-    }
-    return faults[how]()
-
-
 COPY = Path("/copy")
 """What a worker calls the copy that its parent's ExifTool holds."""
 
@@ -170,6 +139,6 @@ class ParentsExifTool:
 TASKS: Mapping[str, Callable[..., object]] = {
     task.__name__: task
     for task in (
-        see, plan_for_sidecar, plan_for_photo, is_only_ours, hides, values, judge_orphan, misbehave
+        see, plan_for_sidecar, plan_for_photo, is_only_ours, hides, values, judge_orphan
     )
 }  # fmt: skip

@@ -6,6 +6,7 @@ import os
 import resource
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Literal
@@ -42,6 +43,8 @@ def start(
     """
     return subprocess.Popen(
         command,
+        # The very interpreter that runs, whatever its path leads to by now, and for this user.
+        executable="/proc/self/exe" if command[0] == sys.executable else None,
         stdin=_STREAMS[stdin],
         stdout=_STREAMS[output],
         stderr=_STREAMS[output],

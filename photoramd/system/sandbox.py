@@ -25,16 +25,13 @@ class Sandbox:
     Attributes:
         landlock: The version of Landlock; 0 where the kernel, or the filter of a service, does not
             let it be used.
-        seccomp: Whether system calls are filtered; otherwise empty or why not.
+        has_filter: Whether system calls are filtered.
+        is_sealed: Whether it was tried that no file can be opened.
     """
 
-    landlock: int = 0
-    seccomp: bool = False
-
-    @property
-    def is_sealed(self) -> bool:
-        """Whether the process can neither open files nor reach other processes."""
-        return self.seccomp
+    landlock: int
+    has_filter: bool
+    is_sealed: bool
 
 
 def confine(memory_bytes: int, parent: int) -> Sandbox:
@@ -67,7 +64,15 @@ def confine(memory_bytes: int, parent: int) -> Sandbox:
     with suppress(OSError):
         seccomp.install()
         is_filtered = True
-    return Sandbox(version, is_filtered)
+    return Sandbox(version, is_filtered, _is_sealed())
+
+
+def _is_sealed() -> bool:
+    try:
+        os.close(os.open("/", os.O_RDONLY | os.O_CLOEXEC))
+    except PermissionError:
+        return True
+    return False
 
 
 def limit_processor_time(seconds: int) -> None:

@@ -346,7 +346,7 @@ def test_a_database_that_this_user_may_not_look_at_is_an_error(make: Make, tmp_p
     photoramd.database.parent.mkdir(mode=0o700)
     (error,) = of(diagnose(photoramd, 4, *nobody), "database")
     assert "Permission denied" in error.text
-    assert "run this as the user of the daemon" in (error.remedy or "")
+    assert "only the user of the daemon may read it" in (error.remedy or "")
 
 
 def test_a_group_of_the_service_that_does_not_exist_is_an_error() -> None:
