@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, TypeVar
 
 from photoramd.contained.frames import ClosedError, Kind
@@ -136,7 +137,9 @@ class Pool:
         error: Exception | None = None
         for _ in range(_STARTS):
             try:
-                return Worker(modules)
+                worker = Worker(modules)
+                _warn_unless_sealed(worker.sandbox)
+                return worker
             except (OSError, ClosedError) as caught:
                 error = caught
         raise ToolError(
@@ -216,6 +219,16 @@ def _answered(answer: Callable[..., object], arguments: tuple[Any, ...]) -> obje
 def _warn(texts: Sequence[str]) -> None:
     for text in texts:
         log.warning("%s", text)
+
+
+@cache
+def _warn_unless_sealed(sandbox: Sandbox) -> None:
+    """Say once what this system cannot do for workers."""
+    if not sandbox.is_sealed:
+        log.warning(
+            "Photos are read by processes that could open files, as this system lets them give up"
+            " too little; photoramd doctor says more"
+        )
 
 
 def _stopped() -> StoppedError:

@@ -19,7 +19,7 @@ from photoramd.doctor.directories import Checkup, limits
 from photoramd.doctor.embedding import examine_embedding
 from photoramd.doctor.finding import Finding, Grade, failure
 from photoramd.doctor.packages import examine_packages
-from photoramd.doctor.programs import examine_exiftool, examine_raw
+from photoramd.doctor.programs import examine_exiftool, examine_raw, examine_workers
 from photoramd.doctor.state import (
     examine_database,
     examine_health,
@@ -45,6 +45,7 @@ def examine(path: Path | None, unit: Unit | None, notice: Notice) -> Iterator[Fi
         notice: Called before a check that may take long.
     """
     yield from examine_packages()
+    yield examine_workers()
     try:
         report = loader.examine(path)
     except ConfigError as error:

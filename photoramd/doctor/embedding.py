@@ -9,6 +9,7 @@ from pathlib import Path
 
 from photoramd.clock import unix_time
 from photoramd.config.schema import Watch
+from photoramd.contained.client import shared
 from photoramd.doctor.finding import Finding, Grade, failure
 from photoramd.errors import EmbeddingError, PhotoramdError, SidecarError, printable
 from photoramd.images.formats import RAW_SUFFIXES, suffix
@@ -53,11 +54,8 @@ def examine_embedding(watch: Watch, exiftool: ExifTool) -> Finding:
 
 
 def _try(photo: Path, exiftool: ExifTool) -> None:
-    # Imports Pillow, which takes a while.
-    from photoramd.metadata.plan_embedding import plan_photo
-
     request = PlanRequest(photo, [_KEYWORD], Origin("doctor", ""), unix_time())
-    plan = plan_photo(request, NOTHING_RECORDED, exiftool)
+    plan = shared().plan_photo(request, NOTHING_RECORDED, exiftool)
     if plan.content is not None:
         prepared = atomic.prepare(
             photo, plan.content, expected=plan.expected, beside=photo, keep_date=True

@@ -44,6 +44,7 @@ from PIL import (
 from pillow_heif import HeifImageFile
 
 from photoramd.errors import ChangedError, DecodeError, PhotoramdError
+from photoramd.images.av1 import frame_sizes
 from photoramd.images.claims import require_plausible
 from photoramd.images.formats import HEAD_BYTES, describe, is_text, recognise
 from photoramd.images.isobmff import boxes, coded_sizes
@@ -318,10 +319,18 @@ def _content_end(file: IO[bytes], head: bytes) -> int:
 
 
 def _decoded_size(file: IO[bytes], image: ImageFile.ImageFile, format_: str) -> tuple[int, int]:
-    if format_ != "HEIF":
-        return image.size
-    # Pillow tells the size after a crop, but the whole image is decoded.
-    return max([image.size, *coded_sizes(file)], key=lambda size: size[0] * size[1])
+    """Return the largest size that is decoded, whatever comes out of it."""
+    if format_ == "HEIF":
+        # Pillow tells the size after a crop, but the whole image is decoded.
+        return max([image.size, *coded_sizes(file)], key=_pixels)
+    if format_ == "AVIF":
+        # Pillow tells the size that the properties claim.
+        return max([image.size, *frame_sizes(file)], key=_pixels)
+    return image.size
+
+
+def _pixels(size: tuple[int, int]) -> int:
+    return size[0] * size[1]
 
 
 def check_pixels(path: str | os.PathLike[str], width: int, height: int, max_pixels: int) -> None:

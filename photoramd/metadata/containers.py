@@ -268,6 +268,8 @@ def _webp_chunks(data: bytes) -> tuple[list[tuple[bytes, bytes]], bytes]:
     position = 12
     while position < end:
         kind, size = struct.unpack_from("<4sI", data, position)
+        if position + 8 + size > end:
+            raise ValueError  # cut short, it would be another chunk afterwards
         chunks.append((kind, data[position + 8 : position + 8 + size]))
         position += 8 + size + (size & 1)
     return chunks, data[end:]

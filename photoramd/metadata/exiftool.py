@@ -21,7 +21,13 @@ from pathlib import Path
 from typing import Protocol
 
 from photoramd.errors import DecodeError, WriteError
-from photoramd.metadata.exiftool_pipe import MEMORY_BYTES, TIMEOUT_SECONDS, ExifToolPipe
+from photoramd.metadata.exiftool_pipe import (
+    MEMORY_BYTES,
+    TIMEOUT_SECONDS,
+    EndedError,
+    ExifToolPipe,
+    LateError,
+)
 
 log = logging.getLogger(__name__)
 
@@ -123,8 +129,8 @@ class ExifTool:
             Its bytes; nothing if there is no such block.
 
         Raises:
-            ToolError: ExifTool is missing, refused, took too long or died.
-            DecodeError: It cannot read the photo.
+            ToolError: ExifTool is missing or refused.
+            DecodeError: It cannot read the photo: it says so, takes too long, or dies of it twice.
         """
         every = ["-a"] if is_every else []
         answer, errors = self._on(photo, extension, [*every, "-b", f"-{tag}"])
@@ -173,7 +179,7 @@ class ExifTool:
                 lists = {tag: list(value) for tag, value in changes.lists.items()}
                 values.write_text(json.dumps([{"SourceFile": "*", **lists}]), "utf-8")
                 arguments.append(f"-j={values}")
-            _, errors = self._on(photo, extension, [*arguments, "-o", os.fspath(output)])
+            _, errors = self._on(photo, extension, arguments, output)
             self._require_no_error(photo, errors)
             return output.read_bytes()
         except FileNotFoundError as error:
@@ -209,14 +215,27 @@ class ExifTool:
                 reason = line.partition(":")[2].strip().rpartition(" - ")[0] or line
                 raise DecodeError(f"ExifTool: {reason}", path=photo)
 
-    def _on(self, photo: Path, extension: str, arguments: Sequence[str]) -> tuple[bytes, str]:
+    def _on(
+        self, photo: Path, extension: str, arguments: Sequence[str], output: Path | None = None
+    ) -> tuple[bytes, str]:
         """Run a command on a photo, which is named by a link of ours."""
         self._pipe.start()
         link = self._private_directory() / f"photo.{_checked(extension)}"
         link.unlink(missing_ok=True)
         link.symlink_to(os.path.abspath(photo))
+        out = [] if output is None else ["-o", os.fspath(output)]
+        command = [*arguments, *out, os.fspath(link)]
         try:
-            return self._pipe.execute([*arguments, os.fspath(link)], photo)
+            try:
+                return self._pipe.execute(command)
+            except EndedError:
+                # Whatever ended it may be over; half of the output may be there.
+                self._pipe.start()
+                if output is not None:
+                    output.unlink(missing_ok=True)
+                return self._pipe.execute(command)
+        except (EndedError, LateError) as error:
+            raise DecodeError(str(error), path=photo) from error
         finally:
             link.unlink(missing_ok=True)
 

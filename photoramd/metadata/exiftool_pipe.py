@@ -17,7 +17,6 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
 
 from photoramd.errors import StoppedError, ToolError
 from photoramd.system import child as children
@@ -42,6 +41,14 @@ _BROKEN = (
     "see what exiftool -ver says; install it again (apt-get install --reinstall"
     ' libimage-exiftool-perl), or set write = "sidecar"'
 )
+
+
+class LateError(Exception):
+    """The child did not answer in time, and was ended."""
+
+
+class EndedError(Exception):
+    """The child ended before it had answered."""
 
 
 class ExifToolPipe:
@@ -105,7 +112,10 @@ class ExifToolPipe:
                 ' write = "sidecar"',
             ) from error
         children.limit_memory(self._child.pid, self._memory_bytes)
-        answer, _ = self.execute(["-ver"])
+        try:
+            answer, _ = self.execute(["-ver"])
+        except (EndedError, LateError) as error:
+            raise ToolError(str(error), remedy=_BROKEN) from error
         self._version = answer.decode("ascii", "replace").strip()
         try:
             require_version(self._version)
@@ -114,15 +124,15 @@ class ExifToolPipe:
             raise
         return self._version
 
-    def execute(self, arguments: Sequence[str], photo: Path | None = None) -> tuple[bytes, str]:
+    def execute(self, arguments: Sequence[str]) -> tuple[bytes, str]:
         """Run one command; return what it wrote to standard output and standard error.
 
         Args:
             arguments: Without line breaks.
-            photo: What it is about, for messages.
 
         Raises:
-            ToolError: It took too long or died.
+            LateError: It took too long.
+            EndedError: It died.
             StoppedError: It was no longer wanted.
             ValueError: An argument has a line break.
         """
@@ -144,18 +154,12 @@ class ExifToolPipe:
             raise
         except TimeoutError as error:  # an OSError, too, so it comes first
             self._kill()
-            raise ToolError(
-                f"ExifTool took longer than {self._timeout_seconds:g} seconds",
-                path=photo,
-                remedy="look at the photo's metadata, which may be damaged" if photo else _BROKEN,
+            raise LateError(
+                f"ExifTool took longer than {self._timeout_seconds:g} seconds"
             ) from error
         except (OSError, EOFError) as error:
             self._kill()
-            raise ToolError(
-                "ExifTool ended unexpectedly",
-                path=photo,
-                remedy="nothing; it is started again" if photo else _BROKEN,
-            ) from error
+            raise EndedError("ExifTool ended unexpectedly") from error
         return answer, errors.decode("utf-8", "replace")
 
     def _answers(

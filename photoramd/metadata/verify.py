@@ -118,6 +118,8 @@ def verify(
     else:
         copy = exiftool.copy(new, extension)
         found = asked(photo, lambda: exiftool.block(copy, extension, PHOTOS_XMP))
+        if wanted and not asked(photo, lambda: _is_readable(new, photo)):
+            raise EmbeddingError("readers of its format would not find its XMP", path=photo)
         if not asked(
             photo, lambda: _pixels(original.data, photo) == _pixels(new, photo)
         ) or not asked(
@@ -185,6 +187,12 @@ def _reads_alike(original: Original, new: bytes, exiftool: Editor) -> bool:
             for options in ((), ("-b", "-Preview:all"))
         ),
     )
+
+
+def _is_readable(data: bytes, photo: Path) -> bool:
+    """Return whether a reader of the format finds XMP in a file, which ExifTool may do alone."""
+    with open_content(data, photo) as opened:
+        return bool(opened.image.info.get("xmp"))
 
 
 _WRAPPER = re.compile(rb"\s*+(?:<\?xpacket\s[^>]*+>)?+\s*+")

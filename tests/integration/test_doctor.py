@@ -73,7 +73,16 @@ def test_where_all_is_well_every_subject_is_ok_and_nothing_is_left(
     before = sorted(album.rglob("*"))
     findings = diagnose(photoramd, 0)
     assert {each.grade for each in findings} == {"ok"}
-    subjects = ["python", "packages", "configuration", "model", "exiftool", "raw", str(album)]
+    subjects = [
+        "python",
+        "packages",
+        "workers",
+        "configuration",
+        "model",
+        "exiftool",
+        "raw",
+        str(album),
+    ]
     assert {each.subject for each in findings} >= {*subjects, "inotify", "database", "space"}
     assert any("3 directories to watch" in each.text for each in findings)
     assert sorted(album.rglob("*")) == before

@@ -157,7 +157,7 @@ def test_a_command_that_hangs_is_ended_and_the_queue_goes_on(
         assert first is not None
         os.kill(first, signal.SIGSTOP)
         monkeypatch.setattr(child._pipe, "_timeout_seconds", 1)
-        with pytest.raises(ToolError, match="longer than 1 second"):
+        with pytest.raises(DecodeError, match="longer than 1 second"):
             child.rewrite(photo, "jpg", Changes(xmp=b""))
         monkeypatch.undo()
         assert child.process is None
@@ -178,7 +178,7 @@ def test_xmp_of_a_depth_that_breaks_it_costs_one_photo(
         child.version()
         monkeypatch.setattr(child._pipe, "_timeout_seconds", 2)
         # Too slow or too large, whichever comes first on the machine.
-        with pytest.raises(ToolError, match=r"longer|unexpectedly"):
+        with pytest.raises(DecodeError, match=r"longer|unexpectedly"):
             child.describe(deep, "xmp", ["-all"])
         monkeypatch.undo()
         assert child.rewrite(good, "jpg", Changes(xmp=b"")) == good.read_bytes()

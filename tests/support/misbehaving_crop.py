@@ -18,6 +18,10 @@ from pathlib import Path
 from PIL import Image
 
 from photoramd.contained.parent import Parent
+from photoramd.metadata import plan_sidecar
+from photoramd.metadata.changes import Recorded
+from photoramd.metadata.plan import Plan, PlanRequest
+from photoramd.metadata.sidecar import Found, KnownSidecar
 from photoramd.models.embedded.crop import CROP
 from photoramd.models.preprocessing import Pixels
 from photoramd.system import sandbox
@@ -44,6 +48,23 @@ def _chatter() -> None:
 def _ask() -> None:
     parent = next(each for each in gc.get_objects() if isinstance(each, Parent))
     parent.ask("exiftool", {"command": "rewrite"})
+
+
+DEADLY = "deadly"
+"""In the name of a photo that a worker crashes of when it plans its sidecar."""
+
+_plan_found = plan_sidecar.plan_found
+
+
+def _plan(found: Found, request: PlanRequest, known: KnownSidecar, inside: Recorded) -> Plan:
+    if DEADLY in request.photo.name:
+        ctypes.string_at(0)
+    return _plan_found(found, request, known, inside)
+
+
+def plan_badly() -> None:
+    """Have plans go wrong, in a process that workers are forked from."""
+    plan_sidecar.plan_found = _plan
 
 
 FAULTS: Mapping[str, Callable[[], object]] = {

@@ -25,14 +25,18 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from photoramd.contained.client import Contained
 from photoramd.database.connection import Database
 from photoramd.database.ledger import Ledger
 from photoramd.database.photos import Photos
 from photoramd.database.queue import Queue
 from photoramd.database.roots import HealthStore
 from photoramd.metadata import containers, plan_embedding
+from photoramd.metadata.changes import Recorded
 from photoramd.metadata.exiftool import ExifTool
-from photoramd.metadata.plan import Origin
+from photoramd.metadata.plan import Origin, Plan, PlanRequest
+from photoramd.metadata.plan_sidecar import plan_found
+from photoramd.metadata.sidecar import Found, KnownSidecar
 from photoramd.photo import Fingerprint, Photo, Tag
 from photoramd.pipeline.planner import WriteSettings
 from photoramd.pipeline.writer import Writer
@@ -46,7 +50,6 @@ from photoramd.watch.supervisor import Supervisor
 from tests.support.xmp import subjects
 from tests.system.crash_driver import SIDECAR
 
-assert plan_embedding  # the writer would import it in each child
 TAGS = [Tag("building", 0.9, ("Places",)), Tag("sky", 0.8)]
 NOW = 1_800_000_000.0
 
@@ -58,6 +61,25 @@ CALLS = (
 
 Reading leaves everything as it was at the call before it.
 """
+
+
+class PlansHere(Contained):
+    """Plans in this process: starting a worker would be other system calls each time."""
+
+    def plan_sidecar(
+        self, found: Found, request: PlanRequest, known: KnownSidecar, inside: Recorded
+    ) -> Plan:
+        return plan_found(found, request, known, inside)
+
+    def plan_photo(
+        self,
+        request: PlanRequest,
+        recorded: Recorded,
+        exiftool: ExifTool,
+        *,
+        known: Fingerprint | None = None,
+    ) -> Plan:
+        return plan_embedding.plan_photo(request, recorded, exiftool, known=known)
 
 
 class Scene:
@@ -85,9 +107,8 @@ class Scene:
 
     def writer(self, database: Database, exiftool: ExifTool) -> Writer:
         mode = "embed" if self.kind == "embed" else "sidecar"
-        return Writer(
-            Ledger(database), WriteSettings(lambda _: mode, lambda: Origin("m", "1")), exiftool
-        )
+        settings = WriteSettings(lambda _: mode, lambda: Origin("m", "1"))
+        return Writer(Ledger(database), settings, exiftool, PlansHere())
 
     def write(self, database: Database, writer: Writer) -> list[str]:
         """Write what is due; return what went wrong."""
