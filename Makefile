@@ -3,6 +3,8 @@
 # make test-fast    run the unit tests and the check of the architecture (two minutes)
 # make test-systemd install the service in a machine of its own and test it (as root)
 # make soak         random load, kills and restarts for MINUTES (3), from SEED
+# make fuzz         damage photos, sidecars and names for MINUTES (5), from SEED; CORPUS has more
+# make fuzz-parsers the same for the parsers in Python, by what they cover, MINUTES (3) for each
 # make bench        measure speed and memory of everything (6 to 20 minutes; QUICK=1: two)
 # make bench-check  fail if something became worse than its baseline (two minutes)
 # make scale        measure with a million photos (an hour, 5 GB)
@@ -26,8 +28,8 @@ TOOLS := .venv-release
 TOOLS_STAMP := $(TOOLS)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test setup-bench demo test test-fast test-systemd soak bench bench-check scale lint security format docs \
-  constraints dist sbom clean
+.PHONY: help setup setup-test setup-bench demo test test-fast test-systemd soak fuzz fuzz-parsers \
+  bench bench-check scale lint security format docs constraints dist sbom clean
 
 help:
 	@sed -n 's/^# make /make /p' Makefile
@@ -81,6 +83,19 @@ test-systemd: setup-test
 MINUTES ?= 3
 soak: setup-test
 	$(BIN)/python -m tests.system.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+fuzz: MINUTES = 5
+fuzz: setup-test
+	$(BIN)/python -m tests.fuzz --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) \
+	  $(if $(CORPUS),--corpus $(CORPUS)) $(if $(KEEP),--keep $(KEEP))
+
+# Not a dependency, as only some machines have it. PARSER: see tests/fuzz/parsers.py.
+PARSERS := packet layout boxes raw claims iptc pointers delta
+fuzz-parsers: setup-test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check atheris==3.0.0
+	@for parser in $(PARSERS); do echo "$$parser:"; \
+	  $(BIN)/python -m tests.fuzz.parsers $$parser -max_total_time=$$((60 * $(MINUTES))) \
+	  -max_len=20000 -verbosity=0 || exit 1; done
 
 setup-bench: setup-test
 	@PYTHON=$(PYTHON) contrib/system-packages.sh bench

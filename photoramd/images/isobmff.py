@@ -6,13 +6,16 @@ import os
 import re
 import struct
 from collections.abc import Iterator
-from itertools import count
+from itertools import count, islice
 from typing import IO
 
 _MOST_BOXES = 10_000
 """At the top of a file; photos have some ten."""
 
 _MOST_META_BYTES = 64 << 20
+_MOST_LOCATIONS = 4
+"""Boxes ``iloc``; a photo has one."""
+
 _MOST_EXTENTS = 100_000
 
 
@@ -57,14 +60,16 @@ def items(file: IO[bytes]) -> Iterator[tuple[int, int]]:
     Raises:
         ValueError: They are too many.
     """
+    size = file.seek(0, os.SEEK_END)
     found = 0
     for meta in _metas(file):
-        for start in re.finditer(rb"iloc", meta):
-            for extent in _extents(meta[start.end() :]):
+        for start in islice(re.finditer(rb"iloc", meta), _MOST_LOCATIONS):
+            for offset, length in _extents(meta[start.end() :]):
                 found += 1
                 if found > _MOST_EXTENTS:
                     raise ValueError(f"more than {_MOST_EXTENTS:,} extents")
-                yield extent
+                if offset < size:
+                    yield offset, length
 
 
 def _metas(file: IO[bytes]) -> Iterator[bytes]:

@@ -1,0 +1,1 @@
+"""Find files that do to photoramd what no file may do."""
