@@ -16,7 +16,7 @@ _MOST_META_BYTES = 64 << 20
 _MOST_LOCATIONS = 4
 """Boxes ``iloc``; a photo has one."""
 
-_MOST_EXTENTS = 100_000
+_MOST_EXTENTS = 10_000
 
 
 def boxes(file: IO[bytes]) -> Iterator[tuple[bytes, int, int]]:

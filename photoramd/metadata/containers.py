@@ -337,9 +337,17 @@ def international_text(content: bytes) -> bytes:
 
 
 def inflated(data: bytes) -> bytes:
-    """Return zlib's data decompressed, cut off above what is accepted."""
-    # A little over the limit, which counts hexadecimal digits in pairs, is enough to be refused.
-    return zlib.decompressobj().decompress(data, 2 * MAX_XMP_BYTES + 1)
+    """Return zlib's data decompressed, cut off above what is accepted.
+
+    Raises:
+        UnreadableError: They are damaged.
+    """
+    try:
+        # A little over the limit, which counts hexadecimal digits in pairs, is enough to be
+        # refused.
+        return zlib.decompressobj().decompress(data, 2 * MAX_XMP_BYTES + 1)
+    except zlib.error as error:
+        raise UnreadableError(f"damaged compressed text: {error}") from error
 
 
 def photoshop_resources(blocks: bytes) -> Iterator[tuple[int, bytes]]:
