@@ -8,6 +8,7 @@ BENCHMARKS = (
     "suite",
     "table",
     "check",
+    "contained",
     "daemon",
     "fixtures",
     "quality",

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 import numpy as np
@@ -33,6 +33,8 @@ from photoramd.system.files import why_not_opened
 from photoramd.system.sandbox import Sandbox
 
 T = TypeVar("T")
+
+_Bytes = Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
 
 
 class Contained:
@@ -106,7 +108,7 @@ class Contained:
                 "see",
                 (photo, crop, max_pixels),
                 {os.fspath(photo): fd},
-                {"reserve": lambda needed: reserve(int(needed))},
+                {"reserve": lambda needed: reserve(msgspec.convert(needed, _Bytes))},
                 _modules_of(crop),
             )
             found = self._call(photo, task, Seen)
@@ -131,6 +133,8 @@ class Contained:
             task = Task("plan_for_sidecar", (found, request, known, inside), files)
             plan = self._call(request.photo, task, Plan, self.is_wanted)
         target = None if plan.target is None else found.target.path
+        if plan.is_removal and not (known.created and target == known.path):
+            raise LostError("a sidecar that is not ours would be removed", path=target)
         return replace(plan, target=target, expected=found.fingerprint, place=Place.SIDECAR)
 
     def plan_photo(

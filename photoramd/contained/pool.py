@@ -214,6 +214,8 @@ def _answered(answer: Callable[..., object], arguments: tuple[Any, ...]) -> obje
         raise
     except PhotoramdError as error:
         return Failure.of(error)
+    except TypeError as error:
+        raise ValueError(f"a question with {len(arguments)} arguments") from error
 
 
 def _warn(texts: Sequence[str]) -> None:

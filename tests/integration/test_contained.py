@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pillow_heif
@@ -21,6 +22,7 @@ from PIL import Image
 from photoramd.clock import UnixTime
 from photoramd.contained import client, pool
 from photoramd.contained.client import Contained
+from photoramd.contained.messages import Question
 from photoramd.contained.process import server
 from photoramd.errors import (
     ChangedError,
@@ -34,11 +36,12 @@ from photoramd.images.decoder import decode
 from photoramd.metadata import sidecar
 from photoramd.metadata.changes import NOTHING_RECORDED
 from photoramd.metadata.exiftool import ExifTool
-from photoramd.metadata.plan import Origin, PlanRequest
+from photoramd.metadata.plan import Origin, Plan, PlanRequest
 from photoramd.metadata.plan_embedding import plan_photo
 from photoramd.metadata.plan_sidecar import plan_sidecar
+from photoramd.metadata.xmp_packet import EMPTY_PACKET
 from photoramd.models.embedded.crop import CROP
-from photoramd.photo import Tag
+from photoramd.photo import Fingerprint, Tag
 from tests.support.daemons import wait_for
 from tests.support.dng import dng
 from tests.support.misbehaving_crop import FAULTS, MisbehavingCrop, photo
@@ -427,3 +430,46 @@ def test_a_worker_gets_nothing_of_exiftool_but_what_plans_need(tmp_path: Path) -
             with pytest.raises(ValueError, match=r".+"):
                 client._command(exiftool, file.fileno(), {**good, **wrong})
     assert not target.exists()
+
+
+def test_a_worker_cannot_have_a_sidecar_removed_that_is_not_ours(
+    contained: Contained, cat: Image.Image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.jpg"
+    cat.save(path)
+    sidecar_path = tmp_path / "a.jpg.xmp"
+    sidecar_path.write_bytes(EMPTY_PACKET)
+    elsewhere = tmp_path / "elsewhere"
+    request = PlanRequest(path, (), Origin("m", "1"), UnixTime(10))
+    found = sidecar.find(path, sidecar.KnownSidecar())
+
+    def say(plan: Plan) -> None:
+        monkeypatch.setattr(contained._pool, "call", lambda *_: plan)
+
+    say(Plan(elsewhere, b"x", Fingerprint(1, 2, 3, 4)))
+    plan = contained.plan_sidecar(found, request, sidecar.KnownSidecar(), NOTHING_RECORDED)
+    assert (plan.target, plan.expected) == (sidecar_path, found.fingerprint)
+    say(Plan(sidecar_path, is_removal=True))
+    for known in (sidecar.KnownSidecar(), sidecar.KnownSidecar(elsewhere, created=True)):
+        with pytest.raises(LostError, match="not ours"):
+            contained.plan_sidecar(found, request, known, NOTHING_RECORDED)
+    known = sidecar.KnownSidecar(sidecar_path, created=True)
+    assert contained.plan_sidecar(found, request, known, NOTHING_RECORDED).is_removal
+
+
+@pytest.mark.parametrize("asked", [(-1,), ("x",), ([],), (), (1, 2), (1 << 60,)])
+def test_questions_that_make_no_sense_end_the_worker(
+    contained: Contained,
+    put: Callable[[str, str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+    asked: tuple[object, ...],
+) -> None:
+    decoded = pool.decode
+
+    def instead(body: bytearray, kind: type[Any]) -> Any:
+        found = decoded(body, kind)
+        return Question("reserve", asked) if isinstance(found, Question) else found
+
+    monkeypatch.setattr(pool, "decode", instead)
+    with pytest.raises(LostError, match="makes no sense"):
+        contained.see(put("cat", "a.jpg"), CROP, MAX_PIXELS)

@@ -6,6 +6,7 @@ What goes wrong is made by a FAKE preprocessing, in the place of a decoder with 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import threading
 import time
@@ -14,7 +15,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from tests.support import hostile
 from tests.support.daemons import Photoramd, wait_for
 from tests.support.files import sidecar_of
 from tests.support.misbehaving_crop import DEADLY, photo
@@ -108,6 +111,52 @@ def test_a_stop_does_not_wait_for_a_photo_that_hangs(
     assert photoramd.states() == {"written": len(GOOD), "pending": 1}
 
 
+HANGING_EXIFTOOL = """#!/usr/bin/env python3
+import sys, time
+
+for line in sys.stdin:
+    if line == "-ver\\n":
+        is_version = True
+    if line.startswith("-execute"):
+        number = line.removeprefix("-execute").strip()
+        if not is_version:
+            time.sleep(3600)
+        is_version = False
+        print(f"12.57\\n{{ready{number}}}", flush=True)
+        print(f"{{done{number}}}", file=sys.stderr, flush=True)
+"""
+
+
+def test_a_stop_does_not_wait_for_an_exiftool_that_hangs(
+    tmp_path: Path, album: Path, put: Put
+) -> None:
+    program = tmp_path / "bin" / "exiftool"
+    program.parent.mkdir()
+    program.write_text(HANGING_EXIFTOOL)  # a FAKE: no photo makes the real one hang for sure
+    program.chmod(0o755)
+    photoramd = Photoramd(tmp_path, album, watch='write = "embed"')
+    with Supervisor(tmp_path) as supervisor:
+        path = f"{program.parent}:{os.environ['PATH']}"
+        photoramd.environment = {**supervisor.environment, "PATH": path}
+        photoramd.launch()
+        try:
+            supervisor.wait_for("READY=1")
+            since = time.monotonic()
+            with Image.open(put("cat", "cat.png")) as image:
+                image.save(album / "cat.tif")
+            while not photoramd.states().get("tagged"):
+                supervisor.drain(0.1)
+                assert time.monotonic() - since < 60
+            supervisor.drain(3)
+            assert supervisor.longest_pause(since) < 2
+            began = time.monotonic()
+            assert photoramd.stop() == 0
+            assert time.monotonic() - began < 5
+        finally:
+            photoramd.close()
+    assert photoramd.states()["tagged"] >= 1
+
+
 def test_the_watchdog_is_told_while_a_photo_hangs_and_no_longer_than_it_may(
     make: Callable[..., Photoramd], put: Put, album: Path, tmp_path: Path
 ) -> None:
@@ -128,6 +177,52 @@ def test_the_watchdog_is_told_while_a_photo_hangs_and_no_longer_than_it_may(
         while photoramd.states() != {"failed": 1, "written": len(GOOD)}:
             supervisor.drain(0.2)
             assert time.monotonic() - since < 120
+
+
+def memory_kib(process: int) -> int:
+    """The memory of a process and those it has started, what they share counted once."""
+    total = 0
+    with suppress(OSError):
+        lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+        total += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return total + sum(map(memory_kib, _children(process)))
+
+
+@pytest.mark.parametrize("mode", ["sidecar", "embed"])
+def test_hostile_files_cost_only_themselves_under_a_watchdog_and_little_memory(
+    tmp_path: Path, album: Path, put: Put, mode: str
+) -> None:
+    bad = [hostile.put(album / f"{name}.{each.suffix}", name) for name, each in hostile.BAD.items()]
+    # Good ones, but large: they take turns.
+    large = [album / f"large{number}.jpg" for number in range(3)]
+    Image.new("CMYK", (9000, 9000), "teal").save(large[0], progressive=True, quality=20)
+    for each in large[1:]:
+        shutil.copyfile(large[0], each)
+    pages = [Image.new("1", (800, 600)) for _ in range(300)]
+    pages[0].save(album / "pages.tif", save_all=True, append_images=pages[1:])
+    written = [*put_good(put), *large, album / "pages.tif"]
+    photoramd = Photoramd(tmp_path, album, watch=f'write = "{mode}"')
+    most = 0
+    with Supervisor(tmp_path) as supervisor:
+        photoramd.environment = supervisor.waiting(20)
+        photoramd.launch()
+        assert photoramd.process is not None
+        try:
+            supervisor.wait_for("READY=1")
+            since = time.monotonic()
+            while photoramd.states() != {"written": len(written), "failed": len(bad)}:
+                supervisor.drain(0.1)
+                most = max(most, memory_kib(photoramd.process.pid))
+                assert time.monotonic() - since < 240, photoramd.states()
+            supervisor.drain(0.1)
+            assert supervisor.longest_pause(since) < 10
+            assert photoramd.process.poll() is None
+        finally:
+            photoramd.close()
+    assert most < 1.5 * 2**20
+    for name, path in zip(hostile.BAD, bad, strict=True):
+        assert hostile.BAD[name].reason in photoramd.ask("show", path)["reason"]
+    assert sidecar_of(album / "pages.tif").exists()  # too many pages to prove them unchanged
 
 
 def _children(process: int) -> list[int]:
