@@ -13,10 +13,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import msgspec
-import numpy as np
 
 from photoramd.contained.pool import Pool, Task
 from photoramd.contained.results import Crop, ExifToolRequest, Seen
@@ -26,11 +25,13 @@ from photoramd.metadata.exiftool import Changes, ExifTool
 from photoramd.metadata.plan import Plan, PlanRequest
 from photoramd.metadata.replaceable import open_replaceable
 from photoramd.metadata.sidecar import Found, KnownSidecar
-from photoramd.models.preprocessing import Pixels
 from photoramd.photo import Fingerprint
 from photoramd.system.beneath import open_read
 from photoramd.system.files import why_not_opened
 from photoramd.system.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from photoramd.models.preprocessing import Pixels
 
 T = TypeVar("T")
 
@@ -112,6 +113,8 @@ class Contained:
                 _modules_of(crop),
             )
             found = self._call(photo, task, Seen)
+        import numpy as np  # which `doctor` and `undo` do not need
+
         try:
             pixels = np.frombuffer(found.pixels, np.uint8).reshape(found.shape)
         except ValueError as error:

@@ -19,6 +19,7 @@ import traceback
 
 from photoramd.contained import worker
 from photoramd.contained.frames import FORK, NUMBER, ClosedError, receive, send
+from photoramd.system.memory import keep_memory
 
 
 def main() -> None:
@@ -27,6 +28,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     control = socket.socket(fileno=int(sys.argv[1]))
+    keep_memory()
     gc.collect()
     gc.freeze()  # a collection in a worker would copy the pages that it shares
     while True:

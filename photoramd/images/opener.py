@@ -46,8 +46,9 @@ from pillow_heif import HeifImageFile
 from photoramd.errors import ChangedError, DecodeError, PhotoramdError
 from photoramd.images.av1 import frame_sizes
 from photoramd.images.claims import require_plausible
-from photoramd.images.formats import HEAD_BYTES, describe, is_text, recognise
+from photoramd.images.formats import HEAD_BYTES, describe, recognise
 from photoramd.images.isobmff import boxes, coded_sizes
+from photoramd.images.reasons import explained
 from photoramd.photo import Fingerprint
 from photoramd.system.beneath import open_read
 from photoramd.system.files import why_not_opened
@@ -154,7 +155,7 @@ def open_file(path: str | os.PathLike[str]) -> Iterator[OpenFile]:
         except PhotoramdError as error:
             failure = error
         except Exception as error:
-            failure = _explained(error, path, file)
+            failure = explained(error, path, file)
         # A file that is being written is not damaged, whatever was read from it.
         if not _fingerprint(fd, path).is_stable_since(before):
             raise ChangedError("it changed while it was read", path=path) from failure
@@ -199,7 +200,7 @@ def open_content(
     except PhotoramdError:
         raise
     except Exception as error:
-        raise _explained(error, path, file) from error
+        raise explained(error, path, file) from error
 
 
 _END_MARKERS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xae\x42\x60\x82"}
@@ -366,39 +367,3 @@ def _quieten_pillow() -> None:
 
 
 _quieten_pillow()
-
-
-# --- Foreign exceptions ---
-
-_CUT_SHORT = re.compile(
-    r"truncat|unexpected end|end of file|out of data|could not create decoder", re.IGNORECASE
-)
-
-
-def _explained(error: Exception, path: str | os.PathLike[str], file: IO[bytes]) -> DecodeError:
-    failure = DecodeError(_reason(error, file), path=path)
-    failure.__cause__ = error
-    return failure
-
-
-def _reason(error: Exception, file: IO[bytes]) -> str:
-    if isinstance(error, MemoryError):
-        return "there is not enough memory to decode it"
-    if isinstance(error, OSError) and error.errno is not None:
-        return f"it cannot be read: {error.strerror}"
-    if isinstance(error, Image.DecompressionBombError):
-        size = re.search(r"\d+", str(error))
-        return f"it has {int(size[0]):,} pixels, far too many" if size else "it is far too large"
-    file.seek(0)
-    head = file.read(HEAD_BYTES)
-    if is_text(head):
-        return f"photoramd cannot read it: {describe(head)}"
-    if _is_cut_short(error):
-        return f"truncated {recognise(head)}"
-    return f"damaged, truncated or unsupported {recognise(head)}: {str(error).strip()}"
-
-
-def _is_cut_short(error: BaseException) -> bool:
-    if isinstance(error, (EOFError, IndexError, struct.error)) or _CUT_SHORT.search(str(error)):
-        return True
-    return error.__cause__ is not None and _is_cut_short(error.__cause__)

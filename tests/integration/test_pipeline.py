@@ -21,6 +21,7 @@ from photoramd.models.preprocessing import Pixels
 from photoramd.models.tagger import Scores
 from photoramd.photo import Fingerprint
 from photoramd.search import queries
+from photoramd.system import beneath
 from tests.support.album import Scan, keywords, snapshot, states, written
 from tests.support.taggers import CountingTagger
 
@@ -317,7 +318,7 @@ def test_a_scan_ends_beside_a_file_that_keeps_changing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     photo, webcam = put("cat", "a.png"), put("china", "webcam.jpg")
-    look, times = Fingerprint.at, itertools.count(1)
+    look, times = beneath.fingerprint, itertools.count(1)
 
     # A thread that changes it might not get its turn between two looks.
     def change_and_look(path: str) -> Fingerprint | None:
@@ -325,7 +326,7 @@ def test_a_scan_ends_beside_a_file_that_keeps_changing(
             os.utime(webcam, ns=(0, next(times)))
         return look(path)
 
-    monkeypatch.setattr(Fingerprint, "at", change_and_look)
+    monkeypatch.setattr(beneath, "fingerprint", change_and_look)
     with assembly.assemble(configure()) as daemon:
         assert daemon.scan_once([str(album)], lambda _: None, handle_signals=False)
     assert "cat" in keywords(photo)
