@@ -4,8 +4,8 @@
 
 The RAW files are DNGs of our own making, not compressed: with a preview as large as the
 picture, with one of 1,620 x 1,080 pixels as many cameras have it, and without any, so that the
-sensor's data is developed. Medians of single decodes, in turns, by the clock and of processor
-time, that of libraw's processes included.
+sensor's data is developed. Medians of single decodes in this process, in turns, by the clock and of
+processor time.
 """
 
 from __future__ import annotations

@@ -63,6 +63,10 @@ class Contained:
         """End all workers."""
         self._pool.close()
 
+    def rest(self) -> None:
+        """Give back the memory of workers, as nothing is to be done now."""
+        self._pool.rest()
+
     def stop(self) -> None:
         """Give up what is being done: it ends with a StoppedError."""
         self._pool.stop()

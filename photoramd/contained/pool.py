@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, TypeVar
 
+from photoramd.contained import process
 from photoramd.contained.frames import ClosedError, Kind
 from photoramd.contained.messages import Failure, Question, decode
 from photoramd.contained.process import LateError, Worker
@@ -122,6 +123,14 @@ class Pool:
     def close(self) -> None:
         """End idle workers; busy ones end with their calls."""
         self.stop()
+        self._end_idle()
+
+    def rest(self) -> None:
+        """Give back the memory of idle workers; others are started when they are needed."""
+        self._end_idle()
+        process.rest()
+
+    def _end_idle(self) -> None:
         with self._lock:
             idle, self._idle = self._idle, []
         for worker in idle:

@@ -111,7 +111,9 @@ class Server:
         return int(NUMBER.unpack(answer)[0])
 
 
+# One for the process, as all its workers share its memory.
 _server: Server | None = None
+_living: set[int] = set()
 _starting = threading.Lock()
 
 
@@ -130,6 +132,16 @@ def server() -> Server:
                 _server.close()
             _server = Server()
         return _server
+
+
+def rest() -> None:
+    """End the server of workers if it has none; the next worker starts another."""
+    global _server
+    with _starting:
+        if _server is not None and not _living:
+            atexit.unregister(_close)
+            _server.close()
+            _server = None
 
 
 def _close() -> None:
@@ -174,6 +186,7 @@ class Worker:
         try:
             _, body, _ = receive(self._connection)
             self.sandbox = decode(body, Sandbox)
+            _living.add(self.pid)
         except (ClosedError, TimeoutError, ValueError) as error:
             self.end()
             raise ClosedError from error
@@ -262,4 +275,5 @@ class Worker:
             said = os.read(self._chat, _CHAT_BYTES).decode("utf-8", "replace").strip()
         self._connection.close()
         os.close(self._chat)
+        _living.discard(self.pid)
         return code, said

@@ -1,7 +1,7 @@
 """Photo files and their pixels: recognize, open and decode them without trusting them.
 
 Shows `opener.open_photo` (the header), `decoder.decode` (upright RGB), `formats` (suffixes and
-signatures), `budget.PixelRoom` (memory) and `raw` (camera RAW: what its preview must contain).
+signatures), `budget.MemoryRoom` and `raw` (camera RAW: what its preview must contain).
 
 Must not know models, keywords, the database, or what becomes of the pixels.
 """

@@ -50,6 +50,9 @@ ORPHAN_SECONDS = 3600.0
 _LOOK_SECONDS = 0.25
 """How often to look for a stop while a photo is decoded."""
 
+REST_SECONDS = 60.0
+"""When the memory of workers is given back after the last photo."""
+
 WRITES_TOGETHER = 8
 """Photos whose files are written together: a stop waits for them."""
 
@@ -138,6 +141,7 @@ class Pipeline:
         self._proceed = contained.is_wanted
         self._batch_sizer = BatchSizer()
         self._in_flight: set[int] = set()
+        self._busy_at = time.monotonic()
         # Whether the one photo in flight may be what an earlier process died of.
         self._is_quarantined = False
         self._is_checked = False
@@ -160,8 +164,7 @@ class Pipeline:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # What is being decoded is given up: the next process begins with it.
-        self._contained.stop()
+        self._contained.stop()  # the next process begins with what is being decoded
         self._decoding.close()
         self._contained.close()
         if self._in_flight:
@@ -193,6 +196,10 @@ class Pipeline:
         outcomes, inferred = self._tag(self._take(), now)
         self._unreported |= inferred
         outcomes += self._write(now)
+        if outcomes or self._in_flight:
+            self._busy_at = began
+        elif began - self._busy_at > REST_SECONDS:
+            self._contained.rest()
         if not outcomes:
             self._writer.report_fallbacks()
             self._remove_orphans(now)

@@ -19,11 +19,13 @@ import pillow_heif
 import pytest
 from PIL import Image
 
-from photoramd.clock import UnixTime
-from photoramd.contained import client, pool
+from photoramd.clock import UnixTime, monotonic, unix_time
+from photoramd.config.schema import Config, Debounce, State, Tags, Watch
+from photoramd.contained import client, pool, process
 from photoramd.contained.client import Contained
 from photoramd.contained.messages import Question
 from photoramd.contained.process import server
+from photoramd.daemon import assembly
 from photoramd.errors import (
     ChangedError,
     DecodeError,
@@ -41,7 +43,9 @@ from photoramd.metadata.plan_embedding import plan_photo
 from photoramd.metadata.plan_sidecar import plan_sidecar
 from photoramd.metadata.xmp_packet import EMPTY_PACKET
 from photoramd.models.embedded.crop import CROP
+from photoramd.models.tagger import Tagger
 from photoramd.photo import Fingerprint, Tag
+from photoramd.pipeline import pipeline
 from tests.support.daemons import wait_for
 from tests.support.dng import dng
 from tests.support.misbehaving_crop import FAULTS, MisbehavingCrop, photo
@@ -473,3 +477,25 @@ def test_questions_that_make_no_sense_end_the_worker(
     monkeypatch.setattr(pool, "decode", instead)
     with pytest.raises(LostError, match="makes no sense"):
         contained.see(put("cat", "a.jpg"), CROP, MAX_PIXELS)
+
+
+def test_workers_that_rest_give_everything_back_and_come_again(
+    put: Callable[[str, str], Path], embedded_tagger: Tagger, tmp_path: Path, album: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(pipeline, "REST_SECONDS", 0.0)
+    monkeypatch.setattr(assembly, "load_tagger", lambda _: embedded_tagger)
+    client.shared().rest()
+    config = Config(
+        watch=(Watch(path=album),),
+        debounce=Debounce(quiet_seconds=0.01, max_wait_seconds=1.0, batch_size=8),
+        tags=Tags(overrides=None),
+        state=State(path=tmp_path / "p.db"),
+    )
+    with assembly.assemble(config) as daemon:
+        for name in ("a.jpg", "b.jpg"):
+            path = put("cat", name)
+            assert daemon.scan_once([os.fspath(album)], lambda _: None, handle_signals=False)
+            assert path.with_name(f"{name}.xmp").exists()
+            daemon.step(monotonic(), unix_time())
+            assert process._server is None
