@@ -102,8 +102,10 @@ class Pool:
             ToolError: No worker can be started.
             PhotoramdError: As the task does.
         """
-        for _ in range(_STARTS):
+        starts = 0
+        while starts < _STARTS:
             worker = self._worker(task.modules)
+            starts += not worker.tasks  # idle ones may all have been killed
             try:
                 worker.begin(task.name, task.arguments, dict(task.files))
             except ClosedError:

@@ -6,7 +6,7 @@ import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Generic, TypeVar
 
 from photoramd.errors import DecodeError, PhotoramdError
@@ -65,20 +65,35 @@ class LookAhead(Generic[T, R]):
             raise RuntimeError(f"no room: {self._depth} items are in flight")
         self._in_flight.append((item, self._pool.submit(self._run, item)))
 
-    def take(self, timeout: float | None = None) -> tuple[T, R | PhotoramdError]:
+    def take(self) -> tuple[T, R | PhotoramdError]:
         """Return the oldest item not yet taken and its result: what work returned, or its error.
-
-        Args:
-            timeout: Seconds to wait for the result; None waits as long as it takes.
 
         Raises:
             IndexError: There is no item.
-            TimeoutError: The result is not there yet; the item stays.
         """
         item, future = self._in_flight[0]
-        result = future.result(timeout)
+        result = future.result()
         self._in_flight.popleft()
         return item, result
+
+    def take_done(self, timeout: float) -> tuple[T, R | PhotoramdError]:
+        """Return the oldest item whose result is there, and the result: one may take long.
+
+        Args:
+            timeout: Seconds to wait for a result.
+
+        Raises:
+            IndexError: There is no item.
+            TimeoutError: No result is there yet; the items stay.
+        """
+        if not self._in_flight:
+            raise IndexError("no item is in flight")
+        wait([future for _, future in self._in_flight], timeout, FIRST_COMPLETED)
+        for number, (item, future) in enumerate(self._in_flight):
+            if future.done():
+                del self._in_flight[number]
+                return item, future.result()
+        raise TimeoutError
 
     def results(self, items: Iterable[T]) -> Iterator[tuple[T, R | PhotoramdError]]:
         """Work on all items; yield each with its result, in order, as `take` returns it."""

@@ -47,8 +47,7 @@ ABSENT_SECONDS = 60.0
 ORPHAN_SECONDS = 3600.0
 """When a sidecar that could not be removed with its photo is looked at again."""
 
-_LOOK_SECONDS = 0.25
-"""How often to look for a stop while a photo is decoded."""
+_LOOK_SECONDS = 0.25  # how often to look for a stop while a photo is decoded
 
 REST_SECONDS = 60.0
 """When the memory of workers is given back after the last photo."""
@@ -232,8 +231,10 @@ class Pipeline:
         taken: list[tuple[Job, Decoded | PhotoramdError]] = []
         while len(taken) < self._batch_size and len(self._decoding) and self._proceed():
             try:
-                job, decoded = self._decoding.take(_LOOK_SECONDS)
+                job, decoded = self._decoding.take_done(_LOOK_SECONDS)
             except TimeoutError:
+                if taken:
+                    break  # the others need not wait for one that takes long
                 continue
             if isinstance(decoded, StoppedError):
                 break
@@ -380,12 +381,11 @@ class Pipeline:
         if isinstance(error, ModelUnavailableError):
             self._queue.postpone(job, now)
             return Outcome(job.photo.path, PhotoState.PENDING, error=error)
-        if isinstance(error, ToolError):  # nothing can be decoded now
-            self._queue.postpone(job, UnixTime(now + ABSENT_SECONDS))
-            return Outcome(job.photo.path, PhotoState.PENDING, error=error)
-        if isinstance(error, LostError) and not self._is_quarantined:
-            # It may have been another one's fault: it is tried once more, alone.
-            self._queue.postpone(job, now, is_suspect=True)
+        is_suspect = isinstance(error, LostError) and not self._is_quarantined
+        if is_suspect or isinstance(error, ToolError):
+            # Lost, it is tried once more, alone. Without workers nothing can be decoded now.
+            until = now if is_suspect else UnixTime(now + ABSENT_SECONDS)
+            self._queue.postpone(job, until, is_suspect=is_suspect)
             return Outcome(job.photo.path, PhotoState.PENDING, error=error)
         if not beneath.exists(job.photo.path):
             # Removed, or its disk is gone, which a scan finds out: not a failure of the photo.

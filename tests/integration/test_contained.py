@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -306,6 +307,19 @@ def test_a_worker_that_died_while_idle_costs_nothing(
     path = put("cat", "a.jpg")
     contained.see(path, CROP, MAX_PIXELS)
     os.kill(worker_of(contained), signal.SIGKILL)
+    contained.see(path, CROP, MAX_PIXELS)
+
+
+def test_all_idle_workers_may_have_died(
+    contained: Contained, put: Callable[[str, str], Path]
+) -> None:
+    path = put("cat", "a.jpg")
+    with ThreadPoolExecutor(6) as threads:
+        list(threads.map(lambda _: contained.see(path, CROP, MAX_PIXELS), range(30)))
+    idle = contained._pool._idle
+    assert len(idle) > 3
+    for each in idle:
+        os.kill(each.pid, signal.SIGKILL)
     contained.see(path, CROP, MAX_PIXELS)
 
 

@@ -869,7 +869,7 @@ def test_results_come_in_the_order_of_the_items() -> None:
     with LookAhead(work, threads=2, depth=4) as ahead:
         for item in range(4):
             ahead.submit(item)
-        assert [ahead.take(30) for _ in range(4)] == [(0, 0), (1, 10), (2, 20), (3, 30)]
+        assert [ahead.take() for _ in range(4)] == [(0, 0), (1, 10), (2, 20), (3, 30)]
 
 
 def test_as_many_items_as_threads_are_worked_on_at_a_time() -> None:
@@ -890,7 +890,7 @@ def test_as_many_items_as_threads_are_worked_on_at_a_time() -> None:
     with LookAhead(work, threads=3, depth=6) as ahead:
         for item in range(6):
             ahead.submit(item)
-        assert [ahead.take(30)[1] for _ in range(6)] == list(range(6))
+        assert [ahead.take()[1] for _ in range(6)] == list(range(6))
     assert most == 3
 
 
@@ -914,12 +914,31 @@ def test_taking_waits_no_longer_than_told_and_loses_nothing() -> None:
         ahead.submit("item")
         for timeout in (0, 0.01):
             with pytest.raises(TimeoutError):
-                ahead.take(timeout)
+                ahead.take_done(timeout)
         assert len(ahead) == 1
         may_finish.set()
-        assert ahead.take(30) == ("item", None)
-        with pytest.raises(IndexError):
-            ahead.take()
+        assert ahead.take_done(30) == ("item", None)
+        for take in (ahead.take, lambda: ahead.take_done(1)):
+            with pytest.raises(IndexError):
+                take()
+
+
+def test_the_oldest_result_that_is_there_is_taken_before_one_that_takes_long() -> None:
+    may_finish = threading.Event()
+
+    def work(item: str) -> str:
+        if item == "long":
+            wait(may_finish)
+        return item
+
+    with LookAhead(work, threads=2, depth=4) as ahead:
+        for item in ("long", "one", "two", "three"):
+            ahead.submit(item)
+        assert [ahead.take_done(30)[0] for _ in range(3)] == ["one", "two", "three"]
+        with pytest.raises(TimeoutError):
+            ahead.take_done(0)
+        may_finish.set()
+        assert ahead.take_done(30) == ("long", "long")
 
 
 def test_an_error_is_the_result_of_its_item_alone(caplog: pytest.LogCaptureFixture) -> None:
@@ -935,7 +954,7 @@ def test_an_error_is_the_result_of_its_item_alone(caplog: pytest.LogCaptureFixtu
     with LookAhead(work, threads=2, depth=4) as ahead:
         for number in range(4):
             ahead.submit(Path(str(number)))
-        results = [ahead.take(30)[1] for _ in range(4)]
+        results = [ahead.take()[1] for _ in range(4)]
     assert results[0] == "0"
     assert results[1] is known
     bug = results[2]
@@ -999,7 +1018,7 @@ def test_photos_decoded_in_several_threads_are_the_same(tmp_path: Path) -> None:
     with LookAhead(work, threads=4, depth=len(paths)) as ahead:
         for path in paths:
             ahead.submit(path)
-        results = [ahead.take(30) for _ in paths]
+        results = [ahead.take() for _ in paths]
     assert results == [(path, work(path)) for path in paths]
 
 
