@@ -224,6 +224,7 @@ def _write(result: Result, tagger: Tagger, configuration: schema.Config) -> None
     """Add the tags to the photo's sidecar; there is no ledger without a database."""
     from photoramd.metadata.plan import Origin
     from photoramd.pipeline.writer import write_once
+    from photoramd.system.beneath import named
 
     origin = Origin(tagger.name, tagger.revision)
     above = Path(os.path.realpath(result.path)).parents
@@ -231,7 +232,8 @@ def _write(result: Result, tagger: Tagger, configuration: schema.Config) -> None
         watch.path in above and watch.sidecar_names == "lightroom" for watch in configuration.watch
     )
     try:
-        write_once(result.path, result.tags, origin, unix_time(), lightroom_names=lightroom_names)
+        photo = named(result.path)
+        write_once(photo, result.tags, origin, unix_time(), lightroom_names=lightroom_names)
     except PhotoramdError as error:
         result.warnings.append(f"tags not written: {error}")
 

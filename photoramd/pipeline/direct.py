@@ -16,6 +16,7 @@ from photoramd.models.rules import Rules, select
 from photoramd.photo import Tag
 from photoramd.pipeline.inference import Decoded, decode_input, infer
 from photoramd.pipeline.lookahead import LookAhead
+from photoramd.system.beneath import named
 from photoramd.system.cpu import available_cores
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def _prepared(
     contained = Contained()
 
     def work(path: Path) -> Decoded:
-        return decode_input(tagger, path, max_pixels, contained)
+        return decode_input(tagger, named(path), max_pixels, contained)
 
     with contained, LookAhead(work, threads=available_cores(), depth=depth) as ahead:
         yield from ahead.results(photos)

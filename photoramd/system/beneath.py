@@ -47,6 +47,11 @@ def allow_only(files: Mapping[str, int]) -> None:
     _allowed = files
 
 
+def named(path: Path) -> Path:
+    """Return a path that a user has named, with the links in its directories resolved, once."""
+    return Path(os.path.realpath(path.parent), path.name)
+
+
 def open_read(path: StrPath) -> int:
     """Open a file for reading; wait for no pipe's writer.
 

@@ -212,6 +212,21 @@ def test_write_metadata_adds_to_the_sidecar_and_leaves_the_photo_alone(
     assert photo.read_bytes() == before
 
 
+def test_a_link_in_the_path_that_was_named_is_followed(
+    tag: Tag, put: Put, album: Path, tmp_path: Path
+) -> None:
+    photo = put("cat", "sub/a.png")
+    link = tmp_path / "link"
+    link.symlink_to(album)
+    result = tag(link / "sub" / "a.png", "-w")
+    assert result.exit_code == 0, result.output
+    assert "cat" in result.stdout
+    assert "cat" in subjects(photo.with_name("a.png.xmp").read_bytes())
+    result = tag(link, "-w")
+    assert result.exit_code == 0, result.output
+    assert "cat" in result.stdout
+
+
 def test_write_metadata_that_fails_is_told_and_the_tags_are_printed(tag: Tag, put: Put) -> None:
     photo = put("cat", "cat.png")
     sidecar = photo.with_name("cat.png.xmp")
