@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
+import pickle  # from the parent to a worker only  # nosec B403
 import socket
 from typing import Any
 
@@ -37,7 +37,7 @@ class Parent:
         """
         send(self._connection, Kind.QUESTION, encode(Question(question, arguments)))
         _, body, _ = receive(self._connection)
-        answer = pickle.loads(body)  # noqa: S301 - of the parent
+        answer = pickle.loads(body)  # noqa: S301  # nosec B301
         if isinstance(answer, Failure):
             raise answer.error()
         return answer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import json
 import os
-import pickle
+import pickle  # from the parent to a worker only  # nosec B403
 import select
 import signal
 import socket

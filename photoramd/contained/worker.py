@@ -5,7 +5,7 @@ from __future__ import annotations
 import faulthandler
 import logging
 import os
-import pickle
+import pickle  # from the parent to a worker only  # nosec B403
 import socket
 import traceback
 from collections.abc import Callable
@@ -74,7 +74,7 @@ def _do_one(connection: socket.socket, warnings: Warnings) -> None:
     try:
         send(connection, Kind.TAKEN)
         sandbox.limit_processor_time(PROCESSOR_SECONDS)
-        name, arguments, paths = pickle.loads(body)  # noqa: S301 - of the parent
+        name, arguments, paths = pickle.loads(body)  # noqa: S301  # nosec B301
         beneath.allow_only(dict(zip(paths, descriptors, strict=True)))
         parent = Parent(connection)
         kind, answer = _result(TASKS[name], parent, arguments, warnings)
