@@ -140,8 +140,9 @@ class Contained:
             task = Task("plan_for_sidecar", (found, request, known, inside), files)
             plan = self._call(request.photo, task, Plan, self.is_wanted)
         target = None if plan.target is None else found.target.path
-        if plan.is_removal and not (known.created and target == known.path):
-            raise LostError("a sidecar that is not ours would be removed", path=target)
+        has_ours = known.created or not known.recorded.is_empty or known.recorded.rejected
+        if plan.is_removal and not has_ours:
+            raise LostError("a sidecar that has nothing of ours would be removed", path=target)
         return replace(plan, target=target, expected=found.fingerprint, place=Place.SIDECAR)
 
     def plan_photo(

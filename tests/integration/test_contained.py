@@ -37,7 +37,7 @@ from photoramd.errors import (
 )
 from photoramd.images.decoder import decode
 from photoramd.metadata import sidecar
-from photoramd.metadata.changes import NOTHING_RECORDED
+from photoramd.metadata.changes import NOTHING_RECORDED, Recorded
 from photoramd.metadata.exiftool import ExifTool
 from photoramd.metadata.plan import Origin, Plan, PlanRequest
 from photoramd.metadata.plan_embedding import plan_photo
@@ -468,11 +468,13 @@ def test_a_worker_cannot_have_a_sidecar_removed_that_is_not_ours(
     plan = contained.plan_sidecar(found, request, sidecar.KnownSidecar(), NOTHING_RECORDED)
     assert (plan.target, plan.expected) == (sidecar_path, found.fingerprint)
     say(Plan(sidecar_path, is_removal=True))
-    for known in (sidecar.KnownSidecar(), sidecar.KnownSidecar(elsewhere, created=True)):
-        with pytest.raises(LostError, match="not ours"):
-            contained.plan_sidecar(found, request, known, NOTHING_RECORDED)
-    known = sidecar.KnownSidecar(sidecar_path, created=True)
-    assert contained.plan_sidecar(found, request, known, NOTHING_RECORDED).is_removal
+    with pytest.raises(LostError, match="nothing of ours"):
+        contained.plan_sidecar(found, request, sidecar.KnownSidecar(), NOTHING_RECORDED)
+    for known in (
+        sidecar.KnownSidecar(sidecar_path, created=True),
+        sidecar.KnownSidecar(sidecar_path, recorded=Recorded({"dc:subject": ("cat",)})),
+    ):
+        assert contained.plan_sidecar(found, request, known, NOTHING_RECORDED).is_removal
 
 
 @pytest.mark.parametrize("asked", [(-1,), ("x",), ([],), (), (1, 2), (1 << 60,)])
