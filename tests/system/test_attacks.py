@@ -19,7 +19,7 @@ from tests.support.daemons import Photoramd, unprivileged, wait_for
 
 Put = Callable[[str, str], Path]
 
-RACE_SECONDS = float(os.environ.get("PHOTORAMD_RACE_SECONDS", "6"))
+RACE_SECONDS = float(os.environ.get("PHOTORAMD_RACE_SECONDS", "3"))
 """How long directories and links are swapped; a minute in a thorough run."""
 
 Content = dict[str, tuple[int, bytes]]
