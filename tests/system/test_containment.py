@@ -267,8 +267,8 @@ def test_workers_that_are_killed_all_the_time_cost_time_alone(
     try:
         photos: list[Path] = []
         while killed < 5:
-            for number in range(len(photos), len(photos) + 20):
-                photos.append(put(GOOD[number % len(GOOD)], f"{number}.jpg"))
+            more = range(len(photos), len(photos) + 20)
+            photos += [put(GOOD[number % len(GOOD)], f"{number}.jpg") for number in more]
             wait_for(lambda: is_done(photoramd.states()))
     finally:
         ended.set()
