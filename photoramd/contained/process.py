@@ -9,7 +9,6 @@ import pickle  # from the parent to a worker only  # nosec B403
 import select
 import signal
 import socket
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -46,21 +45,11 @@ class Server:
             ours.settimeout(_START_SECONDS)
             self._control = ours
             try:
-                self._process = child.start(
-                    [
-                        *(sys.executable, "-P", "-m", "photoramd.contained.server"),
-                        str(theirs.fileno()),
-                    ],
-                    output="inherit",
-                    descriptors=[theirs.fileno()],
-                    environment={
-                        # The very modules that this process has.
-                        "PYTHONPATH": os.pathsep.join(sys.path),
-                        # A process with threads must not fork.
-                        "OMP_NUM_THREADS": "1",
-                        "OPENBLAS_NUM_THREADS": "1",
-                    },
-                    directory=None,
+                self._process = child.start_module(
+                    "photoramd.contained.server",
+                    theirs.fileno(),
+                    # A process with threads must not fork.
+                    environment={"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
                 )
             except OSError:
                 ours.close()

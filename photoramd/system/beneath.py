@@ -15,10 +15,9 @@ import stat
 import struct
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 
 from photoramd.photo import Fingerprint
-from photoramd.system.files import sync_open_directory
+from photoramd.system.files import READ_FLAGS, open_unfollowed, sync_open_directory
 
 StrPath = str | os.PathLike[str]
 
@@ -27,7 +26,6 @@ _NO_MAGICLINKS, _NO_SYMLINKS = 0x02, 0x04
 _TRIES = 8
 """EAGAIN: something was renamed meanwhile."""
 
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _PATH = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -62,7 +60,7 @@ def open_read(path: StrPath) -> int:
         ValueError: The path has a null byte.
     """
     if _allowed is None:
-        return _open(path, _READ)
+        return _open(path, READ_FLAGS)
     given = _allowed.get(os.fsdecode(path))
     if given is None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.fspath(path))
@@ -128,12 +126,7 @@ class Directory:
     def __enter__(self) -> Directory:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -162,7 +155,7 @@ class Directory:
 
     def open_read(self, name: str) -> int:
         """Open a file in it; see the function of that name."""
-        return os.open(name, _READ, dir_fd=self.fd)
+        return open_unfollowed(name, dir_fd=self.fd)
 
     def create(self, name: str) -> int:
         """Create a file in it for writing, which only this user may read or write.

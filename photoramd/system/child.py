@@ -13,8 +13,8 @@ from typing import Literal
 
 _NOTHING: Mapping[str, str] = {}
 
-Stream = Literal["pipe", "null", "inherit"]
-_STREAMS = {"pipe": subprocess.PIPE, "null": subprocess.DEVNULL, "inherit": None}
+Stream = Literal["pipe", "null"]
+_STREAMS = {"pipe": subprocess.PIPE, "null": subprocess.DEVNULL}
 
 
 def start(
@@ -24,9 +24,8 @@ def start(
     output: Stream = "pipe",
     descriptors: Sequence[int] = (),
     environment: Mapping[str, str] = _NOTHING,
-    directory: str | None = "/",
 ) -> subprocess.Popen[bytes]:
-    """Start a child in a session of its own.
+    """Start a child in a session of its own, in the root directory.
 
     Ctrl-C does not reach it: that is for this process, which ends the child or lets it finish.
 
@@ -36,21 +35,45 @@ def start(
         output: Where its standard output and standard error go to.
         descriptors: Open files that it inherits, under the same numbers.
         environment: Variables that it has besides, or instead of, those of this process.
-        directory: Its working directory; None leaves it this process's.
 
     Raises:
         OSError: It cannot be started.
     """
     return subprocess.Popen(
         command,
-        # The very interpreter that runs, whatever its path leads to by now, and for this user.
-        executable="/proc/self/exe" if command[0] == sys.executable else None,
         stdin=_STREAMS[stdin],
         stdout=_STREAMS[output],
         stderr=_STREAMS[output],
         pass_fds=descriptors,
-        cwd=directory,
+        cwd="/",
         env={**os.environ, **environment},
+        start_new_session=True,
+    )
+
+
+def start_module(
+    name: str, descriptor: int, *arguments: str, environment: Mapping[str, str] = _NOTHING
+) -> subprocess.Popen[bytes]:
+    """Start one of photoramd's modules, by the interpreter and with the modules of this process.
+
+    It has this process's directory and streams, but for standard input, and a session of its own.
+
+    Args:
+        name: The module.
+        descriptor: An open file that it inherits, whose number is its first argument.
+        arguments: The others.
+        environment: As for `start`.
+
+    Raises:
+        OSError: It cannot be started.
+    """
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", name, str(descriptor), *arguments],
+        # Whatever the interpreter's path leads to by now, and for this user.
+        executable="/proc/self/exe",
+        stdin=subprocess.DEVNULL,
+        pass_fds=(descriptor,),
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment},
         start_new_session=True,
     )
 

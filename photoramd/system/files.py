@@ -11,6 +11,10 @@ UNSUPPORTED = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
 """The errors of file systems that do not support an operation."""
 
 
+READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+"""What opens a file for reading without waiting for a pipe's writer or taking a terminal."""
+
+
 def open_unfollowed(path: str | os.PathLike[str], *, dir_fd: int | None = None) -> int:
     """Open a file for reading, and neither follow a symbolic link nor wait for a pipe's writer.
 
@@ -23,8 +27,7 @@ def open_unfollowed(path: str | os.PathLike[str], *, dir_fd: int | None = None) 
     Raises:
         OSError: With ``ELOOP`` for a symbolic link, ``ENXIO`` for a socket.
     """
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-    return os.open(path, flags, dir_fd=dir_fd)
+    return os.open(path, READ_FLAGS, dir_fd=dir_fd)
 
 
 def why_not_opened(error: OSError | ValueError) -> str:

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import signal
 import socket
 import struct
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -93,21 +91,9 @@ class ModelProcess:
             ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
             self._connection: Connection[Any, Any] = Connection(ours.detach())
             level = logging.getLogger("photoramd").getEffectiveLevel()
-            command = [
-                "-P",
-                "-m",
-                "photoramd.models.isolated.worker",
-                str(theirs.fileno()),
-                str(level),
-            ]
             try:
-                self._process = child.start(
-                    [sys.executable, *command],
-                    output="inherit",
-                    descriptors=[theirs.fileno()],
-                    # The very modules that this process has.
-                    environment={"PYTHONPATH": os.pathsep.join(sys.path)},
-                    directory=None,
+                self._process = child.start_module(
+                    "photoramd.models.isolated.worker", theirs.fileno(), str(level)
                 )
             except OSError as error:
                 self._connection.close()
