@@ -39,6 +39,15 @@ def fold(text: str) -> str:
     return unicodedata.normalize("NFC", normalise(text).casefold())
 
 
+def comparison_key(text: str) -> str:
+    """Return the form in which queries compare tags: NFC, case folded, single blanks.
+
+    Unlike `fold`, it takes any run of white space for one blank, as a person who types does.
+    """
+    words = unicodedata.normalize("NFC", text).casefold().split()
+    return unicodedata.normalize("NFC", " ".join(words))
+
+
 def _is_forbidden(character: str) -> bool:
     """Return whether a character is a control, a line separator, or not allowed in XML 1.0."""
     category = unicodedata.category(character)

@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import msgspec
 
 from photoramd.contained.pool import Pool, Task
-from photoramd.contained.results import Crop, ExifToolRequest, Seen
+from photoramd.contained.results import Crop, ExifToolRequest, Read, Seen
 from photoramd.errors import DecodeError, LostError, PhotoramdError
 from photoramd.metadata.changes import Place, Recorded
 from photoramd.metadata.exiftool import Changes, ExifTool
 from photoramd.metadata.plan import Plan, PlanRequest
+from photoramd.metadata.reading import Beside, Reading, find_beside
 from photoramd.metadata.replaceable import open_replaceable
 from photoramd.metadata.sidecar import Found, KnownSidecar
 from photoramd.photo import Fingerprint
@@ -89,8 +90,8 @@ class Contained:
         crop: Crop,
         max_pixels: int,
         reserve: Callable[[int], object] = lambda _: None,
-    ) -> tuple[Pixels, Fingerprint]:
-        """Decode a photo to a model's input.
+    ) -> tuple[Pixels, Reading]:
+        """Decode a photo to a model's input, and read what it and its sidecar say.
 
         Args:
             photo: The photo; symbolic links are not followed.
@@ -100,7 +101,7 @@ class Contained:
                 bytes; it may wait.
 
         Returns:
-            The input, and the fingerprint of the file.
+            The input, and the reading.
 
         Raises:
             DecodeError: It cannot be decoded.
@@ -108,10 +109,11 @@ class Contained:
             LostError: The worker was lost with it.
             StoppedError: It was given up.
         """
+        beside = find_beside(photo)
         with _opened(_open_photo(photo)) as fd:
             task = Task(
                 "see",
-                (photo, crop, max_pixels),
+                (photo, crop, max_pixels, beside),
                 {os.fspath(photo): fd},
                 {"reserve": lambda needed: reserve(msgspec.convert(needed, _Bytes))},
                 _modules_of(crop),
@@ -123,7 +125,14 @@ class Contained:
             pixels = np.frombuffer(found.pixels, np.uint8).reshape(found.shape)
         except ValueError as error:
             raise LostError("decoding it gave no image", path=photo) from error
-        return pixels, found.fingerprint
+        return pixels, _reading(found.read, beside)
+
+    def read(self, photo: Path, max_pixels: int) -> Reading:
+        """Read what a photo and its sidecar say, without decoding it; see `see`."""
+        beside = find_beside(photo)
+        with _opened(_open_photo(photo)) as fd:
+            task = Task("read", (photo, max_pixels, beside), {os.fspath(photo): fd})
+            return _reading(self._call(photo, task, Read, self.is_wanted), beside)
 
     def plan_sidecar(
         self, found: Found, request: PlanRequest, known: KnownSidecar, inside: Recorded
@@ -266,6 +275,11 @@ def _photo_if_there(photo: Path) -> Iterator[dict[str, int]]:
     finally:
         if fd is not None:
             os.close(fd)
+
+
+def _reading(found: Read, beside: Beside | None) -> Reading:
+    sidecar = None if beside is None else (beside.path, beside.mtime_ns)
+    return Reading(found.look, found.inside, found.beside, sidecar, found.fingerprint)
 
 
 def _modules_of(crop: Crop) -> tuple[str, ...]:

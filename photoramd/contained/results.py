@@ -5,14 +5,32 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from photoramd.photo import Fingerprint
+from photoramd.metadata.own_keywords import FileKeywords
+from photoramd.photo import Fingerprint, Look
 
 if TYPE_CHECKING:
     from photoramd.models.preprocessing import Crop
 else:
     Crop = object
 
-__all__ = ["Crop", "ExifToolRequest", "Seen"]
+__all__ = ["Crop", "ExifToolRequest", "Read", "Seen"]
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What a photo and its sidecar say.
+
+    Attributes:
+        fingerprint: The photo's, which did not change while it was read.
+        look: What it says of the picture.
+        inside: The keywords inside the photo.
+        beside: The keywords in the sidecar.
+    """
+
+    fingerprint: Fingerprint
+    look: Look
+    inside: FileKeywords
+    beside: FileKeywords
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +40,12 @@ class Seen:
     Attributes:
         pixels: uint8, of that shape.
         shape: Height, width and 3; or how many pixels, and 3.
-        fingerprint: The file's, which did not change while it was read.
+        read: What else it says.
     """
 
     pixels: bytes
     shape: tuple[int, ...]
-    fingerprint: Fingerprint
+    read: Read
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,22 +8,35 @@ from __future__ import annotations
 import codecs
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from photoramd.contained.parent import Parent
-from photoramd.contained.results import Crop, ExifToolRequest, Seen
+from photoramd.contained.results import Crop, ExifToolRequest, Read, Seen
+from photoramd.errors import PhotoramdError
 from photoramd.images.decoder import decode
 from photoramd.images.formats import reads_raw
-from photoramd.metadata import orphan, plan_embedding, plan_sidecar, seed, xmp_keywords
+from photoramd.images.look import look_at
+from photoramd.metadata import (
+    embedded,
+    orphan,
+    own_keywords,
+    plan_embedding,
+    plan_sidecar,
+    seed,
+    xmp_keywords,
+)
 from photoramd.metadata.changes import Recorded
 from photoramd.metadata.exiftool import Changes
+from photoramd.metadata.own_keywords import NO_KEYWORDS
 from photoramd.metadata.plan import Plan, PlanRequest
+from photoramd.metadata.reading import Beside
 from photoramd.metadata.sidecar import Found, KnownSidecar
 from photoramd.metadata.xmp_packet import Packet
-from photoramd.photo import Fingerprint
+from photoramd.photo import Fingerprint, Look
 
 # A worker can load nothing later: not what Python loads when it is first needed, either.
 time.strptime("2000", "%Y")
@@ -43,8 +56,8 @@ if reads_raw():
     import rawpy  # noqa: F401
 
 
-def see(parent: Parent, path: Path, crop: Crop, max_pixels: int) -> Seen:
-    """Decode a photo to a model's input."""
+def see(parent: Parent, path: Path, crop: Crop, max_pixels: int, beside: Beside | None) -> Seen:
+    """Decode a photo to a model's input, and read what it and its sidecar say."""
     found = decode(
         path,
         side=crop.decode_side,
@@ -52,7 +65,25 @@ def see(parent: Parent, path: Path, crop: Crop, max_pixels: int) -> Seen:
         reserve=parent.reserve,
     )
     pixels = np.ascontiguousarray(crop.pixels(found.image))
-    return Seen(pixels.tobytes(), pixels.shape, found.fingerprint)
+    look = Look(found.width, found.height, found.format)
+    return Seen(pixels.tobytes(), pixels.shape, _read(path, found.fingerprint, look, beside))
+
+
+def read(_: Parent, path: Path, max_pixels: int, beside: Beside | None) -> Read:
+    """Read what a photo and its sidecar say, without decoding a pixel."""
+    look, fingerprint = look_at(path, max_pixels=max_pixels)
+    return _read(path, fingerprint, look, beside)
+
+
+def _read(path: Path, fingerprint: Fingerprint, look: Look, beside: Beside | None) -> Read:
+    inside = besides = NO_KEYWORDS
+    # Metadata that cannot be read costs only itself.
+    with suppress(PhotoramdError):
+        inside = own_keywords.of_photo(embedded.read(path))
+    if beside is not None:
+        with suppress(PhotoramdError):
+            besides = own_keywords.of_sidecar(beside.content, beside.path)
+    return Read(fingerprint, look, inside, besides)
 
 
 def plan_for_sidecar(
@@ -139,6 +170,6 @@ class ParentsExifTool:
 TASKS: Mapping[str, Callable[..., object]] = {
     task.__name__: task
     for task in (
-        see, plan_for_sidecar, plan_for_photo, is_only_ours, hides, values, judge_orphan
+        see, read, plan_for_sidecar, plan_for_photo, is_only_ours, hides, values, judge_orphan
     )
 }  # fmt: skip

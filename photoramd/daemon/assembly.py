@@ -29,6 +29,7 @@ from photoramd.database.ledger import Ledger
 from photoramd.database.photos import Photos
 from photoramd.database.queue import Queue
 from photoramd.database.readonly import ReadOnlyDatabase, open_readonly
+from photoramd.database.readings import Readings
 from photoramd.database.requests import Requests
 from photoramd.database.results import Results
 from photoramd.database.roots import HealthStore
@@ -41,6 +42,7 @@ from photoramd.models.rules import Rules
 from photoramd.models.tagger import Tagger
 from photoramd.pipeline.pipeline import KeywordSource, Pipeline, PipelineSettings
 from photoramd.pipeline.planner import WriteSettings
+from photoramd.pipeline.rereading import Rereader
 from photoramd.pipeline.writer import Writer
 from photoramd.system.cpu import available_cores
 from photoramd.system.signals import Interrupts
@@ -296,6 +298,7 @@ def build(
             supervisor,
             Requests(database),
             backup.DailyBackup(config.state.path, config.state.backups),
+            Rereader(Readings(database), contained, config.decode.max_pixels),
             setup.tagger if isinstance(setup.tagger, UnloadingTagger) else None,
         )
         daemon = Daemon(

@@ -29,6 +29,7 @@ from photoramd.metadata.sidecar import SIDECAR_SUFFIX
 from photoramd.models.isolated.tagger import UnloadingTagger
 from photoramd.photo import PhotoState
 from photoramd.pipeline.pipeline import Outcome, Pipeline
+from photoramd.pipeline.rereading import Rereader
 from photoramd.system import beneath
 from photoramd.system.signals import Interrupts
 from photoramd.watch.reconciler import Reconciler
@@ -66,6 +67,7 @@ class Parts:
         supervisor: Checks the watched directories.
         requests: What other processes ask for.
         backup: The daily copy of the database.
+        rereader: Reads again what files say.
         unloading: The model, if it is unloaded when it is idle.
     """
 
@@ -76,6 +78,7 @@ class Parts:
     supervisor: Supervisor
     requests: Requests
     backup: DailyBackup
+    rereader: Rereader
     unloading: UnloadingTagger | None = None
 
 
@@ -121,6 +124,7 @@ class Daemon:
         self._supervisor = parts.supervisor
         self._requests = parts.requests
         self._backup = parts.backup
+        self._rereader = parts.rereader
         self._unloading = parts.unloading
         self._interrupts = interrupts = surroundings.interrupts
         self._notifier = surroundings.notifier
@@ -287,7 +291,7 @@ class Daemon:
         outcomes = self.step(now, wall)
         on_outcomes(outcomes)
         self._tell(sum(outcome.state == PhotoState.WRITTEN for outcome in outcomes), wall)
-        if outcomes:
+        if outcomes or (not self.is_scanning and self._rereader.step(wall)):
             return False
         if once and self._is_done(wall):
             return True
@@ -378,6 +382,7 @@ class Daemon:
                 self._stability.notice(path, now)
             elif suffix(path) == SIDECAR_SUFFIX or suffix(path) in RAW_SUFFIXES:
                 self._stability.notice_companion(path, now, wall)
+                self._rereader.wake()
         if events.files:
             self._check_pending(now)
 

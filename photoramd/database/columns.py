@@ -43,3 +43,10 @@ def fingerprint_of(columns: Sequence[int]) -> Fingerprint:
 def signed(number: int) -> int:
     """Return a number as it is stored: SQLite's are signed, some inode numbers use all 64 bits."""
     return number - 2**64 if number >= 2**63 else number
+
+
+def printable_unless_utf8(path: str) -> str | None:
+    """Return a path or name as a text that can be printed; None if its bytes are such a text."""
+    data = os.fsencode(path)
+    text = data.decode("utf-8", "backslashreplace")
+    return None if text.encode() == data else text

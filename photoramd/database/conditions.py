@@ -50,3 +50,22 @@ ORPHANED = "state = 'missing' AND created = 1 AND sidecar IS NOT NULL"
 
 The condition of the partial index ``photos_orphans``, to the letter.
 """
+
+
+def suffix_of(name: str) -> str:
+    """Return SQL for the suffix of a name, in small letters; empty if it is an odd one.
+
+    Triggers of the migration m060 contain it: it may not change.
+    """
+    text = f"CAST({name} AS TEXT)"
+    found = f"lower(replace({text}, rtrim({text}, replace({text}, '.', '')), ''))"
+    return f"iif(length({found}) < 9 AND {found} NOT GLOB '*[^a-z0-9]*', {found}, '')"
+
+
+def month_of(seconds: str) -> str:
+    """Return SQL for the month of a time: 12 x year + month - 1.
+
+    Triggers of the migration m060 contain it: it may not change.
+    """
+    year, month = (f"strftime('%{part}', {seconds}, 'unixepoch')" for part in "Ym")
+    return f"CAST({year} * 12 + {month} - 1 AS INTEGER)"

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from photoramd.database import derived
+from photoramd.database.columns import printable_unless_utf8
 from photoramd.database.errors import RESTORE_REMEDY, store_error, translate_errors
 from photoramd.database.lock import Lock
-from photoramd.errors import DamagedError, StoreError
+from photoramd.errors import DamagedError, StoreError, printable
+from photoramd.keywords import comparison_key
 from photoramd.system.files import create_private, make_private
+
+log = logging.getLogger(__name__)
 
 APPLICATION_ID = 0x70687264
 """The file's application id in SQLite's header: "phrd"."""
@@ -63,6 +69,7 @@ class Database:
             raise
         self._directories: dict[str, int] = {}
         self._labels: dict[str, int] = {}
+        self._folded_at = 0
 
     def __enter__(self) -> Database:
         return self
@@ -88,6 +95,9 @@ class Database:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
+                if self._connection.total_changes - self._folded_at > derived.MAX_CHANGES:
+                    derived.fold(self._connection)
+                    self._folded_at = self._connection.total_changes
                 self._connection.execute("COMMIT")
             except BaseException:
                 # Ids that were made in this transaction are rolled back with it.
@@ -123,7 +133,8 @@ class Database:
         directory, name = os.path.split(path)
         number = self._directories.get(directory)
         if number is None:
-            number = self._id_of("directories", "path", os.fsencode(directory))
+            text = {"printable": printable_unless_utf8(directory)}
+            number = self.id_of("directories", "path", os.fsencode(directory), text)
             self._directories[directory] = number
         return number, os.fsencode(name)
 
@@ -131,14 +142,29 @@ class Database:
         """Return a label's id; a new label is added."""
         number = self._labels.get(name)
         if number is None:
-            number = self._labels[name] = self._id_of("labels", "name", name)
+            folded = {"folded": comparison_key(name)}
+            number = self._labels[name] = self.id_of("labels", "name", name, folded)
         return number
 
-    def _id_of(self, table: str, column: str, value: object) -> int:
-        insert = f"INSERT OR IGNORE INTO {table} ({column}) VALUES (?)"  # noqa: S608
-        select = f"SELECT id FROM {table} WHERE {column} = ?"  # noqa: S608
-        self._connection.execute(insert, (value,))
-        return int(self._connection.execute(select, (value,)).fetchone()[0])
+    def id_of(
+        self, table: str, column: str, value: object, others: Mapping[str, object] | None = None
+    ) -> int:
+        """Return the id of the row that has a value; a new row is added.
+
+        Args:
+            table: The table, with an ``id``.
+            column: A unique column of it.
+            value: Its value.
+            others: The values of other columns of a new row.
+        """
+        row = {column: value, **(others or {})}
+        found = self._connection.execute(f"SELECT id FROM {table} WHERE {column} = ?", (value,))  # noqa: S608
+        known = found.fetchone()
+        if known is not None:
+            return int(known[0])
+        marks = ", ".join("?" * len(row))
+        insert = f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks}) RETURNING id"  # noqa: S608
+        return int(self._connection.execute(insert, tuple(row.values())).fetchone()[0])
 
 
 def _is_empty(path: Path) -> bool:
@@ -233,3 +259,21 @@ def _set_up(connection: sqlite3.Connection, path: Path) -> None:
             remedy="install that version again, or use another [state] path",
         )
     schema.apply(database)
+    if not derived.is_made(connection):
+        _make_sets(connection, path)
+
+
+def _make_sets(connection: sqlite3.Connection, path: Path) -> None:
+    """Make the sets of a new database, or of one of an earlier version; if interrupted, none."""
+
+    def progress(part: float) -> None:
+        log.info("%s: prepared for queries to %.0f %%", printable(path), 100 * part)
+
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        derived.make(connection, progress)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise

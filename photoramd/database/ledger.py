@@ -280,8 +280,14 @@ class Ledger:
         if done.place == Place.SIDECAR:
             path = None if done.sidecar is None else os.fsencode(done.sidecar)
             date = None if done.after is None else done.after.mtime_ns
+            # What somebody else wrote into it since it was read is read once more.
             db.execute(
-                "UPDATE photos SET sidecar = ?, created = ?, sidecar_mtime_ns = ? WHERE id = ?",
+                """UPDATE photos SET is_read = iif(
+                           (sidecar IS NULL AND ?2) OR ?1 IS NULL OR EXISTS (
+                               SELECT 1 FROM read_sidecars
+                               WHERE photo_id = ?4 AND path = ?1 AND mtime_ns IS ?3),
+                           is_read, 0),
+                       sidecar = ?1, created = ?2, sidecar_mtime_ns = ?3 WHERE id = ?4""",
                 (path, done.created and path is not None, date, done.photo_id),
             )
         elif done.after is not None:

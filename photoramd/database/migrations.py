@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from sqlite_utils import Database, Migrations
 
+from photoramd.database.m060 import m060_asking
+
 
 def m001_photos(db: Database) -> None:
     """Add photos, their states, scores and keywords, and the ledger of writes."""
@@ -61,6 +63,7 @@ _STEPS = (
     m030_places,
     m040_present_model,
     m050_begun,
+    m060_asking,
 )
 
 NAMES = frozenset(step.__name__ for step in _STEPS)

@@ -16,7 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from photoramd.clock import UnixTime
-from photoramd.database.columns import columns, fingerprint_of, path_of, signed, state_of
+from photoramd.database.columns import (
+    columns,
+    fingerprint_of,
+    path_of,
+    printable_unless_utf8,
+    signed,
+    state_of,
+)
 from photoramd.database.conditions import ORPHANED, PHOTOS_WITHIN, bounds, location, within
 from photoramd.database.connection import Database
 from photoramd.photo import Fingerprint, Photo, PhotoState
@@ -153,11 +160,16 @@ class Photos:
         """
         with self._database.transaction() as db:
             db.execute(
-                """UPDATE photos SET directory_id = ?, name = ?, found_at = ?,
-                       missed_scans = 0, reason = NULL, attempts = 0, next_attempt = 0,
+                """UPDATE photos SET directory_id = ?, name = ?, printable = ?, found_at = ?,
+                       is_read = 0, missed_scans = 0, reason = NULL, attempts = 0, next_attempt = 0,
                        state = CASE WHEN result_id IS NULL THEN 'pending' ELSE 'tagged' END
                    WHERE id = ?""",
-                (*self._database.file_key(path), now, photo_id),
+                (
+                    *self._database.file_key(path),
+                    printable_unless_utf8(path.name),
+                    now,
+                    photo_id,
+                ),
             )
 
     def seen(self, ids: Collection[int]) -> None:
@@ -193,27 +205,58 @@ class Photos:
                 (now, photo_id),
             )
 
+    def sidecar_dates(self, directory: str) -> dict[str, set[int]]:
+        """Return when the sidecars of a directory's photos were read or written, by name.
+
+        They are ``mtime_ns`` of the file; a sidecar with another one was written by somebody else.
+        """
+        rows = self._database.rows(
+            """SELECT p.sidecar, p.sidecar_mtime_ns, r.path, r.mtime_ns
+               FROM directories d JOIN photos p ON p.directory_id = d.id
+               LEFT JOIN read_sidecars r ON r.photo_id = p.id
+               WHERE d.path = ? AND p.state <> 'missing'
+                 AND (p.sidecar IS NOT NULL OR r.path IS NOT NULL)""",
+            (os.fsencode(directory),),
+        )
+        found: dict[str, set[int]] = {}
+        for *written, path, date in rows:
+            for sidecar, known in (written, (path, date)):
+                if sidecar is not None and os.path.dirname(sidecar) == os.fsencode(directory):
+                    dates = found.setdefault(os.fsdecode(os.path.basename(sidecar)), set())
+                    dates.update(() if known is None else (known,))
+        return found
+
     def read_sidecar(self, path: str, not_before: UnixTime) -> None:
-        """Queue the photos of a sidecar for writing if it is not as we left it."""
+        """Have a sidecar read, and its photos written, if it is not as it was left."""
         directory, name = os.path.split(path)
         stem = os.fsencode(name.split(".", 1)[0])
+        # All that it can be the sidecar of.
+        own = os.fsencode(name.removesuffix(name[-4:]))
         rows = self._database.rows(
-            """SELECT p.id, p.sidecar_mtime_ns FROM photos p
-               JOIN directories d ON d.id = p.directory_id
-               WHERE d.path = ? AND p.name >= ? AND p.name < ? AND p.sidecar = ?
-               AND p.state = 'written' AND p.undone_at IS NULL""",
-            (os.fsencode(directory), stem, stem + b"\xff", os.fsencode(path)),
+            """SELECT p.id, p.sidecar = ?1, p.sidecar_mtime_ns, r.path = ?1, r.mtime_ns,
+                      p.state = 'written' AND p.undone_at IS NULL
+               FROM photos p JOIN directories d ON d.id = p.directory_id
+               LEFT JOIN read_sidecars r ON r.photo_id = p.id
+               WHERE d.path = ?2 AND p.name >= ?3 AND p.name < ?4
+               AND (p.sidecar = ?1 OR r.path = ?1 OR p.name = ?5
+                    OR substr(p.name, 1, length(?5) + 1) = CAST(?5 || '.' AS BLOB))""",
+            (os.fsencode(path), os.fsencode(directory), stem, stem + b"\xff", own),
         )
         present = beneath.fingerprint(path)
-        changed = [
-            (not_before, number)
-            for number, date in rows
-            if present is not None and date not in (None, present.mtime_ns)
-        ]
-        if changed:
+        unread, unwritten = [], []
+        for number, is_ours, written, is_read, read, may_be_written in rows:
+            dates = {date for date, counts in ((written, is_ours), (read, is_read)) if counts}
+            if present is None:
+                unread += [(number,)] if is_read else []
+            elif present.mtime_ns not in dates:
+                unread.append((number,))
+                if is_ours and may_be_written and written is not None:
+                    unwritten.append((not_before, number))
+        if unread:
             with self._database.transaction() as db:
+                db.executemany("UPDATE photos SET is_read = 0 WHERE id = ? AND is_read", unread)
                 db.executemany(
-                    "UPDATE photos SET state = 'tagged', next_attempt = ? WHERE id = ?", changed
+                    "UPDATE photos SET state = 'tagged', next_attempt = ? WHERE id = ?", unwritten
                 )
 
     def move_devices(

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from photoramd.clock import UnixTime
-from photoramd.database.columns import columns
+from photoramd.database.columns import columns, printable_unless_utf8
 from photoramd.database.conditions import ORPHANED, PHOTOS_WITHIN, QUEUED, bounds
 from photoramd.database.connection import Database
 from photoramd.database.photos import Job, select_jobs
@@ -52,8 +52,8 @@ class Queue:
             for photo in photos:
                 db.execute(
                     """INSERT INTO photos (directory_id, name, size, mtime_ns, device, inode,
-                                           state, next_attempt, found_at)
-                       VALUES (?, ?, ?, ?, ?, ?, 'pending', ?, ?)
+                                           state, next_attempt, found_at, printable)
+                       VALUES (?, ?, ?, ?, ?, ?, 'pending', ?, ?, ?)
                        ON CONFLICT (directory_id, name) DO UPDATE SET
                            size = excluded.size, mtime_ns = excluded.mtime_ns,
                            device = excluded.device, inode = excluded.inode,
@@ -65,6 +65,7 @@ class Queue:
                         *columns(photo.fingerprint),
                         not_before or 0,
                         now,
+                        printable_unless_utf8(photo.path.name),
                     ),
                 )
 

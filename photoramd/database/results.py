@@ -12,7 +12,9 @@ from photoramd.database.columns import columns
 from photoramd.database.conditions import PHOTOS_WITHIN, REJECTED, bounds
 from photoramd.database.connection import Database
 from photoramd.database.photos import Job
+from photoramd.database.readings import Readings
 from photoramd.keywords import fold
+from photoramd.metadata.reading import Reading
 from photoramd.photo import PhotoState, Tag
 
 _OUTDATED = (
@@ -35,12 +37,14 @@ class Tagged:
         digest: Of its picture.
         scores: Confidence by label.
         tags: The keywords chosen.
+        reading: What else the photo and its sidecar say, if they were read.
     """
 
     job: Job
     digest: bytes
     scores: Mapping[str, float]
     tags: Sequence[Tag]
+    reading: Reading | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,7 @@ class Results:
             settings: A digest of the settings that choose keywords.
         """
         self._database = database
+        self._readings = Readings(database)
         self._settings = settings
 
     def recall(self, digest: bytes, model: str, revision: str) -> dict[str, float] | None:
@@ -91,6 +96,8 @@ class Results:
                 ).rowcount
                 if changed:
                     self._set_keywords(db, job.id, outcome.tags)
+                    if outcome.reading is not None:
+                        self._readings.store(db, job.id, outcome.reading)
                     # Another model may be asked for again, an earlier revision cannot.
                     db.execute(
                         """DELETE FROM results WHERE id = ? AND model = ? AND revision <> ?

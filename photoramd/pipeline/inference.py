@@ -13,6 +13,7 @@ from pathlib import Path
 from photoramd.contained.client import Contained, shared
 from photoramd.errors import ModelError, ModelUnavailableError
 from photoramd.images.budget import MemoryRoom
+from photoramd.metadata.reading import Reading
 from photoramd.models.preprocessing import Pixels
 from photoramd.models.tagger import Tagger
 from photoramd.models.vocabulary import kept
@@ -38,6 +39,7 @@ class Decoded:
     pixels: Pixels
     digest: bytes
     fingerprint: Fingerprint
+    reading: Reading
 
 
 def decode_input(
@@ -59,8 +61,9 @@ def decode_input(
     """
     contained = contained or shared()
     with _room.share(_BYTES_FOR_PIXEL * max_pixels, contained.is_running) as reserve:
-        pixels, fingerprint = contained.see(path, tagger.crop, max_pixels, reserve)
-    return Decoded(pixels, digest_of(pixels), fingerprint)
+        pixels, reading = contained.see(path, tagger.crop, max_pixels, reserve)
+    assert reading.fingerprint is not None  # noqa: S101  it was read
+    return Decoded(pixels, digest_of(pixels), reading.fingerprint, reading)
 
 
 def digest_of(pixels: Pixels) -> bytes:

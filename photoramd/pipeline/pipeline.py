@@ -263,7 +263,8 @@ class Pipeline:
                 outcomes.append(self._give_up(job, failed[decoded.digest], now))
             elif decoded.digest in scores:
                 tags = select(self._tagger.vocabulary, scores[decoded.digest], self._rules)
-                tagged.append(Tagged(job, decoded.digest, scores[decoded.digest], tags))
+                found = scores[decoded.digest]
+                tagged.append(Tagged(job, decoded.digest, found, tags, decoded.reading))
         if tagged:
             self._results.save(tagged, self._tagger.name, self._tagger.revision, now)
         # One of several equal pictures was inferred.

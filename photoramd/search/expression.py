@@ -1,27 +1,97 @@
-"""The language of `photoramd query`: tags with AND, OR, NOT and parentheses.
-
-    expression = all { OR all }
-    all        = one { [ AND ] one }         two tags side by side mean both
-    one        = { NOT } ( tag | "(" expression ")" )
-    tag        = word | '"' text '"'         * in a word stands for any letters
-
-NOT binds closest, then AND, then OR. ``&``, ``|``, ``!`` and a leading ``-`` mean the
-same as the words, which may be written in small letters.
-"""
+"""Queries as trees: tags and fields with AND, OR and NOT. See `parser` for how they are written."""
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from photoramd.errors import UsageError
+from photoramd.keywords import comparison_key
 
-MAX_TERMS = 200
-MAX_DEPTH = 50
-"""Nested parentheses: Python's stack is finite."""
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text to look for.
+
+    Attributes:
+        parts: The text, split where a ``*`` stands for any letters.
+        is_exact: Whether it was given with ``=``.
+    """
+
+    parts: tuple[str, ...]
+    is_exact: bool = False
+
+    @property
+    def text(self) -> str:
+        """The text as a user may write it, without quotes."""
+        return "*".join(self.parts)
+
+    @property
+    def is_pattern(self) -> bool:
+        """Whether it has a ``*``."""
+        return len(self.parts) > 1
+
+    def matches(self, name: str) -> bool:
+        """Return whether it matches a whole name, given by its `comparison_key`."""
+        return _matches(self.parts, name)
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Numbers from one to another; None is without end.
+
+    Attributes:
+        low: The lower end.
+        high: The upper end.
+        has_low: Whether the lower end belongs to it.
+        has_high: Whether the upper end belongs to it.
+    """
+
+    low: float | None = None
+    high: float | None = None
+    has_low: bool = True
+    has_high: bool = True
+
+    def __contains__(self, number: float) -> bool:
+        above = self.low is None or (number >= self.low if self.has_low else number > self.low)
+        return above and (
+            self.high is None or (number <= self.high if self.has_high else number < self.high)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Recurring:
+    """Days that come again, such as Christmas; None is any.
+
+    Attributes:
+        year: The year.
+        month: The month, from 1.
+        day: The day of the month, from 1.
+    """
+
+    year: int | None = None
+    month: int | None = None
+    day: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """Places around a point.
+
+    Attributes:
+        metres: How far from it, at most.
+        lat: Degrees north of the point; None: where a photo was taken.
+        lon: Degrees east of it.
+        path: That photo.
+    """
+
+    metres: float
+    lat: float | None = None
+    lon: float | None = None
+    path: str = ""
+
+
+Value: TypeAlias = Text | Range | Recurring | Near
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +100,11 @@ class Term:
 
     Attributes:
         parts: Its text, split where a ``*`` stands for any letters.
+        confidence: How sure the model must have been; None: however sure, or the user's.
     """
 
     parts: tuple[str, ...]
+    confidence: Range | None = None
 
     @property
     def text(self) -> str:
@@ -41,20 +113,24 @@ class Term:
 
     def matches(self, name: str) -> bool:
         """Return whether it matches a tag, given by its `comparison_key`."""
-        first, *rest = (comparison_key(part) for part in self.parts)
-        if not rest:
-            return name == first
-        *middle, last = rest
-        if not name.startswith(first):
-            return False
-        # The leftmost place for each part leaves the most room for the next ones.
-        end = len(first)
-        for part in middle:
-            place = name.find(part, end)
-            if place < 0:
-                return False
-            end = place + len(part)
-        return name.endswith(last) and len(name) - len(last) >= end
+        return _matches(self.parts, name)
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A condition on something else than tags: any of its values must be met.
+
+    Attributes:
+        name: Its name, of `fields.FIELDS`.
+        values: What is looked for; one or more.
+        confidence: With ``tag:``, ``auto:`` and ``scored:``, how sure the model must have been.
+        position: Where it stands in the query, from 1.
+    """
+
+    name: str
+    values: tuple[Value, ...]
+    confidence: Range | None = None
+    position: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,160 +154,37 @@ class Or:
     operands: tuple[Expression, ...]
 
 
-Expression: TypeAlias = Term | Not | And | Or
+Expression: TypeAlias = Term | Field | Not | And | Or
 
 
-def comparison_key(text: str) -> str:
-    """Return the form in which tags are compared: NFC, case folded, single blanks.
-
-    Unlike `photoramd.keywords.fold`, it takes any run of white space for one blank, as a person
-    who types a query does.
-    """
-    words = unicodedata.normalize("NFC", text).casefold().split()
-    return unicodedata.normalize("NFC", " ".join(words))
-
-
-def parse(text: str) -> Expression:
-    """Parse an expression.
-
-    Raises:
-        UsageError: It has an error; the message names its position.
-    """
-    return _Parser(text).parse()
+def leaves(expression: Expression) -> Iterator[Term | Field]:
+    """Yield the tags and fields in an expression, from left to right."""
+    if isinstance(expression, Term | Field):
+        yield expression
+    elif isinstance(expression, Not):
+        yield from leaves(expression.operand)
+    else:
+        for operand in expression.operands:
+            yield from leaves(operand)
 
 
 def terms(expression: Expression) -> Iterator[Term]:
     """Yield the tags in an expression, from left to right."""
-    if isinstance(expression, Term):
-        yield expression
-    elif isinstance(expression, Not):
-        yield from terms(expression.operand)
-    else:
-        for operand in expression.operands:
-            yield from terms(operand)
+    yield from (leaf for leaf in leaves(expression) if isinstance(leaf, Term))
 
 
-_TOKEN = re.compile(
-    r"""\s*(?: (?P<end>\Z) | (?P<open>\() | (?P<close>\)) | (?P<and>&&?) | (?P<or>\|\|?)
-    | (?P<not>! | -(?=[^\s-])) | "(?P<text>(?:[^"\\]|\\.)*)" | (?P<word>[^\s()&|"!,;-][^\s()&|",;]*)
-    )""",
-    re.VERBOSE | re.DOTALL,
-)
-_NAMES = {"end": "the end", "open": "(", "close": ")", "and": "AND", "or": "OR"}
-
-
-@dataclass(frozen=True, slots=True)
-class _Token:
-    kind: str
-    text: str
-    position: int
-
-
-class _Parser:
-    """A recursive descent parser that looks one token ahead."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._end = 0
-        self._depth = 0
-        self._terms = 0
-        self._next = self._scan()
-
-    def parse(self) -> Expression:
-        if self._next.kind == "end":
-            raise UsageError(
-                "the query is empty", remedy='name a tag, such as dog or "tiger cat", or * for any'
-            )
-        expression = self._any()
-        if self._next.kind != "end":
-            raise self._error(") without a (", "remove it, or put a ( before")
-        return expression
-
-    def _any(self) -> Expression:
-        operands = [self._all()]
-        while self._next.kind == "or":
-            self._take()
-            operands.append(self._all())
-        return operands[0] if len(operands) == 1 else Or(tuple(operands))
-
-    def _all(self) -> Expression:
-        operands = [self._one()]
-        while self._next.kind not in ("or", "close", "end"):
-            if self._next.kind == "and":
-                self._take()
-            operands.append(self._one())
-        return operands[0] if len(operands) == 1 else And(tuple(operands))
-
-    def _one(self) -> Expression:
-        negative = False
-        while self._next.kind == "not":
-            self._take()
-            negative = not negative
-        operand = self._group() if self._next.kind == "open" else self._term()
-        return Not(operand) if negative else operand
-
-    def _group(self) -> Expression:
-        if self._depth == MAX_DEPTH:
-            raise self._error(f"more than {MAX_DEPTH} parentheses within each other", "simplify it")
-        self._depth += 1
-        opening = self._take()
-        expression = self._any()
-        if self._next.kind != "close":
-            raise self._error(
-                f"no ) for the ( at position {opening.position}", "add a ) where it ends"
-            )
-        self._take()
-        self._depth -= 1
-        return expression
-
-    def _term(self) -> Term:
-        token = self._next
-        if token.kind not in ("word", "text"):
-            raise self._error(
-                f"a tag is missing before {_NAMES[token.kind]}",
-                'write a tag there; quotes make a tag of any word, such as "and" or "tiger cat"',
-            )
-        self._terms += 1
-        if self._terms > MAX_TERMS:
-            raise self._error(f"more than {MAX_TERMS} tags", "use several queries, or *")
-        self._take()
-        if token.kind == "word":
-            return Term(tuple(re.split(r"\*+", token.text)))
-        return Term((re.sub(r"\\(.)", r"\1", token.text, flags=re.DOTALL),))
-
-    def _take(self) -> _Token:
-        token, self._next = self._next, self._scan()
-        return token
-
-    def _scan(self) -> _Token:
-        match = _TOKEN.match(self._text, self._end)
-        if match is None:
-            raise self._unreadable()
-        self._end = match.end()
-        kind = match.lastgroup or "end"
-        text = match[kind]
-        position = match.start(kind) + 1 - (kind == "text")
-        if kind == "word" and text.upper() in ("AND", "OR", "NOT"):
-            kind = text.lower()
-        if kind == "text" and not comparison_key(text):
-            raise _error(position, "empty quotes", "write a tag between them, or remove them")
-        return _Token(kind, text, position)
-
-    def _unreadable(self) -> UsageError:
-        rest = self._text[self._end :]
-        position = self._end + len(rest) - len(rest.lstrip()) + 1
-        character = self._text[position - 1]
-        if character == '"':
-            return _error(position, "quotes that do not end", 'add a " at the end of the tag')
-        return _error(
-            position,
-            f"unexpected {character}",
-            "put AND, OR or NOT between tags, and a tag with other signs in quotes",
-        )
-
-    def _error(self, message: str, remedy: str) -> UsageError:
-        return _error(self._next.position, message, remedy)
-
-
-def _error(position: int, message: str, remedy: str) -> UsageError:
-    return UsageError(f"in the query at position {position}: {message}", remedy=remedy)
+def _matches(parts: tuple[str, ...], name: str) -> bool:
+    first, *rest = (comparison_key(part) for part in parts)
+    if not rest:
+        return name == first
+    *middle, last = rest
+    if not name.startswith(first):
+        return False
+    # The leftmost place for each part leaves the most room for the next ones.
+    end = len(first)
+    for part in middle:
+        place = name.find(part, end)
+        if place < 0:
+            return False
+        end = place + len(part)
+    return name.endswith(last) and len(name) - len(last) >= end

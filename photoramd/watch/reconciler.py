@@ -151,6 +151,8 @@ class Reconciler:
                 self._conclude(finished, wall)
                 return finished
             self._stability.offer(photos, now)
+            while walk.scan.sidecars:
+                self._stability.notice_companion(walk.scan.sidecars.pop(), now, wall)
             if elapsed > STEP_SECONDS:
                 walk.seconds += elapsed
                 self._note(walk, wall)

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from photoramd.database.photos import Known, Photos
+from photoramd.images.formats import suffix
+from photoramd.metadata.sidecar import SIDECAR_SUFFIX
 from photoramd.photo import Fingerprint, Photo, PhotoState
 from photoramd.system.atomic import TEMPORARY_PREFIX
 from photoramd.system.beneath import Directory
@@ -36,6 +38,7 @@ class Scan:
         unreadable: Directories that could not be read, with the reason.
         left_out: RAW files seen so far that cannot be decoded here.
         leftovers: Temporary files of photoramd's own.
+        sidecars: Sidecars that somebody else wrote or removed; whoever iterates clears it.
         directories: The device and inode numbers of the directories walked, by path.
         devices: The device numbers of the directories walked, mapped to those of the files in
             them, which differ on a stacked file system.
@@ -52,6 +55,7 @@ class Scan:
     absent: dict[tuple[int, int | None], list[int]] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
     leftovers: list[Path] = field(default_factory=list)
+    sidecars: list[str] = field(default_factory=list)
     directories: dict[str, tuple[int, int]] = field(default_factory=dict)
     devices: dict[int, set[int]] = field(default_factory=dict)
     moves: dict[str, dict[int, int]] = field(default_factory=dict)
@@ -127,6 +131,7 @@ class Scan:
     ) -> tuple[dict[str, os.DirEntry[str]], list[str]]:
         """Return the photos by name, and the directories to walk next."""
         found, below = {}, []
+        dates = self.photos.sidecar_dates(directory)
         with os.scandir(opened.fd) as entries:
             for entry in entries:
                 path = os.path.join(directory, entry.name)
@@ -141,6 +146,11 @@ class Scan:
                     known.pop(entry.name, None)
                 elif entry.name.startswith(TEMPORARY_PREFIX):
                     self.leftovers.append(Path(path))
+                elif suffix(entry.name) == SIDECAR_SUFFIX:
+                    known_dates = dates.pop(entry.name, set())
+                    if known and not _has_date(entry, known_dates):
+                        self.sidecars.append(path)
+        self.sidecars += [os.path.join(directory, name) for name, found in dates.items() if found]
         return found, sorted(below, reverse=True)
 
     def _compare(
@@ -202,3 +212,10 @@ class Scan:
     def _is_unknown(self, directory: str) -> bool:
         broken = [*self.unreadable, *self._fleeting]
         return any(is_below(directory, top) for top in broken)
+
+
+def _has_date(entry: os.DirEntry[str], dates: Collection[int]) -> bool:
+    try:
+        return entry.stat(follow_symlinks=False).st_mtime_ns in dates
+    except OSError:
+        return True  # gone, or going: the next scan will tell

@@ -97,7 +97,8 @@ def test_a_worker_sees_what_this_process_sees(
     contained: Contained, cat: Image.Image, tmp_path: Path, name: str
 ) -> None:
     path = saved(cat, tmp_path / name)
-    pixels, fingerprint = contained.see(path, CROP, MAX_PIXELS)
+    pixels, reading = contained.see(path, CROP, MAX_PIXELS)
+    fingerprint = reading.fingerprint
     here = decode(path, side=CROP.decode_side, max_pixels=MAX_PIXELS)
     assert np.array_equal(pixels, CROP.pixels(here.image))
     assert fingerprint == here.fingerprint

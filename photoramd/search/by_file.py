@@ -1,0 +1,289 @@
+"""Find photos by their files: paths, names, dates, sizes and states."""
+
+from __future__ import annotations
+
+import math
+import os
+import sqlite3
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from pyroaring import BitMap
+
+from photoramd.database.conditions import QUEUED
+from photoramd.database.derived import Kind
+from photoramd.database.readonly import fetch
+from photoramd.keywords import comparison_key
+from photoramd.search.evaluation import Find, Situation, comparison
+from photoramd.search.expression import Field, Range, Recurring, Text
+from photoramd.search.recurring import spans_of
+
+_PRINTABLE = "coalesce(printable, CAST(path AS TEXT))"
+
+
+def by_folder(situation: Situation, field: Field, _: BitMap | None) -> BitMap:
+    """Find photos below a folder with such a name."""
+
+    def is_wanted(path: str, text: Text) -> bool:
+        names = [comparison_key(name) for name in path.split("/") if name]
+        return any(_fits(text, name) for name in names)
+
+    return _in_directories(situation, field, is_wanted)
+
+
+def by_root(situation: Situation, field: Field, _: BitMap | None) -> BitMap:
+    """Find photos in a watched directory."""
+    rows = fetch(situation.connection, "SELECT path FROM roots")
+    roots = [os.fsdecode(path).encode("utf-8", "surrogateescape") for (path,) in rows]
+    wanted = []
+    for root in roots:
+        shown = root.decode("utf-8", "backslashreplace")
+        keys = {comparison_key(shown), comparison_key(os.path.basename(shown))}
+        if any(text.matches(key) for text in _texts(field) for key in keys):
+            wanted.append(shown.rstrip("/") + "/")
+    return _in_directories(
+        situation, field, lambda path, _: any((path + "/").startswith(root) for root in wanted)
+    )
+
+
+def by_path(situation: Situation, field: Field, among: BitMap | None) -> BitMap:
+    """Find photos by a part of their path that begins with the name of a folder or a file."""
+    found = _in_directories(situation, field, _is_below)
+    for text in _texts(field):
+        if text.is_exact or not text.parts[-1].endswith("/"):
+            found |= _by_whole_path(situation, text, among)
+    return found
+
+
+def _is_below(path: str, text: Text) -> bool:
+    """Return whether a folder, or one above it, has a path that ends with a text."""
+    if text.is_exact:
+        return False
+    folded = comparison_key(path) + "/"
+    parts = [comparison_key(part) for part in text.parts]
+    start = "" if parts[0].startswith("/") else "/"
+    if len(parts) == 1:
+        wanted = start + parts[0]
+        return folded.startswith(wanted) if not start else wanted in folded
+    place = 0
+    for number, part in enumerate([start + parts[0], *parts[1:]]):
+        place = folded.find(part, place)
+        if place < 0 or (number == 0 and not start and place != 0):
+            return False
+        place += len(part)
+    return True
+
+
+def _by_whole_path(situation: Situation, text: Text, among: BitMap | None) -> BitMap:
+    """Find photos whose file is what a path ends with."""
+    if text.is_pattern:
+        return BitMap()
+    folder, _, name = text.text.rpartition("/")
+    if not name:
+        return BitMap()
+    prefix = Text((name,), text.is_exact) if text.is_exact else Text((name, ""))
+    if not folder and not text.text.startswith("/"):
+        return BitMap() if not text.is_exact else _named(situation, prefix, among)
+    inside = Text((folder + "/",))
+
+    def is_wanted(path: str, _: Text) -> bool:
+        folded, wanted = comparison_key(path) + "/", comparison_key(inside.text)
+        if wanted.startswith("/"):
+            return folded == wanted
+        return not text.is_exact and folded.endswith("/" + wanted)
+
+    found = _in_directories(situation, Field("path", (inside,)), is_wanted)
+    return BitMap() if not found else _named(situation, prefix, found)
+
+
+def by_name(situation: Situation, field: Field, among: BitMap | None) -> BitMap:
+    """Find photos by a part of the name of the file, or by a pattern for all of it."""
+    return BitMap.union(BitMap(), *(_named(situation, text, among) for text in _texts(field)))
+
+
+_SHORTEST = 3
+"""The letters that the index of names is made of."""
+
+
+def _named(situation: Situation, text: Text, among: BitMap | None) -> BitMap:
+    pieces = [part for part in text.parts if len(part) >= _SHORTEST]
+    printable = "coalesce(p.printable, CAST(p.name AS TEXT))"
+    if pieces and (among is None or len(among) > 1000):
+        # Phrases are refused where the index has no positions; so by its trigrams, all of them.
+        grams = {part[at : at + 3] for part in pieces for at in range(len(part) - 2)}
+        asked = " AND ".join('"' + gram.replace('"', '""') + '"' for gram in sorted(grams))
+        rows = fetch(situation.connection, "SELECT rowid FROM names WHERE names MATCH ?", (asked,))
+        hits = BitMap([number for (number,) in rows])
+        among = hits if among is None else hits & among
+    if among is None:
+        sql = f"SELECT p.id, {printable} FROM photos p"  # noqa: S608
+        rows = fetch(situation.connection, sql)
+    else:
+        rows = []
+        ids = among.to_array().tolist()
+        for start in range(0, len(ids), 500):
+            marks = ", ".join("?" * len(ids[start : start + 500]))
+            sql = f"SELECT p.id, {printable} FROM photos p WHERE p.id IN ({marks})"  # noqa: S608
+            rows += fetch(situation.connection, sql, ids[start : start + 500])
+    return BitMap([number for number, name in rows if _fits(text, comparison_key(name))])
+
+
+def _fits(text: Text, name: str) -> bool:
+    """Return whether a name has a text in it; all of it must match a pattern or an exact text."""
+    if text.is_pattern or text.is_exact:
+        return text.matches(name)
+    return comparison_key(text.text) in name
+
+
+def by_suffix(situation: Situation, field: Field, _: BitMap | None) -> BitMap:
+    """Find photos by the suffix of their names."""
+    rows = fetch(situation.connection, "SELECT id, name FROM extensions")
+    keys = [
+        number
+        for number, name in rows
+        if any(
+            Text((text.parts[0].removeprefix("."), *text.parts[1:])).matches(name)
+            for text in _texts(field)
+        )
+    ]
+    return situation.sets.union(Kind.SUFFIX, keys)
+
+
+def by_state(situation: Situation, field: Field, among: BitMap | None) -> BitMap:
+    """Find photos by their state."""
+    return BitMap.union(
+        BitMap(), *(in_state(situation, text.text, among) for text in _texts(field))
+    )
+
+
+def in_state(situation: Situation, state: str, among: BitMap | None) -> BitMap:
+    """Return the photos in a state."""
+    if state == "written":
+        others = [in_state(situation, each, None) for each in ("pending", "tagged", "failed")]
+        return BitMap.difference(situation.sets.one(Kind.PRESENT), *others)
+    condition = f"{QUEUED} AND state = ?" if state != "missing" else "state = ?"
+    sql = f"SELECT id FROM photos WHERE {condition}"  # noqa: S608
+    return situation.select(sql, (state,), among, "id")
+
+
+def by_reason(situation: Situation, field: Field, among: BitMap | None) -> BitMap:
+    """Find photos by why they failed or wait."""
+    rows = fetch(
+        situation.connection,
+        f"SELECT id, reason FROM photos WHERE {QUEUED} AND reason IS NOT NULL",  # noqa: S608
+    )
+    found = BitMap(
+        [
+            number
+            for number, reason in rows
+            if any(_fits(text, comparison_key(reason)) for text in _texts(field))
+        ]
+    )
+    return found if among is None else found & among
+
+
+def _by_result(column: str) -> Find:
+    def find(situation: Situation, field: Field, among: BitMap | None) -> BitMap:
+        names = fetch(situation.connection, f"SELECT DISTINCT {column} FROM results")  # noqa: S608
+        wanted = [
+            name
+            for (name,) in names
+            if any(text.matches(comparison_key(name)) for text in _texts(field))
+        ]
+        marks = ", ".join("?" * len(wanted))
+        sql = f"""SELECT p.id FROM photos p JOIN results r ON r.id = p.result_id
+                  WHERE r.{column} IN ({marks})"""  # noqa: S608
+        return situation.select(sql, wanted, among, "p.id") if wanted else BitMap()
+
+    return find
+
+
+def by_size(situation: Situation, field: Field, among: BitMap | None) -> BitMap:
+    """Find photos by the size of their files."""
+    found = BitMap()
+    for each in field.values:
+        if isinstance(each, Range):
+            condition, values = comparison("size", each)
+            sql = f"SELECT id FROM photos WHERE {condition}"  # noqa: S608
+            found |= situation.select(sql, values, among, "id")
+    return found
+
+
+def _by_moment(column: str, unit: float = 1.0) -> Find:
+    """Return what finds photos by a moment in Unix time, as this machine's clock shows it."""
+
+    def find(situation: Situation, field: Field, among: BitMap | None) -> BitMap:
+        found = BitMap()
+        for each in field.values:
+            spans = [each] if isinstance(each, Range) else []
+            if isinstance(each, Recurring):
+                spans = spans_of(each, _years(situation.connection, column, unit))
+            for span in spans:
+                low, high = (_unix(end, unit) for end in (span.low, span.high))
+                condition, values = comparison(column, Range(low, high))
+                sql = f"SELECT id FROM photos WHERE {condition}"  # noqa: S608
+                found |= situation.select(sql, values, among, "id")
+        return found
+
+    return find
+
+
+def _unix(wall: float | None, unit: float) -> float | None:
+    """Return the Unix time at which the clock on this machine's wall shows a time."""
+    if wall is None:
+        return None
+    try:
+        shown = datetime.fromtimestamp(wall, tz=None).astimezone()
+        offset = shown.utcoffset()
+        seconds = wall - (offset.total_seconds() if offset else 0.0)
+    except (OverflowError, ValueError, OSError):
+        seconds = wall
+    return float(math.floor(seconds * unit)) if unit != 1 else seconds
+
+
+def _years(connection: sqlite3.Connection, column: str, unit: float) -> range:
+    sql = f"SELECT min({column}), max({column}) FROM photos"  # noqa: S608
+    ((first, last),) = fetch(connection, sql)
+    if first is None:
+        return range(0)
+    years = (datetime.fromtimestamp(min(max(end / unit, 0), 4e9)).year for end in (first, last))
+    low, high = years
+    return range(low, high + 1)
+
+
+def _in_directories(
+    situation: Situation, field: Field, is_wanted: Callable[[str, Text], bool]
+) -> BitMap:
+    rows = fetch(situation.connection, f"SELECT id, {_PRINTABLE} FROM directories")  # noqa: S608
+    texts = _texts(field)
+    keys = [number for number, path in rows if any(is_wanted(path, text) for text in texts)]
+    return situation.sets.union(Kind.DIRECTORY, keys)
+
+
+def has_sidecar(situation: Situation, among: BitMap | None) -> BitMap:
+    """Return the photos that have a sidecar."""
+    written = situation.select(
+        "SELECT id FROM photos WHERE place IS NOT NULL AND sidecar IS NOT NULL", (), among, "id"
+    )
+    return written | situation.select("SELECT photo_id FROM read_sidecars WHERE 1", (), among)
+
+
+def _texts(field: Field) -> list[Text]:
+    return [each for each in field.values if isinstance(each, Text)]
+
+
+FINDERS: Mapping[str, Find] = {
+    "path": by_path,
+    "folder": by_folder,
+    "root": by_root,
+    "name": by_name,
+    "ext": by_suffix,
+    "state": by_state,
+    "reason": by_reason,
+    "model": _by_result("model"),
+    "revision": _by_result("revision"),
+    "size": by_size,
+    "added": _by_moment("found_at"),
+    "tagged": _by_moment("tagged_at"),
+    "changed": _by_moment("mtime_ns", 1e9),
+}

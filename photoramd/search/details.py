@@ -1,0 +1,118 @@
+"""What is known of one photo."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from photoramd.clock import UnixTime
+from photoramd.database.columns import state_of
+from photoramd.database.conditions import REJECTED
+from photoramd.database.readonly import fetch, snapshot
+from photoramd.metadata.changes import Place
+from photoramd.photo import PhotoState, Tag
+from photoramd.search.places import knows_places
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """Everything known about one photo.
+
+    Attributes:
+        path: Absolute.
+        state: What it waits for.
+        tags: Its keywords, the most confident first.
+        scores: Every stored score of the model, chosen as a keyword or not, highest first.
+        model: The model that tagged it, None before that.
+        revision: The model's revision.
+        sidecar: The file that holds its keywords, if one was written.
+        reason: Why it failed or is retried, if so.
+        attempts: How often it failed.
+        next_attempt: When it is tried again, if so.
+        size: Of the file, in bytes.
+        found_at: When it was found.
+        tagged_at: When it was tagged.
+        written_at: When its keywords were written.
+        undone_at: When the user took them back, until `retag` asks for them.
+        place: Where its keywords are: ``sidecar`` or ``photo``; None if nowhere.
+        fallback: Why they are not inside the photo, although they should be.
+        rejected: Keywords that the user took out of the file.
+    """
+
+    path: Path
+    state: PhotoState
+    tags: tuple[Tag, ...]
+    scores: tuple[Tag, ...]
+    model: str | None
+    revision: str | None
+    sidecar: Path | None
+    reason: str | None
+    attempts: int
+    next_attempt: UnixTime | None
+    size: int
+    found_at: UnixTime
+    tagged_at: UnixTime | None
+    written_at: UnixTime | None
+    undone_at: UnixTime | None = None
+    place: Place | None = None
+    fallback: str | None = None
+    rejected: tuple[str, ...] = ()
+
+
+def photo(connection: sqlite3.Connection, path: Path) -> Details | None:
+    """Return what is known of one photo; None if nothing is."""
+    # The daemon knows directories by their real paths; the photo itself may be a link.
+    absolute = Path(os.path.realpath(path.parent), path.name)
+    has_places = knows_places(connection)
+    with snapshot(connection):
+        rows = fetch(
+            connection,
+            f"""SELECT p.id, p.result_id, p.state, r.model, r.revision, p.sidecar, p.reason,
+                      p.attempts, p.next_attempt, p.size, p.found_at, p.tagged_at, p.written_at,
+                      p.undone_at, {"p.place, p.fallback" if has_places else "NULL, NULL"}
+               FROM photos p JOIN directories d ON d.id = p.directory_id
+               LEFT JOIN results r ON r.id = p.result_id
+               WHERE d.path = ? AND p.name = ?""",  # noqa: S608
+            [os.fsencode(absolute.parent), os.fsencode(absolute.name)],
+        )
+        if not rows:
+            return None
+        number, result, state, model, revision, sidecar, *rest, place, fallback = rows[0]
+        labels = _labels(connection)
+        keywords = fetch(
+            connection, "SELECT label_id, confidence FROM keywords WHERE photo_id = ?", [number]
+        )
+        scores = fetch(
+            connection, "SELECT label_id, score FROM scores WHERE result_id = ?", [result]
+        )
+        rejected = fetch(
+            connection,
+            f"SELECT DISTINCT value FROM ledger WHERE photo_id = ? AND {REJECTED} ORDER BY value",  # noqa: S608
+            [number],
+        )
+    rest += [None if place is None else Place(place), fallback]
+    rest.append(tuple(value for (value,) in rejected))
+    return Details(
+        absolute,
+        state_of(state),
+        _tags(keywords, labels),
+        _tags(scores, labels),
+        model,
+        revision,
+        None if sidecar is None else Path(os.fsdecode(sidecar)),
+        *rest,
+    )
+
+
+def _labels(connection: sqlite3.Connection) -> dict[int, str]:
+    return dict(fetch(connection, "SELECT id, name FROM labels"))
+
+
+def _tags(pairs: Iterable[Sequence[Any]], labels: dict[int, str]) -> tuple[Tag, ...]:
+    """Return tags from pairs of label id and confidence, the most confident first."""
+    found = [Tag(labels[number], confidence) for number, confidence in pairs]
+    return tuple(sorted(found, key=lambda tag: (-tag.confidence, tag.name)))

@@ -1,0 +1,36 @@
+"""Photos that a query names."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+
+from photoramd.database.readonly import fetch
+from photoramd.errors import UsageError
+from photoramd.search.expression import Field
+
+
+def find_photo(connection: sqlite3.Connection, path: str, field: Field) -> int:
+    """Return the id of a photo.
+
+    Args:
+        connection: From `open_readonly`.
+        path: Its path; a relative one is in the present directory.
+        field: The field that names it.
+
+    Raises:
+        UsageError: photoramd does not know it.
+    """
+    directory, name = os.path.split(os.path.abspath(os.path.expanduser(path)))
+    rows = fetch(
+        connection,
+        """SELECT p.id FROM photos p JOIN directories d ON d.id = p.directory_id
+           WHERE d.path = ? AND p.name = ?""",
+        (os.fsencode(os.path.realpath(directory)), os.fsencode(name)),
+    )
+    if not rows:
+        raise UsageError(
+            f"in the query at position {field.position}: photoramd does not know {path}",
+            remedy=f"name a photo in a watched directory: {field.name}:/photos/IMG_1.jpg",
+        )
+    return int(rows[0][0])

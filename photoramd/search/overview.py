@@ -1,0 +1,108 @@
+"""How things are: photos by state, why some wait, and the watched directories."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+
+from photoramd.clock import UnixTime
+from photoramd.database.columns import path_of
+from photoramd.database.conditions import QUEUED
+from photoramd.database.health import RootState
+from photoramd.database.readonly import fetch
+from photoramd.photo import PhotoState
+from photoramd.search.places import Reason, knows_places
+
+
+@dataclass(frozen=True, slots=True)
+class RootStatus:
+    """A watched directory as the daemon last saw it.
+
+    Attributes:
+        path: Absolute.
+        health: Its state.
+        reason: Why it is not online.
+        remedy: What the user can do about it.
+        since: When this state began.
+        scanned_at: When the last scan was complete.
+        raw_left_out: The number of RAW files there that cannot be decoded here.
+        scanning_since: When the present scan began; None if none runs, or it has just begun.
+        scanned_photos: How many photos that has seen.
+    """
+
+    path: Path
+    health: RootState
+    reason: str | None
+    remedy: str | None
+    since: UnixTime
+    scanned_at: UnixTime | None
+    raw_left_out: int = 0
+    scanning_since: UnixTime | None = None
+    scanned_photos: int | None = None
+
+
+def counts(connection: sqlite3.Connection) -> dict[PhotoState, int]:
+    """Return how many photos are in each state, in the order of `PhotoState`."""
+    found = dict(fetch(connection, "SELECT state, count(*) FROM photos GROUP BY state"))
+    return {state: found.get(state, 0) for state in PhotoState}
+
+
+def reasons(connection: sqlite3.Connection, limit: int = 10) -> list[Reason]:
+    """Return why photos failed or are retried, the most frequent reason first."""
+    rows = fetch(
+        connection,
+        f"""SELECT d.path, p.name, g.reason, g.photos
+            FROM (SELECT reason, count(*) AS photos, min(id) AS example FROM photos
+                  WHERE reason IS NOT NULL AND {QUEUED} GROUP BY reason) g
+            JOIN photos p ON p.id = g.example JOIN directories d ON d.id = p.directory_id
+            ORDER BY g.photos DESC, g.reason LIMIT ?""",  # noqa: S608
+        [limit],
+    )
+    return [
+        Reason(text, photos, path_of(directory, name)) for directory, name, text, photos in rows
+    ]
+
+
+def roots(connection: sqlite3.Connection) -> list[RootStatus]:
+    """Return the watched directories as the daemon last saw them, by path."""
+    columns = "path, health, reason, remedy, since, scanned_at, raw_left_out"
+    if knows_places(connection):  # and so it knows these
+        columns += ", scanning_since, scanned_photos"
+    rows = fetch(connection, f"SELECT {columns} FROM roots ORDER BY path")  # noqa: S608
+    return [
+        RootStatus(Path(os.fsdecode(path)), RootState(health), *rest)
+        for path, health, *rest in rows
+    ]
+
+
+def to_renew(connection: sqlite3.Connection) -> int:
+    """Return how many photos have tags of an earlier revision of the present model.
+
+    Raises:
+        StoreError: The database cannot be read.
+    """
+    ((count,),) = fetch(
+        connection,
+        """SELECT count(*) FROM photos WHERE state <> 'missing' AND undone_at IS NULL
+           AND result_id IN (SELECT r.id FROM results r JOIN present_model m
+                             ON r.model = m.model AND r.revision <> m.revision)""",
+    )
+    return int(count)
+
+
+def seconds_left(connection: sqlite3.Connection, waiting: int, now: UnixTime) -> float | None:
+    """Return how long the model will take for the photos that wait, as fast as it was lately.
+
+    None if it tagged too few in the last minutes to tell.
+    """
+    ((tagged, first),) = fetch(
+        connection,
+        "SELECT count(*), min(tagged_at) FROM photos WHERE tagged_at > ?",
+        [now - _LATELY_SECONDS],
+    )
+    return None if tagged < _ENOUGH else waiting * (now - first) / tagged
+
+
+_LATELY_SECONDS, _ENOUGH = 300.0, 10

@@ -1,0 +1,147 @@
+"""Sets of photos as a reader sees them: what is stored, with the changes since."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+
+from pyroaring import BitMap
+
+from photoramd.database.derived import Kind
+from photoramd.database.readonly import fetch
+from photoramd.errors import StoreError
+from photoramd.keywords import comparison_key
+
+_Key = tuple[int, int]
+"""Kind and key."""
+
+
+class Sets:
+    """The sets of a database. What was read stays in memory until the database changes.
+
+    Args:
+        connection: From `open_readonly`.
+
+    Raises:
+        StoreError: The database cannot be read, or is an earlier version's.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._seen = -1
+        self._known: dict[_Key, BitMap] = {}
+        self._changes: dict[_Key, dict[int, int]] = {}
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take note of what was written since.
+
+        Raises:
+            StoreError: The database cannot be read, or is an earlier version's.
+        """
+        try:
+            ((folded, last),) = fetch(
+                self._connection,
+                "SELECT last_change, (SELECT seq FROM sqlite_sequence WHERE name = 'set_changes')"
+                " FROM folded",
+            )
+        except StoreError as error:
+            if "no such table" not in str(error):
+                raise
+            folded = None
+        if folded is None:
+            raise StoreError(
+                "the database is an earlier version's",
+                remedy="start photoramd run, or photoramd scan: it is brought up to date then",
+            )
+        if last == self._seen:
+            return
+        rows = fetch(
+            self._connection,
+            "SELECT id, kind, key, photo_id, is_member FROM set_changes ORDER BY id",
+        )
+        if folded > self._seen:
+            self._known.clear()  # changes that were never seen are in the sets by now
+        self._changes = {}
+        for number, kind, key, photo, is_member in rows:
+            self._changes.setdefault((kind, key), {})[photo] = is_member
+            if number > self._seen and (kind, key) in self._known:
+                members = self._known[kind, key]
+                (members.add if is_member else members.discard)(photo)
+        self._seen = last
+
+    def one(self, kind: Kind, key: int = 0) -> BitMap:
+        """Return a set; it must not be changed."""
+        found = self._known.get((kind, key))
+        if found is None:
+            self._load(kind, [key])
+            found = self._known[kind, key]
+        return found
+
+    def union(self, kind: Kind, keys: Iterable[int]) -> BitMap:
+        """Return the photos of any of some sets."""
+        wanted = list(keys)
+        missing = [key for key in wanted if (kind, key) not in self._known]
+        if missing:
+            self._load(kind, missing)
+        return BitMap.union(BitMap(), *(self._known[kind, key] for key in wanted))
+
+    def keys(self, kind: Kind) -> list[int]:
+        """Return the keys of a kind for which there may be photos, in their order."""
+        # One step in the index for each key, where DISTINCT would read all of it.
+        rows = fetch(
+            self._connection,
+            """WITH RECURSIVE k(key) AS (
+                   SELECT min(key) FROM sets WHERE kind = ?1
+                   UNION ALL
+                   SELECT (SELECT min(key) FROM sets WHERE kind = ?1 AND key > k.key) FROM k
+                   WHERE k.key IS NOT NULL
+               ) SELECT key FROM k WHERE key IS NOT NULL""",
+            (kind,),
+        )
+        changed = {key for known, key in self._changes if known == kind}
+        return sorted({key for (key,) in rows} | changed)
+
+    def all(self, kind: Kind) -> Iterator[tuple[int, BitMap]]:
+        """Yield all sets of a kind that are not empty, by key."""
+        keys = self.keys(kind)
+        self.union(kind, keys)
+        for key in keys:
+            members = self._known[kind, key]
+            if members:
+                yield key, members
+
+    def labels(self) -> list[tuple[int, str, str]]:
+        """Return all labels: id, name and `comparison_key`."""
+        rows = fetch(self._connection, "SELECT id, name, folded FROM labels")
+        return [(number, name, folded or comparison_key(name)) for number, name, folded in rows]
+
+    def _load(self, kind: Kind, keys: list[int]) -> None:
+        for key in keys:
+            self._known[kind, key] = BitMap()
+        rows = fetch(
+            self._connection,
+            """SELECT s.key, s.photos FROM json_each(?2) k
+               CROSS JOIN sets s ON s.kind = ?1 AND s.key = k.value""",
+            (kind, json.dumps(keys)),
+        )
+        chunks: dict[int, list[BitMap]] = {}
+        for key, photos in rows:
+            chunks.setdefault(key, []).append(_deserialised(photos))
+        for key, parts in chunks.items():
+            self._known[kind, key] = parts[0] if len(parts) == 1 else BitMap.union(*parts)
+        for key in keys:
+            members = self._known[kind, key]
+            for photo, is_member in self._changes.get((kind, key), {}).items():
+                (members.add if is_member else members.discard)(photo)
+
+
+def _deserialised(photos: bytes) -> BitMap:
+    try:
+        return BitMap.deserialize(photos)
+    except ValueError as error:
+        raise StoreError(
+            "a set of photos in the database is damaged",
+            remedy="photoramd db check makes the sets anew",
+        ) from error
