@@ -11,6 +11,7 @@ BENCHMARKS = (
     "contained",
     "daemon",
     "fixtures",
+    "million",
     "quality",
     "ram_plus",
     "raw",

@@ -111,6 +111,9 @@ def configuration(text: str) -> str:
 
 def _table(table: Table) -> Iterator[str]:
     yield f"{table.description}\n"
+    if table.example:
+        yield f"For example `{table.example}`."
+        return
     yield "| Key | Default | Allowed | Meaning |\n|---|---|---|---|"
     for key in table.keys:
         cells = (f"`{key.name}`", _default(key), _cell(key.allowed), _cell(key.description))

@@ -154,6 +154,11 @@ def _effective(config: Config, given: frozenset[str]) -> Iterator[str]:
     """Yield the lines of a TOML file with every key."""
     for table in tables():
         content = getattr(config, table.name)
+        if table.example:
+            yield ""
+            yield table.header
+            yield from (f"{name} = {format_value(text)}" for name, text in content.items())
+            continue
         for index, section in enumerate(content if table.repeated else [content]):
             where = f"{table.name}[{index}]" if table.repeated else table.name
             yield ""

@@ -1,7 +1,8 @@
-"""``photoramd query``: find photos by tags."""
+"""``photoramd query``: find photos."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,13 @@ import click
 
 from photoramd.cli.options import collected
 from photoramd.cli.output import print_json
+from photoramd.cli.photo_output import FORMATS, PathStyle, print_photos
 from photoramd.config import loader
 from photoramd.database.requests import canonical_path, is_known
 from photoramd.errors import NoImagesError, UsageError
 from photoramd.search import queries
+from photoramd.search.fields import FIELDS
+from photoramd.search.order import SORTS, Sort
 
 if TYPE_CHECKING:
     from photoramd.cli import Settings
@@ -26,27 +30,61 @@ class QueryOptions:
 
     expression: tuple[str, ...]
     limit: int | None
+    sort: Sort
+    after: str | None
     under: Path | None
     count: bool
+    format: str
     confidence: bool
     null: bool
+    link: Path | None
+    fields: bool
     as_json: bool
+
+    def __post_init__(self) -> None:
+        if self.as_json and self.format not in ("paths", "json"):
+            raise UsageError("--json and --format name two formats", remedy="leave one of them out")
+        if self.after is not None and self.sort == "random":
+            raise UsageError("--after needs an order", remedy="choose another --sort than random")
+        is_paths = self.format == "paths" and not self.as_json
+        if (self.null or self.confidence) and not is_paths:
+            raise UsageError("-0 and -c are for paths", remedy="leave out the format")
 
 
 @click.command("query")
-@click.argument("expression", nargs=-1, required=True)
+@click.argument("expression", nargs=-1)
 @click.option("--limit", type=click.IntRange(min=1), help="At most so many photos.")
+@click.option(
+    "--sort",
+    type=click.Choice(SORTS),
+    default="path",
+    help="By path (the default); taken or added, the latest first; score, the surest first; random.",
+)
+@click.option("--after", metavar="CURSOR", help="Go on behind the photo with this cursor.")
 @click.option(
     "--under", type=click.Path(path_type=Path), help="Only photos in this directory or below."
 )
 @click.option("--count", is_flag=True, help="Print only how many there are.")
+@click.option(
+    "--format",
+    type=click.Choice(FORMATS),
+    default="paths",
+    help="One path a line (the default), a table, a JSON list, a JSON object a line, or CSV.",
+)
 @click.option("-c", "--confidence", is_flag=True, help="Print tags with their confidences.")
 @click.option("-0", "--null", is_flag=True, help="End each path with a zero byte, for xargs -0.")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+@click.option(
+    "--link",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Make an album of symbolic links in DIR, or bring it up to date.",
+)
+@click.option("--fields", is_flag=True, help="List what can be asked for besides tags.")
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.pass_obj
 @collected(QueryOptions)
 def command(settings: Settings, options: QueryOptions) -> None:
-    """Find photos by tags.
+    """Find photos by tags, dates, cameras, places and more.
 
     Tags are combined with AND, OR, NOT and parentheses; words beside each other mean
     AND. Tags of several words go in quotes, and * stands for any letters:
@@ -56,41 +94,57 @@ def command(settings: Settings, options: QueryOptions) -> None:
       photoramd query 'cat AND NOT dog'
       photoramd query '(beach OR lake) "sports car"'
       photoramd query 'terrier*'
+      photoramd query 'beach taken:2024-07..2024-09 camera:canon'
+      photoramd query 'dog@0.8 near:48.85,2.35~5km' --sort taken
+
+    A tag finds what is below it, too: animal finds dogs. @NAME is a search saved under
+    [searches] in the configuration. --fields lists what else can be asked for.
 
     Prints one path a line. Exits with 1 if there is none.
     """
-    database = loader.load(settings.config_path, need_file=False).state.path
-    parsed = queries.parse(" ".join(options.expression))
+    if options.fields:
+        for field in FIELDS.values():
+            click.echo(f"{field.name + ':':<10} {field.meaning:<58} {field.example}")
+        return
+    if not options.expression:
+        raise UsageError("the query is missing", remedy="name a tag, such as dog, or * for any")
+    config = loader.load(settings.config_path, need_file=False)
+    parsed = queries.parse(" ".join(options.expression), searches=config.searches)
     if options.under is not None:
-        _require_known(database, options.under)
-    with closing(queries.open_readonly(database)) as connection:
+        _require_known(config.state.path, options.under)
+    question = queries.Question(parsed, options.sort, options.limit, options.after, options.under)
+    with closing(queries.open_readonly(config.state.path)) as connection:
         if options.count:
             number = queries.count(connection, parsed, under=options.under)
             print_json(number) if options.as_json else click.echo(number)
             return
-        matches = queries.find(connection, parsed, limit=options.limit, under=options.under)
-        advice = [] if matches else queries.advise(connection, parsed)
-    if options.as_json:
-        print_json(
-            [
-                {
-                    "file": str(match.path),
-                    "state": match.state,
-                    "tags": [tag.name for tag in match.tags],
-                    "confidences": [round(tag.confidence, 4) for tag in match.tags],
-                }
-                for match in matches
-            ]
-        )
-    for match in [] if options.as_json else matches:
-        line = bytes(match.path)
-        if options.confidence:
-            tags = ", ".join(f"{tag.name} {tag.confidence:.2f}" for tag in match.tags)
-            line += f"\t{tags}".encode()
-        # Bytes: what is printed must be the name on disk, whatever its encoding.
-        click.echo(line + (b"\0" if options.null else b"\n"), nl=False)
-    if not matches:
+        found = queries.matches(connection, question)
+        if options.link is not None:
+            _link(found, options.link, as_json=options.as_json)
+            return
+        style = PathStyle(options.null, options.confidence)
+        printed = print_photos(found, "json" if options.as_json else options.format, style)
+        advice = [] if printed else queries.advise(connection, parsed)
+    if not printed:
         raise NoImagesError("no photo matches", remedy="; ".join(advice) or None)
+
+
+def _link(found: Iterator[queries.Match], directory: Path, *, as_json: bool) -> None:
+    from photoramd.search.album import link
+
+    album = link((match.path for match in found), directory)
+    if as_json:
+        counts: Mapping[str, object] = {
+            "added": album.added,
+            "removed": album.removed,
+            "kept": album.kept,
+            "in_the_way": list(album.in_the_way),
+        }
+        print_json(counts)
+        return
+    click.echo(f"{album.added} links added, {album.removed} removed, {album.kept} kept")
+    for name in album.in_the_way:
+        click.echo(f"not linked, as another file has its name: {name}", err=True)
 
 
 def _require_known(database: Path, directory: Path) -> None:

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from photoramd.cli.output import print_json
+from photoramd.cli.photo_output import iso
 from photoramd.config import loader
 from photoramd.errors import NoImagesError, printable
 from photoramd.metadata.changes import Place
+from photoramd.photo import Look
 from photoramd.search import queries
 
 if TYPE_CHECKING:
@@ -71,6 +73,10 @@ def _lines(details: queries.Details) -> list[tuple[str, str]]:
     lines.append(("found", _time(details.found_at)))
     if details.rejected:
         lines.append(("rejected", ", ".join(details.rejected)))
+    if details.look:
+        lines += _look(details.look)
+    if details.user_tags:
+        lines.append(("your tags", ", ".join(details.user_tags)))
     if details.tagged_at:
         lines.append(("tagged", _time(details.tagged_at)))
     if details.written_at:
@@ -79,6 +85,34 @@ def _lines(details: queries.Details) -> list[tuple[str, str]]:
         lines.append(("undone", f"{_time(details.undone_at)} (photoramd retag tags it again)"))
     if not details.tags and not details.undone_at and details.state in ("tagged", "written"):
         lines.append(("tags", "none above the thresholds"))
+    return lines
+
+
+def _look(look: Look) -> list[tuple[str, str]]:
+    """Return what a photo says of itself."""
+    lines = [("picture", f"{look.width} x {look.height}, {look.format}")]
+    taken = iso(look.taken)
+    if taken is not None:
+        zone = "" if look.tz is None else f" UTC{look.tz / 60:+g}"
+        lines.append(("taken", taken.replace("T", " ") + zone))
+    if look.camera:
+        lines.append(("camera", look.camera))
+    if look.lens:
+        lines.append(("lens", look.lens))
+    settings = []
+    if look.mm is not None:
+        settings.append(f"{look.mm:g} mm")
+    if look.f is not None:
+        settings.append(f"f/{look.f:g}")
+    if look.exposure:
+        is_short = look.exposure < 0.3
+        settings.append(f"1/{1 / look.exposure:.0f} s" if is_short else f"{look.exposure:g} s")
+    if look.iso is not None:
+        settings.append(f"ISO {look.iso}")
+    if settings:
+        lines.append(("settings", ", ".join(settings)))
+    if look.lat is not None and look.lon is not None:
+        lines.append(("place", f"{look.lat:.5f}, {look.lon:.5f}"))
     return lines
 
 
@@ -91,6 +125,8 @@ def _plain(details: queries.Details, scores: bool) -> dict[str, Any]:
     plain["file"] = str(plain.pop("path"))
     plain["sidecar"] = None if details.sidecar is None else str(details.sidecar)
     plain["tags"] = [tag.name for tag in details.tags]
+    if details.look is not None:
+        plain["look"]["taken"] = iso(details.look.taken)
     plain["confidences"] = [round(tag.confidence, 4) for tag in details.tags]
     if scores:
         plain["scores"] = {tag.name: round(tag.confidence, 4) for tag in details.scores}

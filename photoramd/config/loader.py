@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -195,6 +196,8 @@ def _check_document(document: dict[str, Any]) -> Iterator[str]:
         table = known.get(section)
         if table is None:
             yield f"{section}: {_unknown(section, list(known), 'section')}"
+        elif table.example:
+            yield from _check_texts(section, table, content)
         elif not table.repeated:
             yield from _check_section(section, table, content)
         elif not isinstance(content, list):
@@ -218,6 +221,18 @@ def _check_section(where: str, table: Table, content: Any) -> Iterator[str]:
     for key in table.keys:
         if key.default is msgspec.NODEFAULT and key.name not in content:
             yield f"{where}.{key.name}: missing; allowed: {key.allowed}"
+
+
+def _check_texts(where: str, table: Table, content: Any) -> Iterator[str]:
+    """Check a section of texts under names that the user chooses."""
+    if not isinstance(content, dict):
+        yield f"{where}: {_shown(content)} is not a section; allowed: such as {table.example}"
+        return
+    for name, value in content.items():
+        if not isinstance(value, str) or not value.strip():
+            yield f"{where}.{name}: {_shown(value)} is not allowed; allowed: a text"
+        elif not re.fullmatch(r"[\w.-]+", name):
+            yield f"{where}.{name}: a name has letters, digits, - _ and . only"
 
 
 def _check_value(where: str, key: Key, value: Any) -> Iterator[str]:

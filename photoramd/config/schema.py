@@ -271,6 +271,15 @@ class State(Section, frozen=True, kw_only=True):
     ] = 3
 
 
+Searches = Annotated[
+    dict[str, Text],
+    Meta(
+        description="Saved searches by name: beach-2024 is used as @beach-2024 in a query.",
+        extra={"example": 'beach-2024 = "beach taken:2024"'},
+    ),
+]
+
+
 class Config(Section, frozen=True, kw_only=True):
     """The whole configuration."""
 
@@ -282,6 +291,7 @@ class Config(Section, frozen=True, kw_only=True):
     decode: Decode = Decode()
     schedule: Schedule = Schedule()
     state: State = State()
+    searches: Searches = msgspec.field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,12 +322,16 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One section of the schema; ``repeated`` ones are written ``[[name]]``."""
+    """One section of the schema; ``repeated`` ones are written ``[[name]]``.
+
+    One with an example holds texts under names that the user chooses.
+    """
 
     name: str
     repeated: bool
     description: str
     keys: tuple[Key, ...]
+    example: str = ""
 
     @property
     def header(self) -> str:
@@ -332,6 +346,10 @@ def tables() -> tuple[Table, ...]:
 
 def _tables() -> Iterator[Table]:
     for field in msgspec.structs.fields(Config):
+        if typing.get_origin(field.type) is Annotated:
+            _, meta = typing.get_args(field.type)
+            yield Table(field.name, False, meta.description, (), meta.extra["example"])
+            continue
         repeated = typing.get_origin(field.type) is tuple
         struct = typing.get_args(field.type)[0] if repeated else field.type
         keys = tuple(_key(field.name, info) for info in msgspec.structs.fields(struct))

@@ -28,14 +28,14 @@ from photoramd.database.connection import Database
 from photoramd.database.ledger import Ledger
 from photoramd.database.photos import Photos
 from photoramd.database.queue import Queue
-from photoramd.database.readonly import ReadOnlyDatabase, open_readonly
 from photoramd.database.readings import Readings
+from photoramd.database.readonly import ReadOnlyDatabase, open_readonly
 from photoramd.database.requests import Requests
 from photoramd.database.results import Results
 from photoramd.database.roots import HealthStore
 from photoramd.metadata.exiftool import ExifTool
 from photoramd.metadata.plan import Origin
-from photoramd.models import registry
+from photoramd.models import hierarchy, registry
 from photoramd.models.isolated.tagger import UnloadingTagger
 from photoramd.models.lazy import LazyTagger
 from photoramd.models.rules import Rules
@@ -250,6 +250,7 @@ def build(
     queue.leave_out(lambda directory: setup.root_of(directory) is not None)
     results = Results(database, settings_digest(setup.rules, config.tags.fields))
     results.note_modes({os.fspath(watch.path): watch.write for watch in config.watch})
+    results.note_hierarchy(hierarchy.parents(setup.rules))
     settings = WriteSettings(
         setup.mode, setup.origin, config.tags.fields, setup.has_lightroom_names
     )

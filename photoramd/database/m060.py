@@ -170,7 +170,7 @@ def _looks(row: str, is_member: int) -> str:
         at = f"{row}.photo_id, {row}.lat, {row}.lat, {row}.lon, {row}.lon"
         # The coordinates of an R*Tree are 32 bits wide, rounded down and up.
         place = f"""INSERT INTO places SELECT {at}
-            WHERE {row}.lat IS NOT NULL AND {row}.lon IS NOT NULL;"""  # noqa: S608
+            WHERE {row}.lat IS NOT NULL AND {row}.lon IS NOT NULL;"""
     return "\n".join([*noted, place])
 
 

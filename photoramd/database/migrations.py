@@ -55,7 +55,7 @@ def m050_begun(db: Database) -> None:
         db.execute(statement)
 
 
-_STEPS = (
+STEPS = (
     m001_photos,
     m002_undo,
     m010_requests,
@@ -66,11 +66,11 @@ _STEPS = (
     m060_asking,
 )
 
-NAMES = frozenset(step.__name__ for step in _STEPS)
+NAMES = frozenset(step.__name__ for step in STEPS)
 """The names of the migrations; a database with others is a newer version's."""
 
 schema = Migrations("photoramd")
-for _step in _STEPS:
+for _step in STEPS:
     schema()(_step)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from photoramd.clock import UnixTime
@@ -141,6 +141,24 @@ class Results:
             db.execute("DELETE FROM present_model")
             if revision:
                 db.execute("INSERT INTO present_model VALUES (?, ?)", (model, revision))
+
+    def note_hierarchy(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """Store which keywords stand right above others: pairs of a keyword and its parent."""
+        wanted = set(pairs)
+        known = set(
+            self._database.rows(
+                """SELECT l.name, p.name FROM label_parents k
+                   JOIN labels l ON l.id = k.label_id JOIN labels p ON p.id = k.parent_id"""
+            )
+        )
+        if known == wanted:
+            return
+        with self._database.transaction() as db:
+            db.execute("DELETE FROM label_parents")
+            db.executemany(
+                "INSERT INTO label_parents VALUES (?, ?)",
+                [tuple(map(self._database.label, pair)) for pair in sorted(wanted)],
+            )
 
     def tags(self, photo_id: int) -> list[Tag]:
         """Return the keywords of a photo, the most confident first."""

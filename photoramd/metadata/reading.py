@@ -52,6 +52,6 @@ def find_beside(photo: Path) -> Beside | None:
         if not target.exists:
             return None
         content, fingerprint = sidecar.read(target.path)
-    except PhotoramdError:
+    except (PhotoramdError, ValueError):
         return None  # whatever is wrong with it is said when it is to be written
     return Beside(target.path, content, fingerprint.mtime_ns)

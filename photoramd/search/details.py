@@ -41,6 +41,8 @@ class Details:
         place: Where its keywords are: ``sidecar`` or ``photo``; None if nowhere.
         fallback: Why they are not inside the photo, although they should be.
         rejected: Keywords that the user took out of the file.
+        user_tags: The user's own keywords, by name.
+        look: What the photo says of itself; None if that was not read.
     """
 
     path: Path
@@ -61,6 +63,8 @@ class Details:
     place: Place | None = None
     fallback: str | None = None
     rejected: tuple[str, ...] = ()
+    user_tags: tuple[str, ...] = ()
+    look: Look | None = None
 
 
 def photo(connection: sqlite3.Connection, path: Path) -> Details | None:
@@ -95,7 +99,8 @@ def photo(connection: sqlite3.Connection, path: Path) -> Details | None:
             [number],
         )
     rest += [None if place is None else Place(place), fallback]
-    rest.append(tuple(value for (value,) in rejected))
+        own, look = _read_from(connection, number)
+    rest += [tuple(value for (value,) in rejected), own, look]
     return Details(
         absolute,
         state_of(state),
@@ -106,6 +111,30 @@ def photo(connection: sqlite3.Connection, path: Path) -> Details | None:
         None if sidecar is None else Path(os.fsdecode(sidecar)),
         *rest,
     )
+
+
+def _read_from(
+    connection: sqlite3.Connection, photo_id: int
+) -> tuple[tuple[str, ...], Look | None]:
+    """Return the user's own keywords, and what the photo says of itself."""
+    if not fetch(connection, "SELECT 1 FROM sqlite_master WHERE name = 'looks'"):
+        return (), None  # an earlier version's database
+    own = fetch(
+        connection,
+        """SELECT l.name FROM user_keywords k JOIN labels l ON l.id = k.label_id
+           WHERE k.photo_id = ? AND NOT k.is_above ORDER BY l.name""",
+        [photo_id],
+    )
+    looks = fetch(
+        connection,
+        """SELECT l.width, l.height, f.name, l.taken, l.tz, c.name, s.name, l.iso, l.f, l.exposure,
+                  l.mm, l.lat, l.lon
+           FROM looks l JOIN formats f ON f.id = l.format_id
+           LEFT JOIN cameras c ON c.id = l.camera_id LEFT JOIN lenses s ON s.id = l.lens_id
+           WHERE l.photo_id = ?""",
+        [photo_id],
+    )
+    return tuple(name for (name,) in own), Look(*looks[0]) if looks else None
 
 
 def _labels(connection: sqlite3.Connection) -> dict[int, str]:

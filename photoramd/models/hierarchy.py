@@ -1,0 +1,19 @@
+"""Which keywords stand above others, whichever model gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from photoramd.models.embedded.keywords import embedded_vocabulary
+from photoramd.models.rules import Rules
+
+
+def parents(rules: Rules) -> Iterator[tuple[str, str]]:
+    """Yield pairs of a keyword and the one right above it, in the user's words.
+
+    The embedded model's hierarchy is the only one there is; a ``dog`` of RAM++ is an animal, too.
+    """
+    vocabulary = embedded_vocabulary()
+    for label, above in zip(vocabulary.labels, vocabulary.parents, strict=True):
+        words = [word for name in (*above, label) if (word := rules.word(name)) is not None]
+        yield from ((below, over) for over, below in zip(words, words[1:], strict=False))
