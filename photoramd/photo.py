@@ -70,38 +70,3 @@ class Photo:
 
     path: Path
     fingerprint: Fingerprint
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What the file of a photo says of the picture.
-
-    Attributes:
-        width: Upright, in pixels.
-        height: Likewise.
-        format: By content: ``JPEG``, ``RAW`` and so on; see `images.decoder.Decoded`.
-        taken: Seconds since 1970 on the camera's clock, as if that showed UTC.
-        tz: The camera's time zone, minutes east of UTC.
-        camera: Make and model.
-        lens: Its name.
-        iso: The sensitivity.
-        f: The f-number.
-        exposure: In seconds.
-        mm: The focal length, in millimetres.
-        lat: Degrees north, WGS 84.
-        lon: Degrees east.
-    """
-
-    width: int
-    height: int
-    format: str
-    taken: float | None = None
-    tz: int | None = None
-    camera: str | None = None
-    lens: str | None = None
-    iso: int | None = None
-    f: float | None = None
-    exposure: float | None = None
-    mm: float | None = None
-    lat: float | None = None
-    lon: float | None = None

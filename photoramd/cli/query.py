@@ -58,7 +58,7 @@ class QueryOptions:
     "--sort",
     type=click.Choice(SORTS),
     default="path",
-    help="By path (the default); taken or added, the latest first; score, the surest first; random.",
+    help="path (the default); taken, added: the latest first; score: the surest first; random.",
 )
 @click.option("--after", metavar="CURSOR", help="Go on behind the photo with this cursor.")
 @click.option(

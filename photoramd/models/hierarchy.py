@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from photoramd.models.embedded.keywords import embedded_vocabulary
 from photoramd.models.rules import Rules
@@ -16,4 +17,4 @@ def parents(rules: Rules) -> Iterator[tuple[str, str]]:
     vocabulary = embedded_vocabulary()
     for label, above in zip(vocabulary.labels, vocabulary.parents, strict=True):
         words = [word for name in (*above, label) if (word := rules.word(name)) is not None]
-        yield from ((below, over) for over, below in zip(words, words[1:], strict=False))
+        yield from ((below, over) for over, below in pairwise(words))

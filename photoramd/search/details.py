@@ -14,7 +14,7 @@ from photoramd.database.columns import state_of
 from photoramd.database.conditions import REJECTED
 from photoramd.database.readonly import fetch, snapshot
 from photoramd.metadata.changes import Place
-from photoramd.photo import PhotoState, Tag
+from photoramd.photo import Look, PhotoState, Tag
 from photoramd.search.places import knows_places
 
 
@@ -98,8 +98,8 @@ def photo(connection: sqlite3.Connection, path: Path) -> Details | None:
             f"SELECT DISTINCT value FROM ledger WHERE photo_id = ? AND {REJECTED} ORDER BY value",  # noqa: S608
             [number],
         )
-    rest += [None if place is None else Place(place), fallback]
         own, look = _read_from(connection, number)
+    rest += [None if place is None else Place(place), fallback]
     rest += [tuple(value for (value,) in rejected), own, look]
     return Details(
         absolute,
