@@ -82,7 +82,7 @@ class Directory:
 
     Attributes:
         order: ``<`` or ``>``: the order of its bytes.
-        values: By tag. A value that is too long, or lies beyond the file, is empty or cut off.
+        values: By tag. A value that is too long, or ends beyond the file, is cut off.
         types: Their types, likewise.
         next: Where the next directory is; 0 for none.
         is_cut: Whether it is not all there.
@@ -105,7 +105,7 @@ class Directory:
             header: What it begins with.
             position: Where the directory is.
             wanted: The tags whose values are read; of a tag that occurs twice, the first.
-            limit: The most bytes of a value; a longer one is taken for empty.
+            limit: The most bytes of a value; a longer one is cut off.
 
         Raises:
             OSError: The disk failed.
@@ -131,11 +131,9 @@ class Directory:
             directory.types[tag] = kind
             if length <= layout.inline_bytes:
                 directory.values[tag] = inline[:length]
-            elif length <= limit:
-                start = int.from_bytes(inline, header.byteorder)
-                directory.values[tag] = _read(file, start, length)
             else:
-                directory.values[tag] = b""
+                start = int.from_bytes(inline, header.byteorder)
+                directory.values[tag] = _read(file, start, min(length, limit))
         directory.next = int.from_bytes(content[end:], header.byteorder)
         return directory
 

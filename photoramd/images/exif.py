@@ -45,6 +45,7 @@ _IN_GPS = frozenset({_LATITUDE_REF, _LATITUDE, _LONGITUDE_REF, _LONGITUDE})
 
 _MAX_VALUE_BYTES = 1 << 12
 _SEARCH_BYTES = 64
+_PREFIX = b"Exif\0\0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +86,12 @@ def read(file: IO[bytes]) -> Exif:
 
 def read_block(block: bytes) -> Exif:
     """Read a block of EXIF, with or without what containers put in front of it."""
-    start = re.search(rb"II\*\0|MM\0\*", block[:_SEARCH_BYTES])
-    return read(io.BytesIO(block[start.start() :])) if start else Exif()
+    while block.startswith(_PREFIX):  # twice, by some programs
+        block = block[len(_PREFIX) :]
+    if not block.startswith((b"II", b"MM")):
+        start = re.search(rb"II\*\0|MM\0\*", block[:_SEARCH_BYTES])
+        block = block[start.start() :] if start else b""
+    return read(io.BytesIO(block))
 
 
 def read_blocks(image: bytes, photo: bytes, gps: bytes) -> Exif:
@@ -192,21 +197,24 @@ def _exposure(exif: Exif) -> float | None:
     apex = _apex(exif, _SHUTTER_SPEED)
     if found is not None or apex is None:
         return found
-    return float(f"{2.0**-apex:.3g}") if 2.0**-apex <= _MOST_SECONDS else None
+    seconds = float(f"{2.0**-apex:.3g}")
+    return seconds if seconds <= _MOST_SECONDS else None
 
 
 def _f_number(exif: Exif) -> float | None:
     found = _first(exif, _F_NUMBER, _MOST_F_NUMBER)
     apex = _apex(exif, _APERTURE)
-    if found is not None or apex is None or apex <= 0:  # 0 is written for "not known"
+    if found is not None or apex is None or apex < 0:
         return found
-    return round(2.0 ** (apex / 2), 1) if 2.0 ** (apex / 2) <= _MOST_F_NUMBER else None
+    number = round(2.0 ** (apex / 2), 1)
+    return number if number <= _MOST_F_NUMBER else None
 
 
 def _apex(exif: Exif, tag: int) -> float | None:
     """Return a value in APEX's units, which are logarithms to base 2."""
     found = next(_numbers(exif, tag), None)
-    return found if found is not None and abs(found) <= _MOST_APEX else None
+    # 0 is a second, and f/1; but what cameras write that do not know it.
+    return found if found and abs(found) <= _MOST_APEX else None
 
 
 def _first(exif: Exif, tag: int, most: float) -> float | None:

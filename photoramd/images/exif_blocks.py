@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import zlib
-from typing import IO
+from collections.abc import Mapping
+from typing import IO, Any
 
 from PIL import JpegImagePlugin
 
@@ -13,7 +14,7 @@ from photoramd.images.opener import OpenPhoto
 from photoramd.images.png import chunks
 
 _MAX_PROFILE_BYTES = 1 << 20
-_PROFILES = (b"Raw profile type exif\0", b"Raw profile type APP1\0")
+_PROFILES = ("Raw profile type exif", "Raw profile type APP1")
 _EXIF_SEGMENT = b"Exif\0\0"
 
 
@@ -26,8 +27,13 @@ def exif_of(photo: OpenPhoto) -> Exif:
     if photo.format == "TIFF":
         return read(photo.file)
     if photo.format == "PNG" and "exif" not in photo.image.info:
-        # Pillow would decode the pixels, to see what follows them.
-        photo.image.info["exif"] = _in_png(photo.file, photo.fingerprint.size)
+        # Pillow would decode the pixels, to see what follows them. If it has, it saw no EXIF there.
+        is_decoded = not photo.image.tile
+        photo.image.info["exif"] = (
+            _in_texts(photo.image.info)
+            if is_decoded
+            else _in_png(photo.file, photo.fingerprint.size)
+        )
     block = photo.image.info.get("exif")
     return read_block(block) if isinstance(block, bytes) else Exif()
 
@@ -52,18 +58,29 @@ def _in_png(file: IO[bytes], size: int) -> bytes:
         content = file.read(length)
         if kind == b"eXIf":
             return content
-        if content.startswith(_PROFILES):
-            profile = profile or _profile(content, is_packed=kind == b"zTXt")
+        name, _, body = content.partition(b"\0")
+        if name.decode("latin-1") in _PROFILES:
+            profile = profile or _profile(body if kind == b"tEXt" else _inflated(body[1:]))
     return profile
 
 
-def _profile(content: bytes, *, is_packed: bool) -> bytes:
-    """Return a block of EXIF as ImageMagick and older programs write it: in hexadecimal."""
-    body = content.partition(b"\0")[2]
+def _in_texts(info: Mapping[str | tuple[int, int], Any]) -> bytes:
+    """Return the same block, of what Pillow read from a PNG."""
+    texts = (info.get(name) for name in _PROFILES)
+    return next((_profile(text.encode()) for text in texts if isinstance(text, str)), b"")
+
+
+def _inflated(data: bytes) -> bytes:
     try:
-        if is_packed:
-            body = zlib.decompressobj().decompress(body[1:], 2 * _MAX_PROFILE_BYTES)
-        # The name of the profile, its length, and then the digits.
-        return bytes.fromhex(body.split(maxsplit=2)[2].decode("ascii"))
-    except (zlib.error, ValueError, IndexError):
+        return zlib.decompressobj().decompress(data, 2 * _MAX_PROFILE_BYTES)
+    except zlib.error:
+        return b""
+
+
+def _profile(text: bytes) -> bytes:
+    """Return a block of EXIF from the text that ImageMagick and older programs write."""
+    try:
+        # The name of the profile, its length, and then hexadecimal digits.
+        return bytes.fromhex(text.split(maxsplit=2)[2].decode("ascii"))
+    except (ValueError, IndexError):
         return b""

@@ -14,12 +14,14 @@ import struct
 from itertools import islice
 from typing import IO
 
+from photoramd.images.directories import Directory, Header
 from photoramd.images.exif import Exif, read, read_block, read_blocks
 from photoramd.images.exif_blocks import exif_in_jpeg
 from photoramd.images.isobmff import boxes
 from photoramd.images.raw_structure import structure
 
 _CR3_METADATA = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")
+_RW2_JPEG = 0x002E
 _MAX_BLOCK_BYTES = 1 << 20
 _MAX_JPEG_BYTES = 64 << 20
 _MOST_PARTS = 64
@@ -39,6 +41,8 @@ def raw_exif(file: IO[bytes]) -> Exif:
         return _cr3(file)
     if head.startswith(b"\0MRM"):
         return _mrw(file)
+    if head.startswith(b"IIU\0"):
+        return _rw2(file) or read(file)
     return read(file)
 
 
@@ -71,6 +75,15 @@ def _inner_boxes(content: bytes) -> list[tuple[bytes, bytes]]:
         found.append((kind, content[position + 8 : position + length]))
         position += max(length, 8)
     return found
+
+
+def _rw2(file: IO[bytes]) -> Exif:
+    header = Header.read(file)
+    if header is None:
+        return Exif()
+    # Its own directories lack values that those of the JPEG inside have.
+    top = Directory.read(file, header, header.first, {_RW2_JPEG}, _MAX_BLOCK_BYTES)
+    return exif_in_jpeg(top.text(_RW2_JPEG))
 
 
 def _mrw(file: IO[bytes]) -> Exif:

@@ -14,7 +14,7 @@ _MOST_CHARACTERS = 64
 # Programs put slashes, dots and blanks where colons belong, and blanks for what is not known.
 _MOMENT = re.compile(
     r"(\d{4})[:/.-]\s?(\d\d?)[:/.-]\s?(\d\d?)"
-    r"(?:[T\s]\s*(\d\d?):\s?(\d\d?)(?::\s?(\d\d?)(?:[.,](\d+))?)?\s?(Z|[+-]\d\d:?\d\d)?|[\s:T]*)",
+    r"(?:[T\s:]\s*(\d\d?):\s?(\d\d?)(?::\s?(\d\d?)(?:[.,](\d+))?)?\s?(Z|[+-]\d\d:?\d\d)?|[\s:T]*)",
     re.ASCII,
 )
 _OFFSET = re.compile(r"Z|([+-])(\d\d?):?(\d\d)", re.ASCII)
