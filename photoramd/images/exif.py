@@ -167,13 +167,22 @@ def _texts(exif: Exif, tag: int) -> Iterator[str]:
 
 
 def _lens(exif: Exif) -> str | None:
-    make, model = (text(exif.photo.text(tag)) for tag in (_LENS_MAKE, _LENS_MODEL))
+    make, model = (
+        text(exif.photo.text(tag) or exif.image.text(tag)) for tag in (_LENS_MAKE, _LENS_MODEL)
+    )
     # Without a model, the make alone is often that of the camera.
     found = named(make, model) if any(map(str.isalnum, model)) else None
     if found is not None:
         return found
-    numbers = exif.photo.pairs(_LENS_SPECIFICATION, 4) or exif.image.pairs(_LENS_INFO, 4)
-    return lens_by_numbers([_quotient(pair) for pair in numbers])
+    for numbers in (
+        exif.photo.pairs(_LENS_SPECIFICATION, 4),
+        exif.image.pairs(_LENS_SPECIFICATION, 4),
+        exif.image.pairs(_LENS_INFO, 4),  # of DNG
+    ):
+        found = lens_by_numbers([_quotient(pair) for pair in numbers])
+        if found is not None:
+            return found
+    return None
 
 
 # --- Numbers ---
