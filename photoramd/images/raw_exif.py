@@ -54,7 +54,7 @@ def _raf(file: IO[bytes]) -> Exif:
 
 def _cr3(file: IO[bytes]) -> Exif:
     for kind, start, length in islice(boxes(file), _MOST_PARTS):
-        if kind == b"moov":
+        if kind == b"moov" and length >= 8:
             file.seek(start + 8)
             for inner, content in _inner_boxes(file.read(min(length - 8, _MAX_BLOCK_BYTES))):
                 if inner == b"uuid" and content.startswith(_CR3_METADATA):
