@@ -23,7 +23,8 @@ from photoramd.images.raw_structure import structure
 _CR3_METADATA = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")
 _RW2_JPEG = 0x002E
 _MAX_BLOCK_BYTES = 1 << 20
-_MAX_JPEG_BYTES = 64 << 20
+"""Of a JPEG, it is the beginning, where EXIF is."""
+
 _MOST_PARTS = 64
 
 
@@ -49,7 +50,7 @@ def raw_exif(file: IO[bytes]) -> Exif:
 def _raf(file: IO[bytes]) -> Exif:
     start, length = structure(file).jpeg or (0, 0)
     file.seek(start)
-    return exif_in_jpeg(file.read(min(length, _MAX_JPEG_BYTES)))
+    return exif_in_jpeg(file.read(min(length, _MAX_BLOCK_BYTES)))
 
 
 def _cr3(file: IO[bytes]) -> Exif:
