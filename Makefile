@@ -90,7 +90,7 @@ fuzz: setup-test
 	  $(if $(CORPUS),--corpus $(CORPUS)) $(if $(KEEP),--keep $(KEEP))
 
 # Not a dependency, as only some machines have it. PARSER: see tests/fuzz/parsers.py.
-PARSERS := packet layout boxes raw claims iptc pointers delta
+PARSERS := packet layout boxes raw exif claims iptc pointers delta
 fuzz-parsers: setup-test
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check atheris==3.0.0
 	@for parser in $(PARSERS); do echo "$$parser:"; \

@@ -70,3 +70,40 @@ class Photo:
 
     path: Path
     fingerprint: Fingerprint
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a file says of its photo. None is what it does not say, or says senselessly.
+
+    Attributes:
+        width: The width of the upright photo in full size, in pixels.
+        height: Its height, likewise.
+        format: The format, by content: ``JPEG``, ``PNG``, ``WEBP``, ``TIFF``, ``BMP``, ``GIF``,
+            ``AVIF`` or ``HEIF``; ``RAW``, by suffix and content.
+        taken: When it was taken: what the camera's clock showed, in seconds from 1970-01-01
+            00:00:00 on the same clock. It is Unix time only where the clock was set to UTC.
+        tz: How far the clock was ahead of UTC, in minutes; east is positive.
+        camera: Make and model, such as ``Canon EOS R6``; at most 100 characters.
+        lens: Likewise.
+        iso: The sensitivity.
+        f: The f-number.
+        exposure: The exposure time in seconds.
+        mm: The focal length in millimetres, not converted to another size of sensor.
+        lat: The latitude in degrees, north positive, WGS84. It comes with the longitude only.
+        lon: The longitude in degrees, east positive.
+    """
+
+    width: int
+    height: int
+    format: str
+    taken: float | None = None
+    tz: int | None = None
+    camera: str | None = None
+    lens: str | None = None
+    iso: int | None = None
+    f: float | None = None
+    exposure: float | None = None
+    mm: float | None = None
+    lat: float | None = None
+    lon: float | None = None

@@ -6,20 +6,19 @@ colours scaled to 8 bits. Colour profiles are not applied, as models were traine
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image, ImageFile, TiffImagePlugin
+from PIL import Image, ImageFile, TiffImagePlugin
 
 from photoramd.images import raw
+from photoramd.images.looks import look_of
 from photoramd.images.opener import OpenFile, OpenPhoto, open_file, open_image, require_end
-from photoramd.photo import Fingerprint
-
-log = logging.getLogger(__name__)
+from photoramd.images.orientation import transposition, transposition_of
+from photoramd.photo import Fingerprint, Look
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,17 +28,12 @@ class Decoded:
     Attributes:
         image: Upright, mode RGB. Smaller than the photo if it was reduced while decoding.
         fingerprint: The fingerprint of the file, which did not change while it was read.
-        width: The width of the upright photo in full size, in pixels.
-        height: Its height, likewise.
-        format: The format, by content: ``JPEG``, ``PNG``, ``WEBP``, ``TIFF``, ``BMP``, ``GIF``,
-            ``AVIF`` or ``HEIF``; ``RAW``, by suffix and content.
+        look: What the file says of the photo.
     """
 
     image: Image.Image
     fingerprint: Fingerprint
-    width: int
-    height: int
-    format: str
+    look: Look
 
 
 def decode(
@@ -75,9 +69,8 @@ def decode(
 
 def _decode_raw(opened: OpenFile, side: int, max_pixels: int) -> Decoded:
     picture = raw.develop(opened, side=side, max_pixels=max_pixels)
-    transposition = _TRANSPOSITIONS.get(picture.orientation)
-    size = (picture.width, picture.height)
-    return _decoded(picture.image, transposition, size, opened.fingerprint, "RAW")
+    image = _upright(to_rgb(picture.image), transposition(picture.orientation))
+    return Decoded(image, opened.fingerprint, picture.look)
 
 
 def _decode_image(
@@ -92,7 +85,8 @@ def _decode_image(
     require_end(photo, path)
     if not reduced:
         size = image.size  # some readers know the real size only now
-    return _decoded(image, _transposition(photo), size, photo.fingerprint, photo.format)
+    found = look_of(photo, size)
+    return Decoded(_upright(to_rgb(image), transposition_of(photo)), photo.fingerprint, found)
 
 
 # --- Memory ---
@@ -133,53 +127,9 @@ def _needed_for_raw(size: int, max_pixels: int) -> int:
     return size + _RAW_PIXEL_BYTES * min(size // 2, max_pixels)
 
 
-def _decoded(
-    image: Image.Image,
-    transposition: Image.Transpose | None,
-    size: tuple[int, int],
-    fingerprint: Fingerprint,
-    format_: str,
-) -> Decoded:
-    width, height = reversed(size) if transposition in _SIDEWAYS else size
-    return Decoded(_upright(to_rgb(image), transposition), fingerprint, width, height, format_)
-
-
-# --- Orientation ---
-
-# EXIF 2.32, 4.6.4.A, tag 0x0112: the operation that makes each orientation upright.
-_TRANSPOSITIONS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-_SIDEWAYS = (
-    Image.Transpose.TRANSPOSE,
-    Image.Transpose.ROTATE_270,
-    Image.Transpose.TRANSVERSE,
-    Image.Transpose.ROTATE_90,
-)
-
-
-def _transposition(photo: OpenPhoto) -> Image.Transpose | None:
-    # Two readers turn the pixels themselves: TIFF's by its orientation, HEIF's by the rotation,
-    # which overrules EXIF. AVIF's turns nothing, and reports the rotation as if it were EXIF's.
-    if photo.format in ("TIFF", "HEIF"):
-        return None
-    try:
-        orientation = photo.image.getexif().get(ExifTags.Base.Orientation)
-    except Exception as error:  # bad EXIF must not cost the photo, however it is bad
-        log.debug("unreadable EXIF: %s", error)
-        return None
-    return _TRANSPOSITIONS.get(orientation) if isinstance(orientation, int) else None
-
-
-def _upright(image: Image.Image, transposition: Image.Transpose | None) -> Image.Image:
-    if transposition is not None:
-        image = image.transpose(transposition)
+def _upright(image: Image.Image, turned: Image.Transpose | None) -> Image.Image:
+    if turned is not None:
+        image = image.transpose(turned)
     elif isinstance(image, ImageFile.ImageFile):
         image = image.copy()  # lets go of the file's bytes, which some readers hold
     # The orientation must not be found and applied a second time.

@@ -16,6 +16,8 @@ from typing import BinaryIO, cast
 from PIL import ExifTags, Image, JpegImagePlugin
 
 from photoramd.errors import DecodeError
+from photoramd.images.exif import look
+from photoramd.images.exif_blocks import exif_in_jpeg
 from photoramd.images.formats import (
     RAW_REMEDY,
     RAW_SUFFIXES,
@@ -27,7 +29,9 @@ from photoramd.images.formats import (
 )
 from photoramd.images.libraw import LibrawError, Raw, open_raw
 from photoramd.images.opener import OpenFile, check_pixels, ends_in_zeros
+from photoramd.images.raw_exif import raw_exif
 from photoramd.images.raw_structure import structure
+from photoramd.photo import Look
 
 _MAX_BYTES = 1 << 30
 """A RAW is read whole."""
@@ -46,14 +50,12 @@ class Picture:
     Attributes:
         image: Decoded; a preview may have been reduced.
         orientation: Its EXIF orientation, 1 to 8.
-        width: The width of the RAW as it is stored, in pixels.
-        height: Its height, likewise.
+        look: What the RAW says of the photo.
     """
 
     image: Image.Image
     orientation: int
-    width: int
-    height: int
+    look: Look
 
 
 def is_raw(opened: OpenFile) -> bool:
@@ -79,12 +81,7 @@ def develop(opened: OpenFile, *, side: int, max_pixels: int) -> Picture:
             off, damaged or too large.
     """
     path, size = opened.path, opened.fingerprint.size
-    if not reads_raw():
-        raise DecodeError("it is a camera RAW, which needs libraw", path=path, remedy=RAW_REMEDY)
-    if is_text(opened.head) or not any(opened.head):
-        raise DecodeError(f"photoramd cannot read it: {describe(opened.head)}", path=path)
-    if size > _MAX_BYTES:
-        raise DecodeError(f"at {size / 1e9:.1f} GB it is too large for a RAW photo", path=path)
+    _require_readable(opened)
     # A file that is still being copied, though its preview may be there already.
     if ends_in_zeros(opened.file, size, min(_ZERO_TAIL_BYTES, size // 2)):
         raise DecodeError("truncated RAW: it ends in zeros", path=path)
@@ -96,24 +93,68 @@ def develop(opened: OpenFile, *, side: int, max_pixels: int) -> Picture:
                 # Its format is not known here, or its lengths are not meant literally: it is
                 # whole if it can be unpacked to its end.
                 raw.unpack()
+            look_ = _look(raw, opened)
             with suppress(LibrawError, _NoPreviewError):
-                return _preview(raw, opened, side, max_pixels)
+                return Picture(*_preview(raw, opened, side, max_pixels), look_)
             # libraw turns it upright.
-            return Picture(raw.develop(), 1, *_upright_size(raw))
+            return Picture(raw.develop(), 1, look_)
     except LibrawError as error:
         raise DecodeError(str(error), path=path) from error
+
+
+def look_at(opened: OpenFile, *, max_pixels: int) -> Look:
+    """Return what a RAW says of its photo; decode nothing, though libraw reads it whole.
+
+    Args:
+        opened: The file.
+        max_pixels: Refuse a RAW of more pixels.
+
+    Raises:
+        DecodeError: libraw is missing, does not know the format, or fails; or the file is too
+            large.
+    """
+    _require_readable(opened)
+    try:
+        with open_raw(cast("BinaryIO", opened.file)) as raw:
+            check_pixels(opened.path, *raw.pixels, max_pixels)
+            return _look(raw, opened)
+    except LibrawError as error:
+        raise DecodeError(str(error), path=opened.path) from error
+
+
+def _require_readable(opened: OpenFile) -> None:
+    path, size = opened.path, opened.fingerprint.size
+    if not reads_raw():
+        raise DecodeError("it is a camera RAW, which needs libraw", path=path, remedy=RAW_REMEDY)
+    if is_text(opened.head) or not any(opened.head):
+        raise DecodeError(f"photoramd cannot read it: {describe(opened.head)}", path=path)
+    if size > _MAX_BYTES:
+        raise DecodeError(f"at {size / 1e9:.1f} GB it is too large for a RAW photo", path=path)
+
+
+def _look(raw: Raw, opened: OpenFile) -> Look:
+    exif = raw_exif(opened.file)
+    if not exif:
+        # libraw puts the values that it finds in front of a preview without EXIF.
+        with suppress(LibrawError):
+            found = raw.preview()
+            if isinstance(found, bytes):
+                exif = exif_in_jpeg(found)
+    size = (raw.height, raw.width) if raw.flip & 4 else (raw.width, raw.height)
+    return look(size, "RAW", exif)
 
 
 class _NoPreviewError(Exception):
     """The preview cannot be used; the sensor's data is used instead."""
 
 
-def _preview(raw: Raw, opened: OpenFile, side: int, max_pixels: int) -> Picture:
+def _preview(raw: Raw, opened: OpenFile, side: int, max_pixels: int) -> tuple[Image.Image, int]:
+    """Return a preview, and its EXIF orientation."""
     found = raw.preview()
     if isinstance(found, Image.Image):
         if min(found.size) < side // 2:
             raise _NoPreviewError
-        return Picture(found, _orientation_of(raw.flip), raw.width, raw.height)
+        return found, _orientation_of(raw.flip)
     try:
         jpeg = JpegImagePlugin.JpegImageFile(io.BytesIO(found))
         if min(jpeg.size) < side // 2:
@@ -125,7 +166,7 @@ def _preview(raw: Raw, opened: OpenFile, side: int, max_pixels: int) -> Picture:
         raise
     except Exception as error:  # of any kind: a bad preview is none
         raise _NoPreviewError from error
-    return Picture(jpeg, _orientation(jpeg, raw.flip), raw.width, raw.height)
+    return jpeg, _orientation(jpeg, raw.flip)
 
 
 def _orientation(jpeg: JpegImagePlugin.JpegImageFile, flip: int) -> int:
@@ -143,7 +184,3 @@ def _orientation(jpeg: JpegImagePlugin.JpegImageFile, flip: int) -> int:
 
 def _orientation_of(flip: int) -> int:
     return _ORIENTATIONS[flip] if 0 <= flip < len(_ORIENTATIONS) else 1
-
-
-def _upright_size(raw: Raw) -> tuple[int, int]:
-    return (raw.height, raw.width) if raw.flip & 4 else (raw.width, raw.height)

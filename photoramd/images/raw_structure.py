@@ -9,22 +9,18 @@ UUID of CR3's XMP are those that ExifTool's documentation of its tags gives.
 
 from __future__ import annotations
 
-import os
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from typing import IO
 
+from photoramd.images.directories import Directory, Header
 from photoramd.images.isobmff import boxes
 
 _MAX_DIRECTORIES = 64
-_MAX_ENTRIES = 4096
 _MAX_VALUE_BYTES = 4 << 20
 _MAX_EXTENTS = 1 << 16
 """A limit; a photo has some thousands of strips or tiles."""
-
-_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 6: 1, 7: 1, 8: 2, 9: 4, 13: 4}
-"""The bytes of a value, by its type; other types are not needed here."""
 
 _XMP, _IPTC, _PHOTOSHOP, _SUB_DIRECTORIES = 700, 33723, 34377, 330
 _DATA = ((273, 279), (324, 325), (513, 514))
@@ -71,8 +67,8 @@ def structure(file: IO[bytes]) -> Structure:
         return _raf(file)
     if head[4:8] == b"ftyp":
         return _cr3(file)
-    order = {b"II": "<", b"MM": ">"}.get(head[:2])
-    return Structure() if order is None else _tiff(file, order)
+    header = Header.read(file)
+    return Structure() if header is None else _tiff(file, header)
 
 
 def _raf(file: IO[bytes]) -> Structure:
@@ -99,30 +95,30 @@ def _cr3(file: IO[bytes]) -> Structure:
     return Structure(tuple(extents), xmp)
 
 
-def _tiff(file: IO[bytes], order: str) -> Structure:
-    file.seek(0)
-    (first,) = struct.unpack(f"{order}4xI", file.read(8).ljust(8, b"\0"))
+def _tiff(file: IO[bytes], header: Header) -> Structure:
     extents: list[Extent] = []
-    top: _Directory | None = None
+    top: Directory | None = None
     # Depth first, so that the directory that the file begins with comes first.
-    waiting, seen = [first], set[int]()
+    waiting, seen = [header.first], set[int]()
     is_told = True
     while waiting and len(seen) < _MAX_DIRECTORIES:
         position = waiting.pop()
         if position == 0 or position in seen:
             continue
         seen.add(position)
-        directory = _Directory.read(file, order, position)
+        directory = Directory.read(file, header, position, _WANTED, _MAX_VALUE_BYTES)
+        if directory.is_cut:  # what it does not tell could be anything
+            directory = Directory()
         top = top or directory
         for offsets, lengths in _DATA:
-            starts = directory.numbers(offsets)
-            pairs = zip(starts, directory.numbers(lengths), strict=False)
+            starts = directory.numbers(offsets, _MAX_EXTENTS + 1)
+            pairs = zip(starts, directory.numbers(lengths, _MAX_EXTENTS + 1), strict=False)
             # Some formats use the largest number for "not stated".
             extents += [pair for pair in pairs if 0 < pair[0] < 0xFFFFFFFF and pair[1] > 0]
             if max(len(starts), len(extents)) > _MAX_EXTENTS:
                 is_told = False  # not a photo: made to exhaust memory
                 extents.clear()
-        below = directory.numbers(_SUB_DIRECTORIES)[:_MAX_DIRECTORIES]
+        below = directory.numbers(_SUB_DIRECTORIES, _MAX_DIRECTORIES)
         waiting += [directory.next, *reversed(below)]
     if top is None:
         return Structure()
@@ -138,50 +134,3 @@ def _tiff(file: IO[bytes], order: str) -> Structure:
 _WANTED = frozenset(
     {_XMP, _IPTC, _PHOTOSHOP, _SUB_DIRECTORIES, *(t for pair in _DATA for t in pair)}
 )
-
-
-@dataclass(slots=True)
-class _Directory:
-    """One image file directory (TIFF 6.0, section 2): the values wanted, as bytes."""
-
-    order: str
-    values: dict[int, bytes] = field(default_factory=dict)
-    types: dict[int, int] = field(default_factory=dict)
-    next: int = 0
-
-    @classmethod
-    def read(cls, file: IO[bytes], order: str, position: int) -> _Directory:
-        directory = cls(order)
-        file.seek(position)
-        (count,) = struct.unpack(f"{order}H", file.read(2).ljust(2, b"\0"))
-        if count > _MAX_ENTRIES:
-            return directory
-        content = file.read(12 * count + 4)
-        if len(content) < 12 * count:
-            return directory
-        for at in range(0, 12 * count, 12):
-            tag, kind, number = struct.unpack_from(f"{order}HHI", content, at)
-            if tag in _WANTED and kind in _SIZES and tag not in directory.types:
-                directory.types[tag] = kind
-                directory.values[tag] = _value(
-                    file, order, content[at + 8 : at + 12], _SIZES[kind] * number
-                )
-        directory.next = int.from_bytes(content[12 * count :], "little" if order == "<" else "big")
-        return directory
-
-    def numbers(self, tag: int) -> list[int]:
-        content = self.values.get(tag, b"")
-        letter = {1: "B", 3: "H", 4: "I", 13: "I"}.get(self.types.get(tag, 0))
-        if letter is None:
-            return []
-        count = min(len(content) // struct.calcsize(letter), _MAX_EXTENTS + 1)
-        return list(struct.unpack_from(f"{self.order}{count}{letter}", content))
-
-
-def _value(file: IO[bytes], order: str, field_: bytes, length: int) -> bytes:
-    if length <= 4:
-        return field_[:length]
-    if length > _MAX_VALUE_BYTES:
-        return b""
-    file.seek(struct.unpack(f"{order}I", field_)[0], os.SEEK_SET)
-    return file.read(length)

@@ -19,6 +19,7 @@ from typing import Any
 from PIL import IptcImagePlugin, JpegImagePlugin, TiffImagePlugin
 
 from photoramd.images.opener import OpenFile, OpenPhoto, open_file, open_image
+from photoramd.images.png import chunks
 from photoramd.images.raw import is_raw
 from photoramd.images.raw_structure import structure
 from photoramd.metadata.containers import (
@@ -151,17 +152,14 @@ def _profiles_in_png(photo: OpenPhoto) -> Iterator[Block]:
 
 def _png_texts(photo: OpenPhoto, wanted: bytes, name: bytes) -> Iterator[bytes]:
     """Yield what follows a name in a PNG's chunks of one kind."""
-    position = 8
-    while position + 12 <= photo.fingerprint.size:
-        photo.file.seek(position)
-        length, kind = struct.unpack(">I4s", photo.file.read(8))
-        if kind == b"IEND":
-            return
-        if kind == wanted and length >= len(name) and photo.file.read(len(name)) == name:
+    for kind, start, length in chunks(photo.file, photo.fingerprint.size):
+        if kind != wanted or length < len(name):
+            continue
+        photo.file.seek(start)
+        if photo.file.read(len(name)) == name:
             if length > 2 * MAX_XMP_BYTES:
                 raise UnreadableError(f"a PNG text of {length:,} bytes")
             yield photo.file.read(length - len(name))
-        position += 12 + length
 
 
 # --- IPTC ---

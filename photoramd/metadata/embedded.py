@@ -128,7 +128,14 @@ def _unique(keywords: Iterable[str]) -> tuple[str, ...]:
 
 
 def _keywords_in_packet(packet: bytes) -> Iterator[str]:
-    """Yield keywords in an XMP packet; in a malformed one, those that a lenient parser finds.
+    for nodes in descriptions(packet):
+        yield from _keywords_of(nodes)
+
+
+def descriptions(packet: bytes) -> Iterator[list[etree._Element]]:
+    """Yield the descriptions in an XMP packet; of a malformed one, what a lenient parser finds.
+
+    What is deeper in it describes other pictures, such as the parts of a montage.
 
     Raises:
         UnreadableError: Too large, with a DOCTYPE, or malformed.
@@ -146,9 +153,9 @@ def _keywords_in_packet(packet: bytes) -> Iterator[str]:
     except (etree.XMLSyntaxError, ValueError) as error:
         root = etree.fromstring(packet, _parser(recover=True))
         if root is not None:
-            yield from _keywords_below(root)
+            yield _descriptions_below(root)
         raise UnreadableError(f"malformed XMP: {error}") from error
-    yield from _keywords_below(root)
+    yield _descriptions_below(root)
 
 
 def _parser(*, recover: bool) -> etree.XMLParser:
@@ -158,15 +165,17 @@ def _parser(*, recover: bool) -> etree.XMLParser:
     )
 
 
-def _keywords_below(root: etree._Element) -> Iterator[str]:
-    # What is deeper describes other pictures, such as the parts of a montage.
-    nodes = [node for rdf in root.iter(f"{RDF}RDF") for node in rdf.iterchildren(etree.Element)]
+def _descriptions_below(root: etree._Element) -> list[etree._Element]:
+    return [node for rdf in root.iter(f"{RDF}RDF") for node in rdf.iterchildren(etree.Element)]
+
+
+def _keywords_of(nodes: Sequence[etree._Element]) -> Iterator[str]:
     for each in FIELDS:
         for tag in each.tags:
-            yield from (each.leaf(text) for node in nodes for text in _texts(node, tag))
+            yield from (each.leaf(text) for node in nodes for text in texts(node, tag))
 
 
-def _texts(node: etree._Element, name: str) -> Iterator[str]:
+def texts(node: etree._Element, name: str) -> Iterator[str]:
     """Yield the entries of a list, or the one text that some programs write instead."""
     yield node.get(name, "")
     for element in node.iterchildren(name):

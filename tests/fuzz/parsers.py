@@ -18,8 +18,9 @@ import atheris
 
 with atheris.instrument_imports(include=["photoramd"]):
     from photoramd.errors import PhotoramdError
-    from photoramd.images import av1, claims, isobmff, raw_structure
+    from photoramd.images import av1, claims, exif, isobmff, raw_structure
     from photoramd.images.formats import HEAD_BYTES, describe, recognise
+    from photoramd.images.raw_exif import raw_exif
     from photoramd.metadata import containers, delta, iptc, pointers
     from photoramd.metadata.containers import UnreadableError
     from photoramd.metadata.xmp_keywords import (
@@ -66,6 +67,12 @@ def _raw(data: bytes) -> None:
         raw_structure.structure(io.BytesIO(data)).fits(len(data))
 
 
+def _exif(data: bytes) -> None:
+    exif.look((1, 1), "JPEG", exif.read_block(data))
+    with contextlib.suppress(ValueError):  # too many boxes
+        exif.look((1, 1), "RAW", raw_exif(io.BytesIO(data)))
+
+
 def _claims(data: bytes) -> None:
     for format_ in ("JPEG", "PNG", "TIFF", "GIF", "BMP"):
         with contextlib.suppress(PhotoramdError):
@@ -95,6 +102,7 @@ PARSERS: Mapping[str, Callable[[bytes], None]] = {
     "layout": _layout,
     "boxes": _boxes,
     "raw": _raw,
+    "exif": _exif,
     "claims": _claims,
     "iptc": _iptc,
     "pointers": _pointers,

@@ -49,6 +49,8 @@ from photoramd.photo import Fingerprint, Tag
 from photoramd.pipeline import pipeline
 from tests.support.daemons import wait_for
 from tests.support.dng import dng
+from tests.support.exif import exif, ratio, text
+from tests.support.looking_crop import LookingCrop, said
 from tests.support.misbehaving_crop import FAULTS, MisbehavingCrop, photo
 
 MAX_PIXELS = 10**8
@@ -112,6 +114,29 @@ def test_a_worker_sees_what_libraw_makes_of_a_raw(
     pixels, _ = contained.see(path, CROP, MAX_PIXELS)
     here = decode(path, side=CROP.decode_side, max_pixels=MAX_PIXELS)
     assert np.array_equal(pixels, CROP.pixels(here.image))
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_a_sealed_worker_reads_exif_and_xmp(
+    contained: Contained, cat: Image.Image, tmp_path: Path, order: str
+) -> None:
+    path = saved(cat, tmp_path / "a.jpg")
+    block = exif(
+        [text(271, b"Caf\xe9"), text(272, "写真機")],
+        [ratio(0x829D, 28, 10), text(0x9003, "2001:02:03 04:05:06"), text(0x9011, "+02:00")],
+        [text(1, "S"), ratio(2, 48, 1), text(3, "E"), ratio(4, 9, 1)],
+        order=order,
+    )
+    xmp = (
+        b'<r:RDF xmlns:r="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><r:Description'
+        b' xmlns:e="http://ns.adobe.com/exif/1.0/"'
+        b' e:DateTimeOriginal="2001-02-03T04:05:06+02:00"/></r:RDF>'
+    )
+    for crop in (LookingCrop(block, b""), LookingCrop(b"", xmp), LookingCrop(b"", xmp[:-30])):
+        pixels, _ = contained.see(path, crop, MAX_PIXELS)
+        found = pixels.tobytes().decode().strip()
+        assert found == said(crop.exif, crop.packet)
+        assert "taken=981173106.0, tz=120" in found or crop.packet == xmp[:-30]
 
 
 @pytest.mark.parametrize(

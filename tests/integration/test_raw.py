@@ -93,7 +93,7 @@ def test_the_preview_is_what_is_seen(cat: Image.Image, china: Image.Image, tmp_p
     path.write_bytes(dng(china, preview=cat))
     picture = decoded(path)
     assert likeness(picture.image, cat) > 0.99
-    assert (picture.width, picture.height, picture.format) == (900, 600, "RAW")
+    assert (picture.look.width, picture.look.height, picture.look.format) == (900, 600, "RAW")
     assert picture.fingerprint.size == path.stat().st_size
 
 
@@ -113,7 +113,7 @@ def test_without_a_preview_of_sufficient_size_the_sensors_data_is_developed(
     path.write_bytes(dng(cat, preview=None if size is None else china.resize(size)))
     picture = decoded(path)
     assert picture.image.size == (450, 300)
-    assert (picture.width, picture.height) == (900, 600)
+    assert (picture.look.width, picture.look.height) == (900, 600)
     assert likeness(picture.image, cat) > 0.9
 
 
@@ -146,7 +146,7 @@ def test_a_raw_comes_upright(
     path.write_bytes(dng(lying, preview=lying if has_preview else None, orientation=orientation))
     picture = decoded(path)
     assert likeness(picture.image, cat) > 0.9
-    assert (picture.width, picture.height) == (900, 600)
+    assert (picture.look.width, picture.look.height) == (900, 600)
 
 
 def test_a_preview_that_says_how_it_is_turned_is_believed(cat: Image.Image, tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_a_preview_that_says_how_it_is_turned_is_believed(cat: Image.Image, tmp_
 def test_the_content_decides_and_not_the_name(cat: Image.Image, tmp_path: Path) -> None:
     path = tmp_path / "IMG.CR2"
     path.write_bytes(jpeg(cat))
-    assert decoded(path).format == "JPEG"
+    assert decoded(path).look.format == "JPEG"
 
 
 @pytest.mark.parametrize("name", [b"-a.dng", b"@a.dng", b"a\nb.dng", b"\xff.dng", b" a.dng"])
@@ -180,7 +180,7 @@ def test_the_limit_on_pixels_is_kept_before_any_is_decoded(
 ) -> None:
     path = tmp_path / "IMG.DNG"
     path.write_bytes(dng(cat, preview=cat if has_preview else None))
-    assert decoded(path, 540_000).format == "RAW"
+    assert decoded(path, 540_000).look.format == "RAW"
     with pytest.raises(DecodeError, match="900 x 600 pixels, more than the limit") as caught:
         decoded(path, 539_999)
     assert "max_pixels" in (caught.value.remedy or "")
@@ -251,7 +251,7 @@ def test_damage_ends_in_a_picture_or_in_our_error(cat: Image.Image, tmp_path: Pa
             damaged[place] = random.integers(256)
         path.write_bytes(damaged)
         try:
-            ends.add(decoded(path).format)
+            ends.add(decoded(path).look.format)
         except DecodeError as error:
             ends.add(error.message)
     assert "RAW" in ends
@@ -283,7 +283,7 @@ def test_the_keywords_inside_a_dng_are_read(
     exiftool("-q", "-overwrite_original", "-XMP-dc:Subject=grandma", path)
     exiftool("-q", "-overwrite_original", "-IPTC:Keywords=Ärger", "-charset", "iptc=utf8", path)
     assert read_keywords(path) == ("grandma", "Ärger")
-    assert decoded(path).format == "RAW"
+    assert decoded(path).look.format == "RAW"
 
 
 @pytest.mark.parametrize("magic", [b"IIRO", b"IIU\0"])

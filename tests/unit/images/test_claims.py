@@ -84,7 +84,7 @@ def avif(size: tuple[int, int], claimed: tuple[int, int]) -> bytes:
 def test_an_avif_is_as_large_as_its_frame(tmp_path: Path) -> None:
     path = tmp_path / "a.avif"
     path.write_bytes(avif((400, 300), (400, 300)))
-    assert decode(path, side=64, max_pixels=120_000).width == 400
+    assert decode(path, side=64, max_pixels=120_000).look.width == 400
     path.write_bytes(avif((400, 300), (64, 64)))
     with pytest.raises(DecodeError, match="400 x 300 pixels, more than the limit of 119,999"):
         decode(path, side=64, max_pixels=119_999)

@@ -101,8 +101,8 @@ def test_a_real_photo_is_decoded_as_it_is(name: str) -> None:
     result = decode(path, side=FULL, max_pixels=MAX_PIXELS)
     with Image.open(path) as expected:
         assert np.array_equal(np.asarray(result.image), np.asarray(expected.convert("RGB")))
-        assert (result.width, result.height) == expected.size
-        assert result.format == expected.format
+        assert (result.look.width, result.look.height) == expected.size
+        assert result.look.format == expected.format
     assert result.image.mode == "RGB"
     assert result.fingerprint == Fingerprint.of(path.stat())
 
@@ -110,8 +110,8 @@ def test_a_real_photo_is_decoded_as_it_is(name: str) -> None:
 @pytest.mark.parametrize("format_", SAVED_AS)
 def test_every_format_is_decoded(format_: str, photo: Image.Image, tmp_path: Path) -> None:
     result = decoded(tmp_path / "photo", encoded(photo, format_))
-    assert result.format == format_
-    assert (result.width, result.height) == photo.size
+    assert result.look.format == format_
+    assert (result.look.width, result.look.height) == photo.size
     assert difference(result.image, photo) < (6 if format_ == "GIF" else 4)
 
 
@@ -135,9 +135,9 @@ def test_every_compression_is_decoded(
 
 
 def test_the_content_decides_and_not_the_name(photo: Image.Image, tmp_path: Path) -> None:
-    assert decoded(tmp_path / "photo.jpg", encoded(photo, "PNG")).format == "PNG"
-    assert decoded(tmp_path / "photo.heic", encoded(photo, "JPEG")).format == "JPEG"
-    assert decoded(tmp_path / "photo.txt", encoded(photo, "HEIF")).format == "HEIF"
+    assert decoded(tmp_path / "photo.jpg", encoded(photo, "PNG")).look.format == "PNG"
+    assert decoded(tmp_path / "photo.heic", encoded(photo, "JPEG")).look.format == "JPEG"
+    assert decoded(tmp_path / "photo.txt", encoded(photo, "HEIF")).look.format == "HEIF"
 
 
 @pytest.mark.parametrize("brand", [b"heix", b"mif1", b"msf1"])
@@ -145,14 +145,14 @@ def test_heif_is_known_by_any_of_its_brands(
     brand: bytes, photo: Image.Image, tmp_path: Path
 ) -> None:
     heif = encoded(photo, "HEIF")
-    assert decoded(tmp_path / "photo", heif[:8] + brand + heif[12:]).format == "HEIF"
+    assert decoded(tmp_path / "photo", heif[:8] + brand + heif[12:]).look.format == "HEIF"
     avif = encoded(photo, "AVIF")
-    assert decoded(tmp_path / "photo", avif[:8] + b"mif1" + avif[12:]).format == "AVIF"
+    assert decoded(tmp_path / "photo", avif[:8] + b"mif1" + avif[12:]).look.format == "AVIF"
 
 
 def test_a_name_that_is_not_utf8_is_decoded(photo: Image.Image, tmp_path: Path) -> None:
     name = os.fsdecode(b"-caf\xe9\n.jpg")
-    assert decoded(tmp_path / name, encoded(photo, "JPEG")).format == "JPEG"
+    assert decoded(tmp_path / name, encoded(photo, "JPEG")).look.format == "JPEG"
 
 
 @pytest.mark.parametrize("format_", SAVED_AS)
@@ -178,7 +178,7 @@ def test_of_several_pictures_the_main_one_counts(photo: Image.Image, tmp_path: P
     mpo = encoded(photo, "MPO", save_all=True, append_images=[turned], quality=95)
     result = decoded(tmp_path / "photo", mpo)
     assert difference(result.image, photo) < 4
-    assert result.format == "JPEG"
+    assert result.look.format == "JPEG"
     heif = encoded(turned, "HEIF", save_all=True, append_images=[photo], primary_index=1)
     assert difference(decoded(tmp_path / "photo", heif).image, photo) < 2
 
@@ -201,7 +201,7 @@ def test_a_photo_comes_upright(
 ) -> None:
     content = encoded(as_stored(photo, orientation), format_, exif=exif_with(orientation))
     result = decoded(tmp_path / "photo", content)
-    assert (result.width, result.height) == photo.size
+    assert (result.look.width, result.look.height) == photo.size
     assert difference(result.image, photo) < 4
     # A second look at the EXIF would turn it again.
     assert result.image.getexif().get(ExifTags.Base.Orientation, 1) == 1
@@ -214,7 +214,7 @@ def test_a_reduced_photo_comes_upright(orientation: int, tmp_path: Path) -> None
     stored = as_stored(upright, orientation)
     content = encoded(stored, "JPEG", exif=exif_with(orientation))
     result = decoded(tmp_path / "photo", content, side=200)
-    assert (result.width, result.height) == (1200, 800)
+    assert (result.look.width, result.look.height) == (1200, 800)
     assert result.image.size == (300, 200)
     assert difference(result.image, upright.resize((300, 200), Image.Resampling.BOX)) < 3
 
@@ -261,7 +261,7 @@ def test_bad_exif_does_not_cost_the_photo(format_: str, photo: Image.Image, tmp_
             at = start + rng.randrange(12 if format_ == "TIFF" else 60)
             damaged[at] = rng.choice((0, 1, 255, rng.randrange(256)))
         result = decoded(tmp_path / "photo", with_right_checksums(bytes(damaged)))
-        assert {result.width, result.height} == {48, 32}
+        assert {result.look.width, result.look.height} == {48, 32}
 
 
 # --- Colours ---
@@ -468,7 +468,7 @@ def test_a_jpeg_is_reduced_to_no_less_than_asked_for(tmp_path: Path) -> None:
         )
         assert min(result.image.size) == -(-shorter // ratio)
         assert min(result.image.size) >= side
-        assert min(result.width, result.height) == shorter
+        assert min(result.look.width, result.look.height) == shorter
 
 
 def test_reduced_pixels_are_those_of_the_whole_photo(tmp_path: Path) -> None:
@@ -802,7 +802,7 @@ def test_the_limit_is_exact_and_its_error_names_a_remedy(
 ) -> None:
     path = written(tmp_path / "photo", encoded(photo, "JPEG"))
     pixels = photo.width * photo.height
-    assert decode(path, side=64, max_pixels=pixels).width == photo.width
+    assert decode(path, side=64, max_pixels=pixels).look.width == photo.width
     with pytest.raises(DecodeError, match="192 x 128 pixels") as caught:
         decode(path, side=64, max_pixels=pixels - 1)
     assert caught.value.remedy is not None
@@ -840,7 +840,7 @@ from photoramd.images.decoder import decode
 from photoramd.errors import DecodeError
 for path in {[str(path) for path in paths]!r}:
     try:
-        print(decode(path, side=64, max_pixels=200_000_000).format)
+        print(decode(path, side=64, max_pixels=200_000_000).look.format)
     except DecodeError as error:
         print(error.message)
 """
