@@ -19,7 +19,8 @@ from photoramd.contained.results import Crop, ExifToolRequest, Read, Seen
 from photoramd.errors import PhotoramdError
 from photoramd.images.decoder import decode
 from photoramd.images.formats import reads_raw
-from photoramd.images.look import look_at
+from photoramd.images.looks import look_at
+from photoramd.images.opener import open_file
 from photoramd.metadata import (
     embedded,
     orphan,
@@ -35,6 +36,7 @@ from photoramd.metadata.own_keywords import NO_KEYWORDS
 from photoramd.metadata.plan import Plan, PlanRequest
 from photoramd.metadata.reading import Beside
 from photoramd.metadata.sidecar import Found, KnownSidecar
+from photoramd.metadata.taken import with_time
 from photoramd.metadata.xmp_packet import Packet
 from photoramd.photo import Fingerprint, Look
 
@@ -65,21 +67,24 @@ def see(parent: Parent, path: Path, crop: Crop, max_pixels: int, beside: Beside 
         reserve=parent.reserve,
     )
     pixels = np.ascontiguousarray(crop.pixels(found.image))
-    look = Look(found.width, found.height, found.format)
-    return Seen(pixels.tobytes(), pixels.shape, _read(path, found.fingerprint, look, beside))
+    read = _read(path, found.fingerprint, found.look, beside)
+    return Seen(pixels.tobytes(), pixels.shape, read)
 
 
 def read(_: Parent, path: Path, max_pixels: int, beside: Beside | None) -> Read:
     """Read what a photo and its sidecar say, without decoding a pixel."""
-    look, fingerprint = look_at(path, max_pixels=max_pixels)
-    return _read(path, fingerprint, look, beside)
+    with open_file(path) as opened:
+        look = look_at(opened, max_pixels=max_pixels)
+    return _read(path, opened.fingerprint, look, beside)
 
 
 def _read(path: Path, fingerprint: Fingerprint, look: Look, beside: Beside | None) -> Read:
     inside = besides = NO_KEYWORDS
     # Metadata that cannot be read costs only itself.
     with suppress(PhotoramdError):
-        inside = own_keywords.of_photo(embedded.read(path))
+        found = embedded.read(path)
+        look = with_time(look, found)
+        inside = own_keywords.of_photo(found)
     if beside is not None:
         with suppress(PhotoramdError):
             besides = own_keywords.of_sidecar(beside.content, beside.path)

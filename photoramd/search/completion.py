@@ -142,9 +142,7 @@ def _values(connection: sqlite3.Connection, part: _Part) -> Iterator[tuple[str, 
         rows = fetch(connection, "SELECT DISTINCT model FROM results ORDER BY model")
         yield from _fitting((name for (name,) in rows), part.typed)
     elif part.field == "folder":
-        rows = fetch(
-            connection, "SELECT coalesce(printable, CAST(path AS TEXT)) FROM directories"
-        )
+        rows = fetch(connection, "SELECT coalesce(printable, CAST(path AS TEXT)) FROM directories")
         names = sorted({name for (path,) in rows for name in path.split("/") if name})
         yield from _fitting(names, part.typed)
     elif part.field in ("added", "changed", "tagged", "taken"):
