@@ -2,7 +2,7 @@
 """Write the parts of docs/ that are made from the code.
 
 docs/commands.md is made from the commands, all of it; in docs/configuration.md the introduction
-and the table of each section are made from the schema. `make docs` runs this, and a test
+and the table of each section are made from the schema, in docs/queries.md the table of fields. `make docs` runs this, and a test
 compares.
 """
 
@@ -24,8 +24,10 @@ sys.path.insert(0, os.fspath(ROOT))
 
 from photoramd.cli import cli  # noqa: E402
 from photoramd.config.schema import Key, Table, format_value, tables  # noqa: E402
+from photoramd.search.fields import FIELDS  # noqa: E402
 
 COMMANDS = ROOT / "docs" / "commands.md"
+QUERIES = ROOT / "docs" / "queries.md"
 CONFIGURATION = ROOT / "docs" / "configuration.md"
 
 HEAD = """\
@@ -36,10 +38,11 @@ HEAD = """\
 
 
 def main() -> None:
-    """Write both files."""
+    """Write the files."""
     COMMANDS.write_text(commands(), encoding="utf-8")
     text = configuration(CONFIGURATION.read_text(encoding="utf-8"))
     CONFIGURATION.write_text(text, encoding="utf-8")
+    QUERIES.write_text(queries(QUERIES.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def commands() -> str:
@@ -107,6 +110,14 @@ def configuration(text: str) -> str:
         rest = re.sub(r"\A(?:(?!## |\|).*\n)*(?:\|.*\n)*", "", rest)
         text = before + heading + "\n".join(_table(table)) + "\n" + rest
     return text
+
+
+def queries(text: str) -> str:
+    """The text of docs/queries.md with the table of fields made anew."""
+    head = "| Field | Meaning | Example |\n|---|---|---|\n"
+    rows = (f"| `{f.name}:` | {_cell(f.meaning)} | `{f.example}` |\n" for f in FIELDS.values())
+    before, _, rest = text.partition(head)
+    return before + head + "".join(rows) + re.sub(r"\A(?:\|.*\n)*", "", rest)
 
 
 def _table(table: Table) -> Iterator[str]:

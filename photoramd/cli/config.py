@@ -117,17 +117,29 @@ def check(context: click.Context, path: Path | None, as_json: bool) -> None:
         print_json({"file": error.path, "problems": [error.message], "warnings": []})
         context.exit(error.exit_code)
     name = printable(report.path or "")
+    warnings = [*report.warnings, *_wrong_searches(report.config)]
     if as_json:
-        print_json({"file": name, "problems": report.problems, "warnings": report.warnings})
+        print_json({"file": name, "problems": report.problems, "warnings": warnings})
     else:
         for problem in report.problems:
             click.echo(f"{name}: {problem}")
-        for warning in report.warnings:
+        for warning in warnings:
             click.echo(f"{name}: warning: {warning}")
         if not report.problems:
             click.echo(f"{name}: good")
     if report.problems:
         context.exit(ConfigError.exit_code)
+
+
+def _wrong_searches(config: Config | None) -> Iterator[str]:
+    """Yield what is wrong with saved searches; they cost nothing but themselves."""
+    from photoramd.search.parser import parse
+
+    for name, text in ({} if config is None else config.searches).items():
+        try:
+            parse(text, searches=config.searches if config else {})
+        except UsageError as error:
+            yield f"searches.{name}: {error.message}; {error.remedy}"
 
 
 @command.command()

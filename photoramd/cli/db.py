@@ -29,16 +29,28 @@ def command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 @click.pass_obj
 def check(settings: Settings, file: Path | None, as_json: bool) -> None:
-    """Look for damage in the database, or in a copy of it. The daemon may run."""
+    """Look for damage in the database, or in a copy of it. The daemon may run.
+
+    The sets of photos that queries use are compared with the rows that they are made from, and
+    made anew if they differ.
+    """
     from photoramd.database import backups
 
     database = file or _database(settings)
     problems = backups.check(database)
     copies = [printable(path) for path in backups.copies(database)]
+    mended = 0
+    if file is None and not problems:
+        from photoramd.database.mend import mend_sets
+
+        mended = mend_sets(database)
     if as_json:
-        print_json({"database": printable(database), "problems": problems, "copies": copies})
+        found = {"problems": problems, "copies": copies, "mended_sets": mended}
+        print_json({"database": printable(database), **found})
     else:
         click.echo(f"{printable(database)}: {problems[0] if problems else 'sound'}")
+        if mended:
+            click.echo(f"sets of photos: {mended} were not what the rows say; made anew")
         for path in copies:
             click.echo(f"copy: {path}")
     if problems:

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.shell_completion import CompletionItem
 
 from photoramd.cli.options import collected
 from photoramd.cli.output import print_json
 from photoramd.cli.photo_output import FORMATS, PathStyle, print_photos
 from photoramd.config import loader
 from photoramd.database.requests import canonical_path, is_known
-from photoramd.errors import NoImagesError, UsageError
+from photoramd.errors import NoImagesError, PhotoramdError, UsageError
 from photoramd.search import queries
 from photoramd.search.fields import FIELDS
 from photoramd.search.order import SORTS, Sort
@@ -51,8 +52,25 @@ class QueryOptions:
             raise UsageError("-0 and -c are for paths", remedy="leave out the format")
 
 
+def complete_query(
+    context: click.Context, _: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Return what a shell offers for a word of a query; nothing if that cannot be told."""
+    from photoramd.search.completion import complete
+
+    try:
+        config = loader.load(context.find_root().params.get("config_path"), need_file=False)
+        with closing(queries.open_readonly(config.state.path)) as connection:
+            found = complete(connection, incomplete, searches=config.searches)
+    except PhotoramdError:
+        return []
+    return [
+        CompletionItem(incomplete[: each.start] + each.text, help=each.meaning) for each in found
+    ]
+
+
 @click.command("query")
-@click.argument("expression", nargs=-1)
+@click.argument("expression", nargs=-1, shell_complete=complete_query)
 @click.option("--limit", type=click.IntRange(min=1), help="At most so many photos.")
 @click.option(
     "--sort",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from photoramd.cli.output import console, print_json
+from photoramd.cli.query import complete_query
 from photoramd.config import loader
 from photoramd.errors import NoImagesError
 from photoramd.search import queries
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @click.command("tags")
-@click.argument("expression", nargs=-1)
+@click.argument("expression", nargs=-1, shell_complete=complete_query)
 @click.option("--prefix", default="", metavar="TEXT", help="Only tags with a word that begins so.")
 @click.option("--limit", type=click.IntRange(min=1), help="At most so many tags.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")

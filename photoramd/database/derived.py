@@ -105,7 +105,7 @@ def fold(db: sqlite3.Connection, *, above: int = MAX_CHANGES) -> None:
     kept, emptied = [], []
     for place, photos in sorted(changes.items()):
         row = db.execute(find, place).fetchone()
-        members = BitMap() if row is None else BitMap.deserialize(row[0])
+        members = BitMap() if row is None else _deserialised(row[0])
         members |= BitMap([photo for photo, is_member in photos.items() if is_member])
         members -= BitMap([photo for photo, is_member in photos.items() if not is_member])
         if members:
@@ -174,7 +174,7 @@ def differences(db: sqlite3.Connection) -> int:
         sqlite3.Error: The database failed.
     """
     stored = {
-        (kind, key, chunk): BitMap.deserialize(photos)
+        (kind, key, chunk): _deserialised(photos)
         for kind, key, chunk, photos in db.execute("SELECT kind, key, chunk, photos FROM sets")
     }
     for kind, key, photo, is_member in db.execute(
@@ -206,6 +206,14 @@ def _batches(
 ) -> Iterator[list[tuple[_Key, BitMap]]]:
     while batch := list(itertools.islice(chunks, size)):
         yield batch
+
+
+def _deserialised(photos: bytes) -> BitMap:
+    """Return a set; an empty one in the place of a damaged one, which then differs."""
+    try:
+        return BitMap.deserialize(photos)
+    except ValueError:
+        return BitMap()
 
 
 def _serialised(members: BitMap) -> bytes:
