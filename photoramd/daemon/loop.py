@@ -291,7 +291,10 @@ class Daemon:
         outcomes = self.step(now, wall)
         on_outcomes(outcomes)
         self._tell(sum(outcome.state == PhotoState.WRITTEN for outcome in outcomes), wall)
-        if outcomes or (not self.is_scanning and self._rereader.step(wall)):
+        if outcomes:
+            self._rereader.wake()  # sidecars of the user's that were written to are read again
+            return False
+        if not self.is_scanning and self._rereader.step(wall):
             return False
         if once and self._is_done(wall):
             return True
