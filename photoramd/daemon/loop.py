@@ -18,6 +18,7 @@ from pathlib import Path
 
 from photoramd.clock import Monotonic, UnixTime, monotonic, unix_time
 from photoramd.daemon.backup import DailyBackup
+from photoramd.daemon.hooks import Announcer
 from photoramd.daemon.schedule import ALWAYS, Schedule
 from photoramd.daemon.sd_notify import Notifier
 from photoramd.daemon.status_line import Situation, StatusLine
@@ -66,6 +67,7 @@ class Parts:
         supervisor: Checks the watched directories.
         requests: What other processes ask for.
         backup: The daily copy of the database.
+        announcer: Tells others of tagged photos.
         unloading: The model, if it is unloaded when it is idle.
     """
 
@@ -76,6 +78,7 @@ class Parts:
     supervisor: Supervisor
     requests: Requests
     backup: DailyBackup
+    announcer: Announcer
     unloading: UnloadingTagger | None = None
 
 
@@ -121,6 +124,7 @@ class Daemon:
         self._supervisor = parts.supervisor
         self._requests = parts.requests
         self._backup = parts.backup
+        self._announcer = parts.announcer
         self._unloading = parts.unloading
         self._interrupts = interrupts = surroundings.interrupts
         self._notifier = surroundings.notifier
@@ -286,6 +290,7 @@ class Daemon:
         now, wall = monotonic(), unix_time()
         outcomes = self.step(now, wall)
         on_outcomes(outcomes)
+        self._announcer.put(outcomes)
         self._tell(sum(outcome.state == PhotoState.WRITTEN for outcome in outcomes), wall)
         if outcomes:
             return False
