@@ -1,8 +1,8 @@
 """Announce tagged photos to the user's program or server, beside the loop.
 
-The loop only puts photos into a bounded queue; a thread delivers them. The queue is in memory: what
-was not delivered when the process ends is never announced, and nothing is announced twice but
-where a delivery failed in the middle. Whoever needs every photo asks the database.
+The loop only puts photos into a bounded queue; a thread delivers them. The queue is in memory, so
+that across crashes a photo is delivered at most once; within a run what failed is tried again,
+though it may have had an effect. Whoever needs every photo asks the database.
 """
 
 from __future__ import annotations

@@ -54,8 +54,9 @@ def _examine_address(address: str, unit: Unit | None) -> Finding:
         return Finding("hooks", Grade.ERROR, text, _DROP_IN, ERROR)
     try:
         socket.create_connection((host, port), _CONNECT_SECONDS).close()
-    except OSError as error:
-        text = f"{host} does not answer at port {port} now ({error.strerror or error})"
+    except (OSError, UnicodeError) as error:  # some names cannot even be asked for
+        reason = getattr(error, "strerror", None) or error
+        text = f"{host} does not answer at port {port} now ({reason})"
         return Finding("hooks", Grade.WARNING, text, "start it, or correct hooks.tagged")
     return Finding("hooks", Grade.OK, f"{host} answers at port {port}")
 
