@@ -186,6 +186,8 @@ def test_the_doctor_knows_what_the_unit_keeps_from_a_hook(
     (warning,) = found(receiver.address)
     assert warning.grade == "warning"
     assert "does not answer" in warning.text
+    (warning,) = found("http://not..a-name/")  # which Python cannot even ask for
+    assert warning.grade == "warning"
     program = Path(script(tmp_path, ""))
     assert [each.grade for each in found((os.fspath(program),), HARDENED)] == ["ok"]
     with monkeypatch.context() as patch:
