@@ -17,14 +17,8 @@ from typing import Any
 
 import msgspec
 
-from photoramd.config.schema import (
-    Config,
-    Key,
-    Table,
-    Tags,
-    format_value,
-    tables,
-)
+from photoramd.config import hooks
+from photoramd.config.schema import Config, Key, Table, Tags, format_value, tables
 from photoramd.errors import ConfigError, ModelError, printable
 from photoramd.models.weights.catalog import known_model
 from photoramd.system import paths
@@ -133,6 +127,8 @@ def warnings(config: Config) -> tuple[str, ...]:
         )
     except ModelError as error:
         found.append(f"{error}; {error.remedy}")
+    if missing := hooks.missing_program(config.hooks):
+        found.append(f"hooks.tagged: {missing}")
     return tuple(found)
 
 
@@ -330,6 +326,7 @@ def _check_rest(config: Config) -> Iterator[str]:
             f"debounce.quiet_seconds; allowed: {format_value(quiet)} or more"
         )
     yield from _check_vocabulary(config.tags)
+    yield from hooks.problems(config.hooks)
     database = config.state.path
     if paths.kind_of(database) == "directory":
         yield f"state.path: {printable(database)} is a directory; allowed: the path of a file"

@@ -1,7 +1,8 @@
 """The schema of the configuration, for validation, sample and documentation.
 
-A key's type, limits, default and description are defined here and nowhere else. The values are
-frozen; `photoramd.config.loader` makes them from a file, with every path absolute.
+A key's type, limits, default and description are defined here and nowhere else, those of
+``[hooks]`` in `photoramd.config.hooks`. The values are frozen; `photoramd.config.loader` makes
+them from a file, with every path absolute.
 """
 
 from __future__ import annotations
@@ -18,15 +19,11 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from photoramd.config.hooks import Hooks
+from photoramd.config.section import Section, Text
 from photoramd.models.weights.catalog import EMBEDDED, MODELS
 
 _SPAN = r"([01][0-9]|2[0-3]):[0-5][0-9]"
-
-Text = Annotated[str, Meta(min_length=1)]
-
-
-class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A table of the configuration file."""
 
 
 class Watch(Section, frozen=True, kw_only=True):
@@ -290,6 +287,7 @@ class Config(Section, frozen=True, kw_only=True):
     tags: Tags = Tags()
     decode: Decode = Decode()
     schedule: Schedule = Schedule()
+    hooks: Hooks = Hooks()
     state: State = State()
     searches: Searches = msgspec.field(default_factory=dict)
 

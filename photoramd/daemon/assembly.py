@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,9 +17,11 @@ from photoramd.config.overrides import load_overrides
 from photoramd.config.schema import Config, Watch
 from photoramd.contained.client import Contained
 from photoramd.daemon import backup
+from photoramd.daemon.hooks import Announcer
 from photoramd.daemon.loop import Daemon, Parts, Surroundings
 from photoramd.daemon.schedule import Schedule
 from photoramd.daemon.sd_notify import Notifier
+from photoramd.daemon.settings_digest import settings_digest
 from photoramd.daemon.status_line import StatusLine
 from photoramd.database import backups
 from photoramd.database.connection import Database
@@ -62,6 +62,7 @@ class Resources:
     exiftool: ExifTool
     processes: ExitStack
     """Ends the processes of models."""
+    announcer: Announcer
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +137,8 @@ def assemble(
         build(resources, set_up(resources, config, extra=extra, load=load), interrupts) as daemon,
     ):
         yield daemon
+        if not interrupts.stopped:
+            resources.announcer.close(None)
 
 
 @contextmanager
@@ -150,8 +153,9 @@ def opened(config: Config) -> Iterator[Resources]:
         Database(config.state.path, recover=backups.recover) as database,
         ExifTool() as exiftool,
         ExitStack() as processes,
+        Announcer() as announcer,
     ):
-        yield Resources(database, exiftool, processes)
+        yield Resources(database, exiftool, processes, announcer)
 
 
 def set_up(
@@ -238,6 +242,7 @@ def build(
         StoreError: The database failed.
     """
     config, database = setup.config, resources.database
+    resources.announcer.configure(config.hooks)
     notifier = notifier or Notifier()
 
     def proceed() -> bool:
@@ -300,6 +305,7 @@ def build(
             Requests(database),
             backup.DailyBackup(config.state.path, config.state.backups),
             Rereader(Readings(database), contained, config.decode.max_pixels),
+            resources.announcer,
             setup.tagger if isinstance(setup.tagger, UnloadingTagger) else None,
         )
         daemon = Daemon(
@@ -388,16 +394,3 @@ def rules(config: Config) -> Rules:
         deny=frozenset(config.tags.deny),
         parent=config.tags.parent,
     )
-
-
-def settings_digest(chosen: Rules, fields: Sequence[str]) -> str:
-    """Return a digest of the settings that decide about keywords and fields."""
-    names = ("threshold", "top_n", "overrides", "allow", "deny", "parent")
-    values = {name: getattr(chosen, name) for name in names}
-    content = [values, sorted(fields)]
-    text = json.dumps(content, sort_keys=True, default=_plain)
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-
-
-def _plain(value: object) -> object:
-    return sorted(value) if isinstance(value, frozenset) else dict(value)  # type: ignore[call-overload]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import os
 import random
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -18,24 +17,23 @@ from pathlib import Path
 
 from photoramd.clock import Monotonic, UnixTime, monotonic, unix_time
 from photoramd.daemon.backup import DailyBackup
+from photoramd.daemon.hooks import Announcer
 from photoramd.daemon.schedule import ALWAYS, Schedule
 from photoramd.daemon.sd_notify import Notifier
 from photoramd.daemon.status_line import Situation, StatusLine
+from photoramd.daemon.triage import Triage
 from photoramd.database.queue import WITH_INFERENCE, WITHOUT_INFERENCE, Queue
 from photoramd.database.requests import Requests
 from photoramd.errors import StoreError, printable
-from photoramd.images.formats import RAW_SUFFIXES, suffix
-from photoramd.metadata.sidecar import SIDECAR_SUFFIX
 from photoramd.models.isolated.tagger import UnloadingTagger
 from photoramd.photo import PhotoState
 from photoramd.pipeline.pipeline import Outcome, Pipeline
 from photoramd.pipeline.rereading import Rereader
-from photoramd.system import beneath
 from photoramd.system.signals import Interrupts
 from photoramd.watch.reconciler import Reconciler
 from photoramd.watch.stability import StabilityTracker
 from photoramd.watch.supervisor import Supervisor
-from photoramd.watch.watcher import EventBatch, Inbox, Watcher
+from photoramd.watch.watcher import Inbox, Watcher
 
 log = logging.getLogger(__name__)
 
@@ -44,12 +42,6 @@ WATCH_SECONDS = 0.5
 
 CLOCK_JUMP_SECONDS = 60.0
 """If the clocks drift apart by more than this, the wall clock was set."""
-
-CROWD = 128
-"""With more events than this in one directory, its whole subtree is scanned instead."""
-
-PENDING_LIMIT = 512
-"""If more files than this wait for their quiet period, everything is scanned once."""
 
 JITTER = 0.1
 """Regular scans come this much sooner or later, so that machines do not scan in step."""
@@ -68,6 +60,7 @@ class Parts:
         requests: What other processes ask for.
         backup: The daily copy of the database.
         rereader: Reads again what files say.
+        announcer: Tells others of tagged photos.
         unloading: The model, if it is unloaded when it is idle.
     """
 
@@ -79,6 +72,7 @@ class Parts:
     requests: Requests
     backup: DailyBackup
     rereader: Rereader
+    announcer: Announcer
     unloading: UnloadingTagger | None = None
 
 
@@ -125,6 +119,7 @@ class Daemon:
         self._requests = parts.requests
         self._backup = parts.backup
         self._rereader = parts.rereader
+        self._announcer = parts.announcer
         self._unloading = parts.unloading
         self._interrupts = interrupts = surroundings.interrupts
         self._notifier = surroundings.notifier
@@ -135,7 +130,7 @@ class Daemon:
         self._inbox = Inbox(interrupts.wake)
         self._next_scan = Monotonic(float("inf"))
         self._clock_offset: float | None = None
-        self._is_crowded = False
+        self._triage = Triage(parts.reconciler, parts.stability, self._scan_all)
         self._watcher: Watcher | None = None
         self._rescan = False
 
@@ -193,7 +188,10 @@ class Daemon:
 
     def step(self, now: Monotonic, wall: UnixTime) -> list[Outcome]:
         """Run one turn of the loop, without waiting."""
-        self._read_events(self._inbox.take(), now, wall)
+        events = self._inbox.take()
+        self._triage.read(events, now, wall)
+        if events.files:
+            self._rereader.wake()
         self._check_clock(now, wall)
         self._read_requests()
         with self._notifier.busy():
@@ -290,6 +288,7 @@ class Daemon:
         now, wall = monotonic(), unix_time()
         outcomes = self.step(now, wall)
         on_outcomes(outcomes)
+        self._announcer.put(outcomes)
         self._tell(sum(outcome.state == PhotoState.WRITTEN for outcome in outcomes), wall)
         if outcomes:
             self._rereader.wake()  # sidecars of the user's that were written to are read again
@@ -361,39 +360,6 @@ class Daemon:
             # A photo that is not known yet is found by a scan.
             top = request.path if os.path.isdir(request.path) else os.path.dirname(request.path)
             self._reconciler.request(top)
-
-    def _read_events(self, events: EventBatch, now: Monotonic, wall: UnixTime) -> None:
-        if events.lost:
-            log.warning("File system events were lost; scanning everything")
-            self._scan_all(now)
-        for directory in events.directories:
-            root = self._reconciler.root_of(directory)
-            if root is not None and root.filter.enters(directory):
-                self._reconciler.request(directory)
-        # What was deleted is looked at one by one: a scan concludes nothing from one absence.
-        gone = {path for path in events.files if not beneath.exists(path)}
-        crowds = Counter(os.path.dirname(path) for path in events.files if path not in gone)
-        for path in events.files:
-            root = self._reconciler.root_of(path)
-            if root is None:
-                continue
-            if root.vanished:
-                self._reconciler.request(root.path)
-            elif crowds[os.path.dirname(path)] > CROWD:
-                self._reconciler.request(os.path.dirname(path))
-            elif root.filter.wants(path):
-                self._stability.notice(path, now)
-            elif suffix(path) == SIDECAR_SUFFIX or suffix(path) in RAW_SUFFIXES:
-                self._stability.notice_companion(path, now, wall)
-                self._rereader.wake()
-        if events.files:
-            self._check_pending(now)
-
-    def _check_pending(self, now: Monotonic) -> None:
-        """Scan everything once when very many files arrive: events are rarely complete then."""
-        was_crowded, self._is_crowded = self._is_crowded, len(self._stability) > PENDING_LIMIT
-        if self._is_crowded and not was_crowded and not self.is_scanning:
-            self._scan_all(now)
 
     def _scan_all(self, now: Monotonic) -> None:
         self._reconciler.request_all()

@@ -18,6 +18,7 @@ from photoramd.database.lock import holder
 from photoramd.doctor.directories import Checkup, limits
 from photoramd.doctor.embedding import examine_embedding
 from photoramd.doctor.finding import Finding, Grade, failure
+from photoramd.doctor.hooks import examine_hooks
 from photoramd.doctor.packages import examine_packages
 from photoramd.doctor.programs import examine_exiftool, examine_raw, examine_workers
 from photoramd.doctor.state import (
@@ -63,6 +64,7 @@ def examine(path: Path | None, unit: Unit | None, notice: Notice) -> Iterator[Fi
         if report.config is not None:
             yield Finding("configuration", Grade.OK, f"{name} is valid")
             yield from _configured(report.config, notice)
+            yield from examine_hooks(report.config.hooks, report.path, unit)
     yield from examine_service(unit, has_systemd_python=find_spec("systemd") is not None)
 
 

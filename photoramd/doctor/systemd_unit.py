@@ -23,6 +23,10 @@ _PROPERTIES = (
     "User",
     "SupplementaryGroups",
     "StatusText",
+    "PrivateNetwork",
+    "RestrictAddressFamilies",
+    "ProtectHome",
+    "NoNewPrivileges",
 )
 _TIMEOUT_SECONDS = 10
 
@@ -38,6 +42,9 @@ class Unit:
         user: The user it runs as; empty means root.
         groups: That user's supplementary groups in the service.
         status: The daemon's own status text.
+        has_network: Whether it may open connections to other machines.
+        hides_homes: Whether it does not see home directories.
+        keeps_rights: Whether programs that it starts can get no further rights, as by setuid.
     """
 
     state: str
@@ -46,6 +53,9 @@ class Unit:
     user: str
     groups: tuple[str, ...]
     status: str
+    has_network: bool
+    hides_homes: bool
+    keeps_rights: bool
 
 
 def is_booted() -> bool:
@@ -79,7 +89,18 @@ def parse(properties: dict[str, str]) -> Unit | None:
         user=properties.get("User", ""),
         groups=tuple(properties.get("SupplementaryGroups", "").split()),
         status=properties.get("StatusText", ""),
+        has_network=properties.get("PrivateNetwork") != "yes"
+        and _allows_internet(properties.get("RestrictAddressFamilies", "~")),
+        hides_homes=properties.get("ProtectHome") in ("yes", "tmpfs"),
+        keeps_rights=properties.get("NoNewPrivileges") == "yes",
     )
+
+
+def _allows_internet(families: str) -> bool:
+    """Return whether IPv4 or IPv6 is among address families; after ~ are those that are not."""
+    named = families.removeprefix("~").split()
+    internet = [each in named for each in ("AF_INET", "AF_INET6")]
+    return not all(internet) if families.startswith("~") else any(internet)
 
 
 def examine_service(unit: Unit | None, *, has_systemd_python: bool) -> Iterator[Finding]:

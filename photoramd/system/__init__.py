@@ -1,7 +1,8 @@
 """Linux: files, processes, processors, memory, signals, mounts and logging.
 
-Shows `atomic` (replace a file), `files` (open it safely), `child` (child processes), `mounts`,
-`paths` (photoramd's own places), `cpu`, `memory`, `signals.Interrupts` and `log.configure`.
+Shows `atomic` (replace a file), `files` (open it safely), `child` (child processes),
+`process_group` (programs of others), `mounts`, `paths` (photoramd's own places), `cpu`,
+`memory`, `signals.Interrupts` and `log.configure`.
 
 Must not know photos, keywords, models or the database: a fingerprint of a file is all it sees.
 """

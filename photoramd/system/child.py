@@ -9,12 +9,44 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Literal
 
 _NOTHING: Mapping[str, str] = {}
 
 Stream = Literal["pipe", "null"]
 _STREAMS = {"pipe": subprocess.PIPE, "null": subprocess.DEVNULL}
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What a process is to run.
+
+    Attributes:
+        command: The program and its arguments.
+        environment: All its variables.
+        executable: The program's file, if its name in the command does not tell.
+    """
+
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    executable: str | None = None
+
+
+def module(name: str, *arguments: str, environment: Mapping[str, str] = _NOTHING) -> Program:
+    """Return how one of photoramd's modules runs, with interpreter and modules of this process.
+
+    Args:
+        name: The module.
+        arguments: Its arguments.
+        environment: Variables that it has besides, or instead of, those of this process.
+    """
+    return Program(
+        [sys.executable, "-P", "-m", name, *arguments],
+        {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment},
+        # Whatever the interpreter's path leads to by now, and for this user.
+        "/proc/self/exe",
+    )
 
 
 def start(
@@ -54,7 +86,7 @@ def start(
 def start_module(
     name: str, descriptor: int, *arguments: str, environment: Mapping[str, str] = _NOTHING
 ) -> subprocess.Popen[bytes]:
-    """Start one of photoramd's modules, by the interpreter and with the modules of this process.
+    """Start one of photoramd's modules.
 
     It has this process's directory and streams, but for standard input, and a session of its own.
 
@@ -67,13 +99,13 @@ def start_module(
     Raises:
         OSError: It cannot be started.
     """
+    program = module(name, str(descriptor), *arguments, environment=environment)
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", name, str(descriptor), *arguments],
-        # Whatever the interpreter's path leads to by now, and for this user.
-        executable="/proc/self/exe",
+        program.command,
+        executable=program.executable,
         stdin=subprocess.DEVNULL,
         pass_fds=(descriptor,),
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment},
+        env=program.environment,
         start_new_session=True,
     )
 

@@ -6,6 +6,7 @@ The numbers in names are those of the faults in docs/watching.md.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -25,6 +26,7 @@ from photoramd.errors import ConfigError
 from photoramd.pipeline.inference import LONGEST_SECONDS, BatchSizer
 from photoramd.system.log import journal_handler
 from tests.support.daemons import Photoramd, wait_for
+from tests.support.documents import blocks
 from tests.support.supervisor import Journal, Supervisor
 from tests.support.xmp import subjects
 
@@ -77,6 +79,24 @@ def test_fault_24_the_example_of_a_drop_in_is_valid(unit: Path) -> None:
     drop_in.write_text("\n".join(commented) + "\n", encoding="utf-8")
     verified = analyze("verify", "--man=no", unit)
     assert (verified.returncode, verified.stdout, verified.stderr) == (0, "", "")
+
+
+def test_the_documented_drop_in_for_hooks_is_valid_and_opens_no_more_than_it_says(
+    unit: Path,
+) -> None:
+    text = (CONTRIB.parents[1] / "docs" / "hooks.md").read_text(encoding="utf-8")
+    drop_in, path = [block for language, block in blocks(text) if language == "ini"]
+    (target := unit.with_name("photoramd.service.d")).mkdir()
+    (target / "hooks.conf").write_text(drop_in, encoding="utf-8")
+    unit.with_name("new-photos.path").write_text(path, encoding="utf-8")
+    unit.with_name("new-photos.service").write_text("[Service]\nExecStart=/bin/true\n")
+    verified = analyze("verify", "--man=no", unit, unit.with_name("new-photos.path"))
+    assert (verified.returncode, verified.stdout, verified.stderr) == (0, "", "")
+    # The drop-in's families come to the unit's; and the denial of all other addresses stays.
+    shown = analyze("security", "--offline=true", "--no-pager", unit).stdout
+    assert re.search(r"✗ RestrictAddressFamilies=~AF_\(INET\|INET6\)", shown)
+    assert re.search(r"✓ RestrictAddressFamilies=~AF_NETLINK", shown)
+    assert "defines IP address allow list" in shown
 
 
 def test_faults_in_the_unit_and_in_a_drop_in_would_be_found(unit: Path) -> None:
