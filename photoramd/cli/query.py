@@ -136,12 +136,13 @@ def command(settings: Settings, options: QueryOptions) -> None:
             number = queries.count(connection, parsed, under=options.under)
             print_json(number) if options.as_json else click.echo(number)
             return
-        found = queries.matches(connection, question)
-        if options.link is not None:
-            _link(found, options.link, as_json=options.as_json)
-            return
-        style = PathStyle(options.null, options.confidence)
-        printed = print_photos(found, "json" if options.as_json else options.format, style)
+        # Closed before the connection is, also where the output ends early.
+        with closing(queries.matches(connection, question)) as found:
+            if options.link is not None:
+                _link(found, options.link, as_json=options.as_json)
+                return
+            style = PathStyle(options.null, options.confidence)
+            printed = print_photos(found, "json" if options.as_json else options.format, style)
         advice = [] if printed else queries.advise(connection, parsed)
     if not printed:
         raise NoImagesError("no photo matches", remedy="; ".join(advice) or None)

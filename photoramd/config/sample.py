@@ -26,7 +26,7 @@ def sample(watches: Sequence[Path] = ()) -> str:
     for table in tables():
         lines += ["", *_comment(table.description), table.header]
         if table.example:
-            lines.append(f"#{table.example}")
+            lines.append(f"# {table.example}")
         for key in table.keys:
             lines += ["", *_comment(key.description), *_comment(f"Allowed: {key.allowed}.")]
             if key.default is msgspec.NODEFAULT:

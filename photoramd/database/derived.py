@@ -31,8 +31,8 @@ log = logging.getLogger(__name__)
 CHUNK_BITS = 16
 """The ids of a chunk differ in their last bits only: a container of a roaring bitmap."""
 
-MAX_CHANGES = 5_000
-"""Above it the changes are folded into the sets. A reader takes 3 ms for so many."""
+MAX_CHANGES = 10_000
+"""Above it the changes are folded into the sets. A reader takes 10 ms for so many."""
 
 
 class Kind(IntEnum):
@@ -60,6 +60,8 @@ class Kind(IntEnum):
     """A format of files (formats)."""
     TAGGED = 10
     """Photos with any keyword: the key is 0 for the model's, 1 for the user's own."""
+    NAME = 11
+    """No set: photos whose name is not in the index of names yet; the key is 0."""
 
 
 _SOURCES: tuple[tuple[Kind, str], ...] = (
@@ -97,10 +99,15 @@ def fold(db: sqlite3.Connection, *, above: int = MAX_CHANGES) -> None:
     if first is None or last - first < above:
         return
     changes: dict[_Key, dict[int, int]] = {}
+    named: list[tuple[int]] = []
     for kind, key, photo, is_member in db.execute(
         "SELECT kind, key, photo_id, is_member FROM set_changes ORDER BY id"
     ):
-        changes.setdefault((kind, key, photo >> CHUNK_BITS), {})[photo] = is_member
+        if kind == Kind.NAME:
+            named.append((photo,))
+        else:
+            changes.setdefault((kind, key, photo >> CHUNK_BITS), {})[photo] = is_member
+    db.executemany(f"{_INDEX_NAMES} WHERE id = ?", named)
     find = "SELECT photos FROM sets WHERE kind = ? AND key = ? AND chunk = ?"
     kept, emptied = [], []
     for place, photos in sorted(changes.items()):
@@ -117,6 +124,8 @@ def fold(db: sqlite3.Connection, *, above: int = MAX_CHANGES) -> None:
     db.execute("DELETE FROM set_changes")
     db.execute("UPDATE folded SET last_change = ?", (last,))
 
+
+_INDEX_NAMES = "INSERT INTO names (rowid, name) SELECT id, CAST(name AS TEXT) FROM photos"
 
 _STORE = """INSERT INTO sets (kind, key, chunk, photos) VALUES (?, ?, ?, ?)
             ON CONFLICT (kind, key, chunk) DO UPDATE SET photos = excluded.photos"""
@@ -152,7 +161,7 @@ def make(db: sqlite3.Connection, progress: Callable[[float], object] = lambda _:
     db.execute("DELETE FROM set_changes")
     db.execute(f"INSERT OR IGNORE INTO extensions (name) SELECT {suffix_of('name')} FROM photos")  # noqa: S608
     db.execute("INSERT INTO names (names) VALUES ('delete-all')")
-    db.execute("INSERT INTO names (rowid, name) SELECT id, CAST(name AS TEXT) FROM photos")
+    db.execute(_INDEX_NAMES)
     done += photos
     for rows in _batches(_made(db)):
         db.executemany(_STORE, [(*place, _serialised(members)) for place, members in rows])
@@ -180,6 +189,8 @@ def differences(db: sqlite3.Connection) -> int:
     for kind, key, photo, is_member in db.execute(
         "SELECT kind, key, photo_id, is_member FROM set_changes ORDER BY id"
     ):
+        if kind == Kind.NAME:
+            continue
         members = stored.setdefault((kind, key, photo >> CHUNK_BITS), BitMap())
         (members.add if is_member else members.discard)(photo)
     wrong = 0

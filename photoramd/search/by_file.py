@@ -113,7 +113,7 @@ def _named(situation: Situation, text: Text, among: BitMap | None) -> BitMap:
         grams = {part[at : at + 3] for part in pieces for at in range(len(part) - 2)}
         asked = " AND ".join('"' + gram.replace('"', '""') + '"' for gram in sorted(grams))
         rows = fetch(situation.connection, "SELECT rowid FROM names WHERE names MATCH ?", (asked,))
-        hits = BitMap([number for (number,) in rows])
+        hits = BitMap([number for (number,) in rows]) | situation.sets.one(Kind.NAME)
         among = hits if among is None else hits & among
     if among is None:
         sql = f"SELECT p.id, {printable} FROM photos p"  # noqa: S608
@@ -162,8 +162,7 @@ def in_state(situation: Situation, state: str, among: BitMap | None) -> BitMap:
         others = [in_state(situation, each, None) for each in ("pending", "tagged", "failed")]
         return BitMap.difference(situation.sets.one(Kind.PRESENT), *others)
     condition = f"{QUEUED} AND state = ?" if state != "missing" else "state = ?"
-    sql = f"SELECT id FROM photos WHERE {condition}"  # noqa: S608
-    return situation.select(sql, (state,), among, "id")
+    return situation.select("photos", condition, (state,), among, "id")
 
 
 def by_reason(situation: Situation, field: Field, among: BitMap | None) -> BitMap:
@@ -191,9 +190,8 @@ def _by_result(column: str) -> Find:
             if any(text.matches(comparison_key(name)) for text in _texts(field))
         ]
         marks = ", ".join("?" * len(wanted))
-        sql = f"""SELECT p.id FROM photos p JOIN results r ON r.id = p.result_id
-                  WHERE r.{column} IN ({marks})"""  # noqa: S608
-        return situation.select(sql, wanted, among, "p.id") if wanted else BitMap()
+        source = "photos p JOIN results r ON r.id = p.result_id"
+        return situation.select(source, f"r.{column} IN ({marks})", wanted, among, "p.id")
 
     return find
 
@@ -204,8 +202,7 @@ def by_size(situation: Situation, field: Field, among: BitMap | None) -> BitMap:
     for each in field.values:
         if isinstance(each, Range):
             condition, values = comparison("size", each)
-            sql = f"SELECT id FROM photos WHERE {condition}"  # noqa: S608
-            found |= situation.select(sql, values, among, "id")
+            found |= situation.select("photos", condition, values, among, "id")
     return found
 
 
@@ -221,8 +218,7 @@ def _by_moment(column: str, unit: float = 1.0) -> Find:
             for span in spans:
                 low, high = (_unix(end, unit) for end in (span.low, span.high))
                 condition, values = comparison(column, Range(low, high))
-                sql = f"SELECT id FROM photos WHERE {condition}"  # noqa: S608
-                found |= situation.select(sql, values, among, "id")
+                found |= situation.select("photos", condition, values, among, "id")
         return found
 
     return find
@@ -263,9 +259,9 @@ def _in_directories(
 def has_sidecar(situation: Situation, among: BitMap | None) -> BitMap:
     """Return the photos that have a sidecar."""
     written = situation.select(
-        "SELECT id FROM photos WHERE place IS NOT NULL AND sidecar IS NOT NULL", (), among, "id"
+        "photos", "place IS NOT NULL AND sidecar IS NOT NULL", (), among, "id"
     )
-    return written | situation.select("SELECT photo_id FROM read_sidecars WHERE 1", (), among)
+    return written | situation.select("read_sidecars", "1", (), among)
 
 
 def _texts(field: Field) -> list[Text]:

@@ -18,6 +18,9 @@ from photoramd.search.expression import Field, Near, Range, Recurring, Text
 from photoramd.search.known_photo import find_photo
 from photoramd.search.recurring import spans_of
 
+_SHORT = 28 * 86_400.0
+"""No month is shorter."""
+
 _EARTH_METRES = 6_371_008.8
 """The Earth's mean radius."""
 
@@ -37,7 +40,8 @@ def by_taken(situation: Situation, field: Field, among: BitMap | None) -> BitMap
 
 def taken_within(situation: Situation, span: Range, among: BitMap | None) -> BitMap:
     """Return the photos that were taken in a span of time: whole months, and parts of others."""
-    if among is not None and len(among) <= FEW // 10:
+    is_short = span.low is not None and span.high is not None and span.high - span.low < _SHORT
+    if is_short or (among is not None and len(among) <= FEW // 10):
         return _by_table(situation, "taken", span, among)
     low = -math.inf if span.low is None else span.low
     high = math.inf if span.high is None else span.high
@@ -78,7 +82,7 @@ def _by_number(column: str) -> Find:
 
 def _by_table(situation: Situation, column: str, span: Range, among: BitMap | None) -> BitMap:
     condition, values = comparison(column, span)
-    return situation.select(f"SELECT photo_id FROM looks WHERE {condition}", values, among)  # noqa: S608
+    return situation.select("looks", condition, values, among)
 
 
 def _by_named(table: str, kind: Kind) -> Find:
@@ -115,16 +119,13 @@ def by_kind(situation: Situation, field: Field, among: BitMap | None) -> BitMap:
 
 def _of_kind(situation: Situation, kind: str, among: BitMap | None) -> BitMap:
     if kind in _SHAPES:
-        sql = f"SELECT photo_id FROM looks WHERE {_SHAPES[kind]}"  # noqa: S608
-        return situation.select(sql, (), among)
+        return situation.select("looks", _SHAPES[kind], (), among)
     if kind == "raw":
         return _by_named("formats", Kind.FORMAT)(
             situation, Field("type", (Text(("raw",), True),)), among
         )
     if kind == "undone":
-        return situation.select(
-            "SELECT id FROM photos WHERE undone_at IS NOT NULL", (), among, "id"
-        )
+        return situation.select("photos", "undone_at IS NOT NULL", (), among, "id")
     if kind == "untagged":
         return situation.sets.one(Kind.PRESENT) - situation.sets.union(Kind.TAGGED, (0, 1))
     return in_state(situation, kind, among)
@@ -152,7 +153,7 @@ def _knows(situation: Situation, what: str, among: BitMap | None) -> BitMap:
         return sets.union(Kind.CAMERA, sets.keys(Kind.CAMERA))
     if what == "sidecar":
         return has_sidecar(situation, among)
-    return situation.select("SELECT photo_id FROM places WHERE 1", (), among)
+    return situation.select("places", "1", (), among)
 
 
 def by_place(situation: Situation, field: Field, among: BitMap | None) -> BitMap:

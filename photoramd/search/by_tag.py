@@ -52,6 +52,8 @@ def with_those_below(connection: sqlite3.Connection, labels: Iterable[int]) -> l
 
 def by_tag(situation: Situation, field: Field, among: BitMap | None) -> BitMap:
     """Find photos with a tag by anybody, or by the model with a confidence."""
+    if field.confidence is None and any(not any(text.parts) for text in _all(field)):
+        return situation.sets.union(Kind.TAGGED, (0, 1))  # a mere *
     exact = matching(situation.connection, _texts(field, is_exact=True))
     wide = matching(situation.connection, _texts(field, is_exact=False))
     below = with_those_below(situation.connection, wide)
@@ -105,8 +107,7 @@ def by_any_score(situation: Situation, field: Field, among: BitMap | None) -> Bi
     for each in field.values:
         if isinstance(each, Range):
             condition, values = comparison("confidence", each)
-            sql = f"SELECT DISTINCT photo_id FROM keywords WHERE {condition}"  # noqa: S608
-            found |= situation.select(sql, values, among)
+            found |= situation.select("keywords", condition, values, among)
     return found
 
 
@@ -130,9 +131,8 @@ def _with_confidence(
     situation: Situation, labels: Iterable[int], confidence: Range, among: BitMap | None
 ) -> BitMap:
     condition, values = comparison("confidence", confidence)
-    sql = f"""SELECT photo_id FROM keywords
-              WHERE label_id IN (SELECT value FROM json_each(?)) AND {condition}"""  # noqa: S608
-    return situation.select(sql, [json.dumps(list(labels)), *values], among)
+    wanted = f"label_id IN (SELECT value FROM json_each(?)) AND {condition}"
+    return situation.select("keywords", wanted, [json.dumps(list(labels)), *values], among)
 
 
 def _labels(situation: Situation, field: Field) -> list[int]:

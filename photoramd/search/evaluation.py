@@ -41,23 +41,28 @@ class Situation:
 
     def select(
         self,
-        sql: str,
+        source: str,
+        condition: str,
         parameters: Sequence[object] = (),
         among: BitMap | None = None,
         column: str = "photo_id",
     ) -> BitMap:
-        """Return the ids that a statement selects.
+        """Return the ids in some rows.
 
         Args:
-            sql: A statement that ends with a WHERE clause.
+            source: The tables.
+            condition: Which rows.
             parameters: The values of its question marks.
             among: Only these are wanted; None: all.
-            column: The column with the id, to ask about few.
+            column: The column with the id.
         """
         if among is not None and len(among) <= FEW:
-            sql += f" AND {column} IN (SELECT value FROM json_each(?))"  # noqa: S608
+            condition += f" AND {column} IN (SELECT value FROM json_each(?))"
             parameters = [*parameters, json.dumps(among.to_array().tolist())]
-        found = BitMap([number for (number,) in fetch(self.connection, sql, parameters)])
+        # One text of all ids takes a third of the time of a row for each.
+        sql = f"SELECT json_group_array({column}) FROM {source} WHERE {condition}"  # noqa: S608
+        ((ids,),) = fetch(self.connection, sql, parameters)
+        found = BitMap(json.loads(ids))
         return found if among is None else found & among
 
 

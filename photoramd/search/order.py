@@ -23,6 +23,9 @@ SORTS: tuple[str, ...] = get_args(Sort)
 _FEW = 2_000
 """So many photos are sorted rather than met on the way through all."""
 
+_FOLDERS = 200
+"""So many folders are read at once."""
+
 Key = tuple[Any, ...]
 """What photos are sorted by; it ends with the id."""
 
@@ -173,10 +176,11 @@ def _by_path(situation: Situation, hits: BitMap, key: Key | None) -> Iterator[Pl
         return
     # A folder after the other: their sets tell which have hits, and names are in an index.
     folders = fetch(situation.connection, "SELECT path, id FROM directories ORDER BY path")
-    situation.sets.union(Kind.DIRECTORY, [number for _, number in folders])
-    for path, directory in folders:
-        if key is not None and path < key[0]:
-            continue
+    folders = [folder for folder in folders if key is None or folder[0] >= key[0]]
+    for at, (path, directory) in enumerate(folders):
+        if at % _FOLDERS == 0:
+            ahead = [number for _, number in folders[at : at + _FOLDERS]]
+            situation.sets.load(Kind.DIRECTORY, ahead)
         members = situation.sets.one(Kind.DIRECTORY, directory) & hits
         if not members:
             continue

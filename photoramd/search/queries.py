@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -114,8 +114,8 @@ def find(
 
 def matches(
     connection: sqlite3.Connection, question: Question, sets: Sets | None = None
-) -> Iterator[Match]:
-    """Yield the photos that match, in one state of the database.
+) -> Generator[Match, None, None]:
+    """Yield the photos that match, in one state of the database; close it before the connection.
 
     Args:
         connection: From `open_readonly`.

@@ -32,6 +32,8 @@ class Sets:
         self._seen = -1
         self._known: dict[_Key, BitMap] = {}
         self._changes: dict[_Key, dict[int, int]] = {}
+        self._keys: dict[Kind, list[int]] = {}
+        self._labels: list[tuple[int, str, str]] | None = None
         self.refresh()
 
     def refresh(self) -> None:
@@ -63,6 +65,8 @@ class Sets:
         )
         if folded > self._seen:
             self._known.clear()  # changes that were never seen are in the sets by now
+        self._keys.clear()
+        self._labels = None
         self._changes = {}
         for number, kind, key, photo, is_member in rows:
             self._changes.setdefault((kind, key), {})[photo] = is_member
@@ -82,13 +86,19 @@ class Sets:
     def union(self, kind: Kind, keys: Iterable[int]) -> BitMap:
         """Return the photos of any of some sets."""
         wanted = list(keys)
-        missing = [key for key in wanted if (kind, key) not in self._known]
+        self.load(kind, wanted)
+        return BitMap.union(BitMap(), *(self._known[kind, key] for key in wanted))
+
+    def load(self, kind: Kind, keys: Iterable[int]) -> None:
+        """Read sets at once that `one` will be asked for."""
+        missing = [key for key in keys if (kind, key) not in self._known]
         if missing:
             self._load(kind, missing)
-        return BitMap.union(BitMap(), *(self._known[kind, key] for key in wanted))
 
     def keys(self, kind: Kind) -> list[int]:
         """Return the keys of a kind for which there may be photos, in their order."""
+        if kind in self._keys:
+            return self._keys[kind]
         # One step in the index for each key, where DISTINCT would read all of it.
         rows = fetch(
             self._connection,
@@ -101,12 +111,13 @@ class Sets:
             (kind,),
         )
         changed = {key for known, key in self._changes if known == kind}
-        return sorted({key for (key,) in rows} | changed)
+        self._keys[kind] = sorted({key for (key,) in rows} | changed)
+        return self._keys[kind]
 
     def all(self, kind: Kind) -> Iterator[tuple[int, BitMap]]:
         """Yield all sets of a kind that are not empty, by key."""
         keys = self.keys(kind)
-        self.union(kind, keys)
+        self.load(kind, keys)
         for key in keys:
             members = self._known[kind, key]
             if members:
@@ -114,8 +125,10 @@ class Sets:
 
     def labels(self) -> list[tuple[int, str, str]]:
         """Return all labels: id, name and `comparison_key`."""
-        rows = fetch(self._connection, "SELECT id, name, folded FROM labels")
-        return [(number, name, folded or comparison_key(name)) for number, name, folded in rows]
+        if self._labels is None:
+            rows = fetch(self._connection, "SELECT id, name, folded FROM labels")
+            self._labels = [(n, name, folded or comparison_key(name)) for n, name, folded in rows]
+        return self._labels
 
     def _load(self, kind: Kind, keys: list[int]) -> None:
         for key in keys:

@@ -47,7 +47,7 @@ def config(configure: Callable[..., Config]) -> Config:
 
 def exiftool(*arguments: str | Path) -> None:
     subprocess.run(
-        ["exiftool", "-q", "-q", "-overwrite_original", "-P", *arguments], check=True, timeout=60
+        ["exiftool", "-q", "-q", "-overwrite_original", *arguments], check=True, timeout=60
     )
 
 
