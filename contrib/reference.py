@@ -2,8 +2,8 @@
 """Write the parts of docs/ that are made from the code.
 
 docs/commands.md is made from the commands, all of it; in docs/configuration.md the introduction
-and the table of each section are made from the schema, in docs/queries.md the table of fields. `make docs` runs this, and a test
-compares.
+and the table of each section are made from the schema, in docs/queries.md the table of fields.
+`make docs` runs this, and a test compares.
 """
 
 from __future__ import annotations

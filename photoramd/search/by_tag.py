@@ -122,16 +122,16 @@ def by_scored(situation: Situation, field: Field, among: BitMap | None) -> BitMa
         if text.matches(folded) or text.matches(folded.rpartition(": ")[2])
     ]
     condition, values = comparison("s.score", field.confidence or Range())
-    sql = f"""SELECT p.id FROM photos p JOIN scores s ON s.result_id = p.result_id
-              WHERE s.label_id IN (SELECT value FROM json_each(?)) AND {condition}"""  # noqa: S608
-    return situation.select(sql, [json.dumps(labels), *values], among, "p.id")
+    source = "photos p JOIN scores s ON s.result_id = p.result_id"
+    wanted = f"s.label_id IN (SELECT value FROM json_each(?)) AND {condition}"
+    return situation.select(source, wanted, [json.dumps(labels), *values], among, "p.id")
 
 
 def _with_confidence(
     situation: Situation, labels: Iterable[int], confidence: Range, among: BitMap | None
 ) -> BitMap:
     condition, values = comparison("confidence", confidence)
-    wanted = f"label_id IN (SELECT value FROM json_each(?)) AND {condition}"
+    wanted = f"label_id IN (SELECT value FROM json_each(?)) AND {condition}"  # noqa: S608
     return situation.select("keywords", wanted, [json.dumps(list(labels)), *values], among)
 
 
