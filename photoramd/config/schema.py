@@ -271,6 +271,18 @@ class State(Section, frozen=True, kw_only=True):
     ] = 3
 
 
+class Similar(Section, frozen=True, kw_only=True):
+    """Finding photos that look alike. Only the embedded model can."""
+
+    enabled: Annotated[
+        bool,
+        Meta(
+            description="Whether what photos are compared by is kept as they are tagged: half a "
+            "kilobyte for each, in a second file beside the database, of which no copies are made."
+        ),
+    ] = True
+
+
 class Config(Section, frozen=True, kw_only=True):
     """The whole configuration."""
 
@@ -282,6 +294,7 @@ class Config(Section, frozen=True, kw_only=True):
     decode: Decode = Decode()
     schedule: Schedule = Schedule()
     state: State = State()
+    similar: Similar = Similar()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,6 @@ Vectors = npt.NDArray[np.int8]
 """Features, int8, shape (photos, SIZE)."""
 
 
-@runtime_checkable
 class FeatureTagger(Protocol):
     """A `Tagger` that also returns features."""
 
@@ -33,14 +32,20 @@ class FeatureTagger(Protocol):
         """
 
 
+def gives_features(tagger: Tagger) -> bool:
+    """Return whether a tagger may return features: it is a `FeatureTagger`."""
+    # Of the class, so that a model is not loaded for it.
+    return hasattr(type(tagger), "scores_and_features")
+
+
 def scores_and_features(tagger: Tagger, batch: Sequence[Pixels]) -> tuple[Scores, Vectors | None]:
     """Return the scores of a batch and, of a tagger that knows them, the features.
 
     Raises:
         ModelError: The model failed on this batch.
     """
-    if isinstance(tagger, FeatureTagger):
-        return tagger.scores_and_features(batch)
+    if gives_features(tagger):
+        return cast(FeatureTagger, tagger).scores_and_features(batch)
     return tagger.scores(batch), None
 
 

@@ -144,10 +144,10 @@ def infer(tagger: Tagger, unseen: Mapping[bytes, Pixels]) -> Inferred:
         return Inferred()
     try:
         rows, vectors = scores_and_features(tagger, list(unseen.values()))
-        scores = {d: kept(tagger.vocabulary, r) for d, r in zip(unseen, rows, strict=True)}
-        if vectors is None:
-            return Inferred(scores)
-        return Inferred(scores, {d: v.tobytes() for d, v in zip(unseen, vectors, strict=True)})
+        done = Inferred({d: kept(tagger.vocabulary, r) for d, r in zip(unseen, rows, strict=True)})
+        if vectors is not None:
+            done.features = {d: v.tobytes() for d, v in zip(unseen, vectors, strict=True)}
+        return done
     except ModelUnavailableError as caught:
         return Inferred(failed=dict.fromkeys(unseen, caught))
     except ModelError as caught:

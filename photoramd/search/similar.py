@@ -113,12 +113,14 @@ class Similar:
         Raises:
             StoreError: The vectors cannot be read.
         """
-        if not len(self) or limit < 1:
+        if not len(self) or limit < 1 or (within is not None and not len(within)):
             return []
         distances = _distances(self.signs, signs_of(vector[None])[:, 0], within)
         found = _least(distances, max(limit, CANDIDATES))
         rows = found if within is None else within[found]
         block = self.stored.fetch(self.ids[rows].tolist())
+        if not len(block.ids):  # all were removed meanwhile
+            return []
         similar = cosines(block.vectors, vector[None])[:, 0]
         best = np.argsort(-similar, kind="stable")[:limit]
         return [Near(block.digests[each].tobytes(), float(similar[each])) for each in best]
