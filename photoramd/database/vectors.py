@@ -6,12 +6,12 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
-from photoramd.database.errors import translate_errors
 from photoramd.database.features import APPLICATION_ID
 from photoramd.database.readonly import BUSY_SECONDS, uri_options
 from photoramd.errors import StoreError
@@ -70,12 +70,12 @@ class StoredVectors:
             ) from error
         options = uri_options(path, stat.st_uid == os.geteuid() and os.access(path.parent, os.W_OK))
         uri = f"file:{quote(os.fsencode(path.absolute()))}?{options}"
-        with translate_errors(path):
+        with _translated(path):
             self._connection = sqlite3.connect(
                 uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None
             )
         try:
-            with translate_errors(path):
+            with _translated(path):
                 self._check(version)
         except BaseException:
             self.close()
@@ -90,15 +90,6 @@ class StoredVectors:
     def close(self) -> None:
         """Close the file; harmless if repeated."""
         self._connection.close()
-
-    def count(self) -> int:
-        """Return how many pictures there are, at most.
-
-        Raises:
-            StoreError: They cannot be read.
-        """
-        # The rows would have to be read to be counted; few ids are free.
-        return int(self._rows("SELECT ifnull(max(id), 0) FROM features")[0][0])
 
     def blocks(self) -> Iterator[Block]:
         """Return all pictures, in the order of their ids.
@@ -148,7 +139,7 @@ class StoredVectors:
             )
 
     def _rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        with translate_errors(self.path):
+        with _translated(self.path):
             return self._connection.execute(sql, parameters).fetchall()
 
 
@@ -160,6 +151,18 @@ def _block(rows: Sequence[tuple[Any, ...]]) -> Block:
     vectors = np.frombuffer(b"".join(row[2] for row in rows), np.int8)
     width = len(vectors) // len(rows) if rows else 0
     return Block(ids, digests.reshape(len(rows), DIGEST_BYTES), vectors.reshape(len(rows), width))
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StoreError(
+            f"cannot read what similar photos are found by: {error}",
+            path=path,
+            remedy="if it is damaged, remove it: photos get it again when they are tagged",
+        ) from error
 
 
 def _nothing_yet(path: Path) -> StoreError:

@@ -17,10 +17,11 @@ import numpy.typing as npt
 from photoramd.search.similar import Signs, Similar, cosines
 
 NEARLY_THE_SAME = 0.90
-"""The least cosine of two pictures of a group. Of 3.3 million pairs of different photos, forests
-and seas in small among them, none was above .885; of copies, 95 % of those made a quarter smaller
-(JPEG quality 90), of quality 75, or with 2 % cut off at each side were above .92, and 99 % of
-those made a fifth darker or a quarter brighter above .90."""
+"""The least cosine of two pictures of a group. Of 3.3 million pairs of different photos, small ones
+of forests and seas among them, none was above .883. Copies of camera files, 1,280 pixels wide at
+quality 80, were all above .98, with 3 % cut off at each side above .917. Of photos 500 pixels wide
+97 % were above .90 with 2 % cut off, or a quarter brighter, all that were a fifth darker, 83 % of
+those of quality 50; what has fewer pixels than the model looks at is not found."""
 
 LARGEST = 2048
 """Pictures in a group: more are compared in the order in which they were tagged, so many at a
@@ -163,16 +164,14 @@ class _Chains:
 
     def join(self, some: Rows, others: Rows) -> None:
         """Join the sets of each of some pictures and the one beside it in others."""
-        if not len(some):
-            return
         roots = self.roots
         while len(some):
             one, other = roots[some], roots[others]
             apart = one != other
             some, others, one, other = some[apart], others[apart], one[apart], other[apart]
-            # Where one gets several, the last counts; the rest have their turn in the next round.
-            roots[np.maximum(one, other)] = np.minimum(one, other)
-            while (above := roots[roots]).tobytes() != roots.tobytes():
+            # One that gets several takes the least; the others follow in the next round.
+            np.minimum.at(roots, np.maximum(one, other), np.minimum(one, other))
+            while not np.array_equal(above := roots[roots], roots):
                 roots[:] = above
 
     def sets(self) -> Iterator[Rows]:

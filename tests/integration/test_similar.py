@@ -19,6 +19,7 @@ from photoramd.config.schema import Similar as SimilarSection
 from photoramd.database import backups
 from photoramd.database.features import Features, features_path
 from photoramd.database.vectors import StoredVectors
+from photoramd.errors import ModelError
 from photoramd.models import registry
 from photoramd.models.embedded.crop import INPUTS, split
 from photoramd.models.embedded.projection import Projection, features_version
@@ -247,6 +248,26 @@ def test_features_that_were_lost_come_back_when_a_picture_is_met_again(
     assert [(each.path.name, each.inferred) for each in outcomes] == [("copy.png", False)]
     assert tagger.inferred == 2
     assert kept(state) == {digest}
+
+
+def test_a_model_that_fails_to_give_lost_features_again_costs_no_photo(
+    scan: Scan,
+    configure: Configure,
+    tagger: CountingTagger,
+    put: Put,
+    state: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    photo = put("cat", "cat.png")
+    scan(configure())
+    features_path(state).unlink()
+    shutil.copy(photo, photo.with_name("copy.png"))
+
+    def refuse(_: object) -> None:
+        raise ModelError("not now")
+
+    monkeypatch.setattr(tagger, "scores_and_features", refuse)
+    assert [each.state for each in scan(configure())] == ["written"]
 
 
 def test_features_that_cannot_be_kept_cost_no_photo(

@@ -61,7 +61,6 @@ def test_what_was_saved_is_read_beside_the_owner(path: Path, features: Features)
     assert stored(path) == {A: ONE, B: TWO}
     assert features.lacking([A, C]) == {C}
     with StoredVectors(path, "1") as vectors:
-        assert vectors.count() == 2
         found = vectors.find(B)
         assert found is not None
         assert found.dtype == np.int8
@@ -117,6 +116,18 @@ def torn(path: Path) -> None:
     with path.open("r+b") as file:
         file.seek(100)
         file.write(os.urandom(path.stat().st_size - 100))
+
+
+@pytest.mark.parametrize("damage", [garbage, torn])
+def test_who_reads_a_damaged_file_is_told_what_to_do(
+    path: Path, features: Features, damage: Callable[[Path], None]
+) -> None:
+    features.save({A: ONE})
+    features.close()
+    damage(path)
+    with pytest.raises(StoreError, match="cannot read what similar") as caught:
+        stored(path)
+    assert "remove it" in str(caught.value.remedy)
 
 
 @pytest.mark.parametrize("damage", [garbage, torn])
