@@ -17,6 +17,7 @@ BENCHMARKS = (
     "raw",
     "reduction",
     "scale",
+    "similar",
     "unload",
 )
 """Every module with a main; the others are what benchmarks are made of."""

@@ -277,6 +277,18 @@ Searches = Annotated[
 ]
 
 
+class Similar(Section, frozen=True, kw_only=True):
+    """Finding photos that look alike. Only the embedded model can."""
+
+    enabled: Annotated[
+        bool,
+        Meta(
+            description="Whether what photos are compared by is kept as they are tagged: half a "
+            "kilobyte for each, in a second file beside the database, of which no copies are made."
+        ),
+    ] = True
+
+
 class Config(Section, frozen=True, kw_only=True):
     """The whole configuration."""
 
@@ -290,6 +302,7 @@ class Config(Section, frozen=True, kw_only=True):
     hooks: Hooks = Hooks()
     state: State = State()
     searches: Searches = msgspec.field(default_factory=dict)
+    similar: Similar = Similar()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from photoramd.config.schema import Config, Watch
 from photoramd.contained.client import Contained
 from photoramd.daemon import backup
 from photoramd.daemon.hooks import Announcer
+from photoramd.daemon.kept_features import kept_features
 from photoramd.daemon.loop import Daemon, Parts, Surroundings
 from photoramd.daemon.schedule import Schedule
 from photoramd.daemon.sd_notify import Notifier
@@ -268,12 +269,13 @@ def build(
         batch_size=config.debounce.batch_size,
     )
     with ExitStack() as stack:
+        features = stack.enter_context(kept_features(config))
         pipeline = stack.enter_context(
             Pipeline(
                 queue,
                 results,
                 writer,
-                KeywordSource(setup.tagger, setup.rules),
+                KeywordSource(setup.tagger, setup.rules, features),
                 PipelineSettings(
                     max_pixels=config.decode.max_pixels,
                     batch_size=config.debounce.batch_size,
@@ -384,8 +386,7 @@ def rules(config: Config) -> Rules:
     Raises:
         ConfigError: The overrides cannot be read.
     """
-    threshold = config.model.threshold
-    overrides = config.tags.overrides
+    threshold, overrides = config.model.threshold, config.tags.overrides
     return Rules(
         threshold=None if threshold == "calibrated" else float(threshold),
         top_n=config.model.top_n,

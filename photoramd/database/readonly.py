@@ -42,10 +42,10 @@ def open_readonly(path: Path) -> sqlite3.Connection:
         raise _nothing_yet(path)
     with translate_errors(path):
         is_own = stat.st_uid == os.geteuid() and os.access(path.parent, os.W_OK)
-        return _checked(path, _options(path, is_own))
+        return _checked(path, uri_options(path, is_own))
 
 
-def _options(path: Path, is_own: bool) -> str:
+def uri_options(path: Path, is_own: bool) -> str:
     """Return URI options that open the database without creating a file its owner cannot use.
 
     In WAL mode SQLite needs the files ``-wal`` and ``-shm``. The last writer removes them, and

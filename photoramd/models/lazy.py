@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from photoramd.models.features import Vectors, scores_and_features
 from photoramd.models.preprocessing import Crop, Pixels
 from photoramd.models.tagger import Scores, Tagger
 from photoramd.models.vocabulary import Vocabulary
@@ -81,3 +82,11 @@ class LazyTagger:
             ModelError: The model failed on this batch.
         """
         return self._tagger.scores(batch)
+
+    def scores_and_features(self, batch: Sequence[Pixels]) -> tuple[Scores, Vectors | None]:
+        """See `photoramd.models.features.FeatureTagger`.
+
+        Raises:
+            ModelError: The model failed on this batch.
+        """
+        return scores_and_features(self._tagger, batch)

@@ -43,14 +43,14 @@ def tag_photos(
     rest = _prepared(tagger, photos, max_pixels, depth=2 * batch_size)
     while batch := list(islice(rest, batch_size)):
         good = {d.digest: d.pixels for _, d in batch if not isinstance(d, PhotoramdError)}
-        scores, failed = infer(tagger, good)
+        inferred = infer(tagger, good)
         for path, item in batch:
             if isinstance(item, PhotoramdError):
                 yield TaggedPhoto(path, error=item)
-            elif item.digest in failed:
-                yield TaggedPhoto(path, error=failed[item.digest])
+            elif item.digest in inferred.failed:
+                yield TaggedPhoto(path, error=inferred.failed[item.digest])
             else:
-                tags = select(tagger.vocabulary, scores[item.digest], rules)
+                tags = select(tagger.vocabulary, inferred.scores[item.digest], rules)
                 yield TaggedPhoto(path, tags)
 
 

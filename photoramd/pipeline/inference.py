@@ -6,7 +6,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from photoramd.contained.client import Contained, shared
 from photoramd.errors import ModelError, ModelUnavailableError
 from photoramd.images.budget import MemoryRoom
 from photoramd.metadata.reading import Reading
+from photoramd.models.features import scores_and_features
 from photoramd.models.preprocessing import Pixels
 from photoramd.models.tagger import Tagger
 from photoramd.models.vocabulary import kept
@@ -72,6 +73,27 @@ def digest_of(pixels: Pixels) -> bytes:
 
 
 @dataclass(slots=True)
+class Inferred:
+    """What the model made of pictures, by their digests.
+
+    Attributes:
+        scores: Those worth keeping, by label.
+        features: Vectors as bytes; none of a model that has no features.
+        failed: Why there are no scores.
+    """
+
+    scores: dict[bytes, Mapping[str, float]] = field(default_factory=dict)
+    features: dict[bytes, bytes] = field(default_factory=dict)
+    failed: dict[bytes, ModelError] = field(default_factory=dict)
+
+    def add(self, other: Inferred) -> None:
+        """Add those of other pictures."""
+        self.scores |= other.scores
+        self.features |= other.features
+        self.failed |= other.failed
+
+
+@dataclass(slots=True)
 class BatchSizer:
     """How many pictures the model is given at once: as many as it looks at in a few seconds.
 
@@ -90,7 +112,7 @@ class BatchSizer:
 
 def infer_in_turns(
     tagger: Tagger, unseen: Mapping[bytes, Pixels], pace: BatchSizer, proceed: Callable[[], bool]
-) -> tuple[dict[bytes, Mapping[str, float]], dict[bytes, ModelError]]:
+) -> Inferred:
     """Run the model on a batch, a few pictures at a time.
 
     Args:
@@ -102,41 +124,35 @@ def infer_in_turns(
     Returns:
         As `infer`, perhaps of fewer pictures.
     """
-    scores: dict[bytes, Mapping[str, float]] = {}
-    failed: dict[bytes, ModelError] = {}
+    done = Inferred()
     rest = iter(unseen.items())
     while turn := dict(islice(rest, pace.size)):
-        if (scores or failed) and not proceed():
+        if (done.scores or done.failed) and not proceed():
             break
         began = time.monotonic()
-        good, bad = infer(tagger, turn)
+        inferred = infer(tagger, turn)
         pace.learn(len(turn), time.monotonic() - began)
-        scores |= good
-        failed |= bad
-    return scores, failed
+        done.add(inferred)
+    return done
 
 
-def infer(
-    tagger: Tagger, unseen: Mapping[bytes, Pixels]
-) -> tuple[dict[bytes, Mapping[str, float]], dict[bytes, ModelError]]:
+def infer(tagger: Tagger, unseen: Mapping[bytes, Pixels]) -> Inferred:
     """Run the model on pictures at once; if it refuses, on each picture alone.
 
     Args:
         tagger: The model.
         unseen: Its input by digest.
-
-    Returns:
-        The scores worth keeping by digest and label, and by digest why there are none.
     """
-    scores: dict[bytes, Mapping[str, float]] = {}
-    failed: dict[bytes, ModelError] = {}
     if not unseen:
-        return scores, failed
+        return Inferred()
     try:
-        rows = tagger.scores(list(unseen.values()))
-        return {d: kept(tagger.vocabulary, r) for d, r in zip(unseen, rows, strict=True)}, failed
+        rows, vectors = scores_and_features(tagger, list(unseen.values()))
+        done = Inferred({d: kept(tagger.vocabulary, r) for d, r in zip(unseen, rows, strict=True)})
+        if vectors is not None:
+            done.features = {d: v.tobytes() for d, v in zip(unseen, vectors, strict=True)}
+        return done
     except ModelUnavailableError as caught:
-        return scores, dict.fromkeys(unseen, caught)
+        return Inferred(failed=dict.fromkeys(unseen, caught))
     except ModelError as caught:
         error = caught
     except Exception as caught:
@@ -144,10 +160,9 @@ def infer(
         log.exception("Unexpected error in the model")
         error = ModelError(f"unexpected error in the model: {caught!r}")
     if len(unseen) == 1:
-        return scores, dict.fromkeys(unseen, error)
+        return Inferred(failed=dict.fromkeys(unseen, error))
     log.warning("The model failed on a batch of %d: %s; one by one", len(unseen), error)
+    done = Inferred()
     for digest, pixels in unseen.items():
-        one, bad = infer(tagger, {digest: pixels})
-        scores |= one
-        failed |= bad
-    return scores, failed
+        done.add(infer(tagger, {digest: pixels}))
+    return done

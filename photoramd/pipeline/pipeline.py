@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from photoramd.clock import UnixTime
 from photoramd.contained.client import Contained
+from photoramd.database.features import Features
 from photoramd.database.photos import Job
 from photoramd.database.queue import Queue
 from photoramd.database.results import Results, Tagged
 from photoramd.errors import (
     ChangedError,
     LostError,
-    ModelError,
     ModelUnavailableError,
     PhotoramdError,
     StoppedError,
@@ -30,12 +30,12 @@ from photoramd.errors import (
     printable,
 )
 from photoramd.models.lazy import LazyTagger
-from photoramd.models.preprocessing import Pixels
 from photoramd.models.rules import Rules, select
 from photoramd.models.tagger import Tagger
 from photoramd.photo import Photo, PhotoState, Tag
-from photoramd.pipeline.inference import BatchSizer, Decoded, decode_input, infer_in_turns
+from photoramd.pipeline.inference import Decoded, decode_input
 from photoramd.pipeline.lookahead import LookAhead
+from photoramd.pipeline.scorer import Scorer
 from photoramd.pipeline.writer import Writer
 from photoramd.system import beneath
 
@@ -82,10 +82,11 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class KeywordSource:
-    """A model, and how its scores become keywords."""
+    """A model, how its scores become keywords, and where its features are kept, if they are."""
 
     tagger: Tagger
     rules: Rules
+    features: Features | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,7 @@ class Pipeline:
         self._batch_size = settings.batch_size
         self._quiet_seconds = settings.quiet_seconds
         self._proceed = contained.is_wanted
-        self._batch_sizer = BatchSizer()
+        self._scorer = Scorer(tagger, results, source.features, self._proceed)
         self._in_flight: set[int] = set()
         self._busy_at = time.monotonic()
         # Whether the one photo in flight may be what an earlier process died of.
@@ -256,38 +257,21 @@ class Pipeline:
                 outcomes.append(self._look_again(changed, now))
             else:
                 good.append((job, decoded))
-        scores, fresh, failed = self._scores([decoded for _, decoded in good])
+        scored = self._scorer.score([decoded for _, decoded in good])
         tagged = []
         for job, decoded in good:
-            if decoded.digest in failed:
-                outcomes.append(self._give_up(job, failed[decoded.digest], now))
-            elif decoded.digest in scores:
-                tags = select(self._tagger.vocabulary, scores[decoded.digest], self._rules)
-                found = scores[decoded.digest]
-                tagged.append(Tagged(job, decoded.digest, found, tags, decoded.reading))
+            if decoded.digest in scored.failed:
+                outcomes.append(self._give_up(job, scored.failed[decoded.digest], now))
+            elif decoded.digest in scored.scores:
+                scores = scored.scores[decoded.digest]
+                tags = select(self._tagger.vocabulary, scores, self._rules)
+                tagged.append(Tagged(job, decoded.digest, scores, tags, decoded.reading))
         if tagged:
             self._results.save(tagged, self._tagger.name, self._tagger.revision, now)
+            self._scorer.keep_features(scored)
         # One of several equal pictures was inferred.
-        inferred = {item.digest: item.job.id for item in tagged if item.digest in fresh}
+        inferred = {item.digest: item.job.id for item in tagged if item.digest in scored.fresh}
         return outcomes, set(inferred.values())
-
-    def _scores(
-        self, batch: Sequence[Decoded]
-    ) -> tuple[dict[bytes, Mapping[str, float]], set[bytes], dict[bytes, ModelError]]:
-        """Return scores by digest, stored or fresh; which are fresh; what the model refused."""
-        scores: dict[bytes, Mapping[str, float]] = {}
-        unseen: dict[bytes, Pixels] = {}
-        for decoded in batch:
-            if decoded.digest not in scores and decoded.digest not in unseen:
-                remembered = self._results.recall(
-                    decoded.digest, self._tagger.name, self._tagger.revision
-                )
-                if remembered is None:
-                    unseen[decoded.digest] = decoded.pixels
-                else:
-                    scores[decoded.digest] = remembered
-        fresh, failed = infer_in_turns(self._tagger, unseen, self._batch_sizer, self._proceed)
-        return scores | fresh, set(fresh), failed
 
     def _write(self, now: UnixTime) -> list[Outcome]:
         due = self._queue.due_writes(now, self._batch_size)

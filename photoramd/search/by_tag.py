@@ -123,7 +123,7 @@ def by_scored(situation: Situation, field: Field, among: BitMap | None) -> BitMa
     ]
     condition, values = comparison("s.score", field.confidence or Range())
     source = "photos p JOIN scores s ON s.result_id = p.result_id"
-    wanted = f"s.label_id IN (SELECT value FROM json_each(?)) AND {condition}"
+    wanted = f"s.label_id IN (SELECT value FROM json_each(?)) AND {condition}"  # noqa: S608
     return situation.select(source, wanted, [json.dumps(labels), *values], among, "p.id")
 
 

@@ -17,6 +17,7 @@ from photoramd.daemon import assembly
 from photoramd.database.connection import Database
 from photoramd.database.queue import Queue
 from photoramd.errors import ModelError
+from photoramd.models.features import Vectors
 from photoramd.models.preprocessing import Pixels
 from photoramd.models.tagger import Scores
 from photoramd.photo import Fingerprint
@@ -171,16 +172,16 @@ def test_a_model_that_refuses_one_picture_tags_the_others_of_the_batch(
 ) -> None:
     for sample in ("cat", "china", "coffee"):
         put(sample, f"{sample}.png")
-    real = tagger.scores
+    real = tagger.scores_and_features
     refused: list[Pixels] = []
 
-    def picky(batch: Sequence[Pixels]) -> Scores:
+    def picky(batch: Sequence[Pixels]) -> tuple[Scores, Vectors | None]:
         refused[:] = refused or [batch[0]]
         if any((pixels == refused[0]).all() for pixels in batch):
             raise ModelError("numbers that are none")
         return real(batch)
 
-    monkeypatch.setattr(tagger, "scores", picky)
+    monkeypatch.setattr(tagger, "scores_and_features", picky)
     outcomes = scan(configure())
     assert len(written(outcomes)) == 2
     (failed,) = [o for o in outcomes if o.state == "failed"]

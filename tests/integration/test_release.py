@@ -59,7 +59,8 @@ def test_the_archives_hold_what_they_should_and_nothing_of_a_workplace(built: Pa
     assert modules <= installed
     assert "photoramd/models/imagenet_keywords.NOTICE" in installed
     embedded = {f"photoramd/models/embedded/embedded.{kind}" for kind in ("onnx", "NOTICE")}
-    assert {*embedded, "photoramd/models/embedded/keywords.tsv"} <= installed
+    tables = {f"photoramd/models/embedded/{name}" for name in ("keywords.tsv", "features.npz")}
+    assert embedded | tables <= installed
     with tarfile.open(sdist) as archive:
         packed = {name.partition("/")[2] for name in archive.getnames()}
     files = {"pyproject.toml", "Makefile", "README.md", "SECURITY.md", "constraints-hashes.txt"}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from PIL import Image
 
+from photoramd.models.features import Vectors, scores_and_features
 from photoramd.models.preprocessing import Pixels
 from photoramd.models.tagger import Scores, Tagger
 
@@ -27,6 +28,9 @@ class CountingTagger:
         return self._tagger.pixels(image)
 
     def scores(self, batch: Sequence[Pixels]) -> Scores:
+        return self.scores_and_features(batch)[0]
+
+    def scores_and_features(self, batch: Sequence[Pixels]) -> tuple[Scores, Vectors | None]:
         self.inferred += len(batch)
         self.batches.append(len(batch))
-        return self._tagger.scores(batch)
+        return scores_and_features(self._tagger, batch)

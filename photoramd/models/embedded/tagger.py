@@ -24,6 +24,8 @@ from photoramd.errors import ModelError
 from photoramd.models.embedded.crop import CROP, INPUTS, split
 from photoramd.models.embedded.keywords import embedded_vocabulary, table_bytes
 from photoramd.models.embedded.people import Array, group_and_portrait
+from photoramd.models.embedded.projection import Projection
+from photoramd.models.features import Vectors
 from photoramd.models.imagenet import membership, read_table
 from photoramd.models.imagenet import table_bytes as imagenet_table_bytes
 from photoramd.models.preprocessing import Pixels
@@ -32,7 +34,7 @@ from photoramd.models.weights.catalog import EMBEDDED
 from photoramd.models.weights.verified import locate, read_verified
 from photoramd.system.memory import trim_memory
 
-_OUTPUTS = ("classes", "objects", "boxes", "heads")
+_OUTPUTS = ("classes", "objects", "boxes", "heads", "features")
 
 _PERSON = 0
 """The column of persons among the detector's objects."""
@@ -42,7 +44,7 @@ _INFERENCE_VERSION = 2
 
 
 class EmbeddedTagger:
-    """See `photoramd.models.tagger.Tagger`.
+    """See `photoramd.models.tagger.Tagger` and `photoramd.models.features.FeatureTagger`.
 
     Args:
         session: The networks.
@@ -58,6 +60,7 @@ class EmbeddedTagger:
         self.vocabulary = embedded_vocabulary()
         self._session = session
         self._members = membership(read_table())
+        self._projection = Projection.read()
         # One photo at a time stays in the processor's cache, and memory does not grow.
         self._pool = ThreadPoolExecutor(threads, "infer") if threads > 1 else None
 
@@ -95,24 +98,39 @@ class EmbeddedTagger:
         Raises:
             ModelError: The runtime failed, or the pixels have another shape.
         """
-        rows = [np.zeros((0, len(self.vocabulary.columns)), np.float32)]
+        return self.scores_and_features(batch)[0]
+
+    def scores_and_features(self, batch: Sequence[Pixels]) -> tuple[Scores, Vectors]:
+        """Return probabilities as `scores` does, and features, int8, shape (photos, SIZE).
+
+        Raises:
+            ModelError: The runtime failed, or the pixels have another shape.
+        """
         run = map if self._pool is None or len(batch) == 1 else self._pool.map
         try:
-            rows += [row[None] for row in run(self._scores, batch)]
+            seen = list(run(self._see, batch))
         except ValueError as error:
             raise ModelError(f"the model {self.name} got {error}") from error
         except Exception as error:  # its exceptions have no common class
             raise ModelError(f"the model {self.name} failed: {error}") from error
-        return np.concatenate(rows)
+        width, depth = len(self.vocabulary.columns), len(self._projection.mean)
+        scores = np.array([row for row, _ in seen], np.float32).reshape(-1, width)
+        pooled = np.array([features for _, features in seen], np.float32).reshape(-1, depth)
+        return scores, self._projection.vectors(pooled)
 
-    def _scores(self, pixels: Pixels) -> Array:
+    def pooled(self, pixels: Pixels) -> Array:
+        """Return the classifier's pooled features of a photo, float32, shape (1280,)."""
+        return self._see(pixels)[1]
+
+    def _see(self, pixels: Pixels) -> tuple[Array, Array]:
         feed = dict(zip(INPUTS, (part[None] for part in split(pixels)), strict=True))
-        classes, objects, boxes, heads = (output[0] for output in self._session.run(_OUTPUTS, feed))
+        outputs = self._session.run(_OUTPUTS, feed)
+        classes, objects, boxes, heads, features = (output[0] for output in outputs)
         # Sums of many classes can exceed 1 by a rounding error.
         keywords = np.minimum(classes @ self._members, 1)
         people = group_and_portrait(objects[:, _PERSON], boxes)
         row: Array = np.concatenate([keywords, objects.max(0), heads, people], dtype=np.float32)
-        return row
+        return row, features
 
 
 def embedded_revision() -> str:

@@ -18,9 +18,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from photoramd.errors import ModelError
+from photoramd.models.features import Vectors
 from photoramd.models.preprocessing import Pixels
 from photoramd.models.tagger import Scores, Tagger
 from photoramd.models.vocabulary import Vocabulary
@@ -122,8 +121,8 @@ class ModelProcess:
         description: Description = self._ask([load], Description, START_SECONDS)
         return description
 
-    def scores(self, batch: Sequence[Pixels]) -> Scores:
-        """See `photoramd.models.tagger.Tagger.scores`.
+    def scores_and_features(self, batch: Sequence[Pixels]) -> tuple[Scores, Vectors | None]:
+        """See `photoramd.models.features.FeatureTagger`.
 
         Raises:
             ModelError: The model failed on this batch.
@@ -132,8 +131,8 @@ class ModelProcess:
         """
         limit = PHOTO_SECONDS * (1 + len(batch))
         # One by one: all in one message would take six times as long.
-        scores: Scores = self._ask([len(batch), *batch], np.ndarray, limit)
-        return scores
+        scores, features = self._ask([len(batch), *batch], tuple, limit)
+        return scores, features
 
     def end(self) -> None:
         """End it at once, as it has nothing to lose; do nothing if it has ended."""

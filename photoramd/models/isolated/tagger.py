@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self
 
 from photoramd.clock import Monotonic
 from photoramd.errors import ModelError, ModelUnavailableError
+from photoramd.models.features import Vectors
 from photoramd.models.isolated.client import Description, ModelProcess, NotTakenError, ProcessError
 from photoramd.models.preprocessing import Pixels
 from photoramd.models.tagger import Scores, Tagger
@@ -28,7 +29,7 @@ REST_SECONDS = (0.0, 10.0, 30.0, 120.0, 600.0)
 
 
 class UnloadingTagger:
-    """See `Tagger`. Use it as a context manager or `close` it; for one thread.
+    """See `Tagger` and `FeatureTagger`. Use it as a context manager or `close` it; for one thread.
 
     If the first start fails, the error is that of loading in this process. If a later one
     fails, for example because the weights are no longer the pinned bytes, or the process
@@ -96,12 +97,21 @@ class UnloadingTagger:
             ModelError: The model failed on this batch, or its process did.
             ModelUnavailableError: There is no model now.
         """
+        return self.scores_and_features(batch)[0]
+
+    def scores_and_features(self, batch: Sequence[Pixels]) -> tuple[Scores, Vectors | None]:
+        """See `photoramd.models.features.FeatureTagger`.
+
+        Raises:
+            ModelError: The model failed on this batch, or its process did.
+            ModelUnavailableError: There is no model now.
+        """
         self._idle_since = math.inf  # until `step` tells the time
         try:
             try:
-                scores = self._running().scores(batch)
+                seen = self._running().scores_and_features(batch)
             except NotTakenError:  # a process that ends looks alive to its last moment
-                scores = self._running().scores(batch)
+                seen = self._running().scores_and_features(batch)
         except ProcessError as error:
             self._end()
             self._refuse_if_stopped()
@@ -111,7 +121,7 @@ class UnloadingTagger:
             raise ModelError(f"the process of the model {error}") from error
         self._failures = 0
         self.trouble = ""
-        return scores
+        return seen
 
     def step(self, now: Monotonic) -> None:
         """Unload the model if it has been idle for long; the loop calls this in each turn."""

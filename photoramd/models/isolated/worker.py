@@ -5,8 +5,9 @@
 `photoramd.models.isolated.client` starts it and talks to it over the connection of that
 descriptor, with `multiprocessing.connection`'s frames and pickles. The first message is a
 function that loads a tagger, and the answer a `Description`. Then come batches, each as the
-number of photos followed by the photos, answered by their scores. A `ModelError` may stand for
-any answer. Log records from LEVEL on come in between.
+number of photos followed by the photos, answered by their scores and, where the model knows
+them, their features. A `ModelError` may stand for any answer. Log records from LEVEL on come in
+between.
 
 The process ends when the other end is closed, for whatever reason, even while it works.
 """
@@ -25,6 +26,7 @@ from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from photoramd.errors import ModelError
+from photoramd.models.features import scores_and_features
 from photoramd.models.isolated.client import Description
 
 if TYPE_CHECKING:
@@ -83,7 +85,7 @@ def serve(receive: Callable[[], Any], answer: Callable[[object], None]) -> None:
     answer(Description(tagger.name, tagger.revision, tagger.vocabulary, tagger.crop))
     while True:
         batch = [receive() for _ in range(receive())]
-        answer(_result(tagger.scores, batch))
+        answer(_result(scores_and_features, tagger, batch))
 
 
 def _result(work: Callable[..., T], *arguments: object) -> T | ModelError:
