@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, os.fspath(ROOT))
 
 from photoramd.cli import cli  # noqa: E402
-from photoramd.config.schema import Key, Table, format_value, tables  # noqa: E402
+from photoramd.config.tables import Key, Table, format_value, tables  # noqa: E402
 from photoramd.search.fields import FIELDS  # noqa: E402
 
 COMMANDS = ROOT / "docs" / "commands.md"

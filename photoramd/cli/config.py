@@ -13,7 +13,8 @@ import msgspec
 from photoramd.cli.output import print_json
 from photoramd.config import loader as configuration
 from photoramd.config.sample import sample
-from photoramd.config.schema import Config, format_value, tables
+from photoramd.config.schema import Config
+from photoramd.config.tables import format_value, tables
 from photoramd.errors import ConfigError, UsageError, printable
 from photoramd.system import paths
 

@@ -18,6 +18,7 @@ from photoramd.config import loader
 from photoramd.database.requests import canonical_path, is_known
 from photoramd.errors import NoImagesError, PhotoramdError, UsageError
 from photoramd.search import queries
+from photoramd.search.expression import leaves
 from photoramd.search.fields import FIELDS
 from photoramd.search.order import SORTS, Sort
 
@@ -31,7 +32,7 @@ class QueryOptions:
 
     expression: tuple[str, ...]
     limit: int | None
-    sort: Sort
+    sort: Sort | None
     after: str | None
     under: Path | None
     count: bool
@@ -75,8 +76,8 @@ def complete_query(
 @click.option(
     "--sort",
     type=click.Choice(SORTS),
-    default="path",
-    help="path (the default); taken, added: the latest first; score: the surest first; random.",
+    help="path (the default); taken, added: the latest first; score: the surest, or most similar, "
+    "first (the default with like:); random.",
 )
 @click.option("--after", metavar="CURSOR", help="Go on behind the photo with this cursor.")
 @click.option(
@@ -130,7 +131,9 @@ def command(settings: Settings, options: QueryOptions) -> None:
     parsed = queries.parse(" ".join(options.expression), searches=config.searches)
     if options.under is not None:
         _require_known(config.state.path, options.under)
-    question = queries.Question(parsed, options.sort, options.limit, options.after, options.under)
+    is_like = any(getattr(leaf, "name", "") == "like" for leaf in leaves(parsed))
+    sort: Sort = options.sort or ("score" if is_like else "path")
+    question = queries.Question(parsed, sort, options.limit, options.after, options.under)
     with closing(queries.open_readonly(config.state.path)) as connection:
         if options.count:
             number = queries.count(connection, parsed, under=options.under)

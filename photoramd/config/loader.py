@@ -18,7 +18,8 @@ from typing import Any
 import msgspec
 
 from photoramd.config import hooks
-from photoramd.config.schema import Config, Key, Table, Tags, format_value, tables
+from photoramd.config.schema import Config, Tags
+from photoramd.config.tables import Key, Table, format_value, tables
 from photoramd.errors import ConfigError, ModelError, printable
 from photoramd.models.weights.catalog import known_model
 from photoramd.system import paths

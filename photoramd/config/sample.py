@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from photoramd.config.schema import format_value, tables
+from photoramd.config.tables import format_value, tables
 
 
 def sample(watches: Sequence[Path] = ()) -> str:

@@ -13,7 +13,7 @@ import pytest
 from contrib import reference
 from photoramd import cli, errors
 from photoramd.config import loader
-from photoramd.config.schema import tables
+from photoramd.config.tables import tables
 from tests.support import documents, scenes
 from tests.support.documents import (
     DOCUMENTS,

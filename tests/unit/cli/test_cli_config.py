@@ -16,7 +16,7 @@ from photoramd.cli.config import command
 from photoramd.cli.output import console, print_json
 from photoramd.config import loader
 from photoramd.config.sample import sample
-from photoramd.config.schema import format_value
+from photoramd.config.tables import format_value
 from photoramd.errors import ConfigError, UsageError
 from photoramd.system import paths
 

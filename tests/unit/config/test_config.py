@@ -13,7 +13,8 @@ import pytest
 from photoramd.config import loader, schema
 from photoramd.config.loader import load
 from photoramd.config.sample import sample
-from photoramd.config.schema import Config, format_value, tables
+from photoramd.config.schema import Config
+from photoramd.config.tables import format_value, tables
 from photoramd.errors import ConfigError
 from photoramd.system import paths
 
