@@ -43,6 +43,7 @@ def command(settings: Settings, as_json: bool) -> None:
         renewed = queries.to_renew(connection) if configuration.model.renews else 0
         counts_by_place = places.counts(connection)
         fallbacks = places.fallbacks(connection)
+        unread = queries.to_read(connection)
     process = holder(database)
     status: dict[str, Any] = {
         "running": process is not None,
@@ -52,6 +53,7 @@ def command(settings: Settings, as_json: bool) -> None:
         "photos": counts,
         "seconds_left": None if left is None else round(left),
         "to_renew": renewed,
+        "to_read": unread,
         "places": {
             "sidecar": counts_by_place[Place.SIDECAR],
             "embedded": counts_by_place[Place.PHOTO],
@@ -95,6 +97,9 @@ def _print(status: dict[str, Any]) -> None:
     if status["to_renew"]:
         click.echo(f"new model:  {status['to_renew']} photos have tags of an earlier version;")
         click.echo("            they are tagged again when nothing else waits")
+    if status["to_read"]:
+        click.echo(f"to read:    {status['to_read']} photos, for your keywords, dates and cameras;")
+        click.echo("            that happens when nothing else waits, without the model")
     found = status["places"]
     if found["embedded"] or found["fallbacks"]:
         counts = f"{found['sidecar']} in sidecars, {found['embedded']} inside photos"

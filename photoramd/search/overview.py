@@ -92,6 +92,21 @@ def to_renew(connection: sqlite3.Connection) -> int:
     return int(count)
 
 
+def to_read(connection: sqlite3.Connection) -> int:
+    """Return how many photos are yet to be read for keywords and what they say of themselves.
+
+    Raises:
+        StoreError: The database cannot be read.
+    """
+    if not fetch(connection, "SELECT 1 FROM sqlite_master WHERE name = 'photos_unread'"):
+        return 0  # an earlier version's database
+    ((count,),) = fetch(
+        connection,
+        "SELECT count(*) FROM photos WHERE is_read = 0 AND state IN ('tagged', 'written')",
+    )
+    return int(count)
+
+
 def seconds_left(connection: sqlite3.Connection, waiting: int, now: UnixTime) -> float | None:
     """Return how long the model will take for the photos that wait, as fast as it was lately.
 

@@ -23,7 +23,15 @@ from photoramd.search.details import Details, photo
 from photoramd.search.evaluation import Situation, evaluate
 from photoramd.search.expression import And, Expression, Field, Not, Or, Text, leaves
 from photoramd.search.order import Sort, cursor_of, ordered
-from photoramd.search.overview import RootStatus, counts, reasons, roots, seconds_left, to_renew
+from photoramd.search.overview import (
+    RootStatus,
+    counts,
+    reasons,
+    roots,
+    seconds_left,
+    to_read,
+    to_renew,
+)
 from photoramd.search.parser import parse
 from photoramd.search.places import Reason
 from photoramd.search.sets import Sets
@@ -48,6 +56,7 @@ __all__ = [
     "seconds_left",
     "suggest",
     "tags",
+    "to_read",
     "to_renew",
 ]
 
