@@ -118,6 +118,10 @@ class Progress:
             return
         # Counting a long queue takes a moment.
         self._next_update = now + UPDATE_SECONDS
+        if daemon.unread and not outcomes and not daemon.is_scanning:
+            # Without an end to fill a bar to: these are no photos to be tagged.
+            self.note(f"Reading keywords and dates of known photos, {daemon.unread} left")
+            return
         waiting = daemon.waiting
         done = self.counts["written"] + self.counts["failed"] + self.counts["tagged"]
         description = f"Scanning ({daemon.seen} photos)" if daemon.is_scanning else "Tagging"

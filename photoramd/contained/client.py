@@ -42,6 +42,8 @@ _Bytes = Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
 class Contained:
     """Looks into files by workers. A context manager; used from any thread, but for plans.
 
+    It has more than 12 methods because each is one task, or one state of the workers.
+
     Args:
         is_wanted: Asked by the main thread while it waits, several times a second: whether to go
             on. It may tell a watchdog that all is well.

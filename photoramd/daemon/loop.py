@@ -226,6 +226,11 @@ class Daemon:
         return self._reconciler.is_scanning
 
     @property
+    def unread(self) -> int:
+        """How many known photos are yet to be read for keywords and dates, about."""
+        return self._rereader.left
+
+    @property
     def seen(self) -> int:
         """How many photos scans have seen."""
         return self._reconciler.seen

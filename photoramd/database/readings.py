@@ -41,6 +41,11 @@ class Readings:
             limit,
         )
 
+    def count_unread(self) -> int:
+        """Return how many tagged photos are to be read."""
+        rows = self._database.rows(f"SELECT count(*) FROM photos p WHERE {_UNREAD}")  # noqa: S608
+        return int(rows[0][0])
+
     def save(self, photo_id: int, reading: Reading) -> None:
         """Store what was read from a photo that is known already."""
         with self._database.transaction() as db:

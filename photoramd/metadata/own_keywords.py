@@ -11,15 +11,18 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from photoramd.errors import SidecarError
 from photoramd.keywords import comparison_key, normalise
 from photoramd.metadata.changes import Entries, Recorded
-from photoramd.metadata.embedded import Embedded
 from photoramd.metadata.fields import BY_NAME, FIELDS, SUBJECT
 from photoramd.metadata.iptc import KEYWORDS, iptc_text
 from photoramd.metadata.xmp_keywords import provenance, values
 from photoramd.metadata.xmp_packet import Packet
+
+if TYPE_CHECKING:
+    from photoramd.metadata.embedded import Embedded  # it imports Pillow
 
 MAX_KEYWORDS = 1000
 """For one photo; hostile files have more."""

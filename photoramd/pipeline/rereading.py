@@ -30,6 +30,9 @@ class Rereader:
         readings: Which those are, and where it is stored.
         contained: What looks into the files.
         max_pixels: Photos with more are refused.
+
+    Attributes:
+        left: How many photos are yet to be read, about.
     """
 
     def __init__(self, readings: Readings, contained: Contained, max_pixels: int) -> None:
@@ -38,6 +41,7 @@ class Rereader:
         self._max_pixels = max_pixels
         self._after = 0
         self._rests_until = UnixTime(0)
+        self.left = 0
 
     def step(self, now: UnixTime) -> bool:
         """Read some photos; return whether there may be more.
@@ -47,7 +51,10 @@ class Rereader:
         """
         if now < self._rests_until:
             return False
+        if not self._after:
+            self.left = self._readings.count_unread()
         jobs = self._readings.unread(self._after, TOGETHER)
+        self.left = max(0, self.left - len(jobs))
         for job in jobs:
             if not self._contained.is_wanted():
                 return False
