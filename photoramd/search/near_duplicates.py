@@ -45,10 +45,11 @@ _PAIRS = 8192
 _CACHED = 131_072
 """Vectors that are kept: 64 MB."""
 
-_REJECTED = 4_000_000
-"""Pairs that are remembered not to be near."""
+_FAILURES = 4
+"""How often a picture was compared in vain for one sign less that may differ."""
 
 Rows = npt.NDArray[np.intp]
+Counts = npt.NDArray[np.uint16]
 
 
 def near_duplicates(
@@ -81,19 +82,19 @@ def near_duplicates(
 
 def _linked(signs: Signs, vectors: _Vectors, threshold: float) -> Iterator[Rows]:
     """Return sets of pictures that chains of pairs connect, as places, rising."""
-    count = signs.shape[1]
-    chains = _Chains(count)
-    rejected = np.zeros(0, np.int64)
-    for one, other in _candidates(signs, _most_different(threshold, 64 * len(signs))):
-        apart = chains.roots[one] != chains.roots[other]
-        low, high = np.minimum(one, other)[apart], np.maximum(one, other)[apart]
-        # A pair meets in more than one sort.
-        keys = np.setdiff1d(low * count + high, rejected)
-        near = vectors.are_near(keys // count, keys % count, threshold)
-        chains.join(keys[near] // count, keys[near] % count)
-        if not near.all():
-            kept = rejected if len(rejected) < _REJECTED else rejected[:0]
-            rejected = np.union1d(kept, keys[~near])
+    chains = _Chains(signs.shape[1])
+    most = _most_different(threshold, 64 * len(signs))
+    # Among thousands that are alike, but not nearly the same, fewer and fewer signs may differ:
+    # copies are still found, and not all are compared with all.
+    failures = np.zeros(signs.shape[1], np.int32)
+    for one, other, different in _candidates(signs, most):
+        patience = most - np.minimum(failures[one], failures[other]) // _FAILURES
+        asked = different <= np.maximum(patience, most // 3)
+        asked &= chains.roots[one] != chains.roots[other]
+        some, others = one[asked], other[asked]
+        near = vectors.are_near(some, others, threshold)
+        chains.join(some[near], others[near])
+        np.add.at(failures, np.concatenate([some[~near], others[~near]]), 1)
     return chains.sets()
 
 
@@ -103,8 +104,8 @@ def _most_different(threshold: float, bits: int) -> int:
     return math.ceil(bits * chance + _DEVIATIONS * math.sqrt(bits * chance * (1 - chance)))
 
 
-def _candidates(signs: Signs, most: int) -> Iterator[tuple[Rows, Rows]]:
-    """Return pairs of pictures of which no more signs differ, some of them often."""
+def _candidates(signs: Signs, most: int) -> Iterator[tuple[Rows, Rows, Counts]]:
+    """Return pairs of pictures of which no more signs differ, and how many; some pairs often."""
     for turn in _TURNS:
         for word in signs:
             key = word if not turn else word << np.uint64(turn) | word >> np.uint64(64 - turn)
@@ -112,22 +113,24 @@ def _candidates(signs: Signs, most: int) -> Iterator[tuple[Rows, Rows]]:
             ordered = signs[:, order]
             # Near neighbours first: what they join needs no further comparison.
             for step in range(1, min(_WINDOW, len(order) - 1) + 1):
-                places = _close(ordered, step, most)
+                places, different = _close(ordered, step, most)
                 if len(places):
-                    yield order[places], order[places + step]
+                    yield order[places], order[places + step], different
 
 
-def _close(ordered: Signs, step: int, most: int) -> Rows:
-    """Return the places where few signs differ from those some steps later."""
-    found = []
+def _close(ordered: Signs, step: int, most: int) -> tuple[Rows, Counts]:
+    """Return the places where few signs differ from those some steps later, and how many."""
+    found, counts = [], []
     end = ordered.shape[1] - step
     for start in range(0, end, _CHUNK):
         stop = min(start + _CHUNK, end)
         different = np.zeros(stop - start, np.uint16)
         for word in ordered:
             different += np.bitwise_count(word[start:stop] ^ word[start + step : stop + step])
-        found.append(start + np.flatnonzero(different <= most))
-    return np.concatenate(found)
+        places = np.flatnonzero(different <= most)
+        found.append(start + places)
+        counts.append(different[places])
+    return np.concatenate(found), np.concatenate(counts)
 
 
 def _stars(members: Rows, vectors: _Vectors, threshold: float) -> Iterator[list[int]]:

@@ -172,7 +172,6 @@ def test_a_time_lapse_is_grouped_in_bounded_memory(
     """Thousands of pictures, all nearly the same, with caches of a few."""
     monkeypatch.setattr(duplicates, "_CACHED", 1000)
     monkeypatch.setattr(duplicates, "_PAIRS", 400)
-    monkeypatch.setattr(duplicates, "_REJECTED", 100)
     monkeypatch.setattr(duplicates, "LARGEST", 800)
     scene = np.repeat(noise(1), 3000, axis=0)
     values = np.concatenate([changed(scene, 0.99, 2), noise(500, 3)])
@@ -180,3 +179,14 @@ def test_a_time_lapse_is_grouped_in_bounded_memory(
     assert sorted(map(len, groups)) == [600, 800, 800, 800]
     numbers = {int.from_bytes(each[8:], "little") for group in groups for each in group}
     assert numbers == set(range(3000))
+
+
+def test_copies_are_found_among_many_that_are_alike(load: Load) -> None:
+    """Two thousand pictures of one thing, not nearly the same, and copies of some of them."""
+    values = changed(np.repeat(noise(1), 2000, axis=0), float(np.sqrt(0.87)), 2)
+    copies = changed(values[:200], 0.97, 3)
+    groups = near_duplicates(load(quantised(np.concatenate([values, copies]))))
+    found = {frozenset(group) for group in groups}
+    expected = {frozenset([digest(n), digest(2000 + n)]) for n in range(200)}
+    assert len(found & expected) >= 190
+    assert len(found - expected) <= 10
