@@ -121,9 +121,11 @@ def prune(settings: Settings, days: float) -> None:
 
     If they come back after that, they are tagged anew. No file is touched.
     """
+    from photoramd.database.features import prune_features
     from photoramd.database.prune import prune as forget
 
     count = forget(_database(settings), UnixTime(unix_time() - days * _DAY_SECONDS))
+    prune_features(_database(settings))
     click.echo(f"{count} photos forgotten")
 
 

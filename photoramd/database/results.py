@@ -135,6 +135,22 @@ class Results:
         below = rows[-1][0] if len(rows) == limit else below - _RENEWED_SPAN
         return len(rows), below if below > 1 else None
 
+    def pictures(self, model: str, below: int | None, limit: int) -> list[tuple[int, bytes]]:
+        """Return photos that a model tagged, and the digests of their pictures, the last first.
+
+        Args:
+            model: The model.
+            below: Only photos with lower ids; None: all.
+            limit: The greatest number of photos.
+        """
+        return self._database.rows(
+            """SELECT p.id, r.digest FROM photos p JOIN results r ON r.id = p.result_id
+               WHERE p.id < ? AND p.state = 'written' AND p.undone_at IS NULL AND r.model = ?
+                 AND p.directory_id NOT IN (SELECT id FROM temp.unwatched)
+               ORDER BY p.id DESC LIMIT ?""",
+            (2**62 if below is None else below, model, limit),
+        )
+
     def note_model(self, model: str, revision: str) -> None:
         """Store which revision of a model replaces the earlier ones, for `status`."""
         with self._database.transaction() as db:

@@ -169,5 +169,6 @@ def _nothing_yet(path: Path) -> StoreError:
     return StoreError(
         "no similar photos can be found yet: nothing has been kept to find them by",
         path=path,
-        remedy="start photoramd run with the embedded model, and tag photos: photoramd retag",
+        remedy="start photoramd run with the embedded model: it looks at known photos, too, when"
+        " nothing else is to be done",
     )

@@ -35,6 +35,7 @@ from photoramd.models.tagger import Tagger
 from photoramd.photo import Photo, PhotoState, Tag
 from photoramd.pipeline.inference import Decoded, decode_input
 from photoramd.pipeline.lookahead import LookAhead
+from photoramd.pipeline.renewal import Renewal
 from photoramd.pipeline.scorer import Scorer
 from photoramd.pipeline.writer import Writer
 from photoramd.system import beneath
@@ -149,9 +150,9 @@ class Pipeline:
         self._unreported: set[int] = set()
         # The last photo whose settings were checked; None if all were.
         self._checked_until: int | None = 0
-        self._renews = settings.renews
-        # Photos with lower ids were not looked at yet for renewal; None: none was.
-        self._renewed_below: int | None = None
+        self._renewal = Renewal(
+            results, self._scorer, tagger, 2 * settings.batch_size, renews=settings.renews
+        )
 
         self._contained = contained
 
@@ -203,8 +204,8 @@ class Pipeline:
         if not outcomes:
             self._writer.report_fallbacks()
             self._remove_orphans(now)
-            if infers and renews and self._renews:
-                self._renew()
+            if infers and renews:
+                self._renewal.step()
         seconds = (time.monotonic() - began) / max(1, len(outcomes))
         return [replace(outcome, seconds=seconds) for outcome in outcomes]
 
@@ -320,19 +321,6 @@ class Pipeline:
             else:
                 if removed is not None:
                     log.info("%s: removed, as its photo is gone", printable(removed))
-
-    def _renew(self) -> None:
-        """Queue some photos that an earlier revision of the model tagged.
-
-        They come after all new ones, and are so few that new ones do not wait for them.
-        """
-        tagger = self._tagger
-        if self._renewed_below is None:
-            self._results.note_model(tagger.name, tagger.revision)
-        _, self._renewed_below = self._results.renew(
-            tagger.name, tagger.revision, self._renewed_below, 2 * self._batch_size
-        )
-        self._renews = self._renewed_below is not None
 
     def choose_again(self) -> None:
         """Check all photos again for keywords that were chosen with old settings."""

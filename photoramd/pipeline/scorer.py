@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from photoramd.database.features import Features
@@ -54,6 +54,15 @@ class Scorer:
         self._proceed = proceed
         self._sizer = BatchSizer()
 
+    @property
+    def keeps_features(self) -> bool:
+        """Whether the features of pictures are kept."""
+        return self._features is not None
+
+    def lacking(self, digests: Collection[bytes]) -> set[bytes]:
+        """Return the pictures without features."""
+        return self._features.lacking(digests) if self._features else set()
+
     def score(self, batch: Sequence[Decoded]) -> Scored:
         """Return what there is of a batch; equal pictures are looked at once."""
         pixels: dict[bytes, Pixels] = {each.digest: each.pixels for each in batch}
@@ -63,7 +72,7 @@ class Scorer:
             if scores is not None:
                 stored[digest] = scores
         # Pictures that were tagged before features were kept get them when they are met again.
-        lacking = self._features.lacking(stored) if self._features else set()
+        lacking = self.lacking(stored)
         unseen = {d: p for d, p in pixels.items() if d not in stored or d in lacking}
         done = infer_in_turns(self._tagger, unseen, self._sizer, self._proceed)
         return Scored(

@@ -125,3 +125,18 @@ def test_a_scan_by_hand_renews_nothing(photoramd: Photoramd, put: Put) -> None:
     assert photoramd.run("scan", photoramd.album).returncode == 0
     assert "beast" in keywords(cat)
     assert "animal" in keywords(cat.with_name("copy.png"))
+
+
+def test_known_photos_get_what_similar_ones_are_found_by(photoramd: Photoramd, put: Put) -> None:
+    """As after an update from a version that kept no features; nothing is written for it."""
+    cat, cup = put("cat", "cat.png"), put("coffee", "cup.png")
+    assert photoramd.run("scan", photoramd.album).returncode == 0
+    features = photoramd.database.with_name("photoramd-similar.db")
+    features.unlink()
+    before = sidecar_of(cat).read_bytes(), sidecar_of(cat).stat().st_mtime_ns
+    photoramd.start()
+    wait_for(lambda: photoramd.ask("query", f"like:{cat}"), "the cat's features")
+    wait_for(lambda: photoramd.ask("query", f"like:{cup}"), "the cup's features")
+    assert photoramd.stop() == 0
+    assert (sidecar_of(cat).read_bytes(), sidecar_of(cat).stat().st_mtime_ns) == before
+    assert photoramd.ask("show", cat)["state"] == "written"
