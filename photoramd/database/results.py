@@ -135,20 +135,24 @@ class Results:
         below = rows[-1][0] if len(rows) == limit else below - _RENEWED_SPAN
         return len(rows), below if below > 1 else None
 
-    def pictures(self, model: str, below: int | None, limit: int) -> list[tuple[int, bytes]]:
+    def pictures(
+        self, model: str, revision: str, below: int | None, limit: int
+    ) -> list[tuple[int, bytes]]:
         """Return photos that a model tagged, and the digests of their pictures, the last first.
 
         Args:
             model: The model.
+            revision: Its revision.
             below: Only photos with lower ids; None: all.
             limit: The greatest number of photos.
         """
         return self._database.rows(
             """SELECT p.id, r.digest FROM photos p JOIN results r ON r.id = p.result_id
-               WHERE p.id < ? AND p.state = 'written' AND p.undone_at IS NULL AND r.model = ?
+               WHERE p.id < ? AND p.state = 'written' AND p.undone_at IS NULL
+                 AND r.model = ? AND r.revision = ?
                  AND p.directory_id NOT IN (SELECT id FROM temp.unwatched)
                ORDER BY p.id DESC LIMIT ?""",
-            (2**62 if below is None else below, model, limit),
+            (2**62 if below is None else below, model, revision, limit),
         )
 
     def note_model(self, model: str, revision: str) -> None:

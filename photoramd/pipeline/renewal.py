@@ -59,7 +59,9 @@ class Renewal:
 
     def _find_without_features(self) -> None:
         """Queue photos that were tagged when no features were kept, for similar photos."""
-        pictures = self._results.pictures(self._tagger.name, self._compared_below, _PICTURES)
+        pictures = self._results.pictures(
+            self._tagger.name, self._tagger.revision, self._compared_below, _PICTURES
+        )
         lacking = self._scorer.lacking([digest for _, digest in pictures])
         chosen = [number for number, digest in pictures if digest in lacking][: self._together]
         if chosen:

@@ -68,8 +68,8 @@ def by_likeness(situation: Situation, field: Field, among: BitMap | None) -> Bit
                 raise UsageError(
                     f"in the query at position {field.position}: it is not known what"
                     f" {text.text} looks like",
-                    remedy="it is looked at by photoramd run, with the embedded model, when nothing else "
-                    "is to be done",
+                    remedy="photoramd run, with the embedded model, looks at it when nothing else"
+                    " is to be done",
                 )
             near = [n for n in similar.nearest(vector, MOST, rows) if n.cosine >= LEAST_COSINE]
             photos = photos_of(connection, [each.digest for each in near])
