@@ -2,8 +2,9 @@
 """Write the parts of docs/ that are made from the code.
 
 docs/commands.md is made from the commands, all of it; in docs/configuration.md the introduction
-and the table of each section are made from the schema. `make docs` runs this, and a test
-compares.
+and the table of each section are made from the schema; the tables of docs/database.md and parts
+of contrib/datasette/metadata.yaml from the description of the database. `make docs` runs this,
+and tests compare.
 """
 
 from __future__ import annotations
@@ -22,11 +23,14 @@ import msgspec
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, os.fspath(ROOT))
 
+from contrib import reference_database  # noqa: E402
 from photoramd.cli import cli  # noqa: E402
 from photoramd.config.schema import Key, Table, format_value, tables  # noqa: E402
 
 COMMANDS = ROOT / "docs" / "commands.md"
 CONFIGURATION = ROOT / "docs" / "configuration.md"
+DATABASE = ROOT / "docs" / "database.md"
+METADATA = ROOT / "contrib" / "datasette" / "metadata.yaml"
 
 HEAD = """\
 # Commands
@@ -36,10 +40,14 @@ HEAD = """\
 
 
 def main() -> None:
-    """Write both files."""
+    """Write all of them."""
     COMMANDS.write_text(commands(), encoding="utf-8")
-    text = configuration(CONFIGURATION.read_text(encoding="utf-8"))
-    CONFIGURATION.write_text(text, encoding="utf-8")
+    for path, made in (
+        (CONFIGURATION, configuration),
+        (DATABASE, reference_database.document),
+        (METADATA, reference_database.metadata),
+    ):
+        path.write_text(made(path.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def commands() -> str:
