@@ -3,8 +3,8 @@
 
 docs/commands.md is made from the commands, all of it; in docs/configuration.md the introduction
 and the table of each section are made from the schema; the tables of docs/database.md and parts
-of contrib/datasette/metadata.yaml from the description of the database. `make docs` runs this,
-and tests compare.
+of contrib/datasette/metadata.yaml from the description of the database; docs/schemas/v1 from the
+types of what commands print. `make docs` runs this, and tests compare.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import msgspec
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, os.fspath(ROOT))
 
-from contrib import reference_database  # noqa: E402
+from contrib import reference_database, reference_schemas  # noqa: E402
 from photoramd.cli import cli  # noqa: E402
 from photoramd.config.schema import Key, Table, format_value, tables  # noqa: E402
 
@@ -48,6 +48,7 @@ def main() -> None:
         (METADATA, reference_database.metadata),
     ):
         path.write_text(made(path.read_text(encoding="utf-8")), encoding="utf-8")
+    reference_schemas.write()
 
 
 def commands() -> str:

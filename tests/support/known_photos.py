@@ -71,7 +71,8 @@ def fill(database: Database) -> None:
         results.save([_tagged(jobs[path], known)], "embedded", "1", UnixTime(NOW + 1))
         if known.is_written:
             sidecar = path.with_name(path.name + ".xmp")
-            done = Done(jobs[path].id, Place.SIDECAR, sidecar=sidecar, created=True)
+            why = "it is locked" if path == CAFE else None
+            done = Done(jobs[path].id, Place.SIDECAR, sidecar=sidecar, created=True, fallback=why)
             ledger.finish([done], UnixTime(NOW + 2))
     queue.fail(jobs[BAD], "image file is truncated", NOW)
     Photos(database).lose(jobs[GONE].id, NOW)
