@@ -4,6 +4,7 @@ Shows `connection.Database`, which the owning process opens, and what works on i
 (which files are known), `queue.Queue` (what waits, until when), `results.Results` (scores and
 keywords), `ledger.Ledger` (what was written), `roots.HealthStore`, `requests.Requests`. Other
 processes use `readonly.open_readonly`, `requests.submit`, `lock.holder`, `prune` and `backups`.
+`description` says what tables and columns mean, and which are stable.
 
 Must not know how photos are found, decoded, tagged or written, nor what users search for: it
 stores and returns what others pass to it.

@@ -15,6 +15,7 @@ from photoramd.database.description import ALL, INTERNAL_TABLES, STABLE_TABLES, 
 from tests.support.documents import ROOT, blocks
 from tests.support.known_photos import fill
 
+STABLE = ROOT / "tests" / "support" / "data" / "stable_columns.txt"
 DOCUMENT = (ROOT / "docs" / "database.md").read_text(encoding="utf-8")
 EXAMPLES = [block for language, block in blocks(DOCUMENT) if language == "sql"]
 
@@ -72,6 +73,15 @@ def test_every_description_says_something() -> None:
         assert each.internal <= each.columns.keys(), name
         assert each.is_stable == (name in VIEWS or name in STABLE_TABLES), name
     assert len(ALL) == len(VIEWS) + len(STABLE_TABLES) + len(INTERNAL_TABLES)
+
+
+def test_what_is_stable_stays() -> None:
+    """The file says what was promised: names may be added to it, none taken away."""
+    for line in STABLE.read_text(encoding="utf-8").splitlines():
+        name, *promised = line.split()
+        assert ALL[name].is_stable, name
+        still = [each for each in ALL[name].columns if each not in ALL[name].internal]
+        assert still[: len(promised)] == promised, name
 
 
 def test_columns_of_bytes_are_said_to_be_bytes(connection: sqlite3.Connection) -> None:

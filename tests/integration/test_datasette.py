@@ -38,7 +38,7 @@ ASKED: dict[str, tuple[dict[str, str], list[object]]] = {
         ["/photos/2024/dog.jpg", "2024-07-31T18:30:00", "Canon EOS R6", "RF24-70mm F2.8 L"],
     ),
     "tags_of_photo": ({"photo_id": "1"}, ["Aunt Mary", None, "user"]),
-    "most_frequent_tags": ({}, ["dog", 2, 1]),
+    "most_frequent_tags": ({}, ["dog", 3, 1]),
     "photos_by_month": ({"year": "2024"}, ["2024-07", 1]),
     "problems": ({}, ["/photos/2024/bad.jpg", "failed", "image file is truncated"]),
 }
