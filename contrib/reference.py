@@ -2,8 +2,10 @@
 """Write the parts of docs/ that are made from the code.
 
 docs/commands.md is made from the commands, all of it; in docs/configuration.md the introduction
-and the table of each section are made from the schema, in docs/queries.md the table of fields.
-`make docs` runs this, and a test compares.
+and the table of each section are made from the schema, in docs/queries.md the table of fields; the
+tables of docs/database.md and parts of contrib/datasette/metadata.yaml from the description of the
+database; docs/schemas/v1 from the types of what commands print. `make docs` runs this, and tests
+compare.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import msgspec
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, os.fspath(ROOT))
 
+from contrib import reference_database, reference_schemas  # noqa: E402
 from photoramd.cli import cli  # noqa: E402
 from photoramd.config.tables import Key, Table, format_value, tables  # noqa: E402
 from photoramd.search.fields import FIELDS  # noqa: E402
@@ -29,6 +32,8 @@ from photoramd.search.fields import FIELDS  # noqa: E402
 COMMANDS = ROOT / "docs" / "commands.md"
 QUERIES = ROOT / "docs" / "queries.md"
 CONFIGURATION = ROOT / "docs" / "configuration.md"
+DATABASE = ROOT / "docs" / "database.md"
+METADATA = ROOT / "contrib" / "datasette" / "metadata.yaml"
 
 HEAD = """\
 # Commands
@@ -38,11 +43,16 @@ HEAD = """\
 
 
 def main() -> None:
-    """Write the files."""
+    """Write all of them."""
     COMMANDS.write_text(commands(), encoding="utf-8")
-    text = configuration(CONFIGURATION.read_text(encoding="utf-8"))
-    CONFIGURATION.write_text(text, encoding="utf-8")
-    QUERIES.write_text(queries(QUERIES.read_text(encoding="utf-8")), encoding="utf-8")
+    for path, made in (
+        (CONFIGURATION, configuration),
+        (QUERIES, queries),
+        (DATABASE, reference_database.document),
+        (METADATA, reference_database.metadata),
+    ):
+        path.write_text(made(path.read_text(encoding="utf-8")), encoding="utf-8")
+    reference_schemas.write()
 
 
 def commands() -> str:

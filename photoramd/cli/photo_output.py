@@ -8,10 +8,10 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import click
 
+from photoramd.cli.answers import FoundPhoto
 from photoramd.cli.output import console, print_json
 from photoramd.errors import printable
 from photoramd.search.queries import Match
@@ -49,17 +49,17 @@ def print_photos(found: Iterable[Match], format_: str, style: PathStyle) -> int:
     return printers[format_](found)
 
 
-def as_plain(match: Match) -> dict[str, Any]:
-    """Return a photo as JSON has it: docs/schemas/query.json."""
-    return {
-        "file": str(match.path),
-        "state": match.state,
-        "tags": [tag.name for tag in match.tags],
-        "confidences": [round(tag.confidence, 4) for tag in match.tags],
-        "user_tags": list(match.user_tags),
-        "taken": iso(match.taken),
-        "cursor": match.cursor,
-    }
+def as_plain(match: Match) -> FoundPhoto:
+    """Return a photo as JSON has it."""
+    return FoundPhoto(
+        file=str(match.path),
+        state=match.state,
+        tags=[tag.name for tag in match.tags],
+        confidences=[round(tag.confidence, 4) for tag in match.tags],
+        user_tags=list(match.user_tags),
+        taken=iso(match.taken),
+        cursor=match.cursor,
+    )
 
 
 def iso(taken: float | None) -> str | None:
@@ -105,9 +105,13 @@ def _print_csv(found: Iterable[Match]) -> int:
         if not count:
             writer.writerow(_COLUMNS)
         plain = as_plain(match)
-        plain["file"] = printable(match.path)
-        lists = ("tags", "confidences", "user_tags")
-        row = {**plain, **{name: "|".join(map(str, plain[name])) for name in lists}}
+        row = {
+            **plain,
+            "file": printable(match.path),
+            "tags": "|".join(plain["tags"]),
+            "confidences": "|".join(map(str, plain["confidences"])),
+            "user_tags": "|".join(plain["user_tags"]),
+        }
         writer.writerow([_harmless(row[name]) for name in _COLUMNS])
         count += 1
     return count

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 from click.shell_completion import CompletionItem
 
+from photoramd.cli.answers import Linked
 from photoramd.cli.options import collected
 from photoramd.cli.output import print_json
 from photoramd.cli.photo_output import FORMATS, PathStyle, print_photos
@@ -156,12 +157,12 @@ def _link(found: Iterator[queries.Match], directory: Path, *, as_json: bool) -> 
 
     album = link((match.path for match in found), directory)
     if as_json:
-        counts: Mapping[str, object] = {
-            "added": album.added,
-            "removed": album.removed,
-            "kept": album.kept,
-            "in_the_way": list(album.in_the_way),
-        }
+        counts = Linked(
+            added=album.added,
+            removed=album.removed,
+            kept=album.kept,
+            in_the_way=list(album.in_the_way),
+        )
         print_json(counts)
         return
     click.echo(f"{album.added} links added, {album.removed} removed, {album.kept} kept")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from contextlib import closing
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from photoramd.cli.answers import ShownLook, ShownPhoto
 from photoramd.cli.output import print_json
 from photoramd.cli.photo_output import iso
 from photoramd.config import loader
@@ -120,16 +120,47 @@ def _time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _plain(details: queries.Details, scores: bool) -> dict[str, Any]:
-    plain = asdict(details)
-    plain["file"] = str(plain.pop("path"))
-    plain["sidecar"] = None if details.sidecar is None else str(details.sidecar)
-    plain["tags"] = [tag.name for tag in details.tags]
-    if details.look is not None:
-        plain["look"]["taken"] = iso(details.look.taken)
-    plain["confidences"] = [round(tag.confidence, 4) for tag in details.tags]
+def _plain(details: queries.Details, scores: bool) -> ShownPhoto:
+    plain = ShownPhoto(
+        file=str(details.path),
+        state=details.state,
+        tags=[tag.name for tag in details.tags],
+        confidences=[round(tag.confidence, 4) for tag in details.tags],
+        user_tags=list(details.user_tags),
+        rejected=list(details.rejected),
+        model=details.model,
+        revision=details.revision,
+        sidecar=None if details.sidecar is None else str(details.sidecar),
+        place=details.place,
+        fallback=details.fallback,
+        reason=details.reason,
+        attempts=details.attempts,
+        next_attempt=details.next_attempt,
+        size=details.size,
+        found_at=details.found_at,
+        tagged_at=details.tagged_at,
+        written_at=details.written_at,
+        undone_at=details.undone_at,
+        look=None if details.look is None else _plain_look(details.look),
+    )
     if scores:
         plain["scores"] = {tag.name: round(tag.confidence, 4) for tag in details.scores}
-    else:
-        del plain["scores"]
     return plain
+
+
+def _plain_look(look: Look) -> ShownLook:
+    return ShownLook(
+        width=look.width,
+        height=look.height,
+        format=look.format,
+        taken=iso(look.taken),
+        tz=look.tz,
+        camera=look.camera,
+        lens=look.lens,
+        iso=look.iso,
+        f=look.f,
+        exposure=look.exposure,
+        mm=look.mm,
+        lat=look.lat,
+        lon=look.lon,
+    )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from contextlib import closing
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from photoramd.cli.answers import CountedReason, PhotoCounts, PlaceCounts, Status, WatchedRoot
 from photoramd.cli.output import print_json
 from photoramd.clock import unix_time
 from photoramd.config import loader
@@ -45,48 +46,53 @@ def command(settings: Settings, as_json: bool) -> None:
         fallbacks = places.fallbacks(connection)
         unread = queries.to_read(connection)
     process = holder(database)
-    status: dict[str, Any] = {
-        "running": process is not None,
-        "process": process,
-        "database": printable(database),
-        "rests_until": None if hours.is_open(now) else hours.next_change(now),
-        "photos": counts,
-        "seconds_left": None if left is None else round(left),
-        "to_renew": renewed,
-        "to_read": unread,
-        "places": {
-            "sidecar": counts_by_place[Place.SIDECAR],
-            "embedded": counts_by_place[Place.PHOTO],
-            "fallbacks": [_reason(each) for each in fallbacks],
-        },
-        "roots": [
-            {
-                "path": printable(root.path),
-                "health": root.health,
-                "reason": root.reason,
-                "remedy": root.remedy,
-                "since": root.since,
-                "scanned_at": root.scanned_at,
-                "raw_left_out": root.raw_left_out,
-                "scanning_since": root.scanning_since,
-                "scanned_photos": root.scanned_photos,
-            }
-            for root in roots
-        ],
-        "problems": [_reason(each) for each in reasons],
-    }
+    status = Status(
+        running=process is not None,
+        process=process,
+        database=printable(database),
+        rests_until=None if hours.is_open(now) else hours.next_change(now),
+        photos=PhotoCounts(
+            pending=waiting,
+            tagged=counts[PhotoState.TAGGED],
+            written=counts[PhotoState.WRITTEN],
+            failed=counts[PhotoState.FAILED],
+            missing=counts[PhotoState.MISSING],
+        ),
+        seconds_left=None if left is None else round(left),
+        to_renew=renewed,
+        to_read=unread,
+        places=PlaceCounts(
+            sidecar=counts_by_place[Place.SIDECAR],
+            embedded=counts_by_place[Place.PHOTO],
+            fallbacks=[_reason(each) for each in fallbacks],
+        ),
+        roots=[_root(each) for each in roots],
+        problems=[_reason(each) for each in reasons],
+    )
     print_json(status) if as_json else _print(status)
 
 
-def _reason(reason: queries.Reason) -> dict[str, Any]:
-    return {
-        "reason": reason.text,
-        "photos": reason.photos,
-        "example": printable(reason.example),
-    }
+def _root(root: queries.RootStatus) -> WatchedRoot:
+    return WatchedRoot(
+        path=printable(root.path),
+        health=root.health,
+        reason=root.reason,
+        remedy=root.remedy,
+        since=root.since,
+        scanned_at=root.scanned_at,
+        raw_left_out=root.raw_left_out,
+        scanning_since=root.scanning_since,
+        scanned_photos=root.scanned_photos,
+    )
 
 
-def _print(status: dict[str, Any]) -> None:
+def _reason(reason: queries.Reason) -> CountedReason:
+    return CountedReason(
+        reason=reason.text, photos=reason.photos, example=printable(reason.example)
+    )
+
+
+def _print(status: Status) -> None:
     running = f"running (process {status['process']})" if status["running"] else "not running"
     click.echo(f"photoramd:  {running}")
     click.echo(f"database:   {status['database']}")
@@ -137,7 +143,7 @@ def _duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
-def _print_reasons(title: str, reasons: Sequence[dict[str, Any]]) -> None:
+def _print_reasons(title: str, reasons: Sequence[CountedReason]) -> None:
     if reasons:
         click.echo(title)
     for each in reasons:

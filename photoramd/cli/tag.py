@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import click
 from msgspec import structs
 
+from photoramd.cli.answers import TaggedFile
 from photoramd.cli.options import collected
 from photoramd.cli.output import console, waiting
 from photoramd.cli.photos import collect_photos
@@ -249,11 +250,8 @@ def _render(results: Sequence[Result], output_format: str, confidence: bool) -> 
     return "".join(f"{line}\n" for line in lines)
 
 
-def _plain(result: Result, confidence: bool) -> dict[str, object]:
-    plain: dict[str, object] = {
-        "file": str(result.path),
-        "tags": [tag.name for tag in result.tags],
-    }
+def _plain(result: Result, confidence: bool) -> TaggedFile:
+    plain = TaggedFile(file=str(result.path), tags=[tag.name for tag in result.tags])
     if confidence:
         plain["confidences"] = [round(tag.confidence, 4) for tag in result.tags]
     if result.error is not None:

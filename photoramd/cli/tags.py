@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from photoramd.cli.answers import CountedTag
 from photoramd.cli.output import console, print_json
 from photoramd.cli.query import complete_query
 from photoramd.config import loader
@@ -48,7 +49,7 @@ def command(
             within = evaluate(Situation(connection, sets), parsed)
         found = count_tags(sets, within, prefix=prefix, limit=limit)
     if as_json:
-        print_json([{"tag": t.name, "photos": t.photos, "user": t.user} for t in found])
+        print_json([CountedTag(tag=t.name, photos=t.photos, user=t.user) for t in found])
     elif found:
         from rich.table import Table
 

@@ -69,3 +69,20 @@ def month_of(seconds: str) -> str:
     """
     year, month = (f"strftime('%{part}', {seconds}, 'unixepoch')" for part in "Ym")
     return f"CAST({year} * 12 + {month} - 1 AS INTEGER)"
+
+
+def shape_of(width: str, height: str) -> str:
+    """Return SQL for a photo's shape: 0 for portrait, 1 for landscape, 2 for square.
+
+    Triggers of the migration m060 contain it: it may not change.
+    """
+    is_portrait, is_landscape = f"{height} > {width} * 1.02", f"{width} > {height} * 1.02"
+    return f"CASE WHEN {is_portrait} THEN 0 WHEN {is_landscape} THEN 1 ELSE 2 END"
+
+
+def is_panorama(width: str, height: str) -> str:
+    """Return the SQL condition that a photo is twice as long as wide, or longer.
+
+    Triggers of the migration m060 contain it: it may not change.
+    """
+    return f"max({width}, {height}) >= 2 * min({width}, {height})"

@@ -24,7 +24,7 @@ from typing import Any
 
 from pyroaring import BitMap
 
-from photoramd.database.conditions import month_of, suffix_of
+from photoramd.database.conditions import is_panorama, month_of, shape_of, suffix_of
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +60,8 @@ class Kind(IntEnum):
     """A format of files (formats)."""
     TAGGED = 10
     """Photos with any keyword: the key is 0 for the model's, 1 for the user's own."""
+    SHAPE = 12
+    """A shape: the key is 0 for portrait, 1 for landscape, 2 for square, 3 for panorama."""
     NAME = 11
     """No set: photos whose name is not in the index of names yet; the key is 0."""
 
@@ -76,6 +78,8 @@ _SOURCES: tuple[tuple[Kind, str], ...] = (
     (Kind.FORMAT, "SELECT format_id, photo_id FROM looks"),
     (Kind.TAGGED, "SELECT DISTINCT 0, photo_id FROM keywords"),
     (Kind.TAGGED, "SELECT DISTINCT 1, photo_id FROM user_keywords"),
+    (Kind.SHAPE, f"SELECT {shape_of('width', 'height')}, photo_id FROM looks"),  # noqa: S608
+    (Kind.SHAPE, f"SELECT 3, photo_id FROM looks WHERE {is_panorama('width', 'height')}"),  # noqa: S608
     (
         Kind.SUFFIX,
         f"SELECT e.id, p.id FROM photos p JOIN extensions e ON e.name = {suffix_of('p.name')}",  # noqa: S608

@@ -14,7 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from photoramd.clock import UnixTime
-from photoramd.database.columns import columns, fingerprint_of, path_of, signed
+from photoramd.database.columns import (
+    columns,
+    fingerprint_of,
+    path_of,
+    printable_unless_utf8,
+    signed,
+)
 from photoramd.database.conditions import QUEUED
 from photoramd.database.connection import Database
 from photoramd.database.photos import Job
@@ -182,12 +188,13 @@ class Ledger:
                     (other,),
                 )
                 db.execute(
-                    """UPDATE photos SET (sidecar, created) =
-                           (SELECT sidecar, created FROM photos WHERE id = ?) WHERE id = ?""",
+                    """UPDATE photos SET (sidecar, printable_sidecar, created) =
+                           (SELECT sidecar, printable_sidecar, created FROM photos WHERE id = ?)
+                       WHERE id = ?""",
                     (other, job.id),
                 )
                 db.execute(
-                    """UPDATE photos SET sidecar = NULL, created = 0,
+                    """UPDATE photos SET sidecar = NULL, printable_sidecar = NULL, created = 0,
                            next_attempt = iif(state IN ('tagged', 'written'), 0, next_attempt),
                            state = iif(state = 'written', 'tagged', state) WHERE id = ?""",
                     (other,),
@@ -279,6 +286,7 @@ class Ledger:
             )
         if done.place == Place.SIDECAR:
             path = None if done.sidecar is None else os.fsencode(done.sidecar)
+            text = None if done.sidecar is None else printable_unless_utf8(os.fspath(done.sidecar))
             date = None if done.after is None else done.after.mtime_ns
             # What somebody else wrote into it since it was read is read once more.
             db.execute(
@@ -287,8 +295,9 @@ class Ledger:
                                SELECT 1 FROM read_sidecars
                                WHERE photo_id = ?4 AND path = ?1 AND mtime_ns IS ?3),
                            is_read, 0),
-                       sidecar = ?1, created = ?2, sidecar_mtime_ns = ?3 WHERE id = ?4""",
-                (path, done.created and path is not None, date, done.photo_id),
+                       sidecar = ?1, printable_sidecar = ?5, created = ?2, sidecar_mtime_ns = ?3
+                   WHERE id = ?4""",
+                (path, done.created and path is not None, date, done.photo_id, text),
             )
         elif done.after is not None:
             db.execute(

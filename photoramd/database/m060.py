@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlite_utils import Database
 
-from photoramd.database.conditions import month_of, suffix_of
+from photoramd.database.conditions import is_panorama, month_of, shape_of, suffix_of
 from photoramd.keywords import comparison_key
 
 
@@ -16,14 +16,16 @@ def m060_asking(db: Database) -> None:
     """Add looks, the user's own keywords, the hierarchy of labels, and what is derived."""
     for statement in (*_TABLES, *_DERIVED, *_TRIGGERS):
         db.execute(statement)
+    for name, sql in _VIEWS.items():
+        db.create_view(name, sql, replace=True)
     for number, name in db.execute("SELECT id, name FROM labels").fetchall():
         db.execute("UPDATE labels SET folded = ? WHERE id = ?", (comparison_key(name), number))
-    for table, column in (("directories", "path"), ("photos", "name")):
-        rows = db.execute(f"SELECT id, {column} FROM {table}")  # noqa: S608
+    for table, column, printable in _PATHS:
+        rows = db.execute(f"SELECT id, {column} FROM {table} WHERE {column} IS NOT NULL")  # noqa: S608
         odd = [(number, text) for number, text in rows if not _is_utf8(text)]
         for number, text in odd:
             printed = text.decode("utf-8", "backslashreplace")
-            sql = f"UPDATE {table} SET printable = ? WHERE id = ?"  # noqa: S608
+            sql = f"UPDATE {table} SET {printable} = ? WHERE id = ?"  # noqa: S608
             db.execute(sql, (printed, number))
 
 
@@ -34,6 +36,13 @@ def _is_utf8(text: bytes) -> bool:
         return False
     return True
 
+
+_PATHS = (
+    ("directories", "path", "printable"),
+    ("photos", "name", "printable"),
+    ("photos", "sidecar", "printable_sidecar"),
+)
+"""Columns of paths, and where they are as text for people."""
 
 _NAMED = tuple(
     f"CREATE TABLE {table} (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)"
@@ -59,6 +68,7 @@ _TABLES = (
         is_above INTEGER NOT NULL DEFAULT 0,
         PRIMARY KEY (photo_id, label_id)
     ) WITHOUT ROWID""",
+    "CREATE INDEX user_keywords_label ON user_keywords (label_id, photo_id)",
     # The sidecar that they were read from, and its date then.
     """CREATE TABLE read_sidecars (
         photo_id INTEGER PRIMARY KEY REFERENCES photos(id) ON DELETE CASCADE,
@@ -71,6 +81,7 @@ _TABLES = (
        WHERE is_read = 0 AND state IN ('tagged', 'written')""",
     # Text for people; NULL where the bytes are UTF-8 themselves.
     "ALTER TABLE photos ADD COLUMN printable TEXT",
+    "ALTER TABLE photos ADD COLUMN printable_sidecar TEXT",
     "ALTER TABLE directories ADD COLUMN printable TEXT",
     "CREATE INDEX photos_found ON photos (found_at)",
     "CREATE INDEX photos_tagged ON photos (tagged_at)",
@@ -150,14 +161,16 @@ def _is_named(row: str) -> str:
 
 def _looks(row: str, is_member: int) -> str:
     parts = [
-        (6, month_of(f"{row}.taken"), f"{row}.taken"),
-        (7, f"{row}.camera_id", f"{row}.camera_id"),
-        (8, f"{row}.lens_id", f"{row}.lens_id"),
-        (9, f"{row}.format_id", f"{row}.format_id"),
+        (6, month_of(f"{row}.taken"), f"{row}.taken IS NOT NULL"),
+        (7, f"{row}.camera_id", f"{row}.camera_id IS NOT NULL"),
+        (8, f"{row}.lens_id", f"{row}.lens_id IS NOT NULL"),
+        (9, f"{row}.format_id", "1"),
+        (12, shape_of(f"{row}.width", f"{row}.height"), "1"),
+        (12, "3", is_panorama(f"{row}.width", f"{row}.height")),
     ]
     noted = [
         f"""INSERT INTO set_changes (kind, key, photo_id, is_member)
-            SELECT {kind}, {key}, {row}.photo_id, {is_member} WHERE {value} IS NOT NULL;"""
+            SELECT {kind}, {key}, {row}.photo_id, {is_member} WHERE {value};"""
         for kind, key, value in parts
     ]
     place = f"DELETE FROM places WHERE photo_id = {row}.photo_id;"  # noqa: S608
@@ -234,3 +247,43 @@ _TRIGGERS = (
         {_looks("OLD", 0)}
     END""",
 )
+
+_FOLDER = "coalesce(d.printable, CAST(d.path AS TEXT))"
+_NAME = "coalesce(p.printable, CAST(p.name AS TEXT))"
+_PATH = f"rtrim({_FOLDER}, '/') || '/' || {_NAME}"
+_SECOND = "%Y-%m-%dT%H:%M:%S"
+
+# For people and their programs, which have no functions but SQLite's own. Every text in them is
+# UTF-8: sqlite3 of Python, and so Datasette, refuses a whole page for one that is not.
+_VIEWS = {
+    # Each half finds the tags of one photo, and the photos of one tag, by an index.
+    "tags": f"""
+        SELECT {_PATH} AS photo, l.name AS tag, k.confidence AS confidence, p.state AS state,
+               'machine' AS given_by, p.id AS photo_id
+        FROM keywords k
+        JOIN labels l ON l.id = k.label_id
+        JOIN photos p ON p.id = k.photo_id
+        JOIN directories d ON d.id = p.directory_id
+        UNION ALL
+        SELECT {_PATH}, l.name, NULL, p.state, 'user', p.id
+        FROM user_keywords k
+        JOIN labels l ON l.id = k.label_id
+        JOIN photos p ON p.id = k.photo_id
+        JOIN directories d ON d.id = p.directory_id
+        WHERE NOT k.is_above""",  # noqa: S608
+    "photo_list": f"""
+        SELECT {_PATH} AS path, {_FOLDER} AS folder, {_NAME} AS name, p.state AS state,
+               p.reason AS reason, strftime('{_SECOND}', l.taken, 'unixepoch') AS taken,
+               l.tz AS tz, c.name AS camera, s.name AS lens, f.name AS format, l.iso AS iso,
+               l.f AS f, l.exposure AS exposure, l.mm AS mm, l.width AS width,
+               l.height AS height, l.lat AS lat, l.lon AS lon, p.size AS size,
+               strftime('{_SECOND}Z', p.found_at, 'unixepoch') AS added,
+               coalesce(p.printable_sidecar, CAST(p.sidecar AS TEXT)) AS sidecar,
+               p.id AS photo_id
+        FROM photos p
+        JOIN directories d ON d.id = p.directory_id
+        LEFT JOIN looks l ON l.photo_id = p.id
+        LEFT JOIN formats f ON f.id = l.format_id
+        LEFT JOIN cameras c ON c.id = l.camera_id
+        LEFT JOIN lenses s ON s.id = l.lens_id""",  # noqa: S608
+}

@@ -1,0 +1,203 @@
+"""What commands print as JSON, as types: docs/schemas is made of them by `make docs`.
+
+Programs rely on it. Keys may be added; none may go, become optional, or hold what it could not
+hold before: tests/integration/test_schemas.py compares with the last release.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, NotRequired, TypedDict
+
+from msgspec import Meta
+
+from photoramd.database.health import RootState
+from photoramd.metadata.changes import Place
+from photoramd.photo import PhotoState
+
+_FILE = "absolute path; bytes that are not UTF-8 are lone surrogates, as Python's os.fsdecode makes"
+_TAKEN = "by the camera's clock, to the second: 2024-07-31T18:30:00; null: not known"
+
+_Confidence = Annotated[float, Meta(ge=0, le=1)]
+_Count = Annotated[int, Meta(ge=0)]
+_File = Annotated[str, Meta(description=f"The photo: {_FILE}.")]
+_Names = Annotated[list[str], Meta(description="The tags by the model, the most confident first.")]
+_Confidences = Annotated[list[_Confidence], Meta(description="Of the tags, in their order.")]
+_UserTags = Annotated[list[str], Meta(description="The user's own tags, by name.")]
+_Taken = Annotated[str | None, Meta(description=f"When it was taken, {_TAKEN}.")]
+_State = Annotated[PhotoState, Meta(description="What the photo waits for.")]
+_Moment = Annotated[float, Meta(description="Unix time in seconds.")]
+_MomentOrNever = Annotated[float | None, Meta(description="Unix time in seconds; null: never.")]
+_Printable = Annotated[
+    str, Meta(description="A path for people: bytes that are not UTF-8 are written as \\xe9.")
+]
+
+
+class FoundPhoto(TypedDict):
+    """A photo that a query found."""
+
+    file: _File
+    state: _State
+    tags: _Names
+    confidences: _Confidences
+    user_tags: _UserTags
+    taken: _Taken
+    cursor: Annotated[
+        str, Meta(description="For --after: its place in the order; empty for --sort random.")
+    ]
+
+
+class Linked(TypedDict):
+    """What became of an album of links."""
+
+    added: _Count
+    removed: _Count
+    kept: _Count
+    in_the_way: Annotated[
+        list[str], Meta(description="Names that other files have; these were not linked.")
+    ]
+
+
+class CountedTag(TypedDict):
+    """A tag in use."""
+
+    tag: str
+    photos: Annotated[int, Meta(ge=1, description="How many photos have it.")]
+    user: Annotated[int, Meta(ge=0, description="How many of these have it from the user.")]
+
+
+class TaggedFile(TypedDict):
+    """A photo that was tagged on the spot."""
+
+    file: Annotated[str, Meta(description="The photo, as it was named or found.")]
+    tags: _Names
+    confidences: NotRequired[
+        Annotated[list[_Confidence], Meta(description="Of the tags, if --confidence was given.")]
+    ]
+    error: NotRequired[
+        Annotated[str, Meta(description="Why it could not be tagged, if it could not.")]
+    ]
+
+
+class ShownLook(TypedDict):
+    """What a photo's file says of it; null is what it does not say."""
+
+    width: Annotated[int, Meta(description="Of the upright photo, in pixels.")]
+    height: Annotated[int, Meta(description="Of the upright photo, in pixels.")]
+    format: Annotated[str, Meta(description="By content: JPEG, HEIF, RAW ...; others may come.")]
+    taken: _Taken
+    tz: Annotated[int | None, Meta(description="How far that clock was ahead of UTC, in minutes.")]
+    camera: Annotated[str | None, Meta(description="Make and model.")]
+    lens: Annotated[str | None, Meta(description="Make and model.")]
+    iso: Annotated[int | None, Meta(description="The sensitivity.")]
+    f: Annotated[float | None, Meta(description="The f-number.")]
+    exposure: Annotated[float | None, Meta(description="In seconds.")]
+    mm: Annotated[float | None, Meta(description="The focal length in millimetres.")]
+    lat: Annotated[float | None, Meta(description="Degrees, north is positive.")]
+    lon: Annotated[float | None, Meta(description="Degrees, east is positive.")]
+
+
+class ShownPhoto(TypedDict):
+    """Everything that is known of a photo."""
+
+    file: _File
+    state: _State
+    tags: _Names
+    confidences: _Confidences
+    scores: NotRequired[
+        Annotated[
+            dict[str, _Confidence],
+            Meta(description="Every stored score by tag, highest first, if --scores was given."),
+        ]
+    ]
+    user_tags: _UserTags
+    rejected: Annotated[list[str], Meta(description="Tags that the user took out of the file.")]
+    model: Annotated[str | None, Meta(description="The model that tagged it.")]
+    revision: Annotated[str | None, Meta(description="The model's revision.")]
+    sidecar: Annotated[str | None, Meta(description=f"The file with its keywords: {_FILE}.")]
+    place: Annotated[Place | None, Meta(description="Where its keywords are; null: nowhere.")]
+    fallback: Annotated[
+        str | None,
+        Meta(description="Why they are not inside the photo, although they should be."),
+    ]
+    reason: Annotated[str | None, Meta(description="Why it failed or waits.")]
+    attempts: Annotated[int, Meta(ge=0, description="How often it failed.")]
+    next_attempt: Annotated[
+        float | None,
+        Meta(description="When it is tried again, Unix time in seconds; 0: at once; null: never."),
+    ]
+    size: Annotated[int, Meta(ge=0, description="Of the file, in bytes.")]
+    found_at: _Moment
+    tagged_at: _MomentOrNever
+    written_at: _MomentOrNever
+    undone_at: _MomentOrNever
+    look: Annotated[ShownLook | None, Meta(description="null: the file was not read.")]
+
+
+class PhotoCounts(TypedDict):
+    """How many photos are in each state."""
+
+    pending: _Count
+    tagged: _Count
+    written: _Count
+    failed: _Count
+    missing: _Count
+
+
+class CountedReason(TypedDict):
+    """Why something is not as it should be, and with how many photos."""
+
+    reason: str
+    photos: _Count
+    example: _Printable
+
+
+class PlaceCounts(TypedDict):
+    """Where keywords are."""
+
+    sidecar: _Count
+    embedded: Annotated[int, Meta(ge=0, description="Inside photos.")]
+    fallbacks: Annotated[list[CountedReason], Meta(description="Why some are not inside photos.")]
+
+
+class WatchedRoot(TypedDict):
+    """A watched directory as the daemon last saw it."""
+
+    path: _Printable
+    health: RootState
+    reason: Annotated[str | None, Meta(description="Why it is not online.")]
+    remedy: Annotated[str | None, Meta(description="What the user can do about it.")]
+    since: _Moment
+    scanned_at: Annotated[
+        float | None, Meta(description="When the last scan was complete, Unix time in seconds.")
+    ]
+    raw_left_out: Annotated[
+        int, Meta(ge=0, description="RAW files there that cannot be decoded here.")
+    ]
+    scanning_since: Annotated[
+        float | None, Meta(description="When the present scan began, Unix time in seconds.")
+    ]
+    scanned_photos: Annotated[int | None, Meta(description="How many photos that has seen.")]
+
+
+class Status(TypedDict):
+    """How things are."""
+
+    running: Annotated[bool, Meta(description="Whether a daemon or scan has the database.")]
+    process: Annotated[int | None, Meta(description="Its number.")]
+    database: _Printable
+    rests_until: Annotated[
+        float | None, Meta(description="When the hours begin again, Unix time in seconds.")
+    ]
+    photos: PhotoCounts
+    seconds_left: Annotated[
+        int | None, Meta(description="Until what waits is tagged; null: nothing, or not known.")
+    ]
+    to_renew: Annotated[
+        int, Meta(ge=0, description="Photos with tags of an earlier version of the model.")
+    ]
+    to_read: Annotated[
+        int, Meta(ge=0, description="Photos yet to be read for keywords, dates and cameras.")
+    ]
+    places: PlaceCounts
+    roots: list[WatchedRoot]
+    problems: Annotated[list[CountedReason], Meta(description="Why photos failed or are retried.")]
