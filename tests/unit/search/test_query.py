@@ -18,9 +18,9 @@ from photoramd.database.connection import Database, connect
 from photoramd.database.health import Health, RootState
 from photoramd.database.roots import HealthStore
 from photoramd.errors import StoreError, UsageError
+from photoramd.keywords import comparison_key
 from photoramd.photo import Tag
 from photoramd.search import queries
-from photoramd.keywords import comparison_key
 from photoramd.search.expression import And, Expression, Not, Or, Term
 from photoramd.search.parser import MAX_DEPTH, MAX_TERMS, parse
 from photoramd.search.queries import Match
