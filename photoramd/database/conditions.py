@@ -45,6 +45,12 @@ def location(path: str) -> tuple[bytes, ...]:
 REJECTED = "rejected_at IS NOT NULL AND field IN ('dc:subject', 'photo:dc:subject')"
 """Rows of ``ledger``: keywords that the user took out of the sidecar or the photo."""
 
+ODD_NAMES = "(printable IS NOT NULL OR length(CAST(name AS TEXT)) <> length(name))"
+"""Photos with other letters than ASCII's in their names, which the index of names compares badly.
+
+The condition of the partial index ``photos_odd_names``, to the letter.
+"""
+
 ORPHANED = "state = 'missing' AND created = 1 AND sidecar IS NOT NULL"
 """Photos that are gone and whose sidecar photoramd made.
 
@@ -67,7 +73,9 @@ def month_of(seconds: str) -> str:
 
     Triggers of the migration m060 contain it: it may not change.
     """
-    year, month = (f"strftime('%{part}', {seconds}, 'unixepoch')" for part in "Ym")
+    # strftime rounds to a thousandth, and so the end of a month into the next one.
+    whole = f"CAST({seconds} AS INTEGER) - ({seconds} < CAST({seconds} AS INTEGER))"
+    year, month = (f"strftime('%{part}', {whole}, 'unixepoch')" for part in "Ym")
     return f"CAST({year} * 12 + {month} - 1 AS INTEGER)"
 
 

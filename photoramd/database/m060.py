@@ -83,6 +83,9 @@ _TABLES = (
     "ALTER TABLE photos ADD COLUMN printable TEXT",
     "ALTER TABLE photos ADD COLUMN printable_sidecar TEXT",
     "ALTER TABLE directories ADD COLUMN printable TEXT",
+    # To the letter, photoramd.database.conditions.ODD_NAMES.
+    """CREATE INDEX photos_odd_names ON photos (id)
+       WHERE (printable IS NOT NULL OR length(CAST(name AS TEXT)) <> length(name))""",
     "CREATE INDEX photos_found ON photos (found_at)",
     "CREATE INDEX photos_tagged ON photos (tagged_at)",
     "CREATE INDEX photos_changed ON photos (mtime_ns)",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import sqlite3
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 
 from pyroaring import BitMap
 
-from photoramd.database.conditions import QUEUED
+from photoramd.database.conditions import ODD_NAMES, QUEUED
 from photoramd.database.derived import Kind
 from photoramd.database.readonly import fetch
 from photoramd.keywords import comparison_key
@@ -90,7 +91,7 @@ def _by_whole_path(situation: Situation, text: Text, among: BitMap | None) -> Bi
         folded, wanted = comparison_key(path) + "/", comparison_key(inside.text)
         if wanted.startswith("/"):
             return folded == wanted
-        return not text.is_exact and folded.endswith("/" + wanted)
+        return folded.endswith("/" + wanted)
 
     found = _in_directories(situation, Field("path", (inside,)), is_wanted)
     return BitMap() if not found else _named(situation, prefix, found)
@@ -101,18 +102,21 @@ def by_name(situation: Situation, field: Field, among: BitMap | None) -> BitMap:
     return BitMap.union(BitMap(), *(_named(situation, text, among) for text in _texts(field)))
 
 
-_SHORTEST = 3
-"""The letters that the index of names is made of."""
+_INDEXED = re.compile(r"[!-~]{3,}")
+"""What the index of names can be asked for: it has three letters each, and compares as text does in
+ASCII only. Elsewhere it knows neither Unicode's forms nor that ß is ss; blanks may be several."""
 
 
 def _named(situation: Situation, text: Text, among: BitMap | None) -> BitMap:
-    pieces = [part for part in text.parts if len(part) >= _SHORTEST]
+    pieces = [piece for part in text.parts for piece in _INDEXED.findall(part)]
     printable = "coalesce(p.printable, CAST(p.name AS TEXT))"
     if pieces and (among is None or len(among) > 1000):
         # Phrases are refused where the index has no positions; so by its trigrams, all of them.
         grams = {part[at : at + 3] for part in pieces for at in range(len(part) - 2)}
         asked = " AND ".join('"' + gram.replace('"', '""') + '"' for gram in sorted(grams))
         rows = fetch(situation.connection, "SELECT rowid FROM names WHERE names MATCH ?", (asked,))
+        rows += fetch(situation.connection, f"SELECT id FROM photos WHERE {ODD_NAMES}")  # noqa: S608
+        # The latest are not in the index yet.
         hits = BitMap([number for (number,) in rows]) | situation.sets.one(Kind.NAME)
         among = hits if among is None else hits & among
     if among is None:
@@ -229,9 +233,9 @@ def _unix(wall: float | None, unit: float) -> float | None:
     if wall is None:
         return None
     try:
-        shown = datetime.fromtimestamp(wall, tz=None).astimezone()
-        offset = shown.utcoffset()
-        seconds = wall - (offset.total_seconds() if offset else 0.0)
+        whole = math.floor(wall)
+        shown = datetime.fromtimestamp(whole, tz=UTC).replace(tzinfo=None)
+        seconds = wall - (whole - shown.timestamp())  # the wall's parts of a second stay
     except (OverflowError, ValueError, OSError):
         seconds = wall
     return float(math.floor(seconds * unit)) if unit != 1 else seconds

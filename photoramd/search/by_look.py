@@ -48,13 +48,16 @@ def taken_within(situation: Situation, span: Range, among: BitMap | None) -> Bit
     whole, parts = [], []
     for month in situation.sets.keys(Kind.MONTH):
         begin, end = month_span(month)
-        if low <= begin and (end <= high or (not span.has_high and end <= high)):
+        if (low < begin or (low == begin and span.has_low)) and end <= high:
             whole.append(month)
         elif begin <= high and low < end:
             parts.append(Range(max(low, begin), min(high, end)))
     found = situation.sets.union(Kind.MONTH, whole)
     for part in parts:
-        exact = Range(part.low, part.high, has_high=span.has_high and part.high == high)
+        exact = Range(
+            part.low, part.high, has_low=span.has_low or part.low != low,
+            has_high=span.has_high and part.high == high,
+        )  # fmt: skip
         found |= _by_table(situation, "taken", exact, None)
     return found
 
@@ -127,7 +130,7 @@ def _of_kind(situation: Situation, kind: str, among: BitMap | None) -> BitMap:
     if kind == "undone":
         return situation.select("photos", "undone_at IS NOT NULL", (), among, "id")
     if kind == "untagged":
-        return situation.sets.one(Kind.PRESENT) - situation.sets.union(Kind.TAGGED, (0, 1))
+        return _everything(situation, among) - situation.sets.union(Kind.TAGGED, (0, 1))
     return in_state(situation, kind, among)
 
 
@@ -138,9 +141,16 @@ def by_known(situation: Situation, field: Field, among: BitMap | None) -> BitMap
 
 def by_unknown(situation: Situation, field: Field, among: BitMap | None) -> BitMap:
     """Find photos of which something is not known."""
-    everything = situation.sets.one(Kind.PRESENT) if among is None else among
+    everything = _everything(situation, among)
     lacking = (everything - _knows(situation, t.text, among) for t in _texts(field))
     return BitMap.union(BitMap(), *lacking)
+
+
+def _everything(situation: Situation, among: BitMap | None) -> BitMap:
+    """Return the photos that are asked about; all, also missing ones, are in some directory."""
+    if among is not None:
+        return among
+    return situation.sets.union(Kind.DIRECTORY, situation.sets.keys(Kind.DIRECTORY))
 
 
 def _knows(situation: Situation, what: str, among: BitMap | None) -> BitMap:

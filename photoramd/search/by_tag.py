@@ -24,10 +24,12 @@ def matching(connection: sqlite3.Connection, texts: Iterable[Text]) -> list[int]
         if not text.is_pattern:
             rows = fetch(connection, "SELECT id, folded FROM labels WHERE folded = ?", (first,))
         elif first:
+            # Whatever begins so is, by its bytes, before the last character there is.
             rows = fetch(
                 connection,
-                "SELECT id, folded FROM labels WHERE folded >= ? AND folded < ?",
-                (first, first[:-1] + chr(min(ord(first[-1]) + 1, 0x10FFFF))),
+                """SELECT id, folded FROM labels
+                   WHERE folded >= ?1 AND folded <= ?1 || char(0x10FFFF)""",
+                (first,),
             )
         else:
             rows = fetch(connection, "SELECT id, folded FROM labels WHERE folded IS NOT NULL")
@@ -41,7 +43,9 @@ def with_those_below(connection: sqlite3.Connection, labels: Iterable[int]) -> l
         connection,
         """WITH RECURSIVE below(id) AS (
                SELECT value FROM json_each(?)
-               UNION SELECT p.label_id FROM label_parents p JOIN below b ON p.parent_id = b.id
+               UNION SELECT p.label_id FROM below b JOIN labels l ON l.id = b.id
+               JOIN labels same ON same.folded = l.folded
+               JOIN label_parents p ON p.parent_id = same.id
            )
            SELECT DISTINCT same.id FROM below JOIN labels l ON l.id = below.id
            JOIN labels same ON same.folded = l.folded""",
@@ -77,8 +81,11 @@ def by_model(situation: Situation, field: Field, among: BitMap | None) -> BitMap
 
 def by_user(situation: Situation, field: Field, _: BitMap | None) -> BitMap:
     """Find photos with a tag of the user's own."""
-    labels = _labels(situation, field)
-    return situation.sets.union(Kind.USER, labels) | situation.sets.union(Kind.USER_ABOVE, labels)
+    exact = matching(situation.connection, _texts(field, is_exact=True))
+    wide = matching(situation.connection, _texts(field, is_exact=False))
+    below = with_those_below(situation.connection, wide)
+    sets = situation.sets
+    return sets.union(Kind.USER, [*exact, *below]) | sets.union(Kind.USER_ABOVE, below)
 
 
 def by_rejected(situation: Situation, field: Field, among: BitMap | None) -> BitMap:

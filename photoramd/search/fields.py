@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from photoramd.photo import PhotoState
-from photoramd.search.expression import Range, Value
+from photoramd.search.expression import Range, Text, Value
 from photoramd.search.values import (
     BadValueError,
     RawValue,
@@ -128,7 +128,13 @@ def values_of(
     """
     if kind.name == "near":
         return (near_value(raws),)
-    return tuple(_value(kind, raw, is_exact, now) for raw in raws)
+    values = []
+    for raw in raws:
+        try:
+            values.append(_value(kind, raw, is_exact, now))
+        except BadValueError as error:
+            raise BadValueError(str(error), raw.position) from error
+    return tuple(values)
 
 
 def _value(kind: FieldKind, raw: RawValue, is_exact: bool, now: float) -> Value:
@@ -145,6 +151,8 @@ def _value(kind: FieldKind, raw: RawValue, is_exact: bool, now: float) -> Value:
                 f"{raw.text}, where {kind.name}: takes {_either(kind.words)}{meant}"
             )
         return text_value(RawValue(word, True, raw.position), is_exact)
+    if kind.name in ("like", "same"):
+        return Text((raw.text,), is_exact)  # a path on the disk, whatever its bytes
     return text_value(raw, is_exact)
 
 

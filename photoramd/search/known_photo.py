@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import suppress
 
 from photoramd.database.readonly import fetch
 from photoramd.errors import UsageError
@@ -22,12 +23,15 @@ def find_photo(connection: sqlite3.Connection, path: str, field: Field) -> int:
         UsageError: photoramd does not know it.
     """
     directory, name = os.path.split(os.path.abspath(os.path.expanduser(path)))
-    rows = fetch(
-        connection,
-        """SELECT p.id FROM photos p JOIN directories d ON d.id = p.directory_id
-           WHERE d.path = ? AND p.name = ?""",
-        (os.fsencode(os.path.realpath(directory)), os.fsencode(name)),
-    )
+    rows = []
+    with suppress(ValueError):  # of what no path has: a zero, half a surrogate pair
+        place = os.fsencode(os.path.realpath(directory)), os.fsencode(name)
+        rows = fetch(
+            connection,
+            """SELECT p.id FROM photos p JOIN directories d ON d.id = p.directory_id
+               WHERE d.path = ? AND p.name = ?""",
+            place,
+        )
     if not rows:
         raise UsageError(
             f"in the query at position {field.position}: photoramd does not know {path}",

@@ -18,13 +18,13 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from photoramd.errors import UsageError
 from photoramd.keywords import comparison_key
 from photoramd.search.expression import And, Expression, Field, Not, Or, Range, Term
-from photoramd.search.fields import FIELDS, confidence_of, nearest, values_of
-from photoramd.search.values import BadValueError, RawValue
+from photoramd.search.fields import FIELDS, FieldKind, confidence_of, nearest, values_of
+from photoramd.search.values import BadValueError, RawValue, storable
 
 SCORED = ("tag", "auto", "scored")
 """Fields whose values may have a confidence behind them."""
@@ -32,7 +32,7 @@ SCORED = ("tag", "auto", "scored")
 MAX_CHARACTERS = 4096
 MAX_TERMS = 200
 MAX_DEPTH = 50
-"""Nested parentheses: Python's stack is finite."""
+"""Nested parentheses and saved searches: Python's stack is finite."""
 
 
 def parse(
@@ -56,10 +56,17 @@ def parse(
 
 @dataclass(slots=True)
 class Budget:
-    """How much of what is allowed was used, saved searches included."""
+    """How much of what is allowed was used, saved searches included.
+
+    Attributes:
+        terms: Tags and values.
+        depth: Parentheses and saved searches that are open.
+        searches: The names of those searches.
+    """
 
     terms: int = 0
     depth: int = 0
+    searches: list[str] = field(default_factory=list)
 
 
 _TOKEN = re.compile(
@@ -177,14 +184,27 @@ class _Parser:
                 f"there is no saved search @{token.text}",
                 f"add it under [searches] in the configuration; those there are: {known}",
             )
-        others = {name: text for name, text in self._searches.items() if name != token.text}
+        budget = self._budget
+        if token.text in budget.searches:
+            raise self._error(
+                f"the saved search @{token.text} contains itself",
+                f"take @{token.text} out of it, under [searches] in the configuration",
+            )
+        if budget.depth == MAX_DEPTH:
+            raise self._error(
+                f"more than {MAX_DEPTH} saved searches within each other", "simplify it"
+            )
+        budget.depth += 1
+        budget.searches.append(token.text)
         text = self._searches[token.text]
         try:
-            found = _Parser(text, self._now, others, self._budget).parse()
+            found = _Parser(text, self._now, self._searches, budget).parse()
         except UsageError as error:
             raise UsageError(
                 f"in the saved search @{token.text}: {error.message}", remedy=error.remedy
             ) from error
+        budget.searches.pop()
+        budget.depth -= 1
         self._take()
         return found
 
@@ -223,11 +243,11 @@ class _Parser:
         self._end += sign == ":"
         is_exact = sign == ":" and self._text[self._end : self._end + 1] == "="
         self._end += is_exact
-        raws = [self._value(kind.example)]
+        raws = [self._value(kind)]
         while sign == ":" and self._text[self._end : self._end + 1] == ",":
             self._end += 1
             self._count()
-            raws.append(self._value(kind.example))
+            raws.append(self._value(kind))
         try:
             confidence = None
             if kind.name in SCORED:
@@ -235,11 +255,12 @@ class _Parser:
                 confidence = confidence or self._confidence()
             values = values_of(kind, raws, is_exact, self._now)
         except BadValueError as error:
-            raise _error(raws[0].position, str(error), f"write {kind.example}") from error
+            position = error.position or raws[0].position
+            raise _error(position, str(error), f"write {kind.example}") from error
         self._take()
         return Field(kind.name, values, confidence, token.position)
 
-    def _value(self, example: str) -> RawValue:
+    def _value(self, kind: FieldKind) -> RawValue:
         """Read a value; no blank may stand before it."""
         found = _VALUE.match(self._text, self._end)
         position = self._end + 1
@@ -247,14 +268,17 @@ class _Parser:
         if text is None and word is None:
             if self._text[self._end : self._end + 1] == '"':
                 raise self._unreadable()
-            raise _error(position, "a value is missing", f"write {example}, without a blank")
+            raise _error(position, "a value is missing", f"write {kind.example}, without a blank")
+        if sign and not kind.is_range:
+            raise _error(position, f"{kind.name} cannot be compared", f"write {kind.example}")
         assert found is not None  # noqa: S101  it has a group
         self._end = found.end()
         follows = self._text[self._end : self._end + 1]
-        if text is not None and not (follows.isspace() or follows in ("", ",", ")", "@", "&", "|")):
+        is_whole = follows.isspace() or follows in ("", ",", ")", "@", "&", "|")
+        if follows == '"' or (text is not None and not is_whole):
             raise _error(self._end + 1, "a value that is quoted in part", "put all of it in quotes")
         if text is not None and not comparison_key(text):
-            raise _error(position, "empty quotes", f"write {example}")
+            raise _error(position, "empty quotes", f"write {kind.example}")
         body = _unescaped(text) if text is not None else word or ""
         return RawValue((sign or "") + body, text is not None and not sign, position)
 
@@ -294,8 +318,8 @@ class _Parser:
 
 def _parts(token: _Token) -> tuple[str, ...]:
     if token.kind == "word":
-        return tuple(re.split(r"\*+", token.text))
-    return (_unescaped(token.text),)
+        return tuple(re.split(r"\*+", storable(token.text)))
+    return (storable(_unescaped(token.text)),)
 
 
 def _unescaped(text: str) -> str:
@@ -303,12 +327,26 @@ def _unescaped(text: str) -> str:
 
 
 def _split_confidence(raws: Sequence[RawValue]) -> tuple[list[RawValue], Range | None]:
-    """Return values without the confidence that the last one ends with."""
+    """Return values without the confidence that the last one ends with.
+
+    Raises:
+        BadValueError: There is none behind the ``@``, no value before it, or other values behind.
+    """
     *others, last = raws
+    for raw in others:
+        if "@" in raw.text and not raw.is_quoted:
+            text = "a confidence belongs behind the last value, and counts for all"
+            raise BadValueError(text, raw.position)
     text, at, confidence = last.text.rpartition("@")
     if last.is_quoted or not at:
         return list(raws), None
-    return [*others, RawValue(text, False, last.position)], confidence_of(confidence)
+    if not text:
+        raise BadValueError("a value is missing before @", last.position)
+    try:
+        found = confidence_of(confidence)
+    except BadValueError as error:
+        raise BadValueError(str(error), last.position + len(text) + 1) from error
+    return [*others, RawValue(text, False, last.position)], found
 
 
 def _error(position: int, message: str, remedy: str) -> UsageError:

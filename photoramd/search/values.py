@@ -34,7 +34,16 @@ class RawValue:
 
 
 class BadValueError(ValueError):
-    """A value that a field cannot have; its text says why."""
+    """A value that a field cannot have; its text says why.
+
+    Args:
+        message: That.
+        position: Where the value stands in the query, from 1; None: it is not known here.
+    """
+
+    def __init__(self, message: str, position: int | None = None) -> None:
+        super().__init__(message)
+        self.position = position
 
 
 # Texts
@@ -42,8 +51,23 @@ class BadValueError(ValueError):
 
 def text_value(raw: RawValue, is_exact: bool) -> Text:
     """Return a text; outside of quotes a ``*`` stands for any letters."""
-    parts = (raw.text,) if raw.is_quoted else tuple(re.split(r"\*+", raw.text))
+    text = storable(raw.text)
+    parts = (text,) if raw.is_quoted else tuple(re.split(r"\*+", text))
     return Text(parts, is_exact)
+
+
+def storable(text: str) -> str:
+    r"""Return a text as the database has it: bytes that are not UTF-8 as ``\xNN``."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        # The command line gives bytes as half a surrogate pair each; other halves are nobody's.
+        is_bytes = all(
+            not "\ud800" <= letter <= "\udfff" or "\udc80" <= letter <= "\udcff" for letter in text
+        )
+        errors = "surrogateescape" if is_bytes else "surrogatepass"
+        return text.encode("utf-8", errors).decode("utf-8", "backslashreplace")
+    return text
 
 
 # Ranges
@@ -144,7 +168,7 @@ def number_value(text: str, unit: Callable[[str], float], room: float, part: flo
 # Dates
 
 _DATE = re.compile(r"(\d{4}|\*)(?:-(\d{1,2}|\*))?(?:-(\d{1,2}|\*))?")
-_MOMENT = re.compile(r"(\d{4}-\d{1,2}-\d{1,2})T(\d{1,2}):(\d{2})")
+_MOMENT = re.compile(r"(\d{4}-\d{1,2}-\d{1,2})[Tt](\d{1,2}):(\d{2})")
 _AGE = re.compile(r"(<=?|>=?)?(\d{1,6})([hdwmy])")
 _AGES = {"h": 1 / 24, "d": 1.0, "w": 7.0, "m": 30.4369, "y": 365.2425}
 
@@ -167,7 +191,7 @@ def date_value(text: str, now: float) -> Range | Recurring:
         return Range(low=moment)
     if "*" in text:
         return _recurring(text)
-    return range_value(text.replace("t", "T") if "T" not in text else text, _spans(now))
+    return range_value(text, _spans(now))
 
 
 def _spans(now: float) -> Span:
@@ -209,7 +233,7 @@ def _span_of(
     text: str, year: int | None, month: int | None = None, day: int | None = None
 ) -> tuple[float, float]:
     try:
-        begin = datetime(year or 0, month or 1, day or 1, tzinfo=UTC)
+        begin = datetime(year or 0, _or(month, 1), _or(day, 1), tzinfo=UTC)
         if day:
             end = begin + timedelta(days=1)
         elif month:
@@ -226,17 +250,25 @@ def _recurring(text: str) -> Recurring:
     if found is None:
         raise BadValueError(f"{text}, where a date such as *-12-25 or 2024-*-01 is expected")
     year, month, day = (None if part in (None, "*") else int(part) for part in found.groups())
-    if not 1 <= (month or 1) <= 12 or not 1 <= (day or 1) <= 31:
-        raise BadValueError(f"{text}: there is no such date")
+    try:
+        # In a leap year, so that there is a 29th of February.
+        datetime(2024 if year is None else year, _or(month, 1), _or(day, 1), tzinfo=UTC)
+    except ValueError as error:
+        raise BadValueError(f"{text}: there is no such date") from error
     if year is None and month is None and day is None:
         raise BadValueError(f"{text}: for photos with any date write has:taken")
     return Recurring(year, month, day)
+
+
+def _or(number: int | None, other: int) -> int:
+    return other if number is None else number
 
 
 # Places
 
 _UNITS_OF_LENGTH = {"m": 1.0, "km": 1000.0, "mi": 1609.344}
 _DISTANCE = re.compile(r"([\d.]+)(m|km|mi)", re.IGNORECASE)
+_POINT = re.compile(rf"\s*{_NUMBER.pattern},\s*{_NUMBER.pattern}\s*")
 NEAR_METRES = 1000.0
 """How near is near, if it is not said."""
 
@@ -257,6 +289,8 @@ def near_value(raws: Sequence[RawValue]) -> Near:
         if abs(north) > 90 or abs(east) > 180:
             raise BadValueError(f"{place}: there is no such place; latitude comes first")
         return Near(metres, north, east)
+    if tilde and _POINT.fullmatch(text.rpartition("~")[0]):
+        raise BadValueError(f"{distance or 'nothing'}, where a distance such as 5km is expected")
     if not place:
         raise BadValueError("no place, where 48.85,2.35~5km or a photo~1km is expected")
     return Near(metres, path=place)
