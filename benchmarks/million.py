@@ -39,10 +39,11 @@ from photoramd.database.results import Results, Tagged
 from photoramd.metadata.reading import Reading
 from photoramd.photo import Fingerprint, Look, Photo, Tag
 from photoramd.search import queries
-from photoramd.search.evaluation import Situation, evaluate
+from photoramd.search.evaluation import evaluate
 from photoramd.search.parser import parse
 from photoramd.search.queries import Question
 from photoramd.search.sets import Sets
+from photoramd.search.situation import Situation
 from photoramd.search.tags import count_tags
 
 LABELS = 4585

@@ -15,8 +15,9 @@ from photoramd.database.derived import Kind
 from photoramd.errors import NoImagesError, printable
 from photoramd.search import queries
 from photoramd.search.duplicates import Copy, Group, same_pictures, similar_pictures
-from photoramd.search.evaluation import Situation, evaluate
+from photoramd.search.evaluation import evaluate
 from photoramd.search.sets import Sets
+from photoramd.search.situation import Situation
 
 if TYPE_CHECKING:
     from photoramd.cli import Settings

@@ -13,8 +13,9 @@ from photoramd.cli.query import complete_query
 from photoramd.config import loader
 from photoramd.errors import NoImagesError
 from photoramd.search import queries
-from photoramd.search.evaluation import Situation, evaluate
+from photoramd.search.evaluation import evaluate
 from photoramd.search.sets import Sets
+from photoramd.search.situation import Situation
 from photoramd.search.tags import count_tags
 
 if TYPE_CHECKING:

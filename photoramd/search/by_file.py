@@ -15,9 +15,9 @@ from photoramd.database.conditions import ODD_NAMES, QUEUED
 from photoramd.database.derived import Kind
 from photoramd.database.readonly import fetch
 from photoramd.keywords import comparison_key
-from photoramd.search.evaluation import Find, Situation, comparison
 from photoramd.search.expression import Field, Range, Recurring, Text
 from photoramd.search.recurring import spans_of
+from photoramd.search.situation import Find, Situation, comparison
 
 _PRINTABLE = "coalesce(printable, CAST(path AS TEXT))"
 

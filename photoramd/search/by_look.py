@@ -13,10 +13,10 @@ from photoramd.database.readonly import fetch
 from photoramd.errors import UsageError
 from photoramd.keywords import comparison_key
 from photoramd.search.by_file import has_sidecar, in_state
-from photoramd.search.evaluation import FEW, Find, Situation, comparison
 from photoramd.search.expression import Field, Near, Range, Recurring, Text
 from photoramd.search.known_photo import find_photo
 from photoramd.search.recurring import spans_of
+from photoramd.search.situation import FEW, Find, Situation, comparison
 
 _SHORT = 28 * 86_400.0
 """No month is shorter."""

@@ -13,9 +13,9 @@ from pyroaring import BitMap
 from photoramd.database.features import features_path
 from photoramd.database.readonly import fetch
 from photoramd.errors import UsageError
-from photoramd.search.evaluation import Find, Situation
 from photoramd.search.expression import Field, Text
 from photoramd.search.known_photo import find_photo
+from photoramd.search.situation import Find, Situation
 
 MOST = 200
 """Pictures that are like one, at most."""

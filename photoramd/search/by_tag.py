@@ -12,8 +12,8 @@ from photoramd.database.conditions import REJECTED
 from photoramd.database.derived import Kind
 from photoramd.database.readonly import fetch
 from photoramd.keywords import comparison_key
-from photoramd.search.evaluation import Find, Situation, comparison
 from photoramd.search.expression import Field, Range, Text
+from photoramd.search.situation import Find, Situation, comparison
 
 
 def matching(connection: sqlite3.Connection, texts: Iterable[Text]) -> list[int]:

@@ -6,11 +6,8 @@ fields are asked of its tables. What is expensive to ask comes last, and about f
 
 from __future__ import annotations
 
-import json
 import os
-import sqlite3
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
 
 from pyroaring import BitMap
@@ -18,56 +15,16 @@ from pyroaring import BitMap
 from photoramd.database.conditions import bounds, within
 from photoramd.database.derived import Kind
 from photoramd.database.readonly import fetch
-from photoramd.search.expression import And, Expression, Field, Not, Or, Range, Term, Text, leaves
-from photoramd.search.sets import Sets
+from photoramd.search import by_file, by_look, by_similarity, by_tag
+from photoramd.search.expression import And, Expression, Field, Not, Or, Term, Text, leaves
+from photoramd.search.situation import Find, Situation
 
-FEW = 20_000
-"""So many photos are asked about one by one rather than all."""
-
-
-@dataclass(frozen=True, slots=True)
-class Situation:
-    """What a query is asked with.
-
-    Attributes:
-        connection: From `open_readonly`.
-        sets: Of that.
-        scores: How well photos fit, by id, as far as the query asks for likeness.
-    """
-
-    connection: sqlite3.Connection
-    sets: Sets
-    scores: dict[int, float] = field(default_factory=dict)
-
-    def select(
-        self,
-        source: str,
-        condition: str,
-        parameters: Sequence[object] = (),
-        among: BitMap | None = None,
-        column: str = "photo_id",
-    ) -> BitMap:
-        """Return the ids in some rows.
-
-        Args:
-            source: The tables.
-            condition: Which rows.
-            parameters: The values of its question marks.
-            among: Only these are wanted; None: all.
-            column: The column with the id.
-        """
-        if among is not None and len(among) <= FEW:
-            condition += f" AND {column} IN (SELECT value FROM json_each(?))"  # noqa: S608
-            parameters = [*parameters, json.dumps(among.to_array().tolist())]
-        # One text of all ids takes a third of the time of a row for each.
-        sql = f"SELECT json_group_array({column}) FROM {source} WHERE {condition}"  # noqa: S608
-        ((ids,),) = fetch(self.connection, sql, parameters)
-        found = BitMap(json.loads(ids))
-        return found if among is None else found & among
-
-
-Find = Callable[[Situation, Field, BitMap | None], BitMap]
-"""Returns the photos that a field finds, among some or all."""
+_FINDERS: Mapping[str, Find] = {
+    **by_tag.FINDERS,
+    **by_file.FINDERS,
+    **by_look.FINDERS,
+    **by_similarity.FINDERS,
+}
 
 
 def evaluate(
@@ -137,7 +94,7 @@ class _Evaluator:
         if isinstance(leaf, Term):
             text = Text(leaf.parts)
             leaf = Field("tag", (text,), leaf.confidence)
-        return finders()[leaf.name](self._situation, leaf, among)
+        return _FINDERS[leaf.name](self._situation, leaf, among)
 
 
 _CHEAP = {"tag", "user", "auto", "by", "path", "folder", "root", "ext", "type", "camera", "lens"}
@@ -154,29 +111,3 @@ def _cost(expression: Expression) -> int:
     if isinstance(expression, Not):
         return _cost(expression.operand)
     return max(map(_cost, expression.operands))
-
-
-def finders() -> Mapping[str, Find]:
-    """Return what finds photos by each field."""
-    from photoramd.search import by_file, by_look, by_similarity, by_tag
-
-    if not _FINDERS:
-        for module in (by_tag, by_file, by_look, by_similarity):
-            _FINDERS.update(module.FINDERS)
-    return _FINDERS
-
-
-_FINDERS: dict[str, Find] = {}
-
-
-def comparison(column: str, found: Range) -> tuple[str, list[object]]:
-    """Return the SQL condition that a column is in a range, and its values."""
-    parts: list[str] = []
-    values: list[object] = []
-    if found.low is not None:
-        parts.append(f"{column} {'>=' if found.has_low else '>'} ?")
-        values.append(found.low)
-    if found.high is not None:
-        parts.append(f"{column} {'<=' if found.has_high else '<'} ?")
-        values.append(found.high)
-    return " AND ".join(parts) or f"{column} IS NOT NULL", values

@@ -15,7 +15,7 @@ from photoramd.database.derived import Kind
 from photoramd.database.readonly import fetch
 from photoramd.errors import UsageError
 from photoramd.search.by_look import month_span
-from photoramd.search.evaluation import Situation
+from photoramd.search.situation import Situation
 
 Sort = Literal["path", "taken", "added", "score", "random"]
 SORTS: tuple[str, ...] = get_args(Sort)

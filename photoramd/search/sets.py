@@ -29,7 +29,7 @@ class Sets:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._seen = -1
+        self._folded = self._seen = -1
         self._known: dict[_Key, BitMap] = {}
         self._changes: dict[_Key, dict[int, int]] = {}
         self._keys: dict[Kind, list[int]] = {}
@@ -57,7 +57,7 @@ class Sets:
                 "the database is an earlier version's",
                 remedy="start photoramd run, or photoramd scan: it is brought up to date then",
             )
-        if last == self._seen:
+        if (folded, last) == (self._folded, self._seen):
             return
         rows = fetch(
             self._connection,
@@ -67,13 +67,14 @@ class Sets:
             self._known.clear()  # changes that were never seen are in the sets by now
         self._keys.clear()
         self._labels = None
+        self._known.pop((Kind.NAME, 0), None)  # it is emptied without a word
         self._changes = {}
         for number, kind, key, photo, is_member in rows:
             self._changes.setdefault((kind, key), {})[photo] = is_member
             if number > self._seen and (kind, key) in self._known:
                 members = self._known[kind, key]
                 (members.add if is_member else members.discard)(photo)
-        self._seen = last
+        self._folded, self._seen = folded, last
 
     def one(self, kind: Kind, key: int = 0) -> BitMap:
         """Return a set; it must not be changed."""

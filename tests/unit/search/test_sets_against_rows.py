@@ -16,12 +16,13 @@ from hypothesis import strategies as st
 from photoramd.database import derived
 from photoramd.database.connection import connect
 from photoramd.database.derived import Kind
-from photoramd.search.evaluation import Situation, evaluate
+from photoramd.search.evaluation import evaluate
 from photoramd.search.expression import And, Expression, Not, Or, Term, leaves
 from photoramd.search.fields import FIELDS
 from photoramd.search.parser import parse
 from photoramd.search.queries import open_readonly
 from photoramd.search.sets import Sets
+from photoramd.search.situation import Situation
 from tests.support import naive_answers
 from tests.support.random_rows import Rows
 
