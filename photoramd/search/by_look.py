@@ -107,12 +107,8 @@ def _fits(text: Text, name: str) -> bool:
     return comparison_key(text.text) in name
 
 
-_SHAPES = {
-    "portrait": "height > width * 1.02",
-    "landscape": "width > height * 1.02",
-    "square": "width BETWEEN height / 1.02 AND height * 1.02",
-    "panorama": "max(width, height) >= 2 * min(width, height)",
-}
+_SHAPES = {"portrait": 0, "landscape": 1, "square": 2, "panorama": 3}
+"""The keys of their sets."""
 
 
 def by_kind(situation: Situation, field: Field, among: BitMap | None) -> BitMap:
@@ -122,7 +118,7 @@ def by_kind(situation: Situation, field: Field, among: BitMap | None) -> BitMap:
 
 def _of_kind(situation: Situation, kind: str, among: BitMap | None) -> BitMap:
     if kind in _SHAPES:
-        return situation.select("looks", _SHAPES[kind], (), among)
+        return situation.sets.one(Kind.SHAPE, _SHAPES[kind])
     if kind == "raw":
         return _by_named("formats", Kind.FORMAT)(
             situation, Field("type", (Text(("raw",), True),)), among

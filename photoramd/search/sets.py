@@ -17,6 +17,9 @@ _Key = tuple[int, int]
 """Kind and key."""
 
 
+_NONE = BitMap()
+
+
 class Sets:
     """The sets of a database. What was read stays in memory until the database changes.
 
@@ -89,6 +92,10 @@ class Sets:
         wanted = list(keys)
         self.load(kind, wanted)
         return BitMap.union(BitMap(), *(self._known[kind, key] for key in wanted))
+
+    def known(self, kind: Kind, key: int) -> BitMap:
+        """Return a set if it was loaded; else it is taken for empty."""
+        return self._known.get((kind, key), _NONE)
 
     def load(self, kind: Kind, keys: Iterable[int]) -> None:
         """Read sets at once that `one` will be asked for."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -53,36 +54,48 @@ def count_tags(
     """
     photos = sets.one(Kind.PRESENT) if within is None else within
     wanted = comparison_key(prefix)
-    labels = {
-        number: (name, folded)
-        for number, name, folded in sets.labels()
-        if folded.startswith(wanted) or f" {wanted}" in folded
-    }
-    by_spelling: dict[str, list[tuple[int, int, str]]] = {}
-    used = {kind: set(sets.keys(kind)) for kind in (Kind.MACHINE, Kind.USER)}
-    for kind, numbers in used.items():
-        sets.union(kind, [number for number in numbers if number in labels])
-    for number in sorted(labels.keys() & (used[Kind.MACHINE] | used[Kind.USER])):
-        name, folded = labels[number]
-        own = sets.one(Kind.USER, number) if number in used[Kind.USER] else BitMap()
-        given = sets.one(Kind.MACHINE, number) if number in used[Kind.MACHINE] else BitMap()
+    spellings: dict[str, list[tuple[int, str]]] = {}
+    for number, name, folded in sets.labels():
+        if folded.startswith(wanted) or f" {wanted}" in folded:
+            spellings.setdefault(folded, []).append((number, name))
+    for kind in _GIVERS:
+        used = set(sets.keys(kind))
+        sets.load(kind, [n for names in spellings.values() for n, _ in names if n in used])
+    # The largest first: when those that are left are smaller than what was found, it is over.
+    sized = sorted(
+        (-sum(len(sets.known(kind, n)) for n, _ in names for kind in _GIVERS), folded)
+        for folded, names in spellings.items()
+    )
+    found: list[TagCount] = []
+    best: list[int] = []
+    for size, folded in sized:
+        if not size or (limit is not None and len(best) == limit and -size < best[0]):
+            break
+        tag = _count(spellings[folded], sets, photos)
+        if tag.photos:
+            found.append(tag)
+            if limit is not None:
+                (heapq.heappush if len(best) < limit else heapq.heappushpop)(best, tag.photos)
+    found.sort(key=lambda tag: (-tag.photos, tag.name))
+    return found[:limit]
+
+
+_GIVERS = (Kind.MACHINE, Kind.USER)
+
+
+def _count(names: Sequence[tuple[int, str]], sets: Sets, photos: BitMap) -> TagCount:
+    """Return how many photos have a tag, in any of its spellings."""
+    counts = []
+    for number, name in names:
+        given, own = (sets.known(kind, number) for kind in _GIVERS)
         user = own.intersection_cardinality(photos)
         total = given.intersection_cardinality(photos)
         if user and total:
             total = (own | given).intersection_cardinality(photos)
-        total = total or user
-        if total:
-            by_spelling.setdefault(folded, []).append((total, user, name))
-    counted = [_one(spellings, sets, photos) for spellings in by_spelling.values()]
-    counted.sort(key=lambda tag: (-tag.photos, tag.name))
-    return counted[:limit]
-
-
-def _one(spellings: Sequence[tuple[int, int, str]], sets: Sets, photos: BitMap) -> TagCount:
-    total, user, name = max(spellings, key=lambda each: (each[0], each[2]))
-    if len(spellings) == 1:
-        return TagCount(name, total, user)
-    numbers = [number for number, known, _ in sets.labels() if known in {s[2] for s in spellings}]
-    own = sets.union(Kind.USER, numbers) & photos
-    every = (sets.union(Kind.MACHINE, numbers) & photos) | own
-    return TagCount(name, len(every), len(own))
+        counts.append((total or user, user, name))
+    total, user, name = max(counts, key=lambda each: (each[0], each[2]))
+    if len(counts) > 1:
+        numbers = [number for number, _ in names]
+        own = sets.union(Kind.USER, numbers) & photos
+        user, total = len(own), len((sets.union(Kind.MACHINE, numbers) & photos) | own)
+    return TagCount(name, total, user)
