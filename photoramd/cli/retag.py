@@ -77,7 +77,7 @@ def command(context: click.Context, options: RetagOptions) -> None:
     shown = Progress(enabled=not quiet and not as_json)
     from photoramd.daemon.assembly import assemble
 
-    with shown, assemble(configuration, extra, lambda: shown.note("Loading the model")) as daemon:
+    with shown, assemble(configuration, extra, shown.note) as daemon:
         completed = daemon.scan_once([], lambda outcomes: shown.update(outcomes, daemon))
     summary: dict[str, int | bool] = shown.summary(completed)
     if as_json:

@@ -50,7 +50,7 @@ def command(context: click.Context, paths: tuple[Path, ...], as_json: bool, quie
     shown = Progress(enabled=not quiet and not as_json)
     from photoramd.daemon.assembly import assemble
 
-    with shown, assemble(configuration, extra, lambda: shown.note("Loading the model")) as daemon:
+    with shown, assemble(configuration, extra, shown.note) as daemon:
         completed = daemon.scan_once(
             [os.fspath(top) for top in tops], lambda outcomes: shown.update(outcomes, daemon)
         )

@@ -59,7 +59,7 @@ def command(context: click.Context, options: UndoOptions) -> None:
         options.quiet,
     )
     configuration = loader.load(settings.config_path, need_file=False)
-    from photoramd.daemon.assembly import opened_for_undo
+    from photoramd.daemon.undo_assembly import opened_for_undo
     from photoramd.database.requests import canonical_path
     from photoramd.pipeline.undo import select
 

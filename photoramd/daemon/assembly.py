@@ -30,7 +30,6 @@ from photoramd.database.ledger import Ledger
 from photoramd.database.photos import Photos
 from photoramd.database.queue import Queue
 from photoramd.database.readings import Readings
-from photoramd.database.readonly import ReadOnlyDatabase, open_readonly
 from photoramd.database.requests import Requests
 from photoramd.database.results import Results
 from photoramd.database.roots import HealthStore
@@ -111,7 +110,7 @@ class Setup:
 
 @contextmanager
 def assemble(
-    config: Config, extra: Sequence[Path] = (), on_load: Callable[[], object] = lambda: None
+    config: Config, extra: Sequence[Path] = (), note: Callable[[str], object] = lambda _: None
 ) -> Iterator[Daemon]:
     """Open the database and build the loop for one pass; close everything afterwards.
 
@@ -120,7 +119,7 @@ def assemble(
     Args:
         config: The configuration.
         extra: Directories to scan that it does not mention; they get its defaults.
-        on_load: Called before the model is loaded.
+        note: Told of what may take a while: loading the model, a database of an earlier version.
 
     Raises:
         ConfigError: The overrides cannot be read.
@@ -130,10 +129,14 @@ def assemble(
     """
 
     def load(config: Config) -> Tagger:
+        on_load = partial(note, "Loading the model")
         return LazyTagger(config.model.name, lambda: load_tagger(config), on_load)
 
+    def progress(part: float) -> None:
+        note(f"Preparing the database for queries: {part:.0%}")
+
     with (
-        opened(config) as resources,
+        opened(config, progress) as resources,
         Interrupts() as interrupts,
         build(resources, set_up(resources, config, extra=extra, load=load), interrupts) as daemon,
     ):
@@ -143,15 +146,21 @@ def assemble(
 
 
 @contextmanager
-def opened(config: Config) -> Iterator[Resources]:
+def opened(
+    config: Config, progress: Callable[[float], object] = lambda _: None
+) -> Iterator[Resources]:
     """Open the database before loading the model, so a second instance fails early.
+
+    Args:
+        config: The configuration.
+        progress: See `Database`.
 
     Raises:
         LockedError: Another photoramd owns the database.
         StoreError: The database cannot be used.
     """
     with (
-        Database(config.state.path, recover=backups.recover) as database,
+        Database(config.state.path, recover=backups.recover, progress=progress) as database,
         ExifTool() as exiftool,
         ExitStack() as processes,
         Announcer() as announcer,
@@ -325,28 +334,6 @@ def _extra(path: Path, watched: Sequence[Watch]) -> Watch:
     inside = [each.path.relative_to(path) for each in watched if path in each.path.parents]
     literal = [re.sub(r"([*?\[\\!])", r"\\\1", os.fspath(each)) for each in inside]
     return Watch(path=path, exclude=tuple(f"/{each}/" for each in literal))
-
-
-@contextmanager
-def opened_for_undo(config: Config, *, dry_run: bool = False) -> Iterator[tuple[Photos, Writer]]:
-    """Open the database and make a writer for undo only; load no model.
-
-    Args:
-        config: The configuration.
-        dry_run: Only read the database, which a daemon may own.
-
-    Raises:
-        LockedError: Another photoramd owns the database.
-        StoreError: There is no database, or it cannot be used.
-    """
-    open_readonly(config.state.path).close()  # undo never makes one
-    opened = ReadOnlyDatabase if dry_run else Database
-    with opened(config.state.path) as database, ExifTool() as exiftool:
-        settings = WriteSettings(lambda _: "none", lambda: Origin("", ""))
-        writer = Writer(Ledger(database), settings, exiftool)
-        if not dry_run:
-            writer.recover(unix_time())
-        yield Photos(database), writer
 
 
 def load_tagger(config: Config) -> Tagger:

@@ -36,6 +36,7 @@ class Database:
         *,
         busy_seconds: float = BUSY_SECONDS,
         recover: Callable[[Path, DamagedError], None] | None = None,
+        progress: Callable[[float], object] = lambda _: None,
     ) -> None:
         """Lock, open and migrate the database.
 
@@ -44,6 +45,8 @@ class Database:
             busy_seconds: How long to wait for other connections.
             recover: Called with the lock held if the file is damaged; then it is opened once
                 more.
+            progress: Called now and then while a database of an earlier version is brought up to
+                date, with the part that is done, 0 to 1.
 
         Raises:
             LockedError: Another process owns it.
@@ -58,12 +61,12 @@ class Database:
                 with suppress(DamagedError):
                     recover(path, DamagedError("the file is empty", is_ours=False, path=path))
             try:
-                self._connection = connect(path, busy_seconds=busy_seconds)
+                self._connection = connect(path, busy_seconds=busy_seconds, progress=progress)
             except DamagedError as error:
                 if recover is None:
                     raise
                 recover(path, error)
-                self._connection = connect(path, busy_seconds=busy_seconds)
+                self._connection = connect(path, busy_seconds=busy_seconds, progress=progress)
         except BaseException:
             self._lock.release()
             raise
@@ -194,8 +197,13 @@ def connect_beside_owner(path: Path) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
-def connect(path: Path, *, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Connection:
-    """Open the database for writing; create or migrate it.
+def connect(
+    path: Path,
+    *,
+    busy_seconds: float = BUSY_SECONDS,
+    progress: Callable[[float], object] = lambda _: None,
+) -> sqlite3.Connection:
+    """Open the database for writing; create or migrate it; for the arguments see `Database`.
 
     The connection uses a write-ahead log, ``synchronous=FULL`` and explicit transactions only.
 
@@ -211,7 +219,7 @@ def connect(path: Path, *, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Connec
         raise store_error(path, error) from error
     try:
         with translate_errors(path):
-            _set_up(connection, path)
+            _set_up(connection, path, progress)
         # Now that it is known to be ours: earlier versions left these to the umask.
         for companion in ("", "-wal", "-shm"):
             with suppress(OSError):
@@ -222,7 +230,9 @@ def connect(path: Path, *, busy_seconds: float = BUSY_SECONDS) -> sqlite3.Connec
     return connection
 
 
-def _set_up(connection: sqlite3.Connection, path: Path) -> None:
+def _set_up(
+    connection: sqlite3.Connection, path: Path, progress: Callable[[float], object]
+) -> None:
     """Check that the file is a sound database of photoramd, and migrate it."""
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
@@ -260,18 +270,21 @@ def _set_up(connection: sqlite3.Connection, path: Path) -> None:
         )
     schema.apply(database)
     if not derived.is_made(connection):
-        _make_sets(connection, path)
+        _make_sets(connection, path, progress)
 
 
-def _make_sets(connection: sqlite3.Connection, path: Path) -> None:
+def _make_sets(
+    connection: sqlite3.Connection, path: Path, progress: Callable[[float], object]
+) -> None:
     """Make the sets of a new database, or of one of an earlier version; if interrupted, none."""
 
-    def progress(part: float) -> None:
+    def tell(part: float) -> None:
         log.info("%s: prepared for queries to %.0f %%", printable(path), 100 * part)
+        progress(part)
 
     connection.execute("BEGIN IMMEDIATE")
     try:
-        derived.make(connection, progress)
+        derived.make(connection, tell)
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:

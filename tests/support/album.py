@@ -10,7 +10,7 @@ import msgspec
 
 from photoramd.clock import UnixTime
 from photoramd.config.schema import Config
-from photoramd.daemon import assembly
+from photoramd.daemon.undo_assembly import opened_for_undo
 from photoramd.database.connection import Database
 from photoramd.database.requests import Requests
 from photoramd.pipeline import undo
@@ -43,7 +43,7 @@ def snapshot(directory: Path) -> dict[str, tuple[int, int, bytes]]:
 
 
 def take_back(config: Config, *paths: Path, dry_run: bool = False) -> list[undo.Undone]:
-    with assembly.opened_for_undo(config) as (photos, writer):
+    with opened_for_undo(config) as (photos, writer):
         return list(undo.undo(writer, undo.select(photos, paths), UnixTime(1e9), dry_run=dry_run))
 
 

@@ -97,6 +97,10 @@ class Photoramd:
         """Run a command to its end."""
         return subprocess.run(self.command(*arguments), capture_output=True, text=True, check=False)
 
+    def run_bytes(self, *arguments: object) -> bytes:
+        """The output of a command, as it is."""
+        return subprocess.run(self.command(*arguments), capture_output=True, check=True).stdout
+
     def ask(self, *arguments: object) -> Any:
         """The JSON answer of a command, or None if it has none."""
         done = self.run(*arguments, "--json")

@@ -18,7 +18,7 @@ from itertools import count
 from pathlib import Path
 
 from photoramd.config.schema import Config, State, Watch
-from photoramd.daemon import assembly
+from photoramd.daemon.undo_assembly import opened_for_undo
 from photoramd.database.connection import Database
 from photoramd.database.ledger import Ledger
 from photoramd.database.photos import Photos
@@ -59,7 +59,7 @@ def prepare(sample: Path, album: Path, config: Config) -> dict[str, bytes]:
 
 def take_back(config: Config, album: Path) -> list[str]:
     """Undo; return what went wrong."""
-    with assembly.opened_for_undo(config) as (known, writer):
+    with opened_for_undo(config) as (known, writer):
         done = undo.undo(writer, undo.select(known, [album]), time.time())
         return [str(each.error) for each in done if each.error is not None]
 
