@@ -94,7 +94,8 @@ def fill_old(db: sqlite3.Connection, photos: int, seed: int) -> None:
            VALUES (?, ?, ?, ?, ?, 1, ?, 'written', ?, ?, ?, ?, '')""",
         (
             (
-                n + 1, n // PER_DIRECTORY + 1, f"IMG_{n:07}.{'NEF' if n % 9 == 0 else 'JPG'}".encode(),
+                n + 1, n // PER_DIRECTORY + 1,
+                f"IMG_{n:07}.{'NEF' if n % 9 == 0 else 'JPG'}".encode(),
                 3_000_000 + n * 7919 % 9_000_000, (1_000_000_000 + n * 300) * 10**9, n + 1, n + 1,
                 1.6e9 + n, 1.6e9 + n, 1.6e9 + n,
             )
