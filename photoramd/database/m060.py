@@ -86,6 +86,7 @@ _TABLES = (
     # To the letter, photoramd.database.conditions.ODD_NAMES.
     """CREATE INDEX photos_odd_names ON photos (id)
        WHERE (printable IS NOT NULL OR length(CAST(name AS TEXT)) <> length(name))""",
+    "CREATE INDEX photos_size ON photos (size)",
     "CREATE INDEX photos_found ON photos (found_at)",
     "CREATE INDEX photos_tagged ON photos (tagged_at)",
     "CREATE INDEX photos_changed ON photos (mtime_ns)",

@@ -18,6 +18,11 @@ from photoramd.errors import PhotoramdError, printable
 LIST = ".photoramd-album.json"
 """The name of the list."""
 
+_NEW_LIST = f"{LIST}.new"
+
+_NAME_BYTES = 255
+"""The longest name that Linux's file systems take."""
+
 
 @dataclass(frozen=True, slots=True)
 class Album:
@@ -78,7 +83,7 @@ def link(photos: Iterable[Path], directory: Path) -> Album:
 
 def _named(photos: Iterable[Path], names: dict[bytes, str]) -> Iterable[tuple[str, str]]:
     """Yield a name for each photo, with its path: the one that it had, if it had one."""
-    taken = set(names.values()) | {LIST}
+    taken = set(names.values()) | {LIST, _NEW_LIST}
     for photo in photos:
         target = os.fspath(photo)
         name = names.get(os.fsencode(target))
@@ -87,8 +92,9 @@ def _named(photos: Iterable[Path], names: dict[bytes, str]) -> Iterable[tuple[st
             length = 4
             while name in taken:
                 # By the path, so that another run comes to the same name.
-                digest = hashlib.blake2b(os.fsencode(target)).hexdigest()[:length]
-                name = f"{photo.stem}~{digest}{photo.suffix}"
+                end = f"~{hashlib.blake2b(os.fsencode(target)).hexdigest()[:length]}{photo.suffix}"
+                room = _NAME_BYTES - len(os.fsencode(end))
+                name = os.fsdecode(os.fsencode(photo.stem)[:room]) + end
                 length += 1
             taken.add(name)
         yield name, target
@@ -109,22 +115,24 @@ def _read_list(directory: Path) -> dict[str, str]:
     """
     try:
         found = json.loads((directory / LIST).read_bytes())
-        links = found["links"]
+        links = {
+            bytes.fromhex(name): bytes.fromhex(target) for name, target in found["links"].items()
+        }
         # Names stay within the directory, whoever has edited the list.
         return {
-            os.fsdecode(bytes.fromhex(name)): os.fsdecode(bytes.fromhex(target))
+            os.fsdecode(name): os.fsdecode(target)
             for name, target in links.items()
-            if b"/" not in bytes.fromhex(name)
+            if name not in (b"", b".", b"..") and not {*b"/\0"} & {*name} and b"\0" not in target
         }
     except FileNotFoundError as error:
-        if any(os.scandir(directory)):
+        if os.listdir(directory):
             raise PhotoramdError(
                 "this directory has other files, and is no album of photoramd's",
                 path=directory,
                 remedy="name an empty or a new directory",
             ) from error
         return {}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise PhotoramdError(
             f"{LIST} cannot be read, so it is not known which links photoramd made",
             path=directory,
@@ -137,8 +145,10 @@ def _write_list(directory: Path, links: dict[str, str]) -> None:
         "photoramd": "these links were made by photoramd query --link",
         "links": {os.fsencode(n).hex(): os.fsencode(t).hex() for n, t in links.items()},
     }
-    temporary = directory / f"{LIST}.new"
-    with temporary.open("w", encoding="utf-8") as file:
+    temporary = directory / _NEW_LIST
+    # It may be left from a run that was killed; or a link, through which nothing is written.
+    temporary.unlink(missing_ok=True)
+    with temporary.open("x", encoding="utf-8") as file:
         json.dump(content, file)
         file.flush()
         os.fsync(file.fileno())

@@ -6,12 +6,14 @@ import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 from photoramd.database.readonly import fetch
 from photoramd.keywords import comparison_key
 from photoramd.search.fields import FIELDS
 from photoramd.search.sets import Sets
 from photoramd.search.tags import count_tags
+from photoramd.search.values import storable
 
 LIMIT = 10
 
@@ -41,11 +43,13 @@ class _Part:
         start: Where it begins, from 0.
         field: The field that it stands behind; empty: it is a tag or a field itself.
         typed: Its text so far, without an opening quote.
+        is_quoted: Whether it has one.
     """
 
     start: int
     field: str
     typed: str
+    is_quoted: bool = False
 
 
 _PART = re.compile(
@@ -77,15 +81,27 @@ def complete(
     Raises:
         StoreError: The database cannot be read.
     """
-    before = text[: len(text) if cursor is None else cursor]
-    part = _part(before)
-    found = _candidates(connection, part, searches or {})
-    chosen = []
-    for candidate, meaning in found:
-        chosen.append(Completion(part.start, len(before), candidate, meaning))
-        if len(chosen) == limit:
-            break
-    return chosen
+    place = len(text) if cursor is None else min(max(cursor, 0), len(text))
+    part = _part(text[:place])
+    end = place + _left(part, text[place:])
+    is_name = not part.field and not part.is_quoted and text[end : end + 1] == ":"
+    if is_name:  # of a field that has its values already
+        found = _fields(part.typed)
+        end += 1
+    else:
+        found = _candidates(connection, part, searches or {})
+    return [Completion(part.start, end, *each) for each in islice(found, limit)]
+
+
+def _left(part: _Part, after: str) -> int:
+    """Return how many characters behind the cursor belong to what is being typed."""
+    if part.is_quoted:
+        closing = re.match(r'(?:[^"\\]|\\.)*"', after, re.DOTALL)
+        # Of pairs of quotes none closes what was opened before the cursor.
+        is_closed = len(re.findall(r'(?<!\\)"', after)) % 2 == 1
+        return closing.end() if closing and is_closed else 0
+    rest = re.match(r'[^\s()&|",;]*' if part.field else r'[^\s()&|",;:@<>=]*', after)
+    return rest.end() if rest else 0
 
 
 def _part(before: str) -> _Part:
@@ -93,14 +109,16 @@ def _part(before: str) -> _Part:
     for match in _PART.finditer(before):
         found = match
     if found is not None and found["value"] is not None:
-        return _Part(found.start("value"), found["field"].lower(), _unquoted(found["value"]))
+        return _part_of(found.start("value"), found["field"].lower(), found["value"])
     if found is not None and found["tag"] is not None:
-        return _Part(found.start("tag"), "", _unquoted(found["tag"]))
+        return _part_of(found.start("tag"), "", found["tag"])
     return _Part(len(before), "", "")
 
 
-def _unquoted(text: str) -> str:
-    return re.sub(r"\\(.)", r"\1", text[1:]) if text.startswith('"') else text
+def _part_of(start: int, field: str, text: str) -> _Part:
+    is_quoted = text.startswith('"')
+    typed = re.sub(r"\\(.)", r"\1", text[1:], flags=re.DOTALL) if is_quoted else text
+    return _Part(start, field, storable(typed), is_quoted)
 
 
 def _candidates(
@@ -109,17 +127,20 @@ def _candidates(
     if part.field:
         yield from _values(connection, part)
         return
-    if part.typed.startswith("@"):
+    if part.typed.startswith("@") and not part.is_quoted:
         for name in sorted(searches):
             if name.startswith(part.typed[1:]):
                 yield f"@{name}", searches[name]
         return
-    typed = part.typed.lower()
-    if typed:
-        for field in FIELDS.values():
-            if field.name.startswith(typed):
-                yield f"{field.name}:", field.meaning
+    if part.typed and not part.is_quoted:
+        yield from _fields(part.typed)
     yield from _tags(connection, part.typed)
+
+
+def _fields(typed: str) -> Iterator[tuple[str, str]]:
+    for field in FIELDS.values():
+        if field.name.startswith(typed.lower()):
+            yield f"{field.name}:", field.meaning
 
 
 def _values(connection: sqlite3.Connection, part: _Part) -> Iterator[tuple[str, str]]:
@@ -136,8 +157,9 @@ def _values(connection: sqlite3.Connection, part: _Part) -> Iterator[tuple[str, 
         rows = fetch(connection, f"SELECT name FROM {_NAMED[part.field]} ORDER BY name")  # noqa: S608
         yield from _fitting((name for (name,) in rows), part.typed)
     elif part.field == "root":
-        rows = fetch(connection, "SELECT CAST(path AS TEXT) FROM roots ORDER BY path")
-        yield from _fitting((path for (path,) in rows), part.typed)
+        rows = fetch(connection, "SELECT path FROM roots ORDER BY path")
+        paths = (path.decode("utf-8", "backslashreplace") for (path,) in rows)
+        yield from _fitting(paths, part.typed)
     elif part.field == "model":
         rows = fetch(connection, "SELECT DISTINCT model FROM results ORDER BY model")
         yield from _fitting((name for (name,) in rows), part.typed)
@@ -155,7 +177,10 @@ _NAMED = {"camera": "cameras", "lens": "lenses", "ext": "extensions"}
 
 def _fitting(names: Iterable[str], typed: str) -> Iterator[tuple[str, str]]:
     wanted = comparison_key(typed)
-    yield from ((quoted(name), "") for name in names if name and wanted in comparison_key(name))
+    for name in names:
+        key = comparison_key(name)
+        if key and wanted in key:
+            yield quoted(name), ""
 
 
 def _tags(connection: sqlite3.Connection, typed: str) -> Iterator[tuple[str, str]]:

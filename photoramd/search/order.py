@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ _FEW = 2_000
 
 _FOLDERS = 200
 """So many folders are read at once."""
+
+_IDS = 2**32
+"""Ids of photos are smaller: sets hold no others."""
 
 Key = tuple[Any, ...]
 """What photos are sorted by; it ends with the id."""
@@ -55,14 +59,20 @@ def _place_of(sort: Sort, cursor: str) -> Key:
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         kind, *key = json.loads(base64.urlsafe_b64decode(padded.encode("ascii")))
-        if kind != sort or not isinstance(key[-1], int):
+        if kind != sort:
             raise UsageError("--after is from a query with another order", remedy=remedy)
+        if not isinstance(key[-1], int) or not 0 <= key[-1] < _IDS:
+            raise ValueError("no photo has this id")
         if sort == "path":
             return bytes.fromhex(key[0]), bytes.fromhex(key[1]), key[2]
         if sort == "added":
             return (int(key[0]),)
-        return (None if key[0] is None else float(key[0])), int(key[1])
-    except (ValueError, IndexError, TypeError, KeyError) as error:
+        if sort == "taken" and key[0] is None:
+            return None, int(key[1])
+        if not math.isfinite(key[0]):
+            raise ValueError("no photo has this date or score")
+        return float(key[0]), int(key[1])
+    except (ValueError, LookupError, TypeError, OverflowError, RecursionError) as error:
         raise UsageError("--after is not from a query", remedy=remedy) from error
 
 
