@@ -27,7 +27,7 @@ def by_folder(situation: Situation, field: Field, _: BitMap | None) -> BitMap:
 
     def is_wanted(path: str, text: Text) -> bool:
         names = [comparison_key(name) for name in path.split("/") if name]
-        return any(_fits(text, name) for name in names)
+        return any(text.fits(name) for name in names)
 
     return _in_directories(situation, field, is_wanted)
 
@@ -35,12 +35,11 @@ def by_folder(situation: Situation, field: Field, _: BitMap | None) -> BitMap:
 def by_root(situation: Situation, field: Field, _: BitMap | None) -> BitMap:
     """Find photos in a watched directory."""
     rows = fetch(situation.connection, "SELECT path FROM roots")
-    roots = [os.fsdecode(path).encode("utf-8", "surrogateescape") for (path,) in rows]
     wanted = []
-    for root in roots:
+    for (root,) in rows:
         shown = root.decode("utf-8", "backslashreplace")
         keys = {comparison_key(shown), comparison_key(os.path.basename(shown))}
-        if any(text.matches(key) for text in _texts(field) for key in keys):
+        if any(text.matches(key) for text in field.texts for key in keys):
             wanted.append(shown.rstrip("/") + "/")
     return _in_directories(
         situation, field, lambda path, _: any((path + "/").startswith(root) for root in wanted)
@@ -50,7 +49,7 @@ def by_root(situation: Situation, field: Field, _: BitMap | None) -> BitMap:
 def by_path(situation: Situation, field: Field, among: BitMap | None) -> BitMap:
     """Find photos by a part of their path that begins with the name of a folder or a file."""
     found = _in_directories(situation, field, _is_below)
-    for text in _texts(field):
+    for text in field.texts:
         if text.is_exact or not text.parts[-1].endswith("/"):
             found |= _by_whole_path(situation, text, among)
     return found
@@ -99,7 +98,7 @@ def _by_whole_path(situation: Situation, text: Text, among: BitMap | None) -> Bi
 
 def by_name(situation: Situation, field: Field, among: BitMap | None) -> BitMap:
     """Find photos by a part of the name of the file, or by a pattern for all of it."""
-    return BitMap.union(BitMap(), *(_named(situation, text, among) for text in _texts(field)))
+    return BitMap.union(BitMap(), *(_named(situation, text, among) for text in field.texts))
 
 
 _INDEXED = re.compile(r"[!-~]{3,}")
@@ -129,14 +128,7 @@ def _named(situation: Situation, text: Text, among: BitMap | None) -> BitMap:
             marks = ", ".join("?" * len(ids[start : start + 500]))
             sql = f"SELECT p.id, {printable} FROM photos p WHERE p.id IN ({marks})"  # noqa: S608
             rows += fetch(situation.connection, sql, ids[start : start + 500])
-    return BitMap([number for number, name in rows if _fits(text, comparison_key(name))])
-
-
-def _fits(text: Text, name: str) -> bool:
-    """Return whether a name has a text in it; all of it must match a pattern or an exact text."""
-    if text.is_pattern or text.is_exact:
-        return text.matches(name)
-    return comparison_key(text.text) in name
+    return BitMap([number for number, name in rows if text.fits(comparison_key(name))])
 
 
 def by_suffix(situation: Situation, field: Field, _: BitMap | None) -> BitMap:
@@ -147,7 +139,7 @@ def by_suffix(situation: Situation, field: Field, _: BitMap | None) -> BitMap:
         for number, name in rows
         if any(
             Text((text.parts[0].removeprefix("."), *text.parts[1:])).matches(name)
-            for text in _texts(field)
+            for text in field.texts
         )
     ]
     return situation.sets.union(Kind.SUFFIX, keys)
@@ -155,9 +147,7 @@ def by_suffix(situation: Situation, field: Field, _: BitMap | None) -> BitMap:
 
 def by_state(situation: Situation, field: Field, among: BitMap | None) -> BitMap:
     """Find photos by their state."""
-    return BitMap.union(
-        BitMap(), *(in_state(situation, text.text, among) for text in _texts(field))
-    )
+    return BitMap.union(BitMap(), *(in_state(situation, text.text, among) for text in field.texts))
 
 
 def in_state(situation: Situation, state: str, among: BitMap | None) -> BitMap:
@@ -179,7 +169,7 @@ def by_reason(situation: Situation, field: Field, among: BitMap | None) -> BitMa
         [
             number
             for number, reason in rows
-            if any(_fits(text, comparison_key(reason)) for text in _texts(field))
+            if any(text.fits(comparison_key(reason)) for text in field.texts)
         ]
     )
     return found if among is None else found & among
@@ -191,7 +181,7 @@ def _by_result(column: str) -> Find:
         wanted = [
             name
             for (name,) in names
-            if any(text.matches(comparison_key(name)) for text in _texts(field))
+            if any(text.matches(comparison_key(name)) for text in field.texts)
         ]
         marks = ", ".join("?" * len(wanted))
         source = "photos p JOIN results r ON r.id = p.result_id"
@@ -255,7 +245,7 @@ def _in_directories(
     situation: Situation, field: Field, is_wanted: Callable[[str, Text], bool]
 ) -> BitMap:
     rows = fetch(situation.connection, f"SELECT id, {_PRINTABLE} FROM directories")  # noqa: S608
-    texts = _texts(field)
+    texts = field.texts
     keys = [number for number, path in rows if any(is_wanted(path, text) for text in texts)]
     return situation.sets.union(Kind.DIRECTORY, keys)
 
@@ -266,10 +256,6 @@ def has_sidecar(situation: Situation, among: BitMap | None) -> BitMap:
         "photos", "place IS NOT NULL AND sidecar IS NOT NULL", (), among, "id"
     )
     return written | situation.select("read_sidecars", "1", (), among)
-
-
-def _texts(field: Field) -> list[Text]:
-    return [each for each in field.values if isinstance(each, Text)]
 
 
 FINDERS: Mapping[str, Find] = {

@@ -94,17 +94,11 @@ def _by_named(table: str, kind: Kind) -> Find:
         keys = [
             number
             for number, name in rows
-            if any(_fits(text, comparison_key(name)) for text in _texts(field))
+            if any(text.fits(comparison_key(name)) for text in field.texts)
         ]
         return situation.sets.union(kind, keys)
 
     return find
-
-
-def _fits(text: Text, name: str) -> bool:
-    if text.is_pattern or text.is_exact:
-        return text.matches(name)
-    return comparison_key(text.text) in name
 
 
 _SHAPES = {"portrait": 0, "landscape": 1, "square": 2, "panorama": 3}
@@ -113,7 +107,7 @@ _SHAPES = {"portrait": 0, "landscape": 1, "square": 2, "panorama": 3}
 
 def by_kind(situation: Situation, field: Field, among: BitMap | None) -> BitMap:
     """Find photos of a kind."""
-    return BitMap.union(BitMap(), *(_of_kind(situation, t.text, among) for t in _texts(field)))
+    return BitMap.union(BitMap(), *(_of_kind(situation, t.text, among) for t in field.texts))
 
 
 def _of_kind(situation: Situation, kind: str, among: BitMap | None) -> BitMap:
@@ -132,13 +126,13 @@ def _of_kind(situation: Situation, kind: str, among: BitMap | None) -> BitMap:
 
 def by_known(situation: Situation, field: Field, among: BitMap | None) -> BitMap:
     """Find photos of which something is known."""
-    return BitMap.union(BitMap(), *(_knows(situation, t.text, among) for t in _texts(field)))
+    return BitMap.union(BitMap(), *(_knows(situation, t.text, among) for t in field.texts))
 
 
 def by_unknown(situation: Situation, field: Field, among: BitMap | None) -> BitMap:
     """Find photos of which something is not known."""
     everything = _everything(situation, among)
-    lacking = (everything - _knows(situation, t.text, among) for t in _texts(field))
+    lacking = (everything - _knows(situation, t.text, among) for t in field.texts)
     return BitMap.union(BitMap(), *lacking)
 
 
@@ -221,10 +215,6 @@ def _metres(lat: float, lon: float, other_lat: float, other_lon: float) -> float
     half = math.sin((b - a) / 2) ** 2
     half += math.cos(a) * math.cos(b) * math.sin(math.radians(other_lon - lon) / 2) ** 2
     return 2 * _EARTH_METRES * math.asin(min(1.0, math.sqrt(half)))
-
-
-def _texts(field: Field) -> list[Text]:
-    return [each for each in field.values if isinstance(each, Text)]
 
 
 FINDERS: Mapping[str, Find] = {

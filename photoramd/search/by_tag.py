@@ -56,7 +56,7 @@ def with_those_below(connection: sqlite3.Connection, labels: Iterable[int]) -> l
 
 def by_tag(situation: Situation, field: Field, among: BitMap | None) -> BitMap:
     """Find photos with a tag by anybody, or by the model with a confidence."""
-    if field.confidence is None and any(not any(text.parts) for text in _all(field)):
+    if field.confidence is None and any(not any(text.parts) for text in field.texts):
         return situation.sets.union(Kind.TAGGED, (0, 1))  # a mere *
     exact = matching(situation.connection, _texts(field, is_exact=True))
     wide = matching(situation.connection, _texts(field, is_exact=False))
@@ -105,7 +105,7 @@ def by_rejected(situation: Situation, field: Field, among: BitMap | None) -> Bit
 def by_giver(situation: Situation, field: Field, _: BitMap | None) -> BitMap:
     """Find photos with any tag by the model, or by the user."""
     keys = {"machine": 0, "user": 1}
-    return situation.sets.union(Kind.TAGGED, [keys[text.text] for text in _all(field)])
+    return situation.sets.union(Kind.TAGGED, [keys[text.text] for text in field.texts])
 
 
 def by_any_score(situation: Situation, field: Field, among: BitMap | None) -> BitMap:
@@ -125,7 +125,7 @@ def by_scored(situation: Situation, field: Field, among: BitMap | None) -> BitMa
     labels = [
         number
         for number, folded in names
-        for text in _all(field)
+        for text in field.texts
         if text.matches(folded) or text.matches(folded.rpartition(": ")[2])
     ]
     condition, values = comparison("s.score", field.confidence or Range())
@@ -148,12 +148,8 @@ def _labels(situation: Situation, field: Field) -> list[int]:
     return [*exact, *with_those_below(situation.connection, wide)]
 
 
-def _all(field: Field) -> list[Text]:
-    return [each for each in field.values if isinstance(each, Text)]
-
-
 def _texts(field: Field, *, is_exact: bool) -> list[Text]:
-    return [text for text in _all(field) if text.is_exact == is_exact]
+    return [text for text in field.texts if text.is_exact == is_exact]
 
 
 FINDERS: Mapping[str, Find] = {

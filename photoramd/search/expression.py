@@ -35,6 +35,15 @@ class Text:
         """Return whether it matches a whole name, given by its `comparison_key`."""
         return _matches(self.parts, name)
 
+    def fits(self, name: str) -> bool:
+        """Return whether a name, given by its `comparison_key`, has it in it.
+
+        A pattern, and a text given with ``=``, must match all of it.
+        """
+        if self.is_pattern or self.is_exact:
+            return self.matches(name)
+        return comparison_key(self.text) in name
+
 
 @dataclass(frozen=True, slots=True)
 class Range:
@@ -131,6 +140,11 @@ class Field:
     values: tuple[Value, ...]
     confidence: Range | None = None
     position: int = field(default=0, compare=False)
+
+    @property
+    def texts(self) -> tuple[Text, ...]:
+        """Those of the values that are texts."""
+        return tuple(value for value in self.values if isinstance(value, Text))
 
 
 @dataclass(frozen=True, slots=True)
