@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
@@ -51,7 +52,9 @@ def by_path(situation: Situation, field: Field, among: BitMap | None) -> BitMap:
     """Find photos by a part of their path that begins with the name of a folder or a file."""
     found = _in_directories(situation, field, _is_below)
     for text in _texts(field):
-        if text.is_exact or not text.parts[-1].endswith("/"):
+        if text.is_pattern:
+            found |= _by_pattern(situation, text, found, among)
+        elif text.is_exact or not text.text.endswith("/"):
             found |= _by_whole_path(situation, text, among)
     return found
 
@@ -77,8 +80,6 @@ def _is_below(path: str, text: Text) -> bool:
 
 def _by_whole_path(situation: Situation, text: Text, among: BitMap | None) -> BitMap:
     """Find photos whose file is what a path ends with."""
-    if text.is_pattern:
-        return BitMap()
     folder, _, name = text.text.rpartition("/")
     if not name:
         return BitMap()
@@ -95,6 +96,53 @@ def _by_whole_path(situation: Situation, text: Text, among: BitMap | None) -> Bi
 
     found = _in_directories(situation, Field("path", (inside,)), is_wanted)
     return BitMap() if not found else _named(situation, prefix, found)
+
+
+def _by_pattern(situation: Situation, text: Text, known: BitMap, among: BitMap | None) -> BitMap:
+    """Find photos by a pattern that goes on in their names; some are known to match anyway."""
+    rows = fetch(situation.connection, f"SELECT id, {_PRINTABLE} FROM directories")  # noqa: S608
+    head = _head(text)
+    # Such a folder has all of the beginning in its path, or ends where a name goes on with it.
+    tail = head[: head.rindex("/") + 1]
+    paths = {number: comparison_key(path) + "/" for number, path in rows}
+    keys = [n for n, path in paths.items() if head in path or (tail != "/" and path.endswith(tail))]
+    wanted = situation.sets.union(Kind.DIRECTORY, keys) - known
+    if among is not None:
+        wanted &= among
+    names = fetch(
+        situation.connection,
+        """SELECT p.id, p.directory_id, coalesce(p.printable, CAST(p.name AS TEXT))
+           FROM json_each(?) asked CROSS JOIN photos p ON p.id = asked.value""",
+        (json.dumps(wanted.to_array().tolist()),),
+    )
+    return BitMap(
+        [n for n, key, name in names if _is_along(paths[key], comparison_key(name), text)]
+    )
+
+
+def _head(text: Text) -> str:
+    first = comparison_key(text.parts[0])
+    return first if first.startswith("/") else "/" + first
+
+
+def _is_along(folders: str, name: str, text: Text) -> bool:
+    """Return whether a path has a pattern in it, from a folder's name on."""
+    path, head = folders + name, _head(text)
+    place = path.find(head)
+    is_absolute = text.parts[0].startswith("/")
+    if place < 0 or place >= len(folders) - 1 or (is_absolute and place > 0):
+        return False
+    # The leftmost place for each part leaves the most room for the next ones.
+    end = place + len(head)
+    *middle, last = (comparison_key(part) for part in text.parts[1:])
+    for part in middle:
+        place = path.find(part, end)
+        if place < 0:
+            return False
+        end = place + len(part)
+    if text.is_exact:
+        return path.endswith(last) and len(path) - len(last) >= end
+    return path.find(last, end) >= 0
 
 
 def by_name(situation: Situation, field: Field, among: BitMap | None) -> BitMap:
@@ -223,7 +271,9 @@ def _by_moment(column: str, unit: float = 1.0) -> Find:
                 spans = spans_of(each, _years(situation.connection, column, unit))
             for span in spans:
                 low, high = (_unix(end, unit) for end in (span.low, span.high))
-                condition, values = comparison(column, Range(low, high))
+                condition, values = comparison(
+                    column, Range(low, high, span.has_low, span.has_high)
+                )
                 sql = f"SELECT id FROM photos WHERE {condition}"  # noqa: S608
                 found |= situation.select(sql, values, among, "id")
         return found
