@@ -155,28 +155,41 @@ _INDEXED = re.compile(r"[!-~]{3,}")
 ASCII only. Elsewhere it knows neither Unicode's forms nor that ß is ss; blanks may be several."""
 
 
+_MANY = 1_000
+"""Among fewer photos the index of names is not asked."""
+
+
 def _named(situation: Situation, text: Text, among: BitMap | None) -> BitMap:
     pieces = [piece for part in text.parts for piece in _INDEXED.findall(part)]
     printable = "coalesce(p.printable, CAST(p.name AS TEXT))"
-    if pieces and (among is None or len(among) > 1000):
+    every = f"SELECT p.id, {printable} FROM photos p"  # noqa: S608
+    one = f"""SELECT p.id, {printable} FROM json_each(?) asked
+              CROSS JOIN photos p ON p.id = asked.value"""  # noqa: S608
+    rows: list[tuple[int, str]] = []
+    chosen = among
+    if pieces and (among is None or len(among) > _MANY):
         # Phrases are refused where the index has no positions; so by its trigrams, all of them.
         grams = {part[at : at + 3] for part in pieces for at in range(len(part) - 2)}
         asked = " AND ".join('"' + gram.replace('"', '""') + '"' for gram in sorted(grams))
-        rows = fetch(situation.connection, "SELECT rowid FROM names WHERE names MATCH ?", (asked,))
-        rows += fetch(situation.connection, f"SELECT id FROM photos WHERE {ODD_NAMES}")  # noqa: S608
-        hits = BitMap([number for (number,) in rows])
-        among = hits if among is None else hits & among
-    if among is None:
-        sql = f"SELECT p.id, {printable} FROM photos p"  # noqa: S608
-        rows = fetch(situation.connection, sql)
+        hits = fetch(situation.connection, "SELECT rowid FROM names WHERE names MATCH ?", (asked,))
+        chosen = BitMap([number for (number,) in hits])
+        chosen = chosen if among is None else chosen & among
+        rows += fetch(situation.connection, f"{every} WHERE {ODD_NAMES}")
+    if chosen is None:
+        rows = fetch(situation.connection, every)
     else:
-        rows = []
-        ids = among.to_array().tolist()
-        for start in range(0, len(ids), 500):
-            marks = ", ".join("?" * len(ids[start : start + 500]))
-            sql = f"SELECT p.id, {printable} FROM photos p WHERE p.id IN ({marks})"  # noqa: S608
-            rows += fetch(situation.connection, sql, ids[start : start + 500])
-    return BitMap([number for number, name in rows if _fits(text, comparison_key(name))])
+        rows += fetch(situation.connection, one, (json.dumps(chosen.to_array().tolist()),))
+    fits = _fitting(text)
+    found = BitMap([number for number, name in rows if fits(comparison_key(name))])
+    return found if among is None else found & among
+
+
+def _fitting(text: Text) -> Callable[[str], bool]:
+    """Return whether a name fits, to be asked of many."""
+    if text.is_pattern or text.is_exact:
+        return text.matches
+    wanted = comparison_key(text.text)
+    return lambda name: wanted in name
 
 
 def _fits(text: Text, name: str) -> bool:
