@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
@@ -50,7 +51,9 @@ def by_path(situation: Situation, field: Field, among: BitMap | None) -> BitMap:
     """Find photos by a part of their path that begins with the name of a folder or a file."""
     found = _in_directories(situation, field, _is_below)
     for text in field.texts:
-        if text.is_exact or not text.parts[-1].endswith("/"):
+        if text.is_pattern:
+            found |= _by_pattern(situation, text, found, among)
+        elif text.is_exact or not text.text.endswith("/"):
             found |= _by_whole_path(situation, text, among)
     return found
 
@@ -76,8 +79,6 @@ def _is_below(path: str, text: Text) -> bool:
 
 def _by_whole_path(situation: Situation, text: Text, among: BitMap | None) -> BitMap:
     """Find photos whose file is what a path ends with."""
-    if text.is_pattern:
-        return BitMap()
     folder, _, name = text.text.rpartition("/")
     if not name:
         return BitMap()
@@ -96,6 +97,53 @@ def _by_whole_path(situation: Situation, text: Text, among: BitMap | None) -> Bi
     return BitMap() if not found else _named(situation, prefix, found)
 
 
+def _by_pattern(situation: Situation, text: Text, known: BitMap, among: BitMap | None) -> BitMap:
+    """Find photos by a pattern that goes on in their names; some are known to match anyway."""
+    rows = fetch(situation.connection, f"SELECT id, {_PRINTABLE} FROM directories")  # noqa: S608
+    head = _head(text)
+    # Such a folder has all of the beginning in its path, or ends where a name goes on with it.
+    tail = head[: head.rindex("/") + 1]
+    paths = {number: comparison_key(path) + "/" for number, path in rows}
+    keys = [n for n, path in paths.items() if head in path or (tail != "/" and path.endswith(tail))]
+    wanted = situation.sets.union(Kind.DIRECTORY, keys) - known
+    if among is not None:
+        wanted &= among
+    names = fetch(
+        situation.connection,
+        """SELECT p.id, p.directory_id, coalesce(p.printable, CAST(p.name AS TEXT))
+           FROM json_each(?) asked CROSS JOIN photos p ON p.id = asked.value""",
+        (json.dumps(wanted.to_array().tolist()),),
+    )
+    return BitMap(
+        [n for n, key, name in names if _is_along(paths[key], comparison_key(name), text)]
+    )
+
+
+def _head(text: Text) -> str:
+    first = comparison_key(text.parts[0])
+    return first if first.startswith("/") else "/" + first
+
+
+def _is_along(folders: str, name: str, text: Text) -> bool:
+    """Return whether a path has a pattern in it, from a folder's name on."""
+    path, head = folders + name, _head(text)
+    place = path.find(head)
+    is_absolute = text.parts[0].startswith("/")
+    if place < 0 or place >= len(folders) - 1 or (is_absolute and place > 0):
+        return False
+    # The leftmost place for each part leaves the most room for the next ones.
+    end = place + len(head)
+    *middle, last = (comparison_key(part) for part in text.parts[1:])
+    for part in middle:
+        place = path.find(part, end)
+        if place < 0:
+            return False
+        end = place + len(part)
+    if text.is_exact:
+        return path.endswith(last) and len(path) - len(last) >= end
+    return path.find(last, end) >= 0
+
+
 def by_name(situation: Situation, field: Field, among: BitMap | None) -> BitMap:
     """Find photos by a part of the name of the file, or by a pattern for all of it."""
     return BitMap.union(BitMap(), *(_named(situation, text, among) for text in field.texts))
@@ -106,29 +154,42 @@ _INDEXED = re.compile(r"[!-~]{3,}")
 ASCII only. Elsewhere it knows neither Unicode's forms nor that ß is ss; blanks may be several."""
 
 
+_MANY = 1_000
+"""Among fewer photos the index of names is not asked."""
+
+
 def _named(situation: Situation, text: Text, among: BitMap | None) -> BitMap:
     pieces = [piece for part in text.parts for piece in _INDEXED.findall(part)]
     printable = "coalesce(p.printable, CAST(p.name AS TEXT))"
-    if pieces and (among is None or len(among) > 1000):
+    every = f"SELECT p.id, {printable} FROM photos p"  # noqa: S608
+    one = f"""SELECT p.id, {printable} FROM json_each(?) asked
+              CROSS JOIN photos p ON p.id = asked.value"""  # noqa: S608
+    rows: list[tuple[int, str]] = []
+    chosen = among
+    if pieces and (among is None or len(among) > _MANY):
         # Phrases are refused where the index has no positions; so by its trigrams, all of them.
         grams = {part[at : at + 3] for part in pieces for at in range(len(part) - 2)}
         asked = " AND ".join('"' + gram.replace('"', '""') + '"' for gram in sorted(grams))
-        rows = fetch(situation.connection, "SELECT rowid FROM names WHERE names MATCH ?", (asked,))
-        rows += fetch(situation.connection, f"SELECT id FROM photos WHERE {ODD_NAMES}")  # noqa: S608
+        hits = fetch(situation.connection, "SELECT rowid FROM names WHERE names MATCH ?", (asked,))
         # The latest are not in the index yet.
-        hits = BitMap([number for (number,) in rows]) | situation.sets.one(Kind.NAME)
-        among = hits if among is None else hits & among
-    if among is None:
-        sql = f"SELECT p.id, {printable} FROM photos p"  # noqa: S608
-        rows = fetch(situation.connection, sql)
+        chosen = BitMap([number for (number,) in hits]) | situation.sets.one(Kind.NAME)
+        chosen = chosen if among is None else chosen & among
+        rows += fetch(situation.connection, f"{every} WHERE {ODD_NAMES}")
+    if chosen is None:
+        rows = fetch(situation.connection, every)
     else:
-        rows = []
-        ids = among.to_array().tolist()
-        for start in range(0, len(ids), 500):
-            marks = ", ".join("?" * len(ids[start : start + 500]))
-            sql = f"SELECT p.id, {printable} FROM photos p WHERE p.id IN ({marks})"  # noqa: S608
-            rows += fetch(situation.connection, sql, ids[start : start + 500])
-    return BitMap([number for number, name in rows if text.fits(comparison_key(name))])
+        rows += fetch(situation.connection, one, (json.dumps(chosen.to_array().tolist()),))
+    fits = _fitting(text)
+    found = BitMap([number for number, name in rows if fits(comparison_key(name))])
+    return found if among is None else found & among
+
+
+def _fitting(text: Text) -> Callable[[str], bool]:
+    """Return whether a name fits, to be asked of many."""
+    if text.is_pattern or text.is_exact:
+        return text.matches
+    wanted = comparison_key(text.text)
+    return lambda name: wanted in name
 
 
 def by_suffix(situation: Situation, field: Field, _: BitMap | None) -> BitMap:
@@ -211,7 +272,9 @@ def _by_moment(column: str, unit: float = 1.0) -> Find:
                 spans = spans_of(each, _years(situation.connection, column, unit))
             for span in spans:
                 low, high = (_unix(end, unit) for end in (span.low, span.high))
-                condition, values = comparison(column, Range(low, high))
+                condition, values = comparison(
+                    column, Range(low, high, span.has_low, span.has_high)
+                )
                 found |= situation.select("photos", condition, values, among, "id")
         return found
 

@@ -137,10 +137,10 @@ def by_unknown(situation: Situation, field: Field, among: BitMap | None) -> BitM
 
 
 def _everything(situation: Situation, among: BitMap | None) -> BitMap:
-    """Return the photos that are asked about; all, also missing ones, are in some directory."""
+    """Return the photos that are asked about, which may be missing ones, too."""
     if among is not None:
         return among
-    return situation.sets.union(Kind.DIRECTORY, situation.sets.keys(Kind.DIRECTORY))
+    return situation.sets.one(Kind.PRESENT) | in_state(situation, "missing", None)
 
 
 def _knows(situation: Situation, what: str, among: BitMap | None) -> BitMap:

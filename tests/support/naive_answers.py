@@ -210,8 +210,11 @@ class Rows:
         parts = [key(part) for part in text.parts]
         start = "" if parts[0].startswith("/") else "/"
         if text.is_pattern:
-            pattern = ("^" if not start else "/") + ".*".join(map(re.escape, parts))
-            return not text.is_exact and re.search(pattern, folders, re.DOTALL) is not None
+            pattern = ".*".join(map(re.escape, parts)) + r"\Z" * text.is_exact
+            places = range(len(folders) - 1) if start else range(1)
+            return any(
+                re.match(re.escape(start) + pattern, whole[place:], re.DOTALL) for place in places
+            )
         if text.is_exact:
             return whole == parts[0] if not start else whole.endswith("/" + parts[0])
         if not start:

@@ -46,7 +46,7 @@ def read(parser: object, text: str) -> Expression | tuple[str, str | None]:
         return error.message, error.remedy
 
 
-@settings(max_examples=1500)
+@settings(max_examples=800)
 @given(TEXTS)
 @example('dog "a:b@c<d>e=f" NOT (cat | -x)')
 @example("(dog")

@@ -31,6 +31,12 @@ def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Con
     with closing(connect(path)) as db:
         db.execute("BEGIN")
         Rows(db, 4).fill(13)
+        dated = db.execute("SELECT photo_id FROM looks LIMIT 2").fetchall()
+        db.execute("CREATE TEMP TABLE chosen AS SELECT * FROM looks")
+        for (photo,), taken in zip(dated, (1_720_000_000.0, 1_735_084_800.0), strict=True):
+            db.execute("UPDATE chosen SET taken = ? WHERE photo_id = ?", (taken, photo))
+        db.execute("DELETE FROM looks")
+        db.execute("INSERT INTO looks SELECT * FROM chosen")
         derived.fold(db, above=0)
         db.execute("COMMIT")
     with closing(queries.open_readonly(path)) as reader:

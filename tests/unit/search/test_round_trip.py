@@ -27,7 +27,7 @@ def test_what_is_written_is_what_is_read_and_fields_know_their_place(written: Wr
 
 @pytest.mark.parametrize("name", sorted(FIELDS))
 def test_each_field_is_read_with_all_that_may_stand_behind_it(name: str) -> None:
-    @settings(max_examples=25)
+    @settings(max_examples=15)
     @given(fields(st.just(name)))
     def agree(written: Written) -> None:
         assert parse(written.text, now=NOW) == written.tree

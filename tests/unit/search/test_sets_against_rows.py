@@ -36,6 +36,8 @@ LEAVES = (
     "score>0.5", "score:0.3", "score:<=0", "scored:dog@0.1", "scored:beach", "scored:*@<0.3",
     'scored:"object: dog"', "path:2024", "path:2024/italy", "path:/photos/2024/",
     "path:photos/*aly",
+    "path:2024/*.jpg", "path:2024*/img*2", "path:=/photos/*.JPG", "path:=2024/img*1.jpg",
+    "path:2024/I*", "path:*img", "path:=*.jpg", "path:/*", "path:photos/*%*.j",
     "path:2024/img", "path:img", "path:=IMG_0001.jpg", "path:=2024/IMG_0001.JPG",
     "path:=/photos/2024/img_0002.jpg", 'path:"it\'s 100%_*[a]?/a"', "path:/other",
     "path:/photos/20*",
@@ -120,7 +122,7 @@ def test_each_field_finds_what_the_rows_say(db: sqlite3.Connection) -> None:
     single: list[Expression] = [parse(text, now=NOW) for text in LEAVES]
     # Narrowed by another, a field asks its tables in another way.
     narrowed: list[Expression] = [And((Term(("dog",)), Not(each))) for each in single]
-    for seed in range(7):
+    for seed in range(5):
         db.execute("BEGIN")
         rows = Rows(db, seed)
         rows.fill(13)
