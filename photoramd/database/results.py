@@ -13,7 +13,7 @@ from photoramd.database.conditions import PHOTOS_WITHIN, REJECTED, bounds
 from photoramd.database.connection import Database
 from photoramd.database.photos import Job
 from photoramd.database.readings import Readings
-from photoramd.keywords import fold
+from photoramd.keywords import comparison_key, fold
 from photoramd.metadata.reading import Reading
 from photoramd.photo import PhotoState, Tag
 
@@ -175,9 +175,15 @@ class Results:
             return
         with self._database.transaction() as db:
             db.execute("DELETE FROM label_parents")
+            names = sorted({name for pair in wanted for name in pair})
             db.executemany(
-                "INSERT INTO label_parents VALUES (?, ?)",
-                [tuple(map(self._database.label, pair)) for pair in sorted(wanted)],
+                "INSERT OR IGNORE INTO labels (name, folded) VALUES (?, ?)",
+                [(name, comparison_key(name)) for name in names],
+            )
+            db.executemany(
+                """INSERT INTO label_parents
+                   SELECT l.id, p.id FROM labels l, labels p WHERE l.name = ? AND p.name = ?""",
+                sorted(wanted),
             )
 
     def tags(self, photo_id: int) -> list[Tag]:
