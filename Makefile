@@ -70,11 +70,12 @@ MODEL ?= embedded
 demo: setup
 	@$(BIN)/python contrib/demo.py --model '$(MODEL)'
 
+# Two at a time: half of the time tests wait for daemons and files.
 test: setup-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 test-fast: setup-test
-	$(BIN)/python -m pytest tests/unit tests/test_architecture.py
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/unit tests/test_architecture.py
 
 test-systemd: setup-test
 	@PYTHON=$(PYTHON) contrib/system-packages.sh test-systemd

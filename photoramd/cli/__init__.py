@@ -29,7 +29,7 @@ COMMANDS = {
     "tag": "Print the tags of photos, without database or daemon.",
     "query": "Find photos by tags, dates, cameras, places and more.",
     "tags": "List tags and how many photos have each.",
-    "duplicates": "List photos that show the same picture, or nearly the same.",
+    "duplicates": "List groups of photos that show the same picture, or nearly the same.",
     "undo": "Take back the tags that were written for photos.",
     "clean": "Remove sidecars that photoramd made for photos that are gone.",
     "show": "Show what is known of a photo.",

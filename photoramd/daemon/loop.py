@@ -130,7 +130,7 @@ class Daemon:
         self._inbox = Inbox(interrupts.wake)
         self._next_scan = Monotonic(float("inf"))
         self._clock_offset: float | None = None
-        self._triage = Triage(parts.reconciler, parts.stability, self._scan_all)
+        self._triage = Triage(parts.reconciler, parts.stability)
         self._watcher: Watcher | None = None
         self._rescan = False
 
@@ -189,7 +189,8 @@ class Daemon:
     def step(self, now: Monotonic, wall: UnixTime) -> list[Outcome]:
         """Run one turn of the loop, without waiting."""
         events = self._inbox.take()
-        self._triage.read(events, now, wall)
+        if self._triage.read(events, now, wall):
+            self._scan_all(now)
         if events.files:
             self._rereader.wake()
         self._check_clock(now, wall)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable
 
 from photoramd.clock import Monotonic, UnixTime
 from photoramd.images.formats import RAW_SUFFIXES, suffix
@@ -30,25 +29,17 @@ class Triage:
     Args:
         reconciler: Scans directories.
         stability: Looks at files.
-        scan_all: Scans everything.
     """
 
-    def __init__(
-        self,
-        reconciler: Reconciler,
-        stability: StabilityTracker,
-        scan_all: Callable[[Monotonic], object],
-    ) -> None:
+    def __init__(self, reconciler: Reconciler, stability: StabilityTracker) -> None:
         self._reconciler = reconciler
         self._stability = stability
-        self._scan_all = scan_all
         self._is_crowded = False
 
-    def read(self, events: EventBatch, now: Monotonic, wall: UnixTime) -> None:
-        """Take note of events."""
+    def read(self, events: EventBatch, now: Monotonic, wall: UnixTime) -> bool:
+        """Take note of events; return whether everything must be scanned."""
         if events.lost:
             log.warning("File system events were lost; scanning everything")
-            self._scan_all(now)
         for directory in events.directories:
             root = self._reconciler.root_of(directory)
             if root is not None and root.filter.enters(directory):
@@ -68,11 +59,9 @@ class Triage:
                 self._stability.notice(path, now)
             elif suffix(path) == SIDECAR_SUFFIX or suffix(path) in RAW_SUFFIXES:
                 self._stability.notice_companion(path, now, wall)
-        if events.files:
-            self._check_pending(now)
+        return events.lost or (bool(events.files) and self._is_newly_crowded())
 
-    def _check_pending(self, now: Monotonic) -> None:
-        """Scan everything once when very many files arrive: events are rarely complete then."""
+    def _is_newly_crowded(self) -> bool:
+        """Return, once, that very many files arrive: events are rarely complete then."""
         was_crowded, self._is_crowded = self._is_crowded, len(self._stability) > PENDING_LIMIT
-        if self._is_crowded and not was_crowded and not self._reconciler.is_scanning:
-            self._scan_all(now)
+        return self._is_crowded and not was_crowded and not self._reconciler.is_scanning
