@@ -226,8 +226,15 @@ class Photos:
                     dates.update(() if known is None else (known,))
         return found
 
-    def read_sidecar(self, path: str, not_before: UnixTime) -> None:
-        """Have a sidecar read, and its photos written, if it is not as it was left."""
+    def read_sidecar(self, path: str, not_before: UnixTime | None) -> None:
+        """Have a sidecar read if it is not as it was left.
+
+        Args:
+            path: The sidecar.
+            not_before: When its photos are to be written, too, so that what the user took out is
+                noticed; None: not now. After a scan with an old copy of the database they are not:
+                it may not know yet which keywords are ours.
+        """
         directory, name = os.path.split(path)
         stem = os.fsencode(name.split(".", 1)[0])
         # All that it can be the sidecar of.
@@ -250,7 +257,7 @@ class Photos:
                 unread += [(number,)] if is_read else []
             elif present.mtime_ns not in dates:
                 unread.append((number,))
-                if is_ours and may_be_written and written is not None:
+                if not_before and is_ours and may_be_written and written is not None:
                     unwritten.append((not_before, number))
         if unread:
             with self._database.transaction() as db:

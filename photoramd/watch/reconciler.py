@@ -152,7 +152,7 @@ class Reconciler:
                 return finished
             self._stability.offer(photos, now)
             while walk.scan.sidecars:
-                self._photos.read_sidecar(walk.scan.sidecars.pop(), wall)
+                self._photos.read_sidecar(walk.scan.sidecars.pop(), None)
             if elapsed > STEP_SECONDS:
                 walk.seconds += elapsed
                 self._note(walk, wall)
