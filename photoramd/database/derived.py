@@ -31,8 +31,8 @@ log = logging.getLogger(__name__)
 CHUNK_BITS = 16
 """The ids of a chunk differ in their last bits only: a container of a roaring bitmap."""
 
-MAX_CHANGES = 10_000
-"""Above it the changes are folded into the sets. A reader takes 10 ms for so many."""
+MAX_CHANGES = 20_000
+"""Above it the changes are folded into the sets. A reader takes 20 ms for so many, once."""
 
 
 class Kind(IntEnum):
@@ -62,6 +62,8 @@ class Kind(IntEnum):
     """Photos with any keyword: the key is 0 for the model's, 1 for the user's own."""
     SHAPE = 12
     """A shape: the key is 0 for portrait, 1 for landscape, 2 for square, 3 for panorama."""
+    PLACED = 13
+    """Photos with coordinates; the key is 0."""
     NAME = 11
     """No set: photos whose name is not in the index of names yet; the key is 0."""
 
@@ -76,6 +78,10 @@ _SOURCES: tuple[tuple[Kind, str], ...] = (
     (Kind.CAMERA, "SELECT camera_id, photo_id FROM looks WHERE camera_id IS NOT NULL"),
     (Kind.LENS, "SELECT lens_id, photo_id FROM looks WHERE lens_id IS NOT NULL"),
     (Kind.FORMAT, "SELECT format_id, photo_id FROM looks"),
+    (
+        Kind.PLACED,
+        "SELECT 0, photo_id FROM looks WHERE lat IS NOT NULL AND lon IS NOT NULL",
+    ),
     (Kind.TAGGED, "SELECT DISTINCT 0, photo_id FROM keywords"),
     (Kind.TAGGED, "SELECT DISTINCT 1, photo_id FROM user_keywords"),
     (Kind.SHAPE, f"SELECT {shape_of('width', 'height')}, photo_id FROM looks"),  # noqa: S608
@@ -104,14 +110,20 @@ def fold(db: sqlite3.Connection, *, above: int = MAX_CHANGES) -> None:
         return
     changes: dict[_Key, dict[int, int]] = {}
     named: list[tuple[int]] = []
+    placed: list[tuple[int]] = []
     for kind, key, photo, is_member in db.execute(
         "SELECT kind, key, photo_id, is_member FROM set_changes ORDER BY id"
     ):
         if kind == Kind.NAME:
             named.append((photo,))
-        else:
-            changes.setdefault((kind, key, photo >> CHUNK_BITS), {})[photo] = is_member
+            continue
+        if kind == Kind.PLACED:
+            placed.append((photo,))
+        changes.setdefault((kind, key, photo >> CHUNK_BITS), {})[photo] = is_member
     db.executemany(f"{_INDEX_NAMES} WHERE id = ?", named)
+    placed = sorted(set(placed))
+    db.executemany("DELETE FROM places WHERE photo_id = ?", placed)
+    db.executemany(f"{_INDEX_PLACES} AND photo_id = ?", placed)
     find = "SELECT photos FROM sets WHERE kind = ? AND key = ? AND chunk = ?"
     kept, emptied = [], []
     for place, photos in sorted(changes.items()):
@@ -130,6 +142,9 @@ def fold(db: sqlite3.Connection, *, above: int = MAX_CHANGES) -> None:
 
 
 _INDEX_NAMES = "INSERT INTO names (rowid, name) SELECT id, CAST(name AS TEXT) FROM photos"
+
+_INDEX_PLACES = """INSERT INTO places SELECT photo_id, lat, lat, lon, lon FROM looks
+                   WHERE lat IS NOT NULL AND lon IS NOT NULL"""
 
 _STORE = """INSERT INTO sets (kind, key, chunk, photos) VALUES (?, ?, ?, ?)
             ON CONFLICT (kind, key, chunk) DO UPDATE SET photos = excluded.photos"""
@@ -166,6 +181,8 @@ def make(db: sqlite3.Connection, progress: Callable[[float], object] = lambda _:
     db.execute(f"INSERT OR IGNORE INTO extensions (name) SELECT {suffix_of('name')} FROM photos")  # noqa: S608
     db.execute("INSERT INTO names (names) VALUES ('delete-all')")
     db.execute(_INDEX_NAMES)
+    db.execute("DELETE FROM places")
+    db.execute(_INDEX_PLACES)
     done += photos
     for rows in _batches(_made(db)):
         db.executemany(_STORE, [(*place, _serialised(members)) for place, members in rows])

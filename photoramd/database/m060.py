@@ -86,7 +86,6 @@ _TABLES = (
     # To the letter, photoramd.database.conditions.ODD_NAMES.
     """CREATE INDEX photos_odd_names ON photos (id)
        WHERE (printable IS NOT NULL OR length(CAST(name AS TEXT)) <> length(name))""",
-    "CREATE INDEX photos_size ON photos (size)",
     "CREATE INDEX photos_found ON photos (found_at)",
     "CREATE INDEX photos_tagged ON photos (tagged_at)",
     "CREATE INDEX photos_changed ON photos (mtime_ns)",
@@ -141,6 +140,8 @@ _DERIVED = (
     """CREATE VIRTUAL TABLE names USING fts5(
         name, content='', columnsize=0, detail=none, tokenize='trigram'
     )""",
+    # It may hold places that photos no longer have; the latest are in set_changes yet. Coordinates
+    # are 32 bits wide, rounded down and up.
     "CREATE VIRTUAL TABLE places USING rtree(photo_id, south, north, west, east)",
 )
 
@@ -171,19 +172,14 @@ def _looks(row: str, is_member: int) -> str:
         (9, f"{row}.format_id", "1"),
         (12, shape_of(f"{row}.width", f"{row}.height"), "1"),
         (12, "3", is_panorama(f"{row}.width", f"{row}.height")),
+        (13, "0", f"{row}.lat IS NOT NULL AND {row}.lon IS NOT NULL"),
     ]
     noted = [
         f"""INSERT INTO set_changes (kind, key, photo_id, is_member)
             SELECT {kind}, {key}, {row}.photo_id, {is_member} WHERE {value};"""
         for kind, key, value in parts
     ]
-    place = f"DELETE FROM places WHERE photo_id = {row}.photo_id;"  # noqa: S608
-    if is_member:
-        at = f"{row}.photo_id, {row}.lat, {row}.lat, {row}.lon, {row}.lon"
-        # The coordinates of an R*Tree are 32 bits wide, rounded down and up.
-        place = f"""INSERT INTO places SELECT {at}
-            WHERE {row}.lat IS NOT NULL AND {row}.lon IS NOT NULL;"""
-    return "\n".join([*noted, place])
+    return "\n".join(noted)
 
 
 def _keywords_change(table: str, key: int) -> tuple[str, ...]:

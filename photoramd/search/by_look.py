@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -153,7 +154,7 @@ def _knows(situation: Situation, what: str, among: BitMap | None) -> BitMap:
         return sets.union(Kind.CAMERA, sets.keys(Kind.CAMERA))
     if what == "sidecar":
         return has_sidecar(situation, among)
-    return situation.select("places", "1", (), among)
+    return sets.one(Kind.PLACED)
 
 
 def by_place(situation: Situation, field: Field, among: BitMap | None) -> BitMap:
@@ -180,14 +181,24 @@ def by_place(situation: Situation, field: Field, among: BitMap | None) -> BitMap
         lat, lon = near.lat, near.lon
     found = BitMap()
     for south, north, west, east in _boxes(lat, lon, near.metres):
-        # The R*Tree rounds its boxes outwards, so none is missed; looks has the exact places.
+        # The R*Tree rounds its boxes outwards, so none is missed; looks has the exact places, also
+        # of the latest photos, which are not in it yet.
         rows = fetch(
             situation.connection,
             """SELECT l.photo_id, l.lat, l.lon FROM places p JOIN looks l ON l.photo_id = p.photo_id
-               WHERE p.north >= ? AND p.south <= ? AND p.east >= ? AND p.west <= ?""",
-            (south, north, west, east),
+               WHERE p.north >= ? AND p.south <= ? AND p.east >= ? AND p.west <= ?
+               UNION ALL
+               SELECT l.photo_id, l.lat, l.lon FROM json_each(?) n
+               CROSS JOIN looks l ON l.photo_id = n.value""",
+            (south, north, west, east, json.dumps(situation.sets.changed(Kind.PLACED))),
         )
-        found |= BitMap([n for n, *place in rows if _metres(lat, lon, *place) <= near.metres])
+        found |= BitMap(
+            [
+                n
+                for n, *place in rows
+                if None not in place and _metres(lat, lon, *place) <= near.metres
+            ]
+        )
     return found if among is None else found & among
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar, cast
 
 from pyroaring import BitMap
 
@@ -13,11 +14,10 @@ from photoramd.database.readonly import fetch
 from photoramd.errors import StoreError
 from photoramd.keywords import comparison_key
 
+T = TypeVar("T")
+
 _Key = tuple[int, int]
 """Kind and key."""
-
-
-_NONE = BitMap()
 
 
 class Sets:
@@ -36,6 +36,7 @@ class Sets:
         self._known: dict[_Key, BitMap] = {}
         self._changes: dict[_Key, dict[int, int]] = {}
         self._keys: dict[Kind, list[int]] = {}
+        self._derived: dict[Callable[[Sets], object], object] = {}
         self._labels: list[tuple[int, str, str]] | None = None
         self.refresh()
 
@@ -62,16 +63,20 @@ class Sets:
             )
         if (folded, last) == (self._folded, self._seen):
             return
-        rows = fetch(
-            self._connection,
-            "SELECT id, kind, key, photo_id, is_member FROM set_changes ORDER BY id",
-        )
         if folded > self._seen:
             self._known.clear()  # changes that were never seen are in the sets by now
+        is_folded = folded != self._folded
+        rows = fetch(
+            self._connection,
+            "SELECT id, kind, key, photo_id, is_member FROM set_changes WHERE id > ? ORDER BY id",
+            (-1 if is_folded else self._seen,),
+        )
         self._keys.clear()
+        self._derived.clear()
         self._labels = None
         self._known.pop((Kind.NAME, 0), None)  # it is emptied without a word
-        self._changes = {}
+        if is_folded:
+            self._changes = {}
         for number, kind, key, photo, is_member in rows:
             self._changes.setdefault((kind, key), {})[photo] = is_member
             if number > self._seen and (kind, key) in self._known:
@@ -93,9 +98,15 @@ class Sets:
         self.load(kind, wanted)
         return BitMap.union(BitMap(), *(self._known[kind, key] for key in wanted))
 
-    def known(self, kind: Kind, key: int) -> BitMap:
-        """Return a set if it was loaded; else it is taken for empty."""
-        return self._known.get((kind, key), _NONE)
+    def derive(self, make: Callable[[Sets], T]) -> T:
+        """Return what a function makes of the sets; it is kept until the database changes."""
+        if make not in self._derived:
+            self._derived[make] = make(self)
+        return cast(T, self._derived[make])
+
+    def changed(self, kind: Kind, key: int = 0) -> list[int]:
+        """Return the photos that came into a set or left it and are not folded into it yet."""
+        return list(self._changes.get((kind, key), ()))
 
     def load(self, kind: Kind, keys: Iterable[int]) -> None:
         """Read sets at once that `one` will be asked for."""

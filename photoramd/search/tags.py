@@ -46,7 +46,7 @@ def count_tags(
     Args:
         sets: Of the database.
         within: The photos; None: all that are not missing.
-        prefix: Only tags that begin so, in any case; or one of whose words does.
+        prefix: Only tags that begin so, in any case, or one of whose words does.
         limit: The greatest number of tags.
 
     Raises:
@@ -54,48 +54,82 @@ def count_tags(
     """
     photos = sets.one(Kind.PRESENT) if within is None else within
     wanted = comparison_key(prefix)
-    spellings: dict[str, list[tuple[int, str]]] = {}
-    for number, name, folded in sets.labels():
-        if folded.startswith(wanted) or f" {wanted}" in folded:
-            spellings.setdefault(folded, []).append((number, name))
-    for kind in _GIVERS:
-        used = set(sets.keys(kind))
-        sets.load(kind, [n for names in spellings.values() for n, _ in names if n in used])
-    # The largest first: when those that are left are smaller than what was found, it is over.
-    sized = sorted(
-        (-sum(len(sets.known(kind, n)) for n, _ in names for kind in _GIVERS), folded)
-        for folded, names in spellings.items()
-    )
-    found: list[TagCount] = []
+    counted: list[tuple[int, int, _Label]] = []
     best: list[int] = []
-    for size, folded in sized:
-        if not size or (limit is not None and len(best) == limit and -size < best[0]):
+    # The largest first: when those that are left are smaller than what was found, it is over.
+    for label in sets.derive(_labels):
+        if limit is not None and len(best) == limit and label.size < best[0]:
             break
-        tag = _count(spellings[folded], sets, photos)
-        if tag.photos:
-            found.append(tag)
+        if wanted and not (label.folded.startswith(wanted) or f" {wanted}" in label.folded):
+            continue
+        given, own, user = label.given, label.own, 0
+        total = given.intersection_cardinality(photos)
+        if own is not None:
+            user = own.intersection_cardinality(photos)
+            total = (own | given).intersection_cardinality(photos) if total else user
+        if total:
+            counted.append((total, user, label))
             if limit is not None:
-                (heapq.heappush if len(best) < limit else heapq.heappushpop)(best, tag.photos)
+                (heapq.heappush if len(best) < limit else heapq.heappushpop)(best, total)
+    found = [
+        TagCount(
+            label.names[0][1] if len(label.names) == 1 else _name(label, sets, photos), *counts
+        )
+        for *counts, label in counted
+    ]
     found.sort(key=lambda tag: (-tag.photos, tag.name))
     return found[:limit]
 
 
-_GIVERS = (Kind.MACHINE, Kind.USER)
+@dataclass(frozen=True, slots=True)
+class _Label:
+    """A tag, in all of its spellings.
+
+    Attributes:
+        folded: Its `comparison_key`.
+        names: Its labels: id and name.
+        given: The photos that have it from the model.
+        own: Those that have it from the user; None for none.
+        size: At most so many have it.
+    """
+
+    folded: str
+    names: Sequence[tuple[int, str]]
+    given: BitMap
+    own: BitMap | None
+    size: int
 
 
-def _count(names: Sequence[tuple[int, str]], sets: Sets, photos: BitMap) -> TagCount:
-    """Return how many photos have a tag, in any of its spellings."""
-    counts = []
-    for number, name in names:
-        given, own = (sets.known(kind, number) for kind in _GIVERS)
-        user = own.intersection_cardinality(photos)
-        total = given.intersection_cardinality(photos)
-        if user and total:
-            total = (own | given).intersection_cardinality(photos)
-        counts.append((total or user, user, name))
-    total, user, name = max(counts, key=lambda each: (each[0], each[2]))
-    if len(counts) > 1:
-        numbers = [number for number, _ in names]
-        own = sets.union(Kind.USER, numbers) & photos
-        user, total = len(own), len((sets.union(Kind.MACHINE, numbers) & photos) | own)
-    return TagCount(name, total, user)
+def _labels(sets: Sets) -> list[_Label]:
+    """Return the tags that any photo has, the most frequent first."""
+    spellings: dict[str, list[tuple[int, str]]] = {}
+    for number, name, folded in sets.labels():
+        spellings.setdefault(folded, []).append((number, name))
+    used = {kind: set(sets.keys(kind)) for kind in (Kind.MACHINE, Kind.USER)}
+    for kind, keys in used.items():
+        sets.load(kind, sorted(keys))
+
+    def photos(kind: Kind, names: Sequence[tuple[int, str]]) -> BitMap:
+        numbers = [number for number, _ in names if number in used[kind]]
+        return sets.one(kind, numbers[0]) if len(numbers) == 1 else sets.union(kind, numbers)
+
+    found = []
+    for folded, names in spellings.items():
+        given, own = photos(Kind.MACHINE, names), photos(Kind.USER, names)
+        size = len(given) + len(own)
+        if size:
+            found.append(_Label(folded, names, given, own or None, size))
+    found.sort(key=lambda label: -label.size)
+    return found
+
+
+def _name(label: _Label, sets: Sets, photos: BitMap) -> str:
+    """Return the spelling of a tag that most of some photos have."""
+    if len(label.names) == 1:
+        return label.names[0][1]
+
+    def count(number: int) -> int:
+        both = sets.one(Kind.MACHINE, number) | sets.one(Kind.USER, number)
+        return both.intersection_cardinality(photos)
+
+    return max((count(number), name) for number, name in label.names)[1]
