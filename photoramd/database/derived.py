@@ -147,7 +147,7 @@ _INDEX_PLACES = """INSERT INTO places SELECT photo_id, lat, lat, lon, lon FROM l
                    WHERE lat IS NOT NULL AND lon IS NOT NULL"""
 
 _STORE = """INSERT INTO sets (kind, key, chunk, photos) VALUES (?, ?, ?, ?)
-            ON CONFLICT (kind, key, chunk) DO UPDATE SET photos = excluded.photos"""
+            ON CONFLICT (chunk, kind, key) DO UPDATE SET photos = excluded.photos"""
 
 
 def is_made(db: sqlite3.Connection) -> bool:

@@ -116,13 +116,14 @@ _TABLES = (
 )
 
 _DERIVED = (
-    # Roaring bitmaps of photo ids by kind (see photoramd.database.derived), key and id >> 16.
+    # Roaring bitmaps of photo ids by kind (see photoramd.database.derived), key and id >> 16. By
+    # chunk first: what new photos alter is all in the last one, and so on few pages.
     """CREATE TABLE sets (
         kind INTEGER NOT NULL,
         key INTEGER NOT NULL,
         chunk INTEGER NOT NULL,
         photos BLOB NOT NULL,
-        PRIMARY KEY (kind, key, chunk)
+        PRIMARY KEY (chunk, kind, key)
     ) WITHOUT ROWID""",
     # What has changed since; a later row counts.
     """CREATE TABLE set_changes (

@@ -35,9 +35,10 @@ class Sets:
         self._folded = self._seen = -1
         self._known: dict[_Key, BitMap] = {}
         self._changes: dict[_Key, dict[int, int]] = {}
-        self._keys: dict[Kind, list[int]] = {}
+        self._keys: dict[Kind, set[int]] = {}
         self._derived: dict[Callable[[Sets], object], object] = {}
         self._labels: list[tuple[int, str, str]] | None = None
+        self._chunk_numbers: str | None = None
         self.refresh()
 
     def refresh(self) -> None:
@@ -64,21 +65,25 @@ class Sets:
         if (folded, last) == (self._folded, self._seen):
             return
         if folded > self._seen:
-            self._known.clear()  # changes that were never seen are in the sets by now
+            # Changes that were never seen are in the sets by now.
+            self._known.clear()
+            self._keys.clear()
         is_folded = folded != self._folded
         rows = fetch(
             self._connection,
             "SELECT id, kind, key, photo_id, is_member FROM set_changes WHERE id > ? ORDER BY id",
             (-1 if is_folded else self._seen,),
         )
-        self._keys.clear()
         self._derived.clear()
         self._labels = None
         self._known.pop((Kind.NAME, 0), None)  # it is emptied without a word
         if is_folded:
             self._changes = {}
+            self._chunk_numbers = None
         for number, kind, key, photo, is_member in rows:
             self._changes.setdefault((kind, key), {})[photo] = is_member
+            if kind in self._keys:
+                self._keys[Kind(kind)].add(key)
             if number > self._seen and (kind, key) in self._known:
                 members = self._known[kind, key]
                 (members.add if is_member else members.discard)(photo)
@@ -116,22 +121,37 @@ class Sets:
 
     def keys(self, kind: Kind) -> list[int]:
         """Return the keys of a kind for which there may be photos, in their order."""
-        if kind in self._keys:
-            return self._keys[kind]
-        # One step in the index for each key, where DISTINCT would read all of it.
-        rows = fetch(
-            self._connection,
-            """WITH RECURSIVE k(key) AS (
-                   SELECT min(key) FROM sets WHERE kind = ?1
-                   UNION ALL
-                   SELECT (SELECT min(key) FROM sets WHERE kind = ?1 AND key > k.key) FROM k
-                   WHERE k.key IS NOT NULL
-               ) SELECT key FROM k WHERE key IS NOT NULL""",
-            (kind,),
-        )
-        changed = {key for known, key in self._changes if known == kind}
-        self._keys[kind] = sorted({key for (key,) in rows} | changed)
-        return self._keys[kind]
+        if kind not in self._keys:
+            # One step in the index for each key, where DISTINCT would read all of it.
+            rows = fetch(
+                self._connection,
+                """WITH RECURSIVE k(chunk, key) AS (
+                       SELECT c.value, (SELECT min(key) FROM sets
+                                        WHERE chunk = c.value AND kind = ?1) FROM json_each(?2) c
+                       UNION ALL
+                       SELECT chunk, (SELECT min(key) FROM sets
+                                      WHERE chunk = k.chunk AND kind = ?1 AND key > k.key) FROM k
+                       WHERE k.key IS NOT NULL
+                   ) SELECT DISTINCT key FROM k WHERE key IS NOT NULL""",
+                (kind, self._chunks()),
+            )
+            changed = {key for known, key in self._changes if known == kind}
+            self._keys[kind] = {key for (key,) in rows} | changed
+        return sorted(self._keys[kind])
+
+    def _chunks(self) -> str:
+        """Return the numbers of the chunks that there are, as JSON."""
+        if self._chunk_numbers is None:
+            ((self._chunk_numbers,),) = fetch(
+                self._connection,
+                """WITH RECURSIVE c(chunk) AS (
+                       SELECT min(chunk) FROM sets
+                       UNION ALL
+                       SELECT (SELECT min(chunk) FROM sets WHERE chunk > c.chunk) FROM c
+                       WHERE c.chunk IS NOT NULL
+                   ) SELECT json_group_array(chunk) FROM c WHERE chunk IS NOT NULL""",
+            )
+        return self._chunk_numbers
 
     def all(self, kind: Kind) -> Iterator[tuple[int, BitMap]]:
         """Yield all sets of a kind that are not empty, by key."""
@@ -154,9 +174,9 @@ class Sets:
             self._known[kind, key] = BitMap()
         rows = fetch(
             self._connection,
-            """SELECT s.key, s.photos FROM json_each(?2) k
-               CROSS JOIN sets s ON s.kind = ?1 AND s.key = k.value""",
-            (kind, json.dumps(keys)),
+            """SELECT s.key, s.photos FROM json_each(?3) c CROSS JOIN json_each(?2) k
+               CROSS JOIN sets s ON s.chunk = c.value AND s.kind = ?1 AND s.key = k.value""",
+            (kind, json.dumps(sorted(keys)), self._chunks()),
         )
         chunks: dict[int, list[BitMap]] = {}
         for key, photos in rows:

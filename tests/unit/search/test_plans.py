@@ -60,22 +60,22 @@ def plans(connection: sqlite3.Connection, question: Question) -> list[str]:
     ("text", "index"),
     [
         ("dog", "labels_folded"),
-        ("dog", "SEARCH s USING PRIMARY KEY (kind=? AND key=?)"),
+        ("dog", "SEARCH s USING PRIMARY KEY (chunk=? AND kind=? AND key=?)"),
         ("do*", "labels_folded (folded>? AND folded<?)"),
         ("animal", "label_parents_parent"),
         ("dog@0.5", "keywords_label"),
         ("tag:=dog@0.5 cat", "keywords"),
-        ("auto:dog user:cat by:user", "SEARCH s USING PRIMARY KEY (kind=? AND key=?)"),
+        ("auto:dog user:cat by:user", "SEARCH s USING PRIMARY KEY (chunk=? AND kind=? AND key=?)"),
         ("rejected:dog", "ledger_rejected"),
         ("name:IMG_0001", "names VIRTUAL TABLE INDEX"),
         ("name:IMG_0001", "photos_odd_names"),
         ("name:IMG*2.jpg", "names VIRTUAL TABLE INDEX"),
         ("near:48.85,2.35~5km", "VIRTUAL TABLE INDEX 2"),
-        ("has:gps", "SEARCH s USING PRIMARY KEY (kind=? AND key=?)"),
+        ("has:gps", "SEARCH s USING PRIMARY KEY (chunk=? AND kind=? AND key=?)"),
         ("taken:2024-07-04..2024-07-09", "looks_taken (taken>? AND taken<?)"),
-        ("taken:2024", "SEARCH s USING PRIMARY KEY (kind=? AND key=?)"),
+        ("taken:2024", "SEARCH s USING PRIMARY KEY (chunk=? AND kind=? AND key=?)"),
         ("taken:*-12-25", "looks_taken"),
-        ("has:taken NOT taken:2024", "SEARCH s USING PRIMARY KEY (kind=? AND key=?)"),
+        ("has:taken NOT taken:2024", "SEARCH s USING PRIMARY KEY (chunk=? AND kind=? AND key=?)"),
         ("added:2024-07", "photos_found (found_at>? AND found_at<?)"),
         ("added:<7d", "photos_found"),
         ("tagged:2024-07", "photos_tagged"),
@@ -90,11 +90,11 @@ def plans(connection: sqlite3.Connection, question: Question) -> list[str]:
         ("reason:truncated", "photos_"),
         (
             "path:2024/italy camera:canon lens:50 ext:jpg type:raw root:photos",
-            "SEARCH s USING PRIMARY KEY (kind=? AND key=?)",
+            "SEARCH s USING PRIMARY KEY (chunk=? AND kind=? AND key=?)",
         ),
-        ("folder:italy", "SEARCH s USING PRIMARY KEY (kind=? AND key=?)"),
-        ("is:untagged", "SEARCH s USING PRIMARY KEY (kind=? AND key=?)"),
-        ("no:tag,taken,camera", "SEARCH s USING PRIMARY KEY (kind=? AND key=?)"),
+        ("folder:italy", "SEARCH s USING PRIMARY KEY (chunk=? AND kind=? AND key=?)"),
+        ("is:untagged", "SEARCH s USING PRIMARY KEY (chunk=? AND kind=? AND key=?)"),
+        ("no:tag,taken,camera", "SEARCH s USING PRIMARY KEY (chunk=? AND kind=? AND key=?)"),
     ],
 )
 def test_queries_use_their_indexes(connection: sqlite3.Connection, text: str, index: str) -> None:
@@ -119,8 +119,9 @@ def test_few_photos_are_asked_about_by_their_ids(connection: sqlite3.Connection)
 def test_sets_are_read_by_their_keys(connection: sqlite3.Connection) -> None:
     found = plans(connection, Question(parse("dog")))
     sets = [plan for plan in found if "sets" in plan or " s " in plan]
-    assert any("(kind=? AND key=?)" in plan for plan in sets), sets
-    assert all("kind=?" in plan for plan in sets if plan.startswith("SEARCH")), sets
+    assert any("(chunk=? AND kind=? AND key=?)" in plan for plan in sets), sets
+    by_keys = [plan for plan in sets if plan.startswith("SEARCH s ")]
+    assert all("kind=?" in plan for plan in by_keys), sets
 
 
 def test_completions_read_no_photos(connection: sqlite3.Connection) -> None:
