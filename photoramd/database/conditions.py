@@ -45,6 +45,12 @@ def location(path: str) -> tuple[bytes, ...]:
 REJECTED = "rejected_at IS NOT NULL AND field IN ('dc:subject', 'photo:dc:subject')"
 """Rows of ``ledger``: keywords that the user took out of the sidecar or the photo."""
 
+UNREAD = "is_read = 0 AND state IN ('tagged', 'written')"
+"""Photos whose files are to be read for keywords and what they say of themselves.
+
+The condition of the partial index ``photos_unread``, to the letter.
+"""
+
 ODD_NAMES = "(printable IS NOT NULL OR length(CAST(name AS TEXT)) <> length(name))"
 """Photos with other letters than ASCII's in their names, which the index of names compares badly.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 
+from photoramd.database.conditions import UNREAD
 from photoramd.database.connection import Database
 from photoramd.database.ledger import Ledger
 from photoramd.database.photos import Job, select_jobs
@@ -12,9 +13,6 @@ from photoramd.metadata.changes import Place
 from photoramd.metadata.own_keywords import distinct, users
 from photoramd.metadata.reading import Reading
 from photoramd.photo import Look
-
-_UNREAD = "p.is_read = 0 AND p.state IN ('tagged', 'written')"
-"""The condition of the partial index ``photos_unread``, to the letter."""
 
 _FAILED = 2
 
@@ -35,7 +33,7 @@ class Readings:
         """
         return select_jobs(
             self._database,
-            f"""{_UNREAD} AND p.id > ?
+            f"""{UNREAD} AND p.id > ?
                 AND p.directory_id NOT IN (SELECT id FROM temp.unwatched) ORDER BY p.id""",  # noqa: S608
             (after,),
             limit,
@@ -43,7 +41,7 @@ class Readings:
 
     def count_unread(self) -> int:
         """Return how many tagged photos are to be read."""
-        rows = self._database.rows(f"SELECT count(*) FROM photos p WHERE {_UNREAD}")  # noqa: S608
+        rows = self._database.rows(f"SELECT count(*) FROM photos p WHERE {UNREAD}")  # noqa: S608
         return int(rows[0][0])
 
     def save(self, photo_id: int, reading: Reading) -> None:

@@ -58,34 +58,24 @@ def by_tag(situation: Situation, field: Field, among: BitMap | None) -> BitMap:
     """Find photos with a tag by anybody, or by the model with a confidence."""
     if field.confidence is None and any(not any(text.parts) for text in field.texts):
         return situation.sets.union(Kind.TAGGED, (0, 1))  # a mere *
-    exact = matching(situation.connection, _texts(field, is_exact=True))
-    wide = matching(situation.connection, _texts(field, is_exact=False))
-    below = with_those_below(situation.connection, wide)
+    exact, below = _labels(situation, field)
     if field.confidence is not None:
         return _with_confidence(situation, [*exact, *below], field.confidence, among)
-    sets = situation.sets
-    return BitMap.union(
-        sets.union(Kind.MACHINE, [*exact, *below]),
-        sets.union(Kind.USER, [*exact, *below]),
-        sets.union(Kind.USER_ABOVE, below),
-    )
+    given = situation.sets.union(Kind.MACHINE, [*exact, *below])
+    return given | _given_by_user(situation, exact, below)
 
 
 def by_model(situation: Situation, field: Field, among: BitMap | None) -> BitMap:
     """Find photos with a tag by the model."""
-    labels = _labels(situation, field)
+    exact, below = _labels(situation, field)
     if field.confidence is not None:
-        return _with_confidence(situation, labels, field.confidence, among)
-    return situation.sets.union(Kind.MACHINE, labels)
+        return _with_confidence(situation, [*exact, *below], field.confidence, among)
+    return situation.sets.union(Kind.MACHINE, [*exact, *below])
 
 
 def by_user(situation: Situation, field: Field, _: BitMap | None) -> BitMap:
     """Find photos with a tag of the user's own."""
-    exact = matching(situation.connection, _texts(field, is_exact=True))
-    wide = matching(situation.connection, _texts(field, is_exact=False))
-    below = with_those_below(situation.connection, wide)
-    sets = situation.sets
-    return sets.union(Kind.USER, [*exact, *below]) | sets.union(Kind.USER_ABOVE, below)
+    return _given_by_user(situation, *_labels(situation, field))
 
 
 def by_rejected(situation: Situation, field: Field, among: BitMap | None) -> BitMap:
@@ -97,7 +87,7 @@ def by_rejected(situation: Situation, field: Field, among: BitMap | None) -> Bit
     found = BitMap()
     for photo, value in rows:
         key = comparison_key(value)
-        if any(isinstance(each, Text) and each.matches(key) for each in field.values):
+        if any(text.matches(key) for text in field.texts):
             found.add(photo)
     return found if among is None else found & among
 
@@ -142,10 +132,16 @@ def _with_confidence(
     return situation.select("keywords", wanted, [json.dumps(list(labels)), *values], among)
 
 
-def _labels(situation: Situation, field: Field) -> list[int]:
+def _given_by_user(situation: Situation, exact: list[int], below: list[int]) -> BitMap:
+    sets = situation.sets
+    return sets.union(Kind.USER, [*exact, *below]) | sets.union(Kind.USER_ABOVE, below)
+
+
+def _labels(situation: Situation, field: Field) -> tuple[list[int], list[int]]:
+    """Return the labels that were asked for with ``=``, and the others with those below them."""
     exact = matching(situation.connection, _texts(field, is_exact=True))
     wide = matching(situation.connection, _texts(field, is_exact=False))
-    return [*exact, *with_those_below(situation.connection, wide)]
+    return exact, with_those_below(situation.connection, wide)
 
 
 def _texts(field: Field, *, is_exact: bool) -> list[Text]:

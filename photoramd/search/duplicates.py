@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -103,15 +104,13 @@ def similar_pictures(
 
 
 def _copies(connection: sqlite3.Connection, photos: list[int]) -> tuple[Copy, ...]:
-    found = []
-    for number in photos:
-        ((directory, name, size, width, height),) = fetch(
-            connection,
-            """SELECT d.path, p.name, p.size, l.width, l.height
-               FROM photos p JOIN directories d ON d.id = p.directory_id
-               LEFT JOIN looks l ON l.photo_id = p.id WHERE p.id = ?""",
-            (number,),
-        )
-        found.append(Copy(path_of(directory, name), size, width, height))
+    rows = fetch(
+        connection,
+        """SELECT d.path, p.name, p.size, l.width, l.height
+           FROM json_each(?) chosen CROSS JOIN photos p ON p.id = chosen.value
+           JOIN directories d ON d.id = p.directory_id LEFT JOIN looks l ON l.photo_id = p.id""",
+        (json.dumps(photos),),
+    )
+    found = [Copy(path_of(directory, name), *rest) for directory, name, *rest in rows]
     found.sort(key=lambda copy: (-(copy.width or 0) * (copy.height or 0), -copy.size, copy.path))
     return tuple(found)

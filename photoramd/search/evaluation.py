@@ -65,7 +65,7 @@ def _names_missing(leaf: Term | Field) -> bool:
     return (
         isinstance(leaf, Field)
         and leaf.name in ("is", "state")
-        and any(isinstance(each, Text) and each.text == "missing" for each in leaf.values)
+        and any(text.text == "missing" for text in leaf.texts)
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from photoramd.clock import UnixTime
 from photoramd.database.columns import path_of
-from photoramd.database.conditions import QUEUED
+from photoramd.database.conditions import QUEUED, UNREAD
 from photoramd.database.health import RootState
 from photoramd.database.readonly import fetch
 from photoramd.photo import PhotoState
@@ -102,7 +102,7 @@ def to_read(connection: sqlite3.Connection) -> int:
         return 0  # an earlier version's database
     ((count,),) = fetch(
         connection,
-        "SELECT count(*) FROM photos WHERE is_read = 0 AND state IN ('tagged', 'written')",
+        f"SELECT count(*) FROM photos WHERE {UNREAD}",  # noqa: S608
     )
     return int(count)
 

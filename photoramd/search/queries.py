@@ -215,11 +215,10 @@ def _tags(pairs: Iterable[tuple[str, Any]]) -> tuple[Tag, ...]:
 
 def _scores(situation: Situation, expression: Expression) -> dict[int, float]:
     """Return the greatest confidence of the tags that a query asks for, by photo."""
-    texts = []
+    texts: list[Text] = []
     for leaf in leaves(_without_negated(expression)):
         if isinstance(leaf, Field):
-            is_tag = leaf.name in ("tag", "auto")
-            texts += [t for t in leaf.values if isinstance(t, Text)] if is_tag else []
+            texts += leaf.texts if leaf.name in ("tag", "auto") else ()
         else:
             texts.append(Text(leaf.parts))
     connection = situation.connection

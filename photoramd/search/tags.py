@@ -71,12 +71,7 @@ def count_tags(
             counted.append((total, user, label))
             if limit is not None:
                 (heapq.heappush if len(best) < limit else heapq.heappushpop)(best, total)
-    found = [
-        TagCount(
-            label.names[0][1] if len(label.names) == 1 else _name(label, sets, photos), *counts
-        )
-        for *counts, label in counted
-    ]
+    found = [TagCount(_name(label, sets, photos), *counts) for *counts, label in counted]
     found.sort(key=lambda tag: (-tag.photos, tag.name))
     return found[:limit]
 
