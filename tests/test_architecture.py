@@ -27,7 +27,7 @@ FLOORS = (
     {"contained"},
     {"database"},
     {"watch", "pipeline", "search"},
-    {"daemon", "doctor"},
+    {"daemon", "doctor", "web"},
     {"cli"},
     {"__main__"},
 )
