@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from starlette.exceptions import HTTPException
@@ -53,12 +53,11 @@ def problem_of(error: PhotoramdError) -> Problem:
 
 async def on_photoramd_error(_: Request, error: Exception) -> Response:
     """Answer a request that failed with an error of photoramd."""
-    assert isinstance(error, PhotoramdError)
-    return response(problem_of(error))
+    return response(problem_of(cast(PhotoramdError, error)))
 
 
 async def on_http_error(_: Request, error: Exception) -> Response:
     """Answer a request that there is nothing for."""
-    assert isinstance(error, HTTPException)
-    headers = dict(error.headers) if error.headers else None
-    return response(Problem(error.detail, error.status_code), headers)
+    found = cast(HTTPException, error)
+    headers = dict(found.headers) if found.headers else None
+    return response(Problem(found.detail, found.status_code), headers)
