@@ -34,7 +34,7 @@ def reduced(image: Image.Image, profile: bytes, rendition: Rendition) -> bytes:
     """
     size = fitted(image.size, rendition.side)
     if size != image.size:
-        image = image.resize(size, Image.Resampling.LANCZOS, reducing_gap=_REDUCING_GAP)
+        image = image.resize(size, Image.Resampling.BICUBIC, reducing_gap=_REDUCING_GAP)
     image = _in_srgb(image, profile)
     buffer = io.BytesIO()
     image.save(buffer, rendition.format, quality=rendition.quality, method=_METHOD)
