@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -23,9 +24,10 @@ from photoramd.clock import unix_time
 from photoramd.database.thumbnails import Thumbnails
 from photoramd.images.decoder import Decoded, decode
 from photoramd.images.reduction import reduced
-from photoramd.images.renditions import PREVIEW, RENDITIONS, THUMBNAIL, Rendition
+from photoramd.images.renditions import PREVIEW, THUMBNAIL, Rendition
 from photoramd.models import registry
 from photoramd.models.embedded.crop import CROP
+from photoramd.models.preprocessing import Pixels
 
 MAX_PIXELS = 120_000_000
 _STORED = 2000
@@ -53,15 +55,13 @@ def _photos(title: str, photos: Sequence[Path], rounds: int) -> None:
         work()
         milliseconds.setdefault(name, []).append(1000 * (time.process_time() - began))
 
-    for photo in photos * rounds:
+    for photo in [*photos] * rounds:
         image = _decoded(photo, CROP.decode_side).image
-        pixels = [CROP.pixels(image)]
-        timed("decode", lambda p=photo: CROP.pixels(_decoded(p, CROP.decode_side).image))
-        timed("model", lambda given=pixels: tagger.scores(given))
-        timed("thumbnail", lambda given=image: reduced(given, b"", THUMBNAIL))
-        timed("preview", lambda p=photo: _made(p, PREVIEW))
-        for rendition in RENDITIONS.values():
-            timed(f"{rendition.name} on demand", lambda p=photo, r=rendition: _made(p, r))
+        timed("decode", partial(_model_input, photo))
+        timed("model", partial(tagger.scores, [CROP.pixels(image)]))
+        timed("thumbnail", partial(reduced, image, b"", THUMBNAIL))
+        timed("preview", partial(_made, photo, PREVIEW))
+        timed("thumbnail on demand", partial(_made, photo, THUMBNAIL))
     medians = {name: median(found) for name, found in milliseconds.items()}
     for name, found in medians.items():
         print(f"{title} {name:20} {found:6.1f} ms")
@@ -74,6 +74,10 @@ def _decoded(photo: Path, side: int) -> Decoded:
     return decode(photo, side=side, max_pixels=MAX_PIXELS)
 
 
+def _model_input(photo: Path) -> Pixels:
+    return CROP.pixels(_decoded(photo, CROP.decode_side).image)
+
+
 def _made(photo: Path, rendition: Rendition) -> bytes:
     found = _decoded(photo, rendition.side)
     return reduced(found.image, found.profile, rendition)
@@ -81,23 +85,19 @@ def _made(photo: Path, rendition: Rendition) -> bytes:
 
 def _cache(directory: Path, content: bytes) -> None:
     keys = [number.to_bytes(16, "big") for number in range(_STORED)]
-    # Room for half of them, so that each one removes another.
+    first, rest = keys[: _STORED // 3], keys[_STORED // 3 :]
+    # Room for half of them: of the rest, each one removes another.
     with closing(Thumbnails(directory / "cache", len(content) * _STORED // 2)) as cache:
-        for name in ("put", "put into a full one"):
-            half = keys[: _STORED // 3] if name == "put" else keys[_STORED // 3 :]
-            seconds = [
-                _timed(lambda k=key: cache.put(k, THUMBNAIL, content, unix_time())) for key in half
-            ]
-            print(
-                f"cache: {name}: {1000 * median(seconds):.2f}, at most {1000 * max(seconds):.1f} ms"
-            )
-        seconds = [
-            _timed(lambda k=key: cache.get(k, THUMBNAIL, unix_time())) for key in keys[-200:]
-        ]
-        print(f"cache: get: {1000 * median(seconds):.2f}, at most {1000 * max(seconds):.1f} ms")
+        for title, some in (("put", first), ("put when full", rest)):
+            _print(title, [_timed(cache.put, key, THUMBNAIL, content, unix_time()) for key in some])
+        _print("get", [_timed(cache.get, key, THUMBNAIL, unix_time()) for key in keys[-200:]])
 
 
-def _timed(work: Callable[[], object]) -> float:
+def _timed(work: Callable[..., object], *arguments: object) -> float:
     began = time.perf_counter()
-    work()
+    work(*arguments)
     return time.perf_counter() - began
+
+
+def _print(title: str, seconds: Sequence[float]) -> None:
+    print(f"cache: {title}: {1000 * median(seconds):.2f}, at most {1000 * max(seconds):.1f} ms")

@@ -46,7 +46,7 @@ def key(number: int) -> bytes:
 
 
 def content(number: int, size: int = 21_000) -> bytes:
-    return random.Random(number).randbytes(size)
+    return random.Random(number).randbytes(size)  # noqa: S311
 
 
 def later(hours: float) -> UnixTime:
@@ -93,7 +93,7 @@ def test_all_files_are_the_owners_alone(directory: Path, cache: Thumbnails, umas
 @pytest.mark.parametrize("limit", [1_000_000, 4_000_000, 40_000_000])
 def test_it_never_takes_more_than_its_limit(directory: Path, limit: int) -> None:
     largest = 0
-    generator = random.Random(1)
+    generator = random.Random(1)  # noqa: S311
     with closing(Thumbnails(directory, limit)) as cache:
         written = 0
         number = 0
@@ -182,7 +182,7 @@ def test_it_may_be_deleted_while_it_is_open(
 def test_damage_anywhere_never_gives_a_wrong_picture(
     tmp_path: Path, directory: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    generator = random.Random(5)
+    generator = random.Random(5)  # noqa: S311
     with closing(Thumbnails(directory, LIMIT)) as cache:
         for number in range(40):
             cache.put(key(number), THUMBNAIL, content(number, 9000), NOW)
