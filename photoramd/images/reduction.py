@@ -16,7 +16,7 @@ from photoramd.images.renditions import Rendition
 _METHOD = 2
 """WebP's trade of time for size, from 0 to 6."""
 
-_REDUCING_GAP = 2.0
+_REDUCING_GAP = 1.5
 _MOST_PROFILE_BYTES = 4 << 20
 _SRGB = ImageCms.createProfile("sRGB")
 
