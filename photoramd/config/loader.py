@@ -94,7 +94,7 @@ def examine(path: Path | None = None, *, need_file: bool = True, need_watch: boo
     config = msgspec.convert(document, Config, dec_hook=_decode_path)
     config, problems = _resolve(config, found, given)
     if not problems:
-        problems = [*_check_watches(config), *_check_rest(config)]
+        problems = [*_check_watches(config), *_check_rest(config, given)]
     if problems:
         return Report(found, None, tuple(problems), (), given)
     return Report(found, _with_real_paths(config), (), warnings(config), given)
@@ -282,12 +282,17 @@ def _resolve(config: Config, path: Path | None, given: frozenset[str]) -> tuple[
         database = absolute(config.state.path, "state.path")
     else:
         database = paths.default_database(path)
+    if "gallery.cache" in given:
+        cache = absolute(config.gallery.cache, "gallery.cache")
+    else:
+        cache = paths.default_cache(path)
     overrides = _overrides(config.tags.overrides, path, "tags.overrides" in given)
     resolved = msgspec.structs.replace(
         config,
         watch=watch,
         tags=msgspec.structs.replace(config.tags, overrides=overrides),
         state=msgspec.structs.replace(config.state, path=database),
+        gallery=msgspec.structs.replace(config.gallery, cache=cache),
     )
     return resolved, problems
 
@@ -319,7 +324,7 @@ def _check_watches(config: Config) -> Iterator[str]:
         reals.append(real)
 
 
-def _check_rest(config: Config) -> Iterator[str]:
+def _check_rest(config: Config, given: frozenset[str]) -> Iterator[str]:
     quiet, longest = config.debounce.quiet_seconds, config.debounce.max_wait_seconds
     if longest < quiet:
         yield (
@@ -331,11 +336,24 @@ def _check_rest(config: Config) -> Iterator[str]:
     database = config.state.path
     if paths.kind_of(database) == "directory":
         yield f"state.path: {printable(database)} is a directory; allowed: the path of a file"
-    kind = paths.filesystem_type(database.parent)
+    yield from _check_disk("state.path", database, database.parent)
+    # Where it would be does not matter to those who have no gallery.
+    if "gallery.cache" in given or config.gallery.thumbnails:
+        yield from _check_cache(config.gallery.cache)
+
+
+def _check_cache(cache: Path) -> Iterator[str]:
+    if paths.kind_of(cache) == "other":
+        yield f"gallery.cache: {printable(cache)} is a file; allowed: the path of a directory"
+    yield from _check_disk("gallery.cache", cache, cache)
+
+
+def _check_disk(key: str, path: Path, directory: Path) -> Iterator[str]:
+    kind = paths.filesystem_type(directory)
     if paths.is_network_type(kind):
         yield (
-            f"state.path: {printable(database)} is on a file system of type {kind}, where a "
-            "database is not safe; allowed: a disk of this machine"
+            f"{key}: {printable(path)} is on a file system of type {kind}, where a database is "
+            "not safe; allowed: a disk of this machine"
         )
 
 

@@ -19,6 +19,7 @@ from photoramd.database.features import Features
 from photoramd.database.photos import Job
 from photoramd.database.queue import Queue
 from photoramd.database.results import Results, Tagged
+from photoramd.database.thumbnails import Thumbnails
 from photoramd.errors import (
     ChangedError,
     LostError,
@@ -83,11 +84,19 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class KeywordSource:
-    """A model, how its scores become keywords, and where its features are kept, if they are."""
+    """A model, how its scores become keywords, and what else is kept of what it sees.
+
+    Attributes:
+        tagger: The model.
+        rules: How its scores become keywords.
+        features: Where its features are kept, if they are.
+        thumbnails: Where thumbnails of the photos are kept, if they are made.
+    """
 
     tagger: Tagger
     rules: Rules
     features: Features | None = None
+    thumbnails: Thumbnails | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +164,13 @@ class Pipeline:
         )
 
         self._contained = contained
+        # What a worker was lost with gets no thumbnail: perhaps that was what it died of.
+        self._without_thumbnail = without_thumbnail = set[int]()
 
         def work(job: Job) -> Decoded:
-            return decode_input(tagger, job.photo.path, settings.max_pixels, contained)
+            thumbnails = None if job.id in without_thumbnail else source.thumbnails
+            most = settings.max_pixels
+            return decode_input(tagger, job.photo.path, most, contained, thumbnails)
 
         self._decoding = LookAhead(work, threads=settings.threads, depth=2 * settings.batch_size)
 
@@ -221,6 +234,8 @@ class Pipeline:
             if may_try_suspects and not jobs and not self._in_flight:
                 jobs = list(filter(None, [self._queue.suspect(now)]))
                 self._is_quarantined = bool(jobs)
+                self._without_thumbnail.clear()
+                self._without_thumbnail.update(job.id for job in jobs)
             if jobs and isinstance(self._tagger, LazyTagger):
                 self._tagger.load()  # here: its errors are no photo's
             if jobs:
