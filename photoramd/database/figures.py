@@ -10,7 +10,7 @@ from pathlib import Path
 from photoramd.clock import UnixTime
 from photoramd.database.connection import Database
 from photoramd.database.lock import holder
-from photoramd.database.readonly import fetch
+from photoramd.database.readonly import fetch, has_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +71,8 @@ def stored(connection: sqlite3.Connection) -> tuple[Figures, UnixTime] | None:
     Raises:
         StoreError: The database cannot be read.
     """
-    if not fetch(connection, "SELECT 1 FROM sqlite_master WHERE name = 'figures'"):
-        return None  # an earlier version's database
+    if not has_table(connection, "figures"):
+        return None
     rows = fetch(connection, f"SELECT stored_at, {_COLUMNS} FROM figures")  # noqa: S608
     return (Figures(*rows[0][1:]), rows[0][0]) if rows else None
 

@@ -176,7 +176,7 @@ METRICS = (
         ("root",),
     ),
     Metric(
-        "photoramd_start_timestamp_seconds",
+        "photoramd_start_time_seconds",
         "Since when the daemon watches with its present configuration, and counts.",
         _figure(lambda figures: figures.started_at),
     ),
