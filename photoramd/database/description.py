@@ -276,7 +276,7 @@ INTERNAL_TABLES: Mapping[str, Description] = {
         "One row: what the daemon that ran last knew of itself; "
         "`photoramd status --format prometheus` tells it.",
         {
-            "id": "1",
+            "id": "always 1",
             "stored_at": f"when this was stored: {_SECONDS}",
             "process": "its process id",
             "started_at": f"since when all is counted: {_SECONDS}",
