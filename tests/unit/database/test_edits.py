@@ -58,7 +58,7 @@ class Album:
         (job,) = [job for job in queue.due(UnixTime(1), 9) if job.photo.path == path]
         chosen = [Tag(tag, 0.9, ("Auto",)) for tag in tags]
         reading = Reading(beside=FileKeywords({SUBJECT.name: users}))
-        scores = {tag: 0.9 for tag in tags}
+        scores = dict.fromkeys(tags, 0.9)
         outcome = Tagged(job, name.encode(), scores, chosen, reading)
         Results(self.database, "s").save([outcome], "m", "1", UnixTime(1))
         self.write(job.id, *tags)
@@ -84,7 +84,7 @@ class Album:
             pass
 
     def rows(self, table: str) -> list[tuple[Any, ...]]:
-        return self.database.rows(f"SELECT * FROM {table} ORDER BY 1, 2, 3")
+        return self.database.rows(f"SELECT * FROM {table} ORDER BY 1, 2, 3")  # noqa: S608
 
     def tables(self) -> dict[str, list[tuple[Any, ...]]]:
         """All that an undo must restore."""
