@@ -76,9 +76,9 @@ def main() -> None:
     )
     assert scan(config, None) == 0
     database = config.state.path
-    # Every third of some 80 is enough; the two modes begin differently.
-    first = 1 if write == "sidecar" else 2
-    for point in count(first + 3 * strand, 3 * strands):
+    # Of some 80, every fourth is enough; the two modes differ in which.
+    first, stride = (1, 4) if write == "sidecar" else (3, 4)
+    for point in count(first + strand * stride, strands * stride):
         # The album is again as it was after each, so the next one begins with the same.
         was_killed, edit = killed_and_completed(
             config, point, lambda: request_edit(database, [1], add=["Oma"], reject=["building"])
