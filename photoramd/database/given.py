@@ -78,14 +78,28 @@ def withdraw(db: sqlite3.Connection, photo_id: int, folded: Collection[str]) -> 
     return [name for _, name in found]
 
 
+def note_undone(db: sqlite3.Connection, photo_id: int, now: UnixTime) -> None:
+    """Record that of ours a photo's files have at most what the user gave; in a transaction.
+
+    What the user gave may be yet to be written.
+    """
+    _forget_withdrawn(db, photo_id)
+    if not _wanted(db, photo_id):
+        note_written(db, photo_id, now)
+
+
 def note_written(db: sqlite3.Connection, photo_id: int, now: UnixTime) -> None:
     """Record that a photo's files say what its edits ask for; to be called in a transaction."""
-    db.execute("DELETE FROM given_tags WHERE photo_id = ? AND is_leaving", (photo_id,))
+    _forget_withdrawn(db, photo_id)
     db.execute(
         """UPDATE edit_changes SET state = 'done', done_at = ?, reason = NULL
            WHERE photo_id = ? AND state = 'pending' AND applied_at IS NOT NULL""",
         (now, photo_id),
     )
+
+
+def _forget_withdrawn(db: sqlite3.Connection, photo_id: int) -> None:
+    db.execute("DELETE FROM given_tags WHERE photo_id = ? AND is_leaving", (photo_id,))
 
 
 def _wanted(db: sqlite3.Connection, photo_id: int) -> list[tuple[int, str]]:

@@ -23,7 +23,7 @@ from photoramd.database.columns import (
 )
 from photoramd.database.conditions import QUEUED
 from photoramd.database.connection import Database
-from photoramd.database.given import given_tags, note_written, withdraw
+from photoramd.database.given import given_tags, note_undone, note_written, withdraw
 from photoramd.database.photos import Job
 from photoramd.database.queue import RETRY_SECONDS
 from photoramd.keywords import fold
@@ -269,6 +269,7 @@ class Ledger:
             note_written(db, done.photo_id, now)
         elif done.outcome is WriteOutcome.UNDONE:
             db.execute("DELETE FROM keywords WHERE photo_id = ?", (done.photo_id,))
+            note_undone(db, done.photo_id, now)
             db.execute(
                 """UPDATE photos SET undone_at = ?, written_at = NULL, place = NULL,
                        fallback = NULL, reason = CASE

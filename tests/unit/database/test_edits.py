@@ -32,7 +32,7 @@ from photoramd.database.queue import Queue
 from photoramd.database.readings import Readings
 from photoramd.database.results import Results, Tagged
 from photoramd.errors import StoreError, UsageError
-from photoramd.metadata.changes import Change, Place
+from photoramd.metadata.changes import Change, Place, WriteOutcome
 from photoramd.metadata.fields import SUBJECT
 from photoramd.metadata.own_keywords import FileKeywords
 from photoramd.metadata.reading import Reading
@@ -290,6 +290,43 @@ def test_undo_brings_no_machine_tags_back_that_were_taken_back_since(album: Albu
         db.execute("UPDATE photos SET undone_at = 5")
     album.undo(edit)
     assert album.rows("keywords") == []
+
+
+def undone(album: Album, photo: int, *, taken_out: tuple[str, ...]) -> None:
+    """What ``photoramd undo`` records."""
+    ledger = Ledger(album.database)
+    ledger.record(Done(photo, change=Change(removed={SUBJECT.name: taken_out})), NOW)
+    ledger.finish([Done(photo, Place.PHOTO, outcome=WriteOutcome.UNDONE)], NOW)
+
+
+def test_taking_all_tags_back_completes_what_was_to_leave_the_file(album: Album) -> None:
+    photo = album.add("a.jpg", "cat")
+    edit = album.edit(photo, reject=["cat"])
+    undone(album, photo, taken_out=("cat",))
+    assert album.state(photo) == "written"
+    assert album.shown(photo) == []
+    assert album.progress(edit).done == 1
+
+
+def test_taking_all_tags_back_leaves_what_is_yet_to_be_added(album: Album) -> None:
+    photo = album.add("a.jpg", "cat")
+    edit = album.edit(photo, reject=["cat"], add=["Oma"])
+    undone(album, photo, taken_out=("cat",))
+    assert album.state(photo) == "tagged"
+    assert album.progress(edit).pending == 2
+    album.write(photo, "Oma")
+    assert album.progress(edit).done == 2
+
+
+def test_what_the_user_took_out_himself_is_forgotten_when_all_tags_are_taken_back(
+    album: Album,
+) -> None:
+    photo = album.add("a.jpg", "cat")
+    album.edit(photo, add=["Oma", "Opa"])
+    album.write(photo, "Oma", "Opa")
+    Ledger(album.database).reject(photo, Place.SIDECAR, {SUBJECT.name: ("Oma",)}, NOW)
+    undone(album, photo, taken_out=("cat",))
+    assert [row[2] for row in album.rows("given_tags")] == [0]
 
 
 def test_photos_that_cannot_be_edited_cost_only_themselves(album: Album) -> None:
