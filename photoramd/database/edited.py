@@ -108,7 +108,11 @@ _REASON = """CASE
     WHEN c.state = 'failed' THEN c.reason
     WHEN c.state = 'done' OR c.applied_at IS NULL THEN NULL
     WHEN p.state = 'missing' THEN 'the photo is not there any more'
-    ELSE p.reason END"""
+    WHEN p.reason IS NOT NULL THEN p.reason
+    WHEN p.state NOT IN ('pending', 'tagged') THEN NULL
+    WHEN p.next_attempt IS NULL THEN 'its directory is not watched any more'
+    WHEN p.next_attempt > unixepoch() + 1
+    THEN 'the photo has just changed, or cannot be reached now' END"""
 """Why a change c of a photo p failed or waits."""
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from photoramd.clock import UnixTime
+from photoramd.clock import UnixTime, unix_time
 from photoramd.database import derived
 from photoramd.database.connection import Database
 from photoramd.database.editing import Editing
@@ -374,6 +374,19 @@ def test_what_cannot_be_written_now_waits_with_its_reason(album: Album) -> None:
     assert not progress.reasons[0].is_final
     album.write(photo, "x")
     assert album.progress(edit) == EditProgress(edit, photos=1, done=1)
+
+
+def test_a_photo_that_cannot_be_reached_now_is_not_waited_for(album: Album) -> None:
+    edit = album.edit(album.add("a.jpg", "cat"), add=["x"])
+    queue = Queue(album.database)
+    queue.hold("/album", UnixTime(unix_time() + 60))
+    progress = album.progress(edit)
+    assert (progress.pending, progress.waiting) == (1, 1)
+    assert "cannot be reached" in progress.reasons[0].reason
+    queue.release("/album")
+    assert album.progress(edit).waiting == 0
+    queue.leave_out(lambda _: False)
+    assert "not watched any more" in album.progress(edit).reasons[0].reason
 
 
 def test_many_photos_are_applied_some_at_a_time(album: Album) -> None:
