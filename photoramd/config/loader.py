@@ -285,13 +285,17 @@ def _resolve(config: Config, path: Path | None, given: frozenset[str]) -> tuple[
     token = config.gallery.token_file
     if token:
         token = os.fspath(absolute(Path(token), "gallery.token_file"))
+    if "gallery.cache" in given:
+        cache = absolute(config.gallery.cache, "gallery.cache")
+    else:
+        cache = paths.default_cache(path)
     overrides = _overrides(config.tags.overrides, path, "tags.overrides" in given)
     resolved = msgspec.structs.replace(
         config,
         watch=watch,
         tags=msgspec.structs.replace(config.tags, overrides=overrides),
         state=msgspec.structs.replace(config.state, path=database),
-        gallery=msgspec.structs.replace(config.gallery, token_file=token),
+        gallery=msgspec.structs.replace(config.gallery, token_file=token, cache=cache),
     )
     return resolved, problems
 
@@ -336,11 +340,19 @@ def _check_rest(config: Config) -> Iterator[str]:
     database = config.state.path
     if paths.kind_of(database) == "directory":
         yield f"state.path: {printable(database)} is a directory; allowed: the path of a file"
-    kind = paths.filesystem_type(database.parent)
+    yield from _check_disk("state.path", database, database.parent)
+    cache = config.gallery.cache
+    if paths.kind_of(cache) == "other":
+        yield f"gallery.cache: {printable(cache)} is a file; allowed: the path of a directory"
+    yield from _check_disk("gallery.cache", cache, cache)
+
+
+def _check_disk(key: str, path: Path, directory: Path) -> Iterator[str]:
+    kind = paths.filesystem_type(directory)
     if paths.is_network_type(kind):
         yield (
-            f"state.path: {printable(database)} is on a file system of type {kind}, where a "
-            "database is not safe; allowed: a disk of this machine"
+            f"{key}: {printable(path)} is on a file system of type {kind}, where a database is "
+            "not safe; allowed: a disk of this machine"
         )
 
 

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from photoramd.clock import Monotonic, monotonic
-from photoramd.config.gallery import UNIX
+from photoramd.config.addresses import UNIX
 from photoramd.web.access import Access
 from photoramd.web.headers import SecureHeaders
 from photoramd.web.hosts import Hosts, is_embedded, is_own

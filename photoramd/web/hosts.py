@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from starlette.datastructures import Headers
 
-from photoramd.config.gallery import split_host, usual
+from photoramd.config.addresses import split_host, usual
 
 _OF_THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
 _PORTS = {"http": 80, "https": 443}

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from photoramd.config.gallery import UNIX, address_of
+from photoramd.config.addresses import UNIX, address_of
 from photoramd.errors import ConfigError, PhotoramdError, printable
 
 SOCKET_MODE = 0o660
