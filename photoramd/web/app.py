@@ -18,9 +18,8 @@ from photoramd.web import events, login, media, problems
 from photoramd.web.news import Lookout
 from photoramd.web.site import Site
 
-
 _GZIP_LEVEL = 5
-"""The grid's layout of a million photos: 25 ms, where the default of 9 takes 60 for a tenth less."""
+"""Of 1 to 9: above it, answers become hardly smaller and take much longer."""
 
 
 async def healthz(_: Request) -> Response:
