@@ -74,7 +74,8 @@ def test_a_group_may_read_what_is_roots(tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize(
     "text",
-    ["", "secret", "a" * 64, "ab" * 32, "0123456789abcdef0123456789abcde", "0123456789" * 3, "A1" * 64],
+    ["", "secret", "a" * 64, "ab" * 32, "0123456789abcdef0123456789abcde", "0123456789" * 3,
+     "A1" * 64],
 )  # fmt: skip
 def test_a_text_that_is_easy_to_guess_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(ConfigError, match="too easy to guess"):
