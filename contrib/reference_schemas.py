@@ -8,7 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from photoramd.cli.answers import CountedTag, FoundPhoto, Linked, ShownPhoto, Status, TaggedFile
+from photoramd.cli.answers import CountedTag, FoundPhoto, Linked, ShownPhoto, TaggedFile
+from photoramd.search.status import Status
 
 VERSION = "v1"
 """Changes only with photoramd's major version, and with what programs can rely on."""

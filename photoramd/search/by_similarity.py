@@ -12,7 +12,7 @@ from pyroaring import BitMap
 
 from photoramd.database.features import features_path
 from photoramd.database.readonly import fetch
-from photoramd.errors import UsageError
+from photoramd.errors import QueryError
 from photoramd.search.expression import Field, Text
 from photoramd.search.known_photo import find_photo
 from photoramd.search.situation import Find, Situation
@@ -46,7 +46,7 @@ def by_likeness(situation: Situation, field: Field, among: BitMap | None) -> Bit
     """Find photos that look like one, and note how much.
 
     Raises:
-        UsageError: It is not known what that one looks like.
+        QueryError: It is not known what that one looks like.
         StoreError: It is not known what any photo looks like.
     """
     # They import numpy, which other queries do not wait for.
@@ -65,9 +65,9 @@ def by_likeness(situation: Situation, field: Field, among: BitMap | None) -> Bit
             digest = _digest_of(connection, photo)
             vector = None if digest is None else stored.find(digest)
             if vector is None:
-                raise UsageError(
-                    f"in the query at position {field.position}: it is not known what"
-                    f" {text.text} looks like",
+                raise QueryError(
+                    f"it is not known what {text.text} looks like",
+                    field.position,
                     remedy="photoramd run, with the embedded model, looks at it when nothing else"
                     " is to be done",
                 )

@@ -31,7 +31,7 @@ class Sets:
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+        self.connection = connection
         self._folded = self._seen = -1
         self._known: dict[_Key, BitMap] = {}
         self._changes: dict[_Key, dict[int, int]] = {}
@@ -49,7 +49,7 @@ class Sets:
         """
         try:
             ((folded, last),) = fetch(
-                self._connection,
+                self.connection,
                 "SELECT last_change, (SELECT seq FROM sqlite_sequence WHERE name = 'set_changes')"
                 " FROM folded",
             )
@@ -70,7 +70,7 @@ class Sets:
             self._keys.clear()
         is_folded = folded != self._folded
         rows = fetch(
-            self._connection,
+            self.connection,
             "SELECT id, kind, key, photo_id, is_member FROM set_changes WHERE id > ? ORDER BY id",
             (-1 if is_folded else self._seen,),
         )
@@ -124,7 +124,7 @@ class Sets:
         if kind not in self._keys:
             # One step in the index for each key, where DISTINCT would read all of it.
             rows = fetch(
-                self._connection,
+                self.connection,
                 """WITH RECURSIVE k(chunk, key) AS (
                        SELECT c.value, (SELECT min(key) FROM sets
                                         WHERE chunk = c.value AND kind = ?1) FROM json_each(?2) c
@@ -143,7 +143,7 @@ class Sets:
         """Return the numbers of the chunks that there are, as JSON."""
         if self._chunk_numbers is None:
             ((self._chunk_numbers,),) = fetch(
-                self._connection,
+                self.connection,
                 """WITH RECURSIVE c(chunk) AS (
                        SELECT min(chunk) FROM sets
                        UNION ALL
@@ -165,7 +165,7 @@ class Sets:
     def labels(self) -> list[tuple[int, str, str]]:
         """Return all labels: id, name and `comparison_key`."""
         if self._labels is None:
-            rows = fetch(self._connection, "SELECT id, name, folded FROM labels")
+            rows = fetch(self.connection, "SELECT id, name, folded FROM labels")
             self._labels = [(n, name, folded or comparison_key(name)) for n, name, folded in rows]
         return self._labels
 
@@ -173,7 +173,7 @@ class Sets:
         for key in keys:
             self._known[kind, key] = BitMap()
         rows = fetch(
-            self._connection,
+            self.connection,
             """SELECT s.key, s.photos FROM json_each(?3) c CROSS JOIN json_each(?2) k
                CROSS JOIN sets s ON s.chunk = c.value AND s.kind = ?1 AND s.key = k.value""",
             (kind, json.dumps(sorted(keys)), self._chunks()),
