@@ -12,7 +12,7 @@ import click
 
 from photoramd.cli.answers import ShownLook, ShownPhoto
 from photoramd.cli.output import print_json
-from photoramd.cli.photo_output import iso
+from photoramd.clock import wall_time
 from photoramd.config import loader
 from photoramd.errors import NoImagesError, printable
 from photoramd.metadata.changes import Place
@@ -91,7 +91,7 @@ def _lines(details: queries.Details) -> list[tuple[str, str]]:
 def _look(look: Look) -> list[tuple[str, str]]:
     """Return what a photo says of itself."""
     lines = [("picture", f"{look.width} x {look.height}, {look.format}")]
-    taken = iso(look.taken)
+    taken = wall_time(look.taken)
     if taken is not None:
         zone = "" if look.tz is None else f" UTC{look.tz / 60:+g}"
         lines.append(("taken", taken.replace("T", " ") + zone))
@@ -153,7 +153,7 @@ def _plain_look(look: Look) -> ShownLook:
         width=look.width,
         height=look.height,
         format=look.format,
-        taken=iso(look.taken),
+        taken=wall_time(look.taken),
         tz=look.tz,
         camera=look.camera,
         lens=look.lens,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,6 +65,36 @@ def reasons(connection: sqlite3.Connection, limit: int = 10) -> list[Reason]:
     return [
         Reason(text, photos, path_of(directory, name)) for directory, name, text, photos in rows
     ]
+
+
+def paths_with_reason(connection: sqlite3.Connection, reason: str) -> list[str]:
+    """Return the paths of the photos that failed for a reason, by id.
+
+    Raises:
+        StoreError: The database cannot be read.
+    """
+    rows = fetch(
+        connection,
+        f"""SELECT d.path, p.name FROM photos p JOIN directories d ON d.id = p.directory_id
+            WHERE p.state = 'failed' AND p.reason = ? AND p.{QUEUED} ORDER BY p.id""",  # noqa: S608
+        [reason],
+    )
+    return [os.fspath(path_of(directory, name)) for directory, name in rows]
+
+
+def paths_of(connection: sqlite3.Connection, ids: Sequence[int]) -> list[str]:
+    """Return the paths of photos, without those that are not known.
+
+    Raises:
+        StoreError: The database cannot be read.
+    """
+    rows = fetch(
+        connection,
+        """SELECT d.path, p.name FROM photos p JOIN directories d ON d.id = p.directory_id
+           WHERE p.id IN (SELECT value FROM json_each(?))""",
+        [json.dumps(list(ids))],
+    )
+    return [os.fspath(path_of(directory, name)) for directory, name in rows]
 
 
 def roots(connection: sqlite3.Connection) -> list[RootStatus]:
