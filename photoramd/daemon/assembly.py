@@ -20,6 +20,7 @@ from photoramd.contained.client import Contained
 from photoramd.daemon import backup
 from photoramd.daemon.hooks import Announcer
 from photoramd.daemon.kept_features import kept_features
+from photoramd.daemon.kept_thumbnails import kept_thumbnails
 from photoramd.daemon.loop import Daemon, Parts, Surroundings
 from photoramd.daemon.sd_notify import Notifier
 from photoramd.daemon.settings_digest import settings_digest
@@ -279,12 +280,13 @@ def build(
     )
     with ExitStack() as stack:
         features = stack.enter_context(kept_features(config))
+        thumbnails = stack.enter_context(kept_thumbnails(config.gallery))
         pipeline = stack.enter_context(
             Pipeline(
                 queue,
                 results,
                 writer,
-                KeywordSource(setup.tagger, setup.rules, features),
+                KeywordSource(setup.tagger, setup.rules, features, thumbnails),
                 PipelineSettings(
                     max_pixels=config.decode.max_pixels,
                     batch_size=config.debounce.batch_size,
