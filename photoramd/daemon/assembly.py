@@ -27,6 +27,7 @@ from photoramd.daemon.settings_digest import settings_digest
 from photoramd.daemon.status_line import StatusLine
 from photoramd.database import backups
 from photoramd.database.connection import Database
+from photoramd.database.editing import Editing
 from photoramd.database.ledger import Ledger
 from photoramd.database.photos import Photos
 from photoramd.database.queue import Queue
@@ -316,6 +317,7 @@ def build(
             reconciler,
             supervisor,
             Requests(database),
+            Editing(database),
             backup.DailyBackup(config.state.path, config.state.backups),
             Rereader(Readings(database), contained, config.decode.max_pixels),
             resources.announcer,

@@ -13,6 +13,7 @@ from __future__ import annotations
 from sqlite_utils import Database, Migrations
 
 from photoramd.database.m060 import m060_asking
+from photoramd.database.m070 import m070_edits
 
 
 def m001_photos(db: Database) -> None:
@@ -64,6 +65,7 @@ STEPS = (
     m040_present_model,
     m050_begun,
     m060_asking,
+    m070_edits,
 )
 
 NAMES = frozenset(step.__name__ for step in STEPS)

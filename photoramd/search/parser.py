@@ -134,7 +134,7 @@ class _Parser:
         return expression
 
     def parts(self) -> list[str]:
-        found = []
+        found: list[str] = []
         while self._next.kind not in ("or", "end"):
             if self._next.kind == "and" and found:
                 self._take()

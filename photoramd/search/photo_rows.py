@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from photoramd.database.columns import state_of
+from photoramd.database.columns import fingerprint_of, state_of
 from photoramd.database.readonly import fetch
 from photoramd.errors import printable
-from photoramd.photo import PhotoState, Tag
+from photoramd.photo import Fingerprint, PhotoState, Tag
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +28,7 @@ class PhotoRow:
         state: What it waits for.
         tags: By the model, the most confident first.
         user_tags: The user's own, by name.
-        content: Stands for what is in the file: another after each change.
+        fingerprint: Of the file when it was last seen.
     """
 
     id: int
@@ -41,7 +40,7 @@ class PhotoRow:
     state: PhotoState
     tags: tuple[Tag, ...]
     user_tags: tuple[str, ...]
-    content: str
+    fingerprint: Fingerprint
 
 
 def photo_rows(connection: sqlite3.Connection, ids: Sequence[int]) -> list[PhotoRow]:
@@ -58,7 +57,7 @@ def photo_rows(connection: sqlite3.Connection, ids: Sequence[int]) -> list[Photo
                   (SELECT json_group_array(t.name)
                    FROM user_keywords k JOIN labels t ON t.id = k.label_id
                    WHERE k.photo_id = p.id AND NOT k.is_above),
-                  p.size, p.mtime_ns, p.inode
+                  p.size, p.mtime_ns, p.device, p.inode
            FROM json_each(?) chosen CROSS JOIN photos p ON p.id = chosen.value
            JOIN directories d ON d.id = p.directory_id LEFT JOIN looks l ON l.photo_id = p.id""",
         (json.dumps(list(ids)),),
@@ -76,15 +75,6 @@ def photo_rows(connection: sqlite3.Connection, ids: Sequence[int]) -> list[Photo
             state_of(state),
             tuple(sorted(tags, key=lambda tag: (-tag.confidence, tag.name))),
             tuple(sorted(json.loads(own))),
-            content_token(*fingerprint),
+            fingerprint_of(fingerprint),
         )
     return [found[number] for number in ids if number in found]
-
-
-def content_token(size: int, mtime_ns: int, inode: int) -> str:
-    """Return a short text that stands for a file's content, of its fingerprint as it is stored.
-
-    The device is left out: it may change whenever the machine starts.
-    """
-    text = f"{size} {mtime_ns} {inode}".encode()
-    return hashlib.blake2b(text, digest_size=6).hexdigest()

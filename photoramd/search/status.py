@@ -23,7 +23,7 @@ from photoramd.search import overview, places
 
 _Count = Annotated[int, Meta(ge=0)]
 _Moment = Annotated[float, Meta(description="Unix time in seconds.")]
-_Printable = Annotated[
+Printable = Annotated[
     str, Meta(description="A path for people: bytes that are not UTF-8 are written as \\xe9.")
 ]
 
@@ -43,7 +43,7 @@ class CountedReason(TypedDict):
 
     reason: str
     photos: _Count
-    example: _Printable
+    example: Printable
 
 
 class PlaceCounts(TypedDict):
@@ -57,7 +57,7 @@ class PlaceCounts(TypedDict):
 class WatchedRoot(TypedDict):
     """A watched directory as the daemon last saw it."""
 
-    path: _Printable
+    path: Printable
     health: RootState
     reason: Annotated[str | None, Meta(description="Why it is not online.")]
     remedy: Annotated[str | None, Meta(description="What the user can do about it.")]
@@ -79,7 +79,7 @@ class Status(TypedDict):
 
     running: Annotated[bool, Meta(description="Whether a daemon or scan has the database.")]
     process: Annotated[int | None, Meta(description="Its number.")]
-    database: _Printable
+    database: Printable
     rests_until: Annotated[
         float | None, Meta(description="When the hours begin again, Unix time in seconds.")
     ]

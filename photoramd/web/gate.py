@@ -55,9 +55,7 @@ class Gate:
         now: The present time.
     """
 
-    def __init__(
-        self, app: ASGIApp, site: Site, now: Callable[[], Monotonic] = monotonic
-    ) -> None:
+    def __init__(self, app: ASGIApp, site: Site, now: Callable[[], Monotonic] = monotonic) -> None:
         self._app = app
         self._site = site
         self._now = now

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -127,10 +127,8 @@ class Orders:
         return order
 
     def _try_timeline(self) -> None:
-        try:
+        with suppress(PhotoramdError):  # whoever asks is told
             self.timeline()
-        except PhotoramdError:
-            pass  # whoever asks is told
 
 
 def found(situation: Situation, expression: Expression | None) -> BitMap:

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from anyio import CapacityLimiter, to_thread
+from starlette.exceptions import HTTPException
 
 from photoramd.database.readonly import open_readonly, uri_options
-from photoramd.errors import PhotoramdError
+from photoramd.errors import PhotoramdError, UsageError
 from photoramd.search.sets import Sets
 
 T = TypeVar("T")
@@ -140,13 +141,19 @@ class Readers:
             reader = Reader(self._database)
         try:
             answer = reader.ask(question, self._seconds)
+        except (UsageError, HTTPException):
+            self._give_back(reader)
+            raise
         except BaseException:
             # A damaged or replaced database must not stay open.
             with closing(reader):
                 raise
+        self._give_back(reader)
+        return answer
+
+    def _give_back(self, reader: Reader) -> None:
         with self._lock:
             self._idle.append(reader)
-        return answer
 
     def close(self) -> None:
         """Close the connections that nobody uses."""

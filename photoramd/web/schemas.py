@@ -1,8 +1,7 @@
-"""What the API takes and gives, as types: requests are checked against them, and the OpenAPI document
-is made of them.
+"""What the API takes and gives, as types.
 
-Programs rely on it. Keys may be added; none may go, become optional, or hold what it could not hold
-before.
+Requests are checked against them, and the OpenAPI document is made of them. Programs rely on it:
+keys may be added; none may go, become optional, or hold what it could not hold before.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ Count = Annotated[int, Meta(ge=0)]
 Confidence = Annotated[float, Meta(ge=0, le=1)]
 Query = Annotated[
     str,
-    Meta(max_length=MAX_CHARACTERS, description="As `photoramd query` takes it; empty: all photos."),
+    Meta(max_length=MAX_CHARACTERS, description="As for `photoramd query`; empty: all photos."),
 ]
 Version = Annotated[str, Meta(description="Stands for an order of photos.", max_length=64)]
 Taken = Annotated[
@@ -56,7 +55,7 @@ class Problem(Given, omit_defaults=True):
     detail: Annotated[str | None, Meta(description="What can be done about it.")] = None
     position: Annotated[
         int | None,
-        Meta(description="Where in the query it is, in characters of Unicode from 0.", ge=0),
+        Meta(description="Where in the query it is, in characters of Unicode from 0."),
     ] = None
 
 
@@ -100,8 +99,9 @@ class Edit(Given):
     id: EditId
     kind: Literal["add", "reject", "undo"]
     tag: str
-    state: Literal["pending", "done", "failed"]
-    reason: Annotated[str | None, Meta(description="Why it failed.")]
+    state: Literal["pending", "failed"]
+    reason: Annotated[str | None, Meta(description="Why it failed, or is not done yet.")]
+    undoes: Annotated[Literal["add", "reject"] | None, Meta(description="What an undo takes back.")]
 
 
 class PhotoDetails(Photo):
@@ -137,9 +137,9 @@ class LayoutAsked(Asked):
 
     q: Query = ""
     sort: Sort = "taken"
-    anchor: Annotated[
-        PhotoId | UnsetType, Meta(description="A photo whose place is wanted.")
-    ] = UNSET
+    anchor: Annotated[PhotoId, Meta(description="A photo whose place is wanted.")] | UnsetType = (
+        UNSET
+    )
 
 
 class Layout(Given):
@@ -169,14 +169,16 @@ class PhotosAsked(Asked):
 
     q: Query = ""
     sort: Sort = "taken"
-    at: Annotated[
-        int | UnsetType, Meta(ge=0, lt=2**32, description="The place of the first, from 0.")
-    ] = UNSET
+    at: (
+        Annotated[int, Meta(ge=0, lt=2**32, description="The place of the first, from 0.")]
+        | UnsetType
+    ) = UNSET
     limit: Annotated[int, Meta(ge=1, le=500, description="How many, at most.")] = 100
-    version: Annotated[Version | UnsetType, Meta(description="Of a layout.")] = UNSET
-    after: Annotated[
-        str | UnsetType, Meta(description="The cursor of the page before.", max_length=8192)
-    ] = UNSET
+    version: Annotated[Version, Meta(description="Of a layout.")] | UnsetType = UNSET
+    after: (
+        Annotated[str, Meta(description="The cursor of the page before.", max_length=8192)]
+        | UnsetType
+    ) = UNSET
 
 
 class Photos(Given):
@@ -213,7 +215,7 @@ class Neighbours(Given):
 
     previous: PhotoId | None
     next: PhotoId | None
-    rank: Annotated[int | None, Meta(ge=0, description="Its place, from 0.")]
+    rank: Annotated[int | None, Meta(description="Its place, from 0.")]
     total: Count
 
 
@@ -282,9 +284,10 @@ class TagsAsked(Asked):
     q: Query = ""
     sort: Literal["count", "name"] = "count"
     limit: Annotated[int, Meta(ge=1, le=1000, description="How many, at most.")] = 100
-    after: Annotated[
-        Text | UnsetType, Meta(description="The tag that was the last of the page before.")
-    ] = UNSET
+    after: (
+        Annotated[Text, Meta(description="The tag that was the last of the page before.")]
+        | UnsetType
+    ) = UNSET
 
 
 class CountedTag(Given):
@@ -305,9 +308,7 @@ class Tags(Given):
 class FoldersAsked(Asked):
     """Which folder."""
 
-    path: Annotated[
-        Text, Meta(description="Printable; empty: the watched directories.")
-    ] = ""
+    path: Annotated[Text, Meta(description="Printable; empty: the watched directories.")] = ""
 
 
 class CountedFolder(Given):
@@ -330,10 +331,13 @@ class CompleteAsked(Asked):
     """What is typed."""
 
     text: Query = ""
-    cursor: Annotated[
-        int | UnsetType,
-        Meta(ge=0, lt=2**31, description="Characters of Unicode before the cursor; else all."),
-    ] = UNSET
+    cursor: (
+        Annotated[
+            int,
+            Meta(ge=0, lt=2**31, description="Characters of Unicode before the cursor; else all."),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class Completion(Given):
@@ -398,9 +402,13 @@ class EditAsked(Asked):
     """Tags to add to photos, and tags that they shall not have."""
 
     photos: PhotoIds | UnsetType = UNSET
-    query: Annotated[Query | UnsetType, Meta(description="Instead of photos.")] = UNSET
+    query: Annotated[Query, Meta(description="Instead of photos.")] | UnsetType = UNSET
     add: Annotated[list[Keyword], Meta(max_length=20)] = []
     reject: Annotated[list[Keyword], Meta(max_length=20)] = []
+
+
+class NothingSent(Asked):
+    """An empty object."""
 
 
 class EditGiven(Given):
@@ -410,7 +418,7 @@ class EditGiven(Given):
     photos: Annotated[int, Meta(ge=0, description="How many photos it is about.")]
 
 
-class ProgressAsked(Asked):
+class EditNamed(Asked):
     """Which edit."""
 
     id: EditId
@@ -428,8 +436,9 @@ class Progress(Given):
     """How far an edit is, in changes of a tag of a photo."""
 
     id: EditId
+    photos: Annotated[int, Meta(ge=1, description="How many photos it is about.")]
     pending: Count
     done: Count
     failed: Count
-    failures: list[FailedEdit]
+    failures: Annotated[list[FailedEdit], Meta(description="The first hundred.")]
     can_undo: bool

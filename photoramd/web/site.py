@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from starlette.requests import Request
 
 from photoramd.config.schema import Config
 from photoramd.web.access import Access
+from photoramd.web.likeness import Likeness
+from photoramd.web.orders import Orders
 from photoramd.web.readers import Readers
 
 
@@ -22,6 +24,8 @@ class Site:
         readers: Ask it.
         access: Who may see it; None for everybody who reaches it.
         why_read_only: Why nothing can be changed through it; None if it can.
+        orders: Puts photos into orders.
+        likeness: Finds photos that look like one.
     """
 
     config: Config
@@ -29,6 +33,17 @@ class Site:
     readers: Readers
     access: Access | None = None
     why_read_only: str | None = None
+    orders: Orders = field(init=False)
+    likeness: Likeness = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "orders", Orders(self.database))
+        object.__setattr__(self, "likeness", Likeness(self.database))
+
+    def close(self) -> None:
+        """Close what was opened to answer questions."""
+        self.readers.close()
+        self.likeness.close()
 
     @property
     def can_edit(self) -> bool:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from photoramd.web.api import grid, photos, searching, state
+from photoramd.web.api import edits, grid, photos, searching, state
 
-ENDPOINTS = (*grid.ENDPOINTS, *photos.ENDPOINTS, *searching.ENDPOINTS, *state.ENDPOINTS)
+ENDPOINTS = (
+    *grid.ENDPOINTS,
+    *photos.ENDPOINTS,
+    *searching.ENDPOINTS,
+    *state.ENDPOINTS,
+    *edits.ENDPOINTS,
+)
 
 ROUTES = [endpoint.route() for endpoint in ENDPOINTS]

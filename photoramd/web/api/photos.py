@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from starlette.exceptions import HTTPException
 
+from photoramd.database.edits import EditState
 from photoramd.errors import printable
 from photoramd.search.by_similarity import copies_of
 from photoramd.search.details import Details, photo_with_id
@@ -13,6 +16,7 @@ from photoramd.web.api.endpoint import Endpoint, reading
 from photoramd.web.api.questions import photos_with, shown
 from photoramd.web.readers import Reader
 from photoramd.web.schemas import (
+    Edit,
     PhotoAsked,
     PhotoDetails,
     SimilarAsked,
@@ -29,7 +33,7 @@ def details(_: Site, reader: Reader, asked: PhotoAsked) -> PhotoDetails:
     if not rows or known is None:
         raise HTTPException(404, "there is no such photo")
     return PhotoDetails(
-        **shown(rows[0]),
+        **shown(rows[0], sum(each.state is EditState.PENDING for each in known.edits)),
         **_look(known),
         path=printable(known.path),
         size=known.size,
@@ -41,14 +45,24 @@ def details(_: Site, reader: Reader, asked: PhotoAsked) -> PhotoDetails:
         rejected=list(known.rejected),
         copies=len(copies_of(reader.connection, asked.id)) - 1,
         links=links(known),
-        edits=[],
+        edits=[
+            Edit(
+                id=each.edit_id,
+                kind=each.kind.value,
+                tag=each.tag,
+                state=each.state.value,
+                reason=each.reason,
+                undoes=each.undoes and each.undoes.value,
+            )
+            for each in known.edits
+        ],
     )
 
 
 _LOOK = ("format", "camera", "lens", "iso", "f", "exposure", "mm", "tz", "lat", "lon")
 
 
-def _look(known: Details) -> dict[str, object]:
+def _look(known: Details) -> dict[str, Any]:
     return {name: getattr(known.look, name, None) for name in _LOOK}
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from photoramd.clock import wall_time
+from photoramd.database.edits import EditState, edits_of
 from photoramd.search.expression import Expression
 from photoramd.search.parser import parse
 from photoramd.search.photo_rows import PhotoRow, photo_rows
+from photoramd.web.picture_versions import version_of
 from photoramd.web.readers import Reader
 from photoramd.web.schemas import GivenTag, Photo
 from photoramd.web.site import Site
@@ -28,11 +32,13 @@ def photos_with(reader: Reader, ids: Sequence[int]) -> list[Photo]:
     Raises:
         StoreError: The database cannot be read.
     """
-    return [Photo(**shown(row)) for row in photo_rows(reader.connection, ids)]
+    edits = edits_of(reader.connection, ids)
+    pending = Counter(each.photo_id for each in edits if each.state is EditState.PENDING)
+    return [Photo(**shown(row, pending[row.id])) for row in photo_rows(reader.connection, ids)]
 
 
-def shown(row: PhotoRow) -> dict[str, object]:
-    """Return the fields of a `Photo`."""
+def shown(row: PhotoRow, pending: int) -> dict[str, Any]:
+    """Return the fields of a `Photo`, with how many edits of it wait."""
     return {
         "id": row.id,
         "name": row.name,
@@ -43,6 +49,6 @@ def shown(row: PhotoRow) -> dict[str, object]:
         "state": row.state,
         "tags": [GivenTag(name=tag.name, confidence=tag.confidence) for tag in row.tags],
         "user_tags": list(row.user_tags),
-        "pending": 0,
-        "thumbnail": f"api/v1/photos/{row.id}/thumbnail?v={row.content}",
+        "pending": pending,
+        "thumbnail": f"api/v1/photos/{row.id}/thumbnail?v={version_of(row.fingerprint)}",
     }

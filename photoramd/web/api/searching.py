@@ -105,8 +105,7 @@ def folders(_: Site, reader: Reader, asked: FoldersAsked) -> Folders:
     return Folders(
         path=asked.path,
         folders=[
-            CountedFolder(name=f.name, path=f.path, photos=f.photos, query=f.query)
-            for f in counted
+            CountedFolder(name=f.name, path=f.path, photos=f.photos, query=f.query) for f in counted
         ],
     )
 
@@ -115,9 +114,7 @@ def completions(site: Site, reader: Reader, asked: CompleteAsked) -> Completions
     """Return what may stand where the cursor is, and what is wrong with the text."""
     searches = site.config.searches
     cursor = None if asked.cursor is msgspec.UNSET else asked.cursor
-    offered = complete(
-        reader.connection, asked.text, cursor, searches=searches, sets=reader.sets
-    )
+    offered = complete(reader.connection, asked.text, cursor, searches=searches, sets=reader.sets)
     problem = None
     try:
         expression_of(site, asked.text)

@@ -71,9 +71,7 @@ def retry(site: Site, _: NothingAsked, sent: Retry) -> Retried:
         count = len(paths)
     elif sent.reason is not msgspec.UNSET:
         reason = sent.reason
-        found = site.readers.ask_here(
-            lambda reader: paths_with_reason(reader.connection, reason)
-        )
+        found = site.readers.ask_here(lambda reader: paths_with_reason(reader.connection, reason))
         paths = found[:MOST_PHOTOS]
         count, left = len(paths), len(found) - len(paths)
     else:
