@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from pyroaring import BitMap
 
@@ -41,6 +42,8 @@ class Facet:
     count: int
     clause: str
 
+
+GroupName = Literal["tags", "years", "cameras", "folders", "states", "given_by"]
 
 Group = Callable[[Situation, BitMap], Sequence[Facet]]
 
@@ -142,7 +145,7 @@ def given_by(situation: Situation, hits: BitMap) -> list[Facet]:
     return [facet for facet in found if facet.count]
 
 
-GROUPS: dict[str, Group] = {
+GROUPS: Mapping[GroupName, Group] = {
     "tags": tags,
     "years": years,
     "cameras": cameras,
@@ -152,7 +155,7 @@ GROUPS: dict[str, Group] = {
 }
 
 
-def facets(situation: Situation, hits: BitMap) -> Iterator[tuple[str, Sequence[Facet]]]:
+def facets(situation: Situation, hits: BitMap) -> Iterator[tuple[GroupName, Sequence[Facet]]]:
     """Yield each group with its entries, at most `MOST`.
 
     Raises:

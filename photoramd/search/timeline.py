@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -140,7 +140,9 @@ class Timeline:
             return type(self)(seen, self._ids, self._taken, self._codes)
         ranks = self._ranks[self._slots(np.array(changed, np.uint32))]
         old = ranks[ranks < len(self)]
-        ids, taken, codes = (np.delete(each, old) for each in self._arrays)
+        ids: Ids = np.delete(self._ids, old)
+        taken: Times = np.delete(self._taken, old)
+        codes: Codes = np.delete(self._codes, old)
         new_ids, new_taken, new_codes = _columns([np.array(rows, np.float64)] if rows else [])
         order = np.lexsort((-new_ids.astype(np.int64), -new_taken))
         places = _places(ids, taken, new_ids[order], new_taken[order])
@@ -151,17 +153,13 @@ class Timeline:
             np.insert(codes, places, new_codes[order]),
         )
 
-    @property
-    def _arrays(self) -> tuple[Ids, Times, Codes]:
-        return self._ids, self._taken, self._codes
-
     def arranged(self, hits: BitMap) -> tuple[Ids, list[Run]]:
         """Return photos, the latest first and those without a date last, and their days."""
         wanted = ids_of(hits)
         ranks = self._ranks[self._slots(wanted)]
         is_dated = ranks < self._dated
         if len(wanted) * _MANY < len(self):
-            chosen = np.sort(ranks[is_dated])
+            chosen: npt.NDArray[np.integer[Any]] = np.sort(ranks[is_dated])
         else:
             marks = np.zeros(self._dated, np.bool_)
             marks[ranks[is_dated]] = True

@@ -145,7 +145,7 @@ def found(situation: Situation, expression: Expression | None) -> BitMap:
 
 def _version(sort: str, ids: Ids, codes: Codes, runs: list[Run]) -> str:
     digest = hashlib.blake2b(sort.encode(), digest_size=9)
-    for each in (ids, codes):
-        digest.update(np.ascontiguousarray(each))
+    digest.update(np.ascontiguousarray(ids).data)
+    digest.update(codes.data)
     digest.update(repr(runs).encode())
     return digest.hexdigest()

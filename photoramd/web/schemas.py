@@ -11,8 +11,10 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from photoramd.database.edited import EditState, Kind
 from photoramd.metadata.changes import Place
 from photoramd.photo import PhotoState
+from photoramd.search.facets import GroupName
 from photoramd.search.parser import MAX_CHARACTERS
 
 MOST_PHOTOS = 1_000
@@ -39,11 +41,11 @@ Printable = Annotated[
 Text = Annotated[str, Meta(max_length=MAX_CHARACTERS)]
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Asked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Parameters of a request."""
 
 
-class Given(msgspec.Struct, frozen=True, kw_only=True):
+class Given(msgspec.Struct, kw_only=True):
     """A part of an answer."""
 
 
@@ -97,11 +99,11 @@ class Edit(Given):
     """A change of a tag of a photo that was asked for."""
 
     id: EditId
-    kind: Literal["add", "reject", "undo"]
+    kind: Kind
     tag: str
-    state: Literal["pending", "failed"]
+    state: EditState
     reason: Annotated[str | None, Meta(description="Why it failed, or is not done yet.")]
-    undoes: Annotated[Literal["add", "reject"] | None, Meta(description="What an undo takes back.")]
+    undoes: Annotated[Kind | None, Meta(description="What an undo takes back.")]
 
 
 class PhotoDetails(Photo):
@@ -263,7 +265,7 @@ class Entry(Given):
 class Group(Given):
     """Parts of one kind."""
 
-    name: Literal["tags", "years", "cameras", "folders", "states", "given_by"]
+    name: GroupName
     entries: Annotated[list[Entry], Meta(max_length=12)]
 
 

@@ -48,11 +48,11 @@ def details(_: Site, reader: Reader, asked: PhotoAsked) -> PhotoDetails:
         edits=[
             Edit(
                 id=each.edit_id,
-                kind=each.kind.value,
+                kind=each.kind,
                 tag=each.tag,
-                state=each.state.value,
+                state=each.state,
                 reason=each.reason,
-                undoes=each.undoes and each.undoes.value,
+                undoes=each.undoes,
             )
             for each in known.edits
         ],
