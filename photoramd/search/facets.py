@@ -155,6 +155,17 @@ GROUPS: Mapping[GroupName, Group] = {
 }
 
 
+def prepare(sets: Sets) -> None:
+    """Read the sets that facets count in, so that the next question need not wait for them.
+
+    Raises:
+        StoreError: The database cannot be read.
+    """
+    situation = Situation(sets.connection, sets)
+    for group in GROUPS.values():
+        group(situation, sets.one(Kind.PRESENT))
+
+
 def facets(situation: Situation, hits: BitMap) -> Iterator[tuple[GroupName, Sequence[Facet]]]:
     """Yield each group with its entries, at most `MOST`.
 

@@ -170,8 +170,6 @@ class Sets:
         return self._labels
 
     def _load(self, kind: Kind, keys: list[int]) -> None:
-        for key in keys:
-            self._known[kind, key] = BitMap()
         rows = fetch(
             self.connection,
             """SELECT s.key, s.photos FROM json_each(?3) c CROSS JOIN json_each(?2) k
@@ -181,10 +179,10 @@ class Sets:
         chunks: dict[int, list[BitMap]] = {}
         for key, photos in rows:
             chunks.setdefault(key, []).append(_deserialised(photos))
-        for key, parts in chunks.items():
-            self._known[kind, key] = parts[0] if len(parts) == 1 else BitMap.union(*parts)
         for key in keys:
-            members = self._known[kind, key]
+            parts = chunks.get(key, ())
+            members = parts[0] if len(parts) == 1 else BitMap.union(BitMap(), *parts)
+            self._known[kind, key] = members
             for photo, is_member in self._changes.get((kind, key), {}).items():
                 (members.add if is_member else members.discard)(photo)
 

@@ -36,7 +36,7 @@ def make_app(site: Site) -> Starlette:
         with media.opened(site) as studio:
             app.state.studio = studio
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(site.orders.keep_current)
+                tasks.start_soon(site.keep_prepared)
                 yield
                 tasks.cancel_scope.cancel()
         site.close()

@@ -5,32 +5,27 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
-from contextlib import closing, suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import anyio
 import numpy as np
-from anyio import to_thread
 from pyroaring import BitMap
 
 from photoramd.database.derived import Kind
-from photoramd.database.readonly import open_readonly, snapshot
-from photoramd.errors import PhotoramdError
+from photoramd.database.readonly import snapshot
 from photoramd.search.evaluation import evaluate
 from photoramd.search.expression import Expression
-from photoramd.search.order import ordered
+from photoramd.search.path_order import PathOrder
 from photoramd.search.queries import scores_of
 from photoramd.search.situation import Situation
-from photoramd.search.timeline import Codes, Ids, Run, Timeline, ids_of
+from photoramd.search.timeline import Arranged, Ids, Timeline, ids_of
+from photoramd.web.current import Current
 from photoramd.web.readers import Reader
 from photoramd.web.schemas import Sort
 
 _KEPT = 8
 """Orders; of a million photos each takes 4 MB."""
-
-_EVERY_SECONDS = 5.0
-"""The timeline is brought up to date so often, before changes are no longer in the journal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +34,21 @@ class Order:
 
     Attributes:
         version: Stands for all of it: two orders of the same version are the same.
-        ids: The photos.
-        codes: Their shapes.
-        runs: Their days.
+        photos: The photos with their shapes and days.
     """
 
     version: str
-    ids: Ids
-    codes: Codes
-    runs: list[Run]
+    photos: Arranged
+
+    @property
+    def ids(self) -> Ids:
+        """The photos."""
+        return self.photos.ids
+
+    def rank(self, photo: int) -> int | None:
+        """Return the place of a photo, from 0; None if it has none."""
+        places = np.flatnonzero(self.ids == photo)
+        return int(places[0]) if len(places) else None
 
 
 class Orders:
@@ -58,29 +59,18 @@ class Orders:
     """
 
     def __init__(self, database: Path) -> None:
-        self._database = database
-        self._timeline: Timeline | None = None
-        self._loading = threading.Lock()
+        self._timeline = Current(database, Timeline.load)
+        self._paths = Current(database, PathOrder.load)
         self._keeping = threading.Lock()
         self._kept: OrderedDict[str, Ids] = OrderedDict()
 
-    async def keep_current(self) -> None:
-        """Keep the timeline up to date until it is cancelled; a thread does the work."""
-        while True:
-            await to_thread.run_sync(self._try_timeline)
-            await anyio.sleep(_EVERY_SECONDS)
-
-    def timeline(self) -> Timeline:
-        """Return all photos by date, as they are now.
+    def prepare(self) -> None:
+        """Read what the next question would have to read.
 
         Raises:
             StoreError: The database cannot be read.
         """
-        with self._loading, closing(open_readonly(self._database)) as connection:
-            if self._timeline is None:
-                self._timeline = Timeline.load(connection)
-            self._timeline = self._timeline.refreshed(connection)
-            return self._timeline
+        self._timeline.get()
 
     def kept(self, version: str) -> Ids | None:
         """Return the photos of an order, if it is one of the last few."""
@@ -105,30 +95,28 @@ class Orders:
             reader.sets.refresh()
             situation = Situation(reader.connection, reader.sets)
             hits = found(situation, expression)
-            timeline = self.timeline()
-            runs: list[Run] = [(None, len(hits))] if hits else []
-            if sort == "taken":
-                ids, runs = timeline.arranged(hits)
-            elif sort == "added":
-                ids = ids_of(hits)[::-1]
-            else:
-                scores = None
-                if sort == "score":
-                    scores = situation.scores or scores_of(situation, expression)
-                places = ordered(situation, hits, sort, scores=scores)
-                ids = np.fromiter((each.photo_id for each in places), np.uint32, len(hits))
-            codes = timeline.codes(ids)
-        order = Order(_version(sort, ids, codes, runs), ids, codes, runs)
+            photos = self._arranged(situation, expression, hits, sort)
+        order = Order(_version(sort, photos), photos)
         with self._keeping:
-            self._kept[order.version] = ids
+            self._kept[order.version] = photos.ids
             self._kept.move_to_end(order.version)
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
         return order
 
-    def _try_timeline(self) -> None:
-        with suppress(PhotoramdError):  # whoever asks is told
-            self.timeline()
+    def _arranged(
+        self, situation: Situation, expression: Expression | None, hits: BitMap, sort: Sort
+    ) -> Arranged:
+        if sort == "taken":
+            return self._timeline.get().arranged(hits)
+        if sort == "added":
+            ids = ids_of(hits)[::-1]
+        elif sort == "path":
+            ids = self._paths.get().arranged(hits)
+        else:
+            ids = _by_score(hits, situation.scores or scores_of(situation, expression))
+        none = np.zeros(0, np.int32)
+        return Arranged(ids, self._timeline.get().codes(ids), none, none.astype(np.int64))
 
 
 def found(situation: Situation, expression: Expression | None) -> BitMap:
@@ -143,9 +131,15 @@ def found(situation: Situation, expression: Expression | None) -> BitMap:
     return evaluate(situation, expression)
 
 
-def _version(sort: str, ids: Ids, codes: Codes, runs: list[Run]) -> str:
+def _by_score(hits: BitMap, scores: Mapping[int, float]) -> Ids:
+    """Return photos, the surest first; see `photoramd.search.order.ordered`."""
+    ids = ids_of(hits)
+    values = np.fromiter((scores.get(each, 1.0) for each in ids.tolist()), np.float64, len(ids))
+    return ids[np.lexsort((ids, -values))]
+
+
+def _version(sort: str, photos: Arranged) -> str:
     digest = hashlib.blake2b(sort.encode(), digest_size=9)
-    digest.update(np.ascontiguousarray(ids).data)
-    digest.update(codes.data)
-    digest.update(repr(runs).encode())
+    for each in (photos.ids, photos.codes, photos.days, photos.counts):
+        digest.update(np.ascontiguousarray(each).data)
     return digest.hexdigest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sqlite3
 import threading
@@ -24,6 +25,9 @@ SECONDS = 2.0
 """A question that takes longer is given up."""
 
 _THREADS = 4
+
+_ASKING = 2
+"""So many readers have sets, which take 50 MB for a million photos."""
 
 _STEPS = 10_000
 """SQLite looks at the clock after so many steps of its machine: some 0.1 ms."""
@@ -116,7 +120,7 @@ class Readers:
         self._seconds = seconds
         self._idle: list[Reader] = []
         self._lock = threading.Lock()
-        self._limiter: CapacityLimiter | None = None
+        self._limiters: tuple[CapacityLimiter, CapacityLimiter] | None = None
 
     async def ask(self, question: Callable[[Reader], T]) -> T:
         """Return the answer to a question, which a thread asks.
@@ -126,34 +130,55 @@ class Readers:
             StoreError: The database cannot be read.
             PhotoramdError: From the question.
         """
-        if self._limiter is None:  # it belongs to the event loop
-            self._limiter = CapacityLimiter(_THREADS)
-        return await to_thread.run_sync(self.ask_here, question, limiter=self._limiter)
+        return await to_thread.run_sync(self.ask_here, question, limiter=self._limits()[0])
+
+    async def look_up(self, question: Callable[[Reader], T]) -> T:
+        """Return the answer to a question that needs no sets of photos; raises as `ask` does."""
+        return await to_thread.run_sync(self._answer, question, 0, limiter=self._limits()[1])
 
     def ask_here(self, question: Callable[[Reader], T]) -> T:
         """Return the answer to a question, asked in this thread; raises as `ask` does."""
+        return self._answer(question, -1)
+
+    def prepare(self, read: Callable[[Reader], object]) -> None:
+        """Have the reader that is asked first read what questions need, however long it takes.
+
+        Raises:
+            StoreError: The database cannot be read.
+        """
+        self._answer(read, -1, seconds=math.inf)
+
+    def _limits(self) -> tuple[CapacityLimiter, CapacityLimiter]:
+        if self._limiters is None:  # they belong to the event loop
+            self._limiters = CapacityLimiter(_ASKING), CapacityLimiter(_THREADS)
+        return self._limiters
+
+    def _answer(
+        self, question: Callable[[Reader], T], place: int, seconds: float | None = None
+    ) -> T:
+        """Ask the last of the idle readers, which has sets, or the first (place 0)."""
         with self._lock:
-            reader = self._idle.pop() if self._idle else None
+            reader = self._idle.pop(place) if self._idle else None
         if reader is not None and reader.identity != identity(self._database):
             reader.close()
             reader = None
         if reader is None:
             reader = Reader(self._database)
         try:
-            answer = reader.ask(question, self._seconds)
-        except (UsageError, HTTPException):
-            self._give_back(reader)
+            answer = reader.ask(question, self._seconds if seconds is None else seconds)
+        except (UsageError, HTTPException, SlowQuestionError):
+            self._give_back(reader, place)
             raise
         except BaseException:
             # A damaged or replaced database must not stay open.
             with closing(reader):
                 raise
-        self._give_back(reader)
+        self._give_back(reader, place)
         return answer
 
-    def _give_back(self, reader: Reader) -> None:
+    def _give_back(self, reader: Reader, place: int) -> None:
         with self._lock:
-            self._idle.append(reader)
+            self._idle.insert(len(self._idle) if place else 0, reader)
 
     def close(self) -> None:
         """Close the connections that nobody uses."""

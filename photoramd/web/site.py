@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import anyio
+from anyio import to_thread
 from starlette.requests import Request
 
 from photoramd.config.schema import Config
+from photoramd.errors import PhotoramdError
+from photoramd.search import facets
 from photoramd.web.access import Access
 from photoramd.web.likeness import Likeness
 from photoramd.web.orders import Orders
 from photoramd.web.readers import Readers
+
+_EVERY_SECONDS = 5.0
+"""Often enough that changes are noted before they leave the journal, however fast the daemon is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +48,17 @@ class Site:
     def __post_init__(self) -> None:
         object.__setattr__(self, "orders", Orders(self.database))
         object.__setattr__(self, "likeness", Likeness(self.database))
+
+    async def keep_prepared(self) -> None:
+        """Keep in memory what questions need, until it is cancelled; a thread does the work."""
+        while True:
+            await to_thread.run_sync(self._prepare)
+            await anyio.sleep(_EVERY_SECONDS)
+
+    def _prepare(self) -> None:
+        with suppress(PhotoramdError, sqlite3.Error):  # whoever asks is told
+            self.orders.prepare()
+            self.readers.prepare(lambda reader: facets.prepare(reader.sets))
 
     def close(self) -> None:
         """Close what was opened to answer questions."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 
 import msgspec
-import numpy as np
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -43,7 +42,7 @@ async def layout(request: Request, asked: LayoutAsked) -> Response:
 
     def answer(reader: Reader) -> Response:
         order = site.orders.put(reader, expression_of(site, asked.q), asked.sort)
-        anchor = None if asked.anchor is msgspec.UNSET else _rank(order, asked.anchor)
+        anchor = None if asked.anchor is msgspec.UNSET else order.rank(asked.anchor)
         # The same order may be asked for with another anchor.
         tag = f'W/"{order.version}"' if anchor is None else f'W/"{order.version}-{anchor}"'
         headers = {"ETag": tag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
@@ -53,7 +52,7 @@ async def layout(request: Request, asked: LayoutAsked) -> Response:
             Layout(
                 version=order.version,
                 total=len(order.ids),
-                aspects=order.codes.tobytes().decode("ascii"),
+                aspects=order.photos.codes.tobytes().decode("ascii"),
                 days=_days(order),
                 anchor=anchor,
             )
@@ -67,15 +66,13 @@ async def layout(request: Request, asked: LayoutAsked) -> Response:
 
 
 def _days(order: Order) -> list[tuple[str | None, int]]:
-    days = [day for day, _ in order.runs if day is not None]
-    names = np.array(days, "datetime64[D]").astype(str).tolist()
-    counts = [count for _, count in order.runs]
-    return list(zip([*names, *[None] * (len(counts) - len(names))], counts, strict=True))
-
-
-def _rank(order: Order, photo: int) -> int | None:
-    places = np.flatnonzero(order.ids == photo)
-    return int(places[0]) if len(places) else None
+    photos = order.photos
+    days: list[str | None] = photos.days.astype("datetime64[D]").astype(str).tolist()
+    counts: list[int] = photos.counts.tolist()
+    if left := len(photos.ids) - sum(counts):
+        days.append(None)
+        counts.append(left)
+    return list(zip(days, counts, strict=True))
 
 
 def photos(site: Site, reader: Reader, asked: PhotosAsked) -> Photos:
@@ -126,7 +123,7 @@ def _page(site: Site, reader: Reader, asked: PhotosAsked, after: str | None) -> 
 def neighbours(site: Site, reader: Reader, asked: NeighboursAsked) -> Neighbours:
     """Return the photos beside one."""
     order = site.orders.put(reader, expression_of(site, asked.q), asked.sort)
-    total, rank = len(order.ids), _rank(order, asked.id)
+    total, rank = len(order.ids), order.rank(asked.id)
     if rank is None:
         return Neighbours(previous=None, next=None, rank=None, total=total)
     return Neighbours(
