@@ -13,28 +13,55 @@ from photoramd.clock import unix_time
 from photoramd.config import loader
 from photoramd.config.schedule import Schedule
 from photoramd.database.readonly import open_readonly
+from photoramd.errors import UsageError
 from photoramd.images.formats import RAW_REMEDY
 from photoramd.search.status import CountedReason, Status, StatusSettings, read_status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from photoramd.cli import Settings
+    from photoramd.config.schema import Config
 
 
 @click.command("status")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "prometheus"]),
+    default="text",
+    help="Text (the default), a JSON object, or metrics for Prometheus.",
+)
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.pass_obj
-def command(settings: Settings, as_json: bool) -> None:
+def command(settings: Settings, form: str, as_json: bool) -> None:
     """Show what is done, waiting and wrong."""
+    if as_json and form == "prometheus":
+        raise UsageError("--json and --format name two formats", remedy="leave one of them out")
     configuration = loader.load(settings.config_path, need_file=False)
+    if form == "prometheus":
+        _print_metrics(configuration.state.path)
+        return
+    status = _status(configuration)
+    print_json(status) if as_json or form == "json" else _print(status)
+
+
+def _print_metrics(database: Path) -> None:
+    # Its library takes as long to import as a whole `status` takes.
+    from photoramd.search.metrics import exposition
+
+    with closing(open_readonly(database)) as connection:
+        click.echo(exposition(connection, database), nl=False)
+
+
+def _status(configuration: Config) -> Status:
     database = configuration.state.path
     wanted = StatusSettings(
         Schedule.parse(configuration.schedule.hours), configuration.model.renews
     )
     with closing(open_readonly(database)) as connection:
-        status = read_status(connection, database, wanted, unix_time())
-    print_json(status) if as_json else _print(status)
+        return read_status(connection, database, wanted, unix_time())
 
 
 def _print(status: Status) -> None:

@@ -18,6 +18,7 @@ from photoramd.config.schedule import Schedule
 from photoramd.config.schema import Config, Watch
 from photoramd.contained.client import Contained
 from photoramd.daemon import backup
+from photoramd.daemon.figures import FigureKeeper
 from photoramd.daemon.hooks import Announcer
 from photoramd.daemon.kept_features import kept_features
 from photoramd.daemon.kept_thumbnails import kept_thumbnails
@@ -321,6 +322,7 @@ def build(
             backup.DailyBackup(config.state.path, config.state.backups),
             Rereader(Readings(database), contained, config.decode.max_pixels),
             resources.announcer,
+            FigureKeeper(database, setup.tagger, pipeline.pace, contained),
             setup.tagger if isinstance(setup.tagger, UnloadingTagger) else None,
         )
         daemon = Daemon(

@@ -18,6 +18,7 @@ from pathlib import Path
 from photoramd.clock import Monotonic, UnixTime, monotonic, unix_time
 from photoramd.config.schedule import ALWAYS, Schedule
 from photoramd.daemon.backup import DailyBackup
+from photoramd.daemon.figures import FigureKeeper
 from photoramd.daemon.hooks import Announcer
 from photoramd.daemon.sd_notify import Notifier
 from photoramd.daemon.status_line import Situation, StatusLine
@@ -63,6 +64,7 @@ class Parts:
         backup: The daily copy of the database.
         rereader: Reads again what files say.
         announcer: Tells others of tagged photos.
+        figures: What other processes are told of this one.
         unloading: The model, if it is unloaded when it is idle.
     """
 
@@ -76,6 +78,7 @@ class Parts:
     backup: DailyBackup
     rereader: Rereader
     announcer: Announcer
+    figures: FigureKeeper
     unloading: UnloadingTagger | None = None
 
 
@@ -124,6 +127,7 @@ class Daemon:
         self._backup = parts.backup
         self._rereader = parts.rereader
         self._announcer = parts.announcer
+        self._figures = parts.figures
         self._unloading = parts.unloading
         self._interrupts = interrupts = surroundings.interrupts
         self._notifier = surroundings.notifier
@@ -140,8 +144,9 @@ class Daemon:
         self._has_edits = False
 
     def close(self) -> None:
-        """Wait for what the loop has started."""
+        """Wait for what the loop has started, and store its last figures."""
         self._backup.close()
+        self._figures.close(unix_time())
 
     def rescan(self) -> None:
         """Scan everything at the next turn, and retry everything deferred at once."""
@@ -301,6 +306,8 @@ class Daemon:
         outcomes = self.step(now, wall)
         on_outcomes(outcomes)
         self._announcer.put(outcomes)
+        if self._is_watching:
+            self._figures.step(outcomes, now, wall)
         self._tell(sum(outcome.state == PhotoState.WRITTEN for outcome in outcomes), wall)
         if outcomes or self._has_edits:
             self._rereader.wake()  # sidecars of the user's that were written to are read again

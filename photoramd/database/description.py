@@ -308,6 +308,27 @@ INTERNAL_TABLES: Mapping[str, Description] = {
         "The model whose earlier revisions' tags are renewed.",
         {"model": "the model", "revision": "its present revision"},
     ),
+    "figures": Description(
+        "One row: what the daemon that ran last knew of itself; "
+        "`photoramd status --format prometheus` tells it.",
+        {
+            "id": "always 1",
+            "stored_at": f"when this was stored: {_SECONDS}",
+            "process": "its process id",
+            "started_at": f"since when all is counted: {_SECONDS}",
+            "model": "the model",
+            "revision": "its revision",
+            "is_model_available": "0: the model rests after failures",
+            "written": "photos whose tags were written",
+            "not_written": "how often tags could not be written, for now",
+            "failed": "how often a photo could not be decoded or tagged",
+            "undone": "photos whose tags were taken back",
+            "inferred": "pictures that the model looked at",
+            "inference_seconds": "how long that took, in seconds",
+            "workers_started": "processes started to look into files",
+            "workers_lost": "those that a file took down, or that took too long for one",
+        },
+    ),
     "extensions": Description("A suffix of names.", {"id": _ID, "name": "in small letters"}),
     "sets": Description(
         "A set of photos, made from the tables above so that queries are fast.",

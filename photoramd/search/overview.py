@@ -13,7 +13,7 @@ from photoramd.clock import UnixTime
 from photoramd.database.columns import path_of
 from photoramd.database.conditions import QUEUED, UNREAD
 from photoramd.database.health import RootState
-from photoramd.database.readonly import fetch
+from photoramd.database.readonly import fetch, has_table
 from photoramd.photo import PhotoState
 from photoramd.search.places import Reason, knows_places
 
@@ -124,6 +124,8 @@ def to_renew(connection: sqlite3.Connection) -> int:
     Raises:
         StoreError: The database cannot be read.
     """
+    if not has_table(connection, "present_model"):
+        return 0
     ((count,),) = fetch(
         connection,
         """SELECT count(*) FROM photos WHERE state <> 'missing' AND undone_at IS NULL
@@ -139,8 +141,8 @@ def to_read(connection: sqlite3.Connection) -> int:
     Raises:
         StoreError: The database cannot be read.
     """
-    if not fetch(connection, "SELECT 1 FROM sqlite_master WHERE name = 'photos_unread'"):
-        return 0  # an earlier version's database
+    if not has_table(connection, "looks"):
+        return 0
     ((count,),) = fetch(
         connection,
         f"SELECT count(*) FROM photos WHERE {UNREAD}",  # noqa: S608

@@ -20,7 +20,7 @@ from photoramd.web.news import Lookout
 from photoramd.web.site import Site
 
 _GZIP_LEVEL = 5
-"""The default of 9 takes more than twice as long for a tenth less."""
+"""Of 1 to 9: above it, answers become hardly smaller and take much longer."""
 
 
 async def healthz(_: Request) -> Response:
