@@ -25,12 +25,13 @@ class Sets:
 
     Args:
         connection: From `open_readonly`.
+        like: Sets of the same database, which nobody uses meanwhile: what they have read is shared.
 
     Raises:
         StoreError: The database cannot be read, or is an earlier version's.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, like: Sets | None = None) -> None:
         self.connection = connection
         self._folded = self._seen = -1
         self._known: dict[_Key, BitMap] = {}
@@ -39,6 +40,12 @@ class Sets:
         self._derived: dict[Callable[[Sets], object], object] = {}
         self._labels: list[tuple[int, str, str]] | None = None
         self._chunk_numbers: str | None = None
+        if like is not None:
+            self._folded, self._seen = like._folded, like._seen
+            self._known, self._derived = dict(like._known), dict(like._derived)
+            self._changes = {key: dict(photos) for key, photos in like._changes.items()}
+            self._keys = {kind: set(keys) for kind, keys in like._keys.items()}
+            self._labels, self._chunk_numbers = like._labels, like._chunk_numbers
         self.refresh()
 
     def refresh(self) -> None:
@@ -80,13 +87,17 @@ class Sets:
         if is_folded:
             self._changes = {}
             self._chunk_numbers = None
+        altered: dict[_Key, BitMap] = {}
         for number, kind, key, photo, is_member in rows:
             self._changes.setdefault((kind, key), {})[photo] = is_member
             if kind in self._keys:
                 self._keys[Kind(kind)].add(key)
             if number > self._seen and (kind, key) in self._known:
-                members = self._known[kind, key]
+                if (kind, key) not in altered:  # others may share it
+                    altered[kind, key] = BitMap(self._known[kind, key])
+                members = altered[kind, key]
                 (members.add if is_member else members.discard)(photo)
+        self._known |= altered
         self._folded, self._seen = folded, last
 
     def one(self, kind: Kind, key: int = 0) -> BitMap:

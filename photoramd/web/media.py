@@ -140,7 +140,7 @@ async def _subject(request: Request) -> Subject:
     subject = None
     if photo_id <= _MOST_ID:
         readers = site_of(request).readers
-        subject = await readers.look_up(lambda reader: find_subject(reader.connection, photo_id))
+        subject = await readers.ask(lambda reader: find_subject(reader.connection, photo_id))
     if subject is None:
         raise HTTPException(404, "there is no such photo")
     return subject

@@ -26,8 +26,8 @@ SECONDS = 2.0
 
 _THREADS = 4
 
-_ASKING = 2
-"""So many readers have sets, which take 50 MB for a million photos."""
+_PREPARING_SECONDS = 20.0
+"""So long questions that need all sets wait for them after the start."""
 
 _STEPS = 10_000
 """SQLite looks at the clock after so many steps of its machine: some 0.1 ms."""
@@ -74,6 +74,7 @@ class Reader:
             self._ends_at: float | None = None
             self.connection.set_progress_handler(self._is_late, _STEPS)
             self.sets = Sets(self.connection)
+            self._is_prepared = False
         except BaseException:
             self.connection.close()
             raise
@@ -81,6 +82,12 @@ class Reader:
     def close(self) -> None:
         """Close the connection."""
         self.connection.close()
+
+    def share(self, prepared: Sets | None) -> None:
+        """Use what others have read, if that was not done before."""
+        if prepared is not None and not self._is_prepared:
+            self.sets = Sets(self.connection, like=prepared)
+            self._is_prepared = True
 
     def ask(self, question: Callable[[Reader], T], seconds: float) -> T:
         """Return the answer to a question.
@@ -120,65 +127,56 @@ class Readers:
         self._seconds = seconds
         self._idle: list[Reader] = []
         self._lock = threading.Lock()
-        self._limiters: tuple[CapacityLimiter, CapacityLimiter] | None = None
+        self._limiter: CapacityLimiter | None = None
+        self._prepared: Sets | None = None
+        self._is_ready = threading.Event()
+        self._is_ready.set()
 
-    async def ask(self, question: Callable[[Reader], T]) -> T:
+    async def ask(self, question: Callable[[Reader], T], *, needs_all: bool = False) -> T:
         """Return the answer to a question, which a thread asks.
+
+        Args:
+            question: What is asked.
+            needs_all: Whether it needs most sets, for which it waits if they are being read.
 
         Raises:
             SlowQuestionError: It took too long.
             StoreError: The database cannot be read.
             PhotoramdError: From the question.
         """
-        return await to_thread.run_sync(self.ask_here, question, limiter=self._limits()[0])
+        if self._limiter is None:  # it belongs to the event loop
+            self._limiter = CapacityLimiter(_THREADS)
 
-    async def look_up(self, question: Callable[[Reader], T]) -> T:
-        """Return the answer to a question that needs no sets of photos; raises as `ask` does."""
-        return await to_thread.run_sync(self._answer, question, 0, limiter=self._limits()[1])
+        def ask() -> T:
+            if needs_all:
+                self._is_ready.wait(_PREPARING_SECONDS)
+            return self.ask_here(question)
+
+        return await to_thread.run_sync(ask, limiter=self._limiter)
 
     def ask_here(self, question: Callable[[Reader], T]) -> T:
         """Return the answer to a question, asked in this thread; raises as `ask` does."""
-        return self._answer(question, -1)
+        return self._answer(question, self._seconds)
+
+    def begin(self) -> None:
+        """Have questions that need most sets wait for the first `prepare`."""
+        self._is_ready.clear()
 
     def prepare(self, read: Callable[[Reader], object]) -> None:
-        """Have the reader that is asked first read what questions need, however long it takes.
+        """Read what questions need, however long it takes; all readers share it from then on.
 
         Raises:
             StoreError: The database cannot be read.
         """
-        self._answer(read, -1, seconds=math.inf)
 
-    def _limits(self) -> tuple[CapacityLimiter, CapacityLimiter]:
-        if self._limiters is None:  # they belong to the event loop
-            self._limiters = CapacityLimiter(_ASKING), CapacityLimiter(_THREADS)
-        return self._limiters
+        def share(reader: Reader) -> None:
+            read(reader)
+            self._prepared = Sets(reader.connection, like=reader.sets)
 
-    def _answer(
-        self, question: Callable[[Reader], T], place: int, seconds: float | None = None
-    ) -> T:
-        """Ask the last of the idle readers, which has sets, or the first (place 0)."""
-        with self._lock:
-            reader = self._idle.pop(place) if self._idle else None
-        if reader is not None and reader.identity != identity(self._database):
-            reader.close()
-            reader = None
-        if reader is None:
-            reader = Reader(self._database)
         try:
-            answer = reader.ask(question, self._seconds if seconds is None else seconds)
-        except (UsageError, HTTPException, SlowQuestionError):
-            self._give_back(reader, place)
-            raise
-        except BaseException:
-            # A damaged or replaced database must not stay open.
-            with closing(reader):
-                raise
-        self._give_back(reader, place)
-        return answer
-
-    def _give_back(self, reader: Reader, place: int) -> None:
-        with self._lock:
-            self._idle.insert(len(self._idle) if place else 0, reader)
+            self._answer(share, math.inf)
+        finally:
+            self._is_ready.set()
 
     def close(self) -> None:
         """Close the connections that nobody uses."""
@@ -186,3 +184,29 @@ class Readers:
             idle, self._idle = self._idle, []
         for reader in idle:
             reader.close()
+
+    def _answer(self, question: Callable[[Reader], T], seconds: float) -> T:
+        with self._lock:
+            reader = self._idle.pop() if self._idle else None
+        if reader is not None and reader.identity != identity(self._database):
+            reader.close()
+            reader = None
+            self._prepared = None
+        if reader is None:
+            reader = Reader(self._database)
+        try:
+            reader.share(self._prepared)
+            answer = reader.ask(question, seconds)
+        except (UsageError, HTTPException, SlowQuestionError):
+            self._give_back(reader)
+            raise
+        except BaseException:
+            # A damaged or replaced database must not stay open.
+            with closing(reader):
+                raise
+        self._give_back(reader)
+        return answer
+
+    def _give_back(self, reader: Reader) -> None:
+        with self._lock:
+            self._idle.append(reader)

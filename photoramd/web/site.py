@@ -51,6 +51,7 @@ class Site:
 
     async def keep_prepared(self) -> None:
         """Keep in memory what questions need, until it is cancelled; a thread does the work."""
+        self.readers.begin()
         while True:
             await to_thread.run_sync(self._prepare)
             await anyio.sleep(_EVERY_SECONDS)

@@ -108,12 +108,14 @@ def json_response(value: object, status: int = 200) -> Response:
     return Response(msgspec.json.encode(value), status, headers, media_type="application/json")
 
 
-def reading(answer: Callable[[Site, Reader, A], object]) -> Respond:
-    """Return what answers by asking the database, in a thread."""
+def reading(answer: Callable[[Site, Reader, A], object], *, needs_all: bool = False) -> Respond:
+    """Return what answers by asking the database, in a thread; see `Readers.ask`."""
 
     async def respond(request: Request, asked: A) -> Response:
         site = site_of(request)
-        return await site.readers.ask(lambda reader: json_response(answer(site, reader, asked)))
+        return await site.readers.ask(
+            lambda reader: json_response(answer(site, reader, asked)), needs_all=needs_all
+        )
 
     return respond
 

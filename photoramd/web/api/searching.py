@@ -134,15 +134,15 @@ def completions(site: Site, reader: Reader, asked: CompleteAsked) -> Completions
 ENDPOINTS = (
     Endpoint(
         "GET", "/facets", "What the photos of a query have in common, and how many have it.",
-        FacetsAsked, reading(facets), Facets,
+        FacetsAsked, reading(facets, needs_all=True), Facets,
     ),
-    Endpoint("GET", "/tags", "Tags in use.", TagsAsked, reading(tags), Tags),
+    Endpoint("GET", "/tags", "Tags in use.", TagsAsked, reading(tags, needs_all=True), Tags),
     Endpoint(
         "GET", "/folders", "Folders with photos, one level.",
         FoldersAsked, reading(folders), Folders,
     ),
     Endpoint(
         "GET", "/complete", "What may stand where the cursor is in a query.",
-        CompleteAsked, reading(completions), Completions,
+        CompleteAsked, reading(completions, needs_all=True), Completions,
     ),
 )  # fmt: skip
