@@ -61,12 +61,10 @@ def tags(situation: Situation, hits: BitMap) -> list[Facet]:
 
 
 def _tags_with_others_below(sets: Sets) -> set[str]:
-    rows = fetch(
-        sets.connection,
-        """SELECT l.folded FROM (SELECT DISTINCT parent_id FROM label_parents) p
-           JOIN labels l ON l.id = p.parent_id""",
-    )
-    return {folded for (folded,) in rows}
+    """Return tags that are above others in the models' hierarchy, or in the user's own."""
+    rows = fetch(sets.connection, "SELECT DISTINCT parent_id FROM label_parents")
+    above = {number for (number,) in rows} | set(sets.keys(Kind.USER_ABOVE))
+    return {folded for number, _, folded in sets.labels() if number in above}
 
 
 def years(situation: Situation, hits: BitMap) -> list[Facet]:
@@ -161,6 +159,10 @@ def prepare(sets: Sets) -> None:
     Raises:
         StoreError: The database cannot be read.
     """
+    sets.derive(_count_all)
+
+
+def _count_all(sets: Sets) -> None:
     situation = Situation(sets.connection, sets)
     for group in GROUPS.values():
         group(situation, sets.one(Kind.PRESENT))

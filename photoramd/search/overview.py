@@ -129,7 +129,7 @@ def to_renew(connection: sqlite3.Connection) -> int:
     ((count,),) = fetch(
         connection,
         """SELECT count(*) FROM photos WHERE state <> 'missing' AND undone_at IS NULL
-           AND result_id IN (SELECT r.id FROM results r JOIN present_model m
+           AND result_id IN (SELECT r.id FROM present_model m CROSS JOIN results r
                              ON r.model = m.model AND r.revision <> m.revision)""",
     )
     return int(count)

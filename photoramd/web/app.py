@@ -15,7 +15,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from photoramd.errors import PhotoramdError
-from photoramd.web import api, events, login, media, problems
+from photoramd.web import api, events, login, media, openapi, problems
 from photoramd.web.news import Lookout
 from photoramd.web.site import Site
 
@@ -45,6 +45,7 @@ def make_app(site: Site) -> Starlette:
         routes=[
             Route("/healthz", healthz),
             *api.ROUTES,
+            *openapi.ROUTES,
             *events.ROUTES,
             *login.ROUTES,
             *media.ROUTES,

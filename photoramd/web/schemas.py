@@ -16,6 +16,7 @@ from photoramd.metadata.changes import Place
 from photoramd.photo import PhotoState
 from photoramd.search.facets import GroupName
 from photoramd.search.parser import MAX_CHARACTERS
+from photoramd.web.problems import Problem
 
 MOST_PHOTOS = 1_000
 """Photos of one edit."""
@@ -47,18 +48,6 @@ class Asked(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 class Given(msgspec.Struct, kw_only=True):
     """A part of an answer."""
-
-
-class Problem(Given, omit_defaults=True):
-    """What went wrong (RFC 9457)."""
-
-    title: Annotated[str, Meta(description="What happened, in one sentence.")]
-    status: Annotated[int, Meta(description="The status of HTTP.", ge=400, le=599)]
-    detail: Annotated[str | None, Meta(description="What can be done about it.")] = None
-    position: Annotated[
-        int | None,
-        Meta(description="Where in the query it is, in characters of Unicode from 0."),
-    ] = None
 
 
 # Photos

@@ -32,7 +32,6 @@ from photoramd.web.schemas import (
     Folders,
     FoldersAsked,
     Group,
-    Problem,
     Tags,
     TagsAsked,
 )
@@ -119,10 +118,7 @@ def completions(site: Site, reader: Reader, asked: CompleteAsked) -> Completions
     try:
         expression_of(site, asked.text)
     except QueryError as error:
-        known = problems.problem_of(error)
-        problem = Problem(
-            title=known.title, status=known.status, detail=known.detail, position=known.position
-        )
+        problem = problems.problem_of(error)
     return Completions(
         completions=[
             Completion(start=c.start, end=c.end, text=c.text, meaning=c.meaning) for c in offered
