@@ -63,7 +63,7 @@ def tags(situation: Situation, hits: BitMap) -> list[Facet]:
 def _tags_with_others_below(sets: Sets) -> set[str]:
     """Return tags that are above others in the models' hierarchy, or in the user's own."""
     rows = fetch(sets.connection, "SELECT DISTINCT parent_id FROM label_parents")
-    above = {number for (number,) in rows} | set(sets.keys(Kind.USER_ABOVE))
+    above = {number for (number,) in rows} | {number for number, _ in sets.all(Kind.USER_ABOVE)}
     return {folded for number, _, folded in sets.labels() if number in above}
 
 

@@ -145,11 +145,12 @@ class Layout(Given):
             " / 91) of its height, c being its code in ASCII, from 35 to 126."
         ),
     ]
+    # Lists, as older programs know no tuples in schemas.
     days: Annotated[
-        list[tuple[Annotated[str | None, Meta(description="Such as 2024-05-01.")], int]],
+        list[Annotated[list[str | int | None], Meta(min_length=2, max_length=2)]],
         Meta(
-            description="Days and how many photos have each, in order; null: not known, the last."
-            " In another order than by taken all are in one run of null."
+            description="Days, such as 2024-05-01, and how many photos have each, in order; null:"
+            " not known, the last. In another order than by taken all are in one run of null."
         ),
     ]
     anchor: Annotated[int | None, Meta(description="The place of the photo asked for, from 0.")]

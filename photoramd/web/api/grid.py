@@ -65,14 +65,14 @@ async def layout(request: Request, asked: LayoutAsked) -> Response:
     return await site.readers.ask(answer)
 
 
-def _days(order: Order) -> list[tuple[str | None, int]]:
+def _days(order: Order) -> list[list[str | int | None]]:
     photos = order.photos
     days: list[str | None] = photos.days.astype("datetime64[D]").astype(str).tolist()
     counts: list[int] = photos.counts.tolist()
     if left := len(photos.ids) - sum(counts):
         days.append(None)
         counts.append(left)
-    return list(zip(days, counts, strict=True))
+    return [[day, count] for day, count in zip(days, counts, strict=True)]
 
 
 def photos(site: Site, reader: Reader, asked: PhotosAsked) -> Photos:

@@ -10,6 +10,7 @@ from photoramd.database.edits import EditState
 from photoramd.errors import printable
 from photoramd.search.by_similarity import copies_of
 from photoramd.search.details import Details, photo_with_id
+from photoramd.search.overview import paths_of
 from photoramd.search.photo_links import links
 from photoramd.search.photo_rows import photo_rows
 from photoramd.web.api.endpoint import Endpoint, reading
@@ -68,6 +69,8 @@ def _look(known: Details) -> dict[str, Any]:
 
 def similar(site: Site, reader: Reader, asked: SimilarAsked) -> SimilarPhotos:
     """Return photos that look like one."""
+    if not paths_of(reader.connection, [asked.id]):
+        raise HTTPException(404, "there is no such photo")
     likeness = site.likeness.of(reader.connection, asked.id, asked.limit)
     found = photos_with(reader, list(likeness))
     return SimilarPhotos(
