@@ -56,7 +56,7 @@ _SCHEMAS = "#/components/schemas/{name}"
 def document() -> dict[str, Any]:
     """Return the description."""
     types = [kind for each in ENDPOINTS for kind in (each.given, each.body) if kind is not None]
-    asked = [each.asked for each in ENDPOINTS]
+    asked: list[Any] = [each.asked for each in ENDPOINTS]
     _, components = msgspec.json.schema_components(
         [*types, *asked, PhotoAsked, Problem], ref_template=_SCHEMAS
     )

@@ -57,8 +57,10 @@ class Site:
             await anyio.sleep(_EVERY_SECONDS)
 
     def _prepare(self) -> None:
-        with suppress(PhotoramdError, sqlite3.Error):  # whoever asks is told
+        # Whoever asks is told what is wrong.
+        with suppress(PhotoramdError, sqlite3.Error):
             self.orders.prepare()
+        with suppress(PhotoramdError, sqlite3.Error):
             self.readers.prepare(lambda reader: facets.prepare(reader.sets))
 
     def close(self) -> None:
