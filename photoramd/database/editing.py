@@ -110,9 +110,10 @@ class Editing:
             (change.id, change.photo_id, change.folded),
         )
         if not is_done:
+            # One that waits for the model goes on to be written by itself.
             db.execute(
-                """UPDATE photos SET state = iif(state = 'written', 'tagged', state),
-                       attempts = 0, next_attempt = 0, reason = NULL WHERE id = ?""",
+                """UPDATE photos SET state = 'tagged', attempts = 0, next_attempt = 0,
+                       reason = NULL WHERE id = ? AND state IN ('written', 'tagged')""",
                 (change.photo_id,),
             )
 
@@ -140,13 +141,12 @@ class Editing:
     ) -> Mapping[str, Any] | None:
         """Restore what was there before an earlier change."""
         found = db.execute(
-            """SELECT kind, state, before, superseded_by IS NOT NULL, applied_at FROM edit_changes
-               WHERE id = ?""",
+            "SELECT kind, state, before, superseded_by IS NOT NULL FROM edit_changes WHERE id = ?",
             (change.undoes,),
         ).fetchone()
         if found is None:
             raise _RefusedError(f"edits are known for {KEPT_DAYS} days only")
-        kind, state, before, is_over, _ = found
+        kind, state, before, is_over = found
         if is_over:
             return None
         if state != "failed" and before is not None:

@@ -8,8 +8,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from photoramd.cli.answers import Edited
 from photoramd.config.schema import Config
 from photoramd.database.edits import edit_progress, edits_of, request_edit, request_undo
 from photoramd.database.mend import mend_sets
@@ -297,6 +299,7 @@ def test_a_running_daemon_edits_at_once(
     assert "outdoors" not in read(sidecar_of(photo))
     assert photoramd.ask("show", photo)["user_tags"] == ["Ferien"]
     answer = photoramd.ask("edit", "--undo", "--wait")
+    assert msgspec.convert(answer, Edited) == answer
     assert (answer["edit"], answer["daemon"], answer["photos"]) == (2, True, 2)
     assert (answer["done"], answer["pending"], answer["failed"]) == (4, 0, 0)
     assert "Ferien" not in read(sidecar_of(photo))

@@ -17,9 +17,7 @@ from photoramd.search.edit_outcome import can_be_undone, failed_changes
 from photoramd.search.situation import Situation
 from photoramd.web.api.endpoint import Endpoint, reading, writing
 from photoramd.web.api.questions import expression_of
-from photoramd.web.orders import found
-from photoramd.web.readers import Reader
-from photoramd.web.schemas import (
+from photoramd.web.edit_schemas import (
     MOST_PHOTOS,
     EditAsked,
     EditGiven,
@@ -29,6 +27,8 @@ from photoramd.web.schemas import (
     NothingSent,
     Progress,
 )
+from photoramd.web.orders import found
+from photoramd.web.readers import Reader
 from photoramd.web.site import Site
 
 _BY = "gallery"

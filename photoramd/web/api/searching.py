@@ -19,7 +19,7 @@ from photoramd.web.api.endpoint import Endpoint, reading
 from photoramd.web.api.questions import expression_of
 from photoramd.web.orders import found
 from photoramd.web.readers import Reader
-from photoramd.web.schemas import (
+from photoramd.web.search_schemas import (
     Chip,
     CompleteAsked,
     Completion,

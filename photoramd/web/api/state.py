@@ -13,8 +13,7 @@ from photoramd.search.clauses import exact_clause
 from photoramd.search.overview import paths_of, paths_with_reason, reasons
 from photoramd.search.status import Status, StatusSettings, read_status
 from photoramd.web.api.endpoint import Endpoint, reading, writing
-from photoramd.web.readers import Reader
-from photoramd.web.schemas import (
+from photoramd.web.edit_schemas import (
     MOST_PHOTOS,
     Failed,
     FailedReason,
@@ -22,6 +21,7 @@ from photoramd.web.schemas import (
     Retried,
     Retry,
 )
+from photoramd.web.readers import Reader
 from photoramd.web.site import Site
 
 _REASONS = 200

@@ -310,6 +310,22 @@ def test_photos_that_cannot_be_edited_cost_only_themselves(album: Album) -> None
     assert "not watched" in album.progress(edit).reasons[0].reason
 
 
+def test_a_photo_that_waits_for_the_model_keeps_its_turn_and_gets_the_edit(album: Album) -> None:
+    photo = album.add("a.jpg", "cat")
+    (job,) = Photos(album.database).under(Path("/album"))
+    later = UnixTime(NOW + 5)
+    Queue(album.database).enqueue([job.photo], NOW, not_before=later)
+    edit = album.edit(photo, add=["x"], reject=["cat"])
+    assert Queue(album.database).next_due() == later
+    tags = [Tag("cat", 0.9), Tag("dog", 0.9)]
+    Results(album.database, "s").save([Tagged(job, b"a", {}, tags, None)], "m", "1", NOW)
+    assert [tag.name for tag in Results(album.database).tags(photo)] == ["dog"]
+    assert album.found("user:x") == ["a.jpg"]
+    assert album.progress(edit).pending == 2
+    album.write(photo, "dog", "x", removed=("cat",))
+    assert album.progress(edit).done == 2
+
+
 def test_what_cannot_be_written_now_waits_with_its_reason(album: Album) -> None:
     photo = album.add("a.jpg", "cat")
     edit = album.edit(photo, add=["x"])
