@@ -135,7 +135,10 @@ class StoredVectors:
         Raises:
             StoreError: They cannot be read.
         """
-        status = self.path.stat()
+        try:
+            status = self.path.stat()
+        except OSError as error:
+            raise _nothing_yet(self.path) from error
         counted = self._rows("SELECT count(*), max(id) FROM features")
         return status.st_dev, status.st_ino, counted
 

@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
+from photoramd.database.errors import store_error
 from photoramd.database.readonly import open_readonly
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Current(Generic[K]):
         self._load = load
         self._lock = threading.Lock()
         self._value: K | None = None
+        self._file: tuple[int, int] | None = None
 
     def get(self) -> K:
         """Return the value.
@@ -46,8 +48,17 @@ class Current(Generic[K]):
             StoreError: The database cannot be read.
         """
         with self._lock, closing(open_readonly(self._database)) as connection:
+            if (file := self._identity()) != self._file:
+                self._value, self._file = None, file
             if self._value is None:
                 self._value = self._load(connection)
             else:
                 self._value = self._value.refreshed(connection)
             return self._value
+
+    def _identity(self) -> tuple[int, int]:
+        try:
+            status = self._database.stat()
+        except OSError as error:
+            raise store_error(self._database, error) from error
+        return status.st_dev, status.st_ino

@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
-from anyio import CapacityLimiter, to_thread
+from anyio import CapacityLimiter, move_on_after, sleep, to_thread
 from starlette.exceptions import HTTPException
 
 from photoramd.database.readonly import open_readonly, uri_options
@@ -28,6 +28,8 @@ _THREADS = 4
 
 _PREPARING_SECONDS = 20.0
 """So long questions that need all sets wait for them after the start."""
+
+_LOOK_SECONDS = 0.02
 
 _STEPS = 10_000
 """SQLite looks at the clock after so many steps of its machine: some 0.1 ms."""
@@ -146,13 +148,11 @@ class Readers:
         """
         if self._limiter is None:  # it belongs to the event loop
             self._limiter = CapacityLimiter(_THREADS)
-
-        def ask() -> T:
-            if needs_all:
-                self._is_ready.wait(_PREPARING_SECONDS)
-            return self.ask_here(question)
-
-        return await to_thread.run_sync(ask, limiter=self._limiter)
+        if needs_all:
+            with move_on_after(_PREPARING_SECONDS):
+                while not self._is_ready.is_set():
+                    await sleep(_LOOK_SECONDS)
+        return await to_thread.run_sync(self.ask_here, question, limiter=self._limiter)
 
     def ask_here(self, question: Callable[[Reader], T]) -> T:
         """Return the answer to a question, asked in this thread; raises as `ask` does."""

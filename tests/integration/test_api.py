@@ -20,6 +20,7 @@ from photoramd.database.connection import Database, connect
 from photoramd.web.app import make_app
 from photoramd.web.readers import Readers
 from photoramd.web.site import Site
+from tests.support.album import Scan
 from tests.support.known_photos import BAD, CAFE, CAT, DOG, GONE, NEW, ROOT, fill
 from tests.support.random_rows import Rows
 
@@ -447,6 +448,45 @@ def test_too_many_photos_are_refused_with_their_number(tmp_path: Path) -> None:
 def test_a_body_that_is_no_json_is_refused(client: TestClient, body: bytes) -> None:
     for path in ("edits", "retry", "edits/1/undo"):
         assert client.post(f"{API}/{path}", content=body).status_code == 400
+
+
+def test_photos_that_the_real_daemon_tagged_are_found_edited_and_compared(
+    put: Callable[[str, str], Path], configure: Callable[..., Config], scan: Scan, album: Path,
+    exiftool: Callable[..., str],
+) -> None:  # fmt: skip
+    for sample, name in (("cat", "a/cat.png"), ("cat", "b/again.png"), ("china", "a/china.jpg")):
+        put(sample, name)
+    config = configure()
+    scan(config)
+    site = Site(config, config.state.path, Readers(config.state.path))
+    with TestClient(make_app(site)) as client:
+        cat, again = (
+            next(each for each in get(client, "photos")["photos"] if each["name"] == name)
+            for name in ("cat.png", "again.png")
+        )
+        assert cat["tags"]
+        details = get(client, f"photos/{cat['id']}")
+        assert details["copies"] == 1
+        assert get(client, "layout", q=details["links"]["same"])["total"] == 2
+        similar = get(client, f"photos/{cat['id']}/similar")["photos"]
+        assert (similar[0]["id"], round(similar[0]["likeness"], 2)) == (again["id"], 1)
+        assert cat["id"] not in [each["id"] for each in similar]
+        known = cat["tags"][0]["name"]
+        edit = post(client, "edits", {"photos": [cat["id"]], "add": ["Minka"], "reject": [known]})
+        scan(config)
+        progress = get(client, f"edits/{edit['id']}")
+        assert (progress["pending"], progress["done"], progress["failures"]) == (0, 2, [])
+        cat = get(client, f"photos/{cat['id']}")
+        assert known in cat["rejected"]
+        assert known not in [tag["name"] for tag in cat["tags"]]
+        assert [p["id"] for p in get(client, "photos", q="Minka")["photos"]] == [cat["id"]]
+        written = exiftool("-XMP-dc:Subject", "-s3", album / "a" / "cat.png.xmp")
+        assert "Minka" in written
+        assert known not in written.strip().split(", ")
+        post(client, f"edits/{edit['id']}/undo", {})
+        scan(config)
+        assert get(client, "layout", q="Minka")["total"] == 0
+        assert known in [tag["name"] for tag in get(client, f"photos/{cat['id']}")["tags"]]
 
 
 # Requests in general
