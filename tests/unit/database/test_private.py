@@ -8,16 +8,20 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+import photoramd
+from photoramd.config.schema import State
 from photoramd.daemon.backup import DailyBackup
 from photoramd.database import backups
 from photoramd.database.connection import Database
+from photoramd.database.features import Features, features_path
 from photoramd.database.lock import holder
 from photoramd.errors import DamagedError
-from photoramd.system.files import create_private, make_private
+from photoramd.system.files import GROUP_READABLE, create_private, make_private
 
 
 @pytest.fixture(params=[0o000, 0o022, 0o077], ids=oct)
@@ -115,3 +119,52 @@ def test_a_file_that_is_there_is_not_created_again(tmp_path: Path) -> None:
     path.write_text("content")
     create_private(path)
     assert path.read_text() == "content"
+
+
+def read_as(database: Path, *groups: int) -> subprocess.CompletedProcess[str]:
+    """Count the photos as a user with nothing but groups."""
+    code = (
+        "import sys; from pathlib import Path; from photoramd.database.readonly import *;"
+        " connection = open_readonly(Path(sys.argv[1]));"
+        " print(fetch(connection, 'SELECT count(*) FROM directories')[0][0])"
+    )
+    listed = ["--groups", ",".join(map(str, groups))] if groups else ["--clear-groups"]
+    user = ["setpriv", "--reuid", "65534", "--regid", "65534", *listed]
+    command = [*user, sys.executable, "-P", "-c", code, os.fspath(database)]
+    environment = {**os.environ, "PYTHONPATH": os.fspath(Path(photoramd.__file__).parents[1])}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+
+@pytest.mark.usefixtures("umask")
+def test_the_group_reads_the_database_if_the_configuration_says_so(tmp_path: Path) -> None:
+    assert os.geteuid() == 0, "this test must run as root, to act as another user"
+    path = tmp_path / "state" / "photoramd.db"
+    group = 4321
+    with Database(path, mode=State().file_mode):
+        pass
+    for each in (path.parent, *path.parent.parents):
+        each.chmod(each.stat().st_mode | 0o055)
+    os.chown(path.parent, -1, group)
+    path.parent.chmod(0o2755)  # new files get the group
+    os.chown(path, -1, group)
+    with (
+        Database(path, mode=State(readable_by_group=True).file_mode) as database,
+        closing(Features(features_path(path), "1", GROUP_READABLE)) as features,
+    ):
+        with database.transaction():
+            database.file_key(Path("/photos/cat.jpg"))
+        features.save({b"digest": b"vector"})
+        found = {each.name: mode(each) for each in path.parent.iterdir()}
+        assert found.pop("photoramd.db.lock") == 0o600  # whoever opens it may hold it
+        assert set(found) >= {"photoramd.db-wal", "photoramd.db-shm", "photoramd-similar.db"}
+        assert set(found.values()) == {0o640}
+        assert read_as(path, group).stdout == "1\n"
+        assert "cannot read the database" in read_as(path).stderr
+        backups.copy(path, copy := path.with_name("copy.db"))
+        assert mode(copy) == 0o600
+    assert read_as(path, group).stdout == "1\n"  # without a daemon
+    with Database(path) as database:
+        database.probe()
+        assert modes(path.parent) <= {0o600, 0o640}
+        assert {mode(Path(f"{path}{end}")) for end in ("", "-wal", "-shm")} == {0o600}
+        assert "cannot read the database" in read_as(path, group).stderr
