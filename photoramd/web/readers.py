@@ -42,6 +42,7 @@ class Reader:
     """
 
     def __init__(self, database: Path) -> None:
+        self.seen = _identity(database)
         self.connection = open_readonly(database)
         self._ends_at: float | None = None
         self.connection.set_progress_handler(self._is_late, _STEPS)
@@ -76,6 +77,20 @@ class Reader:
         return self._ends_at is not None and time.monotonic() > self._ends_at
 
 
+def _identity(database: Path) -> tuple[int, int, int] | None:
+    """Return what is another one when the file is, which must be opened again then; None: no file.
+
+    Without a log beside it other users' databases are opened as immutable (see
+    `photoramd.database.readonly.uri_options`): what a daemon writes is not seen then.
+    """
+    try:
+        status = database.stat()
+    except OSError:
+        return None
+    has_log = database.with_name(f"{database.name}-wal").exists()
+    return status.st_dev, status.st_ino, 0 if has_log else status.st_mtime_ns
+
+
 class Readers:
     """A few readers of one database, opened as they are needed and again after trouble.
 
@@ -107,6 +122,9 @@ class Readers:
         """Return the answer to a question, asked in this thread; raises as `ask` does."""
         with self._lock:
             reader = self._idle.pop() if self._idle else None
+        if reader is not None and reader.seen != _identity(self._database):
+            reader.close()
+            reader = None
         if reader is None:
             reader = Reader(self._database)
         try:
