@@ -270,16 +270,17 @@ install_unit() {
   } >"$DROPINS/photos.conf"
 }
 
-# The gallery runs as the daemon's user, and sees the photos, which it cannot change.
+# The gallery runs as the daemon's user, and sees the photos, which it cannot change. Drop-ins with
+# numbers come before those of systemctl edit.
 install_gallery() {
   sed "s|/opt/photoramd|$prefix|g" contrib/systemd/photoramd-gallery.service >"$GALLERY.service"
   install -m 644 contrib/systemd/photoramd-gallery.socket "$GALLERY.socket"
   install -d "$GALLERY.service.d"
-  [ ! -e "$DROPINS/user.conf" ] || ln -sfn "$DROPINS/user.conf" "$GALLERY.service.d/user.conf"
+  [ ! -e "$DROPINS/user.conf" ] || ln -sfn "$DROPINS/user.conf" "$GALLERY.service.d/10-user.conf"
   [ ! -e "$DROPINS/photos.conf" ] || {
     echo "# Written by contrib/install.sh, and anew whenever it is run."
     sed -n -e '/^\[Service\]$/p; /^ProtectHome=/p; s/^BindPaths=/BindReadOnlyPaths=/p' "$DROPINS/photos.conf"
-  } >"$GALLERY.service.d/photos.conf"
+  } >"$GALLERY.service.d/10-photos.conf"
 }
 
 install_limits() {
@@ -361,7 +362,7 @@ uninstall() {
   rm -f "$UNITS/photoramd.service" "$GALLERY.service" "$GALLERY.socket" "$SYSCTL" "$SYSUSERS"
   local place
   for place in "$DROPINS" "$GALLERY.service.d"; do
-    rm -f "$place/photos.conf" "$place/user.conf"
+    rm -f "$place"/{,10-}photos.conf "$place"/{,10-}user.conf
     rmdir "$place" 2>/dev/null || true
   done
   systemctl daemon-reload

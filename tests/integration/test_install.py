@@ -262,7 +262,7 @@ def test_the_gallery_comes_if_asked_for_and_stays_with_later_runs(tmp_path: Path
         assert "systemctl try-restart photoramd-gallery.socket" in printed
     unit = (units / "photoramd-gallery.service").read_text()
     assert f"ExecStart={tmp_path}/other/bin/photoramd " in unit
-    assert "User=daemon" in (units / "photoramd-gallery.service.d" / "user.conf").read_text()
+    assert "User=daemon" in (units / "photoramd-gallery.service.d" / "10-user.conf").read_text()
     assert "disable --quiet --now photoramd-gallery.socket" in run("--uninstall")
     assert not list(units.iterdir())
 
@@ -274,7 +274,7 @@ def test_the_gallery_sees_photos_where_they_are_hidden_but_may_not_write_them(
     parse_options --gallery --photos /srv/photos "/home/anna/a b"; install_unit; install_gallery"""
     done = call(script, tmp_path)
     assert done.returncode == 0, done.stderr
-    drop_in = tmp_path / "gallery.service.d" / "photos.conf"
+    drop_in = tmp_path / "gallery.service.d" / "10-photos.conf"
     assert drop_in.read_text().splitlines()[1:] == [
         "[Service]",
         'BindReadOnlyPaths="-/home/anna/a b"',
