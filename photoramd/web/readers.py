@@ -42,7 +42,7 @@ class Reader:
     """
 
     def __init__(self, database: Path) -> None:
-        self.seen = _identity(database)
+        self.seen = identity(database)
         self.connection = open_readonly(database)
         self._ends_at: float | None = None
         self.connection.set_progress_handler(self._is_late, _STEPS)
@@ -77,7 +77,7 @@ class Reader:
         return self._ends_at is not None and time.monotonic() > self._ends_at
 
 
-def _identity(database: Path) -> tuple[int, int, int] | None:
+def identity(database: Path) -> tuple[int, int, int] | None:
     """Return what is another one when the file is, which must be opened again then; None: no file.
 
     Without a log beside it other users' databases are opened as immutable (see
@@ -122,7 +122,7 @@ class Readers:
         """Return the answer to a question, asked in this thread; raises as `ask` does."""
         with self._lock:
             reader = self._idle.pop() if self._idle else None
-        if reader is not None and reader.seen != _identity(self._database):
+        if reader is not None and reader.seen != identity(self._database):
             reader.close()
             reader = None
         if reader is None:

@@ -39,6 +39,24 @@ def modes(directory: Path) -> set[int]:
     return {mode(path) for path in directory.iterdir()}
 
 
+def as_another(
+    code: str, database: Path, group: int | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run code with a path as another user, who is in a group or in none."""
+    groups = ["--clear-groups"] if group is None else ["--groups", str(group)]
+    user = ["setpriv", "--reuid", "65534", "--regid", "65534", *groups]
+    command = [*user, sys.executable, "-P", "-c", code, os.fspath(database)]
+    environment = {**os.environ, "PYTHONPATH": os.fspath(Path(photoramd.__file__).parents[1])}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+
+COUNT = (
+    "import sys; from pathlib import Path; from photoramd.database.readonly import *;"
+    " connection = open_readonly(Path(sys.argv[1]));"
+    " print(fetch(connection, 'SELECT count(*) FROM directories')[0][0])"
+)
+
+
 @pytest.mark.usefixtures("umask")
 def test_every_file_is_the_owners_alone_whatever_the_umask(tmp_path: Path) -> None:
     path = tmp_path / "state" / "photoramd.db"
@@ -97,6 +115,23 @@ def test_another_user_cannot_hold_the_lock(tmp_path: Path) -> None:
     assert holder(path) is None
 
 
+def test_another_user_knows_who_has_the_database(tmp_path: Path) -> None:
+    assert os.geteuid() == 0, "this test must run as root, to act as another user"
+    path = tmp_path / "photoramd.db"
+    code = (
+        "import sys; from pathlib import Path; from photoramd.database.lock import holder;"
+        " print(holder(Path(sys.argv[1])))"
+    )
+    with Database(path):
+        for each in (tmp_path, *tmp_path.parents):
+            each.chmod(each.stat().st_mode | 0o055)
+        assert as_another(code, path).stdout == f"{os.getpid()}\n"
+    assert as_another(code, path).stdout == "None\n"
+    with path.with_name(path.name + ".lock").open("rb") as file:  # one who only asks has it, too
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        assert as_another(code, path).stdout == "None\n"
+
+
 def test_only_what_is_this_users_own_is_made_private(tmp_path: Path) -> None:
     foreign, target, link = tmp_path / "foreign", tmp_path / "target", tmp_path / "link"
     foreign.touch()
@@ -119,20 +154,6 @@ def test_a_file_that_is_there_is_not_created_again(tmp_path: Path) -> None:
     path.write_text("content")
     create_private(path)
     assert path.read_text() == "content"
-
-
-def read_as(database: Path, *groups: int) -> subprocess.CompletedProcess[str]:
-    """Count the photos as a user with nothing but groups."""
-    code = (
-        "import sys; from pathlib import Path; from photoramd.database.readonly import *;"
-        " connection = open_readonly(Path(sys.argv[1]));"
-        " print(fetch(connection, 'SELECT count(*) FROM directories')[0][0])"
-    )
-    listed = ["--groups", ",".join(map(str, groups))] if groups else ["--clear-groups"]
-    user = ["setpriv", "--reuid", "65534", "--regid", "65534", *listed]
-    command = [*user, sys.executable, "-P", "-c", code, os.fspath(database)]
-    environment = {**os.environ, "PYTHONPATH": os.fspath(Path(photoramd.__file__).parents[1])}
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
 
 @pytest.mark.usefixtures("umask")
@@ -158,13 +179,13 @@ def test_the_group_reads_the_database_if_the_configuration_says_so(tmp_path: Pat
         assert found.pop("photoramd.db.lock") == 0o600  # whoever opens it may hold it
         assert set(found) >= {"photoramd.db-wal", "photoramd.db-shm", "photoramd-similar.db"}
         assert set(found.values()) == {0o640}
-        assert read_as(path, group).stdout == "1\n"
-        assert "cannot read the database" in read_as(path).stderr
+        assert as_another(COUNT, path, group).stdout == "1\n"
+        assert "cannot read the database" in as_another(COUNT, path).stderr
         backups.copy(path, copy := path.with_name("copy.db"))
         assert mode(copy) == 0o600
-    assert read_as(path, group).stdout == "1\n"  # without a daemon
+    assert as_another(COUNT, path, group).stdout == "1\n"  # without a daemon
     with Database(path) as database:
         database.probe()
         assert modes(path.parent) <= {0o600, 0o640}
         assert {mode(Path(f"{path}{end}")) for end in ("", "-wal", "-shm")} == {0o600}
-        assert "cannot read the database" in read_as(path, group).stderr
+        assert "cannot read the database" in as_another(COUNT, path, group).stderr
