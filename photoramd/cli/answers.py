@@ -10,6 +10,7 @@ from typing import Annotated, NotRequired, TypedDict
 
 from msgspec import Meta
 
+from photoramd.database.edited import EditState, Kind
 from photoramd.database.health import RootState
 from photoramd.metadata.changes import Place
 from photoramd.photo import PhotoState
@@ -96,6 +97,18 @@ class ShownLook(TypedDict):
     lon: Annotated[float | None, Meta(description="Degrees, east is positive.")]
 
 
+class ShownEdit(TypedDict):
+    """A change of a tag that is not in the photo's files yet, or failed."""
+
+    edit: Annotated[int, Meta(ge=1, description="The edit that it belongs to, for --undo-edit.")]
+    kind: Annotated[Kind, Meta(description="What it does.")]
+    tag: str
+    undoes: Annotated[Kind | None, Meta(description="What an undo takes back; null: no undo.")]
+    state: Annotated[EditState, Meta(description="How far it is.")]
+    reason: Annotated[str | None, Meta(description="Why it failed, or could not be written yet.")]
+    asked_at: _Moment
+
+
 class ShownPhoto(TypedDict):
     """Everything that is known of a photo."""
 
@@ -110,7 +123,10 @@ class ShownPhoto(TypedDict):
         ]
     ]
     user_tags: _UserTags
-    rejected: Annotated[list[str], Meta(description="Tags that the user took out of the file.")]
+    rejected: Annotated[
+        list[str], Meta(description="Tags that the user rejected, or took out of the file.")
+    ]
+    edits: Annotated[list[ShownEdit], Meta(description="What is pending or failed, by time.")]
     model: Annotated[str | None, Meta(description="The model that tagged it.")]
     revision: Annotated[str | None, Meta(description="The model's revision.")]
     sidecar: Annotated[str | None, Meta(description=f"The file with its keywords: {_FILE}.")]
@@ -131,6 +147,27 @@ class ShownPhoto(TypedDict):
     written_at: _MomentOrNever
     undone_at: _MomentOrNever
     look: Annotated[ShownLook | None, Meta(description="null: the file was not read.")]
+
+
+class EditedReason(TypedDict):
+    """Why changes failed or wait."""
+
+    reason: str
+    changes: Annotated[int, Meta(ge=1, description="How many.")]
+    example: _Printable
+    final: Annotated[bool, Meta(description="They failed; if not, they are tried again.")]
+
+
+class Edited(TypedDict):
+    """How far an edit is, in changes: photos times tags."""
+
+    edit: Annotated[int, Meta(ge=1, description="Its number, for --undo-edit.")]
+    daemon: Annotated[bool, Meta(description="Whether a running daemon does it.")]
+    photos: _Count
+    pending: Annotated[int, Meta(ge=0, description="Not in the files yet.")]
+    done: _Count
+    failed: _Count
+    reasons: list[EditedReason]
 
 
 class PhotoCounts(TypedDict):

@@ -14,7 +14,7 @@ from photoramd.clock import unix_time
 from photoramd.config import loader
 from photoramd.daemon.schedule import Schedule
 from photoramd.database.lock import holder
-from photoramd.errors import printable
+from photoramd.errors import UsageError, printable
 from photoramd.images.formats import RAW_REMEDY
 from photoramd.metadata.changes import Place
 from photoramd.photo import PhotoState
@@ -22,16 +22,43 @@ from photoramd.search import places, queries
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from photoramd.cli import Settings
+    from photoramd.config.schema import Config
 
 
 @click.command("status")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "prometheus"]),
+    default="text",
+    help="Text (the default), a JSON object, or metrics for Prometheus.",
+)
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.pass_obj
-def command(settings: Settings, as_json: bool) -> None:
+def command(settings: Settings, form: str, as_json: bool) -> None:
     """Show what is done, waiting and wrong."""
+    if as_json and form == "prometheus":
+        raise UsageError("--json and --format name two formats", remedy="leave one of them out")
     configuration = loader.load(settings.config_path, need_file=False)
+    if form == "prometheus":
+        _print_metrics(configuration.state.path)
+        return
+    status = _status(configuration)
+    print_json(status) if as_json or form == "json" else _print(status)
+
+
+def _print_metrics(database: Path) -> None:
+    # Its library takes as long to import as a whole `status` takes.
+    from photoramd.search.metrics import exposition
+
+    with closing(queries.open_readonly(database)) as connection:
+        click.echo(exposition(connection, database), nl=False)
+
+
+def _status(configuration: Config) -> Status:
     database = configuration.state.path
     hours = Schedule.parse(configuration.schedule.hours)
     now = unix_time()
@@ -46,7 +73,7 @@ def command(settings: Settings, as_json: bool) -> None:
         fallbacks = places.fallbacks(connection)
         unread = queries.to_read(connection)
     process = holder(database)
-    status = Status(
+    return Status(
         running=process is not None,
         process=process,
         database=printable(database),
@@ -69,7 +96,6 @@ def command(settings: Settings, as_json: bool) -> None:
         roots=[_root(each) for each in roots],
         problems=[_reason(each) for each in reasons],
     )
-    print_json(status) if as_json else _print(status)
 
 
 def _root(root: queries.RootStatus) -> WatchedRoot:

@@ -12,6 +12,7 @@ from typing import Any
 from photoramd.clock import UnixTime
 from photoramd.database.columns import state_of
 from photoramd.database.conditions import REJECTED
+from photoramd.database.edited import EditedTag, edits_of
 from photoramd.database.readonly import fetch, snapshot
 from photoramd.metadata.changes import Place
 from photoramd.photo import Look, PhotoState, Tag
@@ -40,9 +41,10 @@ class Details:
         undone_at: When the user took them back, until `retag` asks for them.
         place: Where its keywords are: ``sidecar`` or ``photo``; None if nowhere.
         fallback: Why they are not inside the photo, although they should be.
-        rejected: Keywords that the user took out of the file.
+        rejected: Keywords that the user rejected or took out of the file.
         user_tags: The user's own keywords, by name.
         look: What the photo says of itself; None if that was not read.
+        edits: Changes of its tags that are pending or failed, in the order of asking.
     """
 
     path: Path
@@ -65,6 +67,7 @@ class Details:
     rejected: tuple[str, ...] = ()
     user_tags: tuple[str, ...] = ()
     look: Look | None = None
+    edits: tuple[EditedTag, ...] = ()
 
 
 def photo(connection: sqlite3.Connection, path: Path) -> Details | None:
@@ -99,8 +102,9 @@ def photo(connection: sqlite3.Connection, path: Path) -> Details | None:
             [number],
         )
         own, look = _read_from(connection, number)
+        edits = tuple(edits_of(connection, [number]))
     rest += [None if place is None else Place(place), fallback]
-    rest += [tuple(value for (value,) in rejected), own, look]
+    rest += [tuple(value for (value,) in rejected), own, look, edits]
     return Details(
         absolute,
         state_of(state),

@@ -11,7 +11,7 @@ from photoramd.clock import UnixTime
 from photoramd.database.columns import path_of
 from photoramd.database.conditions import QUEUED, UNREAD
 from photoramd.database.health import RootState
-from photoramd.database.readonly import fetch
+from photoramd.database.readonly import fetch, has_table
 from photoramd.photo import PhotoState
 from photoramd.search.places import Reason, knows_places
 
@@ -83,6 +83,8 @@ def to_renew(connection: sqlite3.Connection) -> int:
     Raises:
         StoreError: The database cannot be read.
     """
+    if not has_table(connection, "present_model"):
+        return 0
     ((count,),) = fetch(
         connection,
         """SELECT count(*) FROM photos WHERE state <> 'missing' AND undone_at IS NULL
@@ -98,8 +100,8 @@ def to_read(connection: sqlite3.Connection) -> int:
     Raises:
         StoreError: The database cannot be read.
     """
-    if not fetch(connection, "SELECT 1 FROM sqlite_master WHERE name = 'photos_unread'"):
-        return 0  # an earlier version's database
+    if not has_table(connection, "looks"):
+        return 0
     ((count,),) = fetch(
         connection,
         f"SELECT count(*) FROM photos WHERE {UNREAD}",  # noqa: S608
@@ -112,12 +114,18 @@ def seconds_left(connection: sqlite3.Connection, waiting: int, now: UnixTime) ->
 
     None if it tagged too few in the last minutes to tell.
     """
+    pace = photos_a_minute(connection, now)
+    return None if pace is None else waiting * 60.0 / pace
+
+
+def photos_a_minute(connection: sqlite3.Connection, now: UnixTime) -> float | None:
+    """Return how many photos were tagged in a minute lately; None if too few were to tell."""
     ((tagged, first),) = fetch(
         connection,
         "SELECT count(*), min(tagged_at) FROM photos WHERE tagged_at > ?",
         [now - _LATELY_SECONDS],
     )
-    return None if tagged < _ENOUGH else waiting * (now - first) / tagged
+    return None if tagged < _ENOUGH or now <= first else 60.0 * tagged / (now - first)
 
 
 _LATELY_SECONDS, _ENOUGH = 300.0, 10
