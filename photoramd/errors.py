@@ -20,6 +20,7 @@ into text and an exit code.
     ├── ToolError              4   a program of the system is missing, refused or failed
     ├── LostError              4   the process that looked into a file was lost with it
     ├── StoppedError           4   photoramd was stopped before it was done
+    ├── BusyError              4   too much is asked for at once
     └── StoreError             4   the database
         ├── LockedError        4   another process owns the database
         └── DamagedError       4   the database is damaged
@@ -161,6 +162,10 @@ class LostError(PhotoramdError):
 
 class StoppedError(PhotoramdError):
     """The work was given up because photoramd stops; nothing is wrong with the file."""
+
+
+class BusyError(PhotoramdError):
+    """Too much is asked for at once; it can be asked for again soon."""
 
 
 class StoreError(PhotoramdError):

@@ -26,7 +26,7 @@ FLOORS = (
     {"metadata", "config"},
     {"contained"},
     {"database"},
-    {"watch", "pipeline", "search"},
+    {"watch", "pipeline", "search", "pictures"},
     {"daemon", "doctor", "web"},
     {"cli"},
     {"__main__"},

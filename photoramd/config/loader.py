@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from photoramd.config import hooks
+from photoramd.config import gallery, hooks
 from photoramd.config.schema import Config, Tags
 from photoramd.config.tables import Key, Table, format_value, tables
 from photoramd.errors import ConfigError, ModelError, printable
@@ -282,12 +282,20 @@ def _resolve(config: Config, path: Path | None, given: frozenset[str]) -> tuple[
         database = absolute(config.state.path, "state.path")
     else:
         database = paths.default_database(path)
+    token = config.gallery.token_file
+    if token:
+        token = os.fspath(absolute(Path(token), "gallery.token_file"))
+    if "gallery.cache" in given:
+        cache = absolute(config.gallery.cache, "gallery.cache")
+    else:
+        cache = paths.default_cache(path)
     overrides = _overrides(config.tags.overrides, path, "tags.overrides" in given)
     resolved = msgspec.structs.replace(
         config,
         watch=watch,
         tags=msgspec.structs.replace(config.tags, overrides=overrides),
         state=msgspec.structs.replace(config.state, path=database),
+        gallery=msgspec.structs.replace(config.gallery, token_file=token, cache=cache),
     )
     return resolved, problems
 
@@ -328,14 +336,23 @@ def _check_rest(config: Config) -> Iterator[str]:
         )
     yield from _check_vocabulary(config.tags)
     yield from hooks.problems(config.hooks)
+    yield from gallery.problems(config.gallery)
     database = config.state.path
     if paths.kind_of(database) == "directory":
         yield f"state.path: {printable(database)} is a directory; allowed: the path of a file"
-    kind = paths.filesystem_type(database.parent)
+    yield from _check_disk("state.path", database, database.parent)
+    cache = config.gallery.cache
+    if paths.kind_of(cache) == "other":
+        yield f"gallery.cache: {printable(cache)} is a file; allowed: the path of a directory"
+    yield from _check_disk("gallery.cache", cache, cache)
+
+
+def _check_disk(key: str, path: Path, directory: Path) -> Iterator[str]:
+    kind = paths.filesystem_type(directory)
     if paths.is_network_type(kind):
         yield (
-            f"state.path: {printable(database)} is on a file system of type {kind}, where a "
-            "database is not safe; allowed: a disk of this machine"
+            f"{key}: {printable(path)} is on a file system of type {kind}, where a database is "
+            "not safe; allowed: a disk of this machine"
         )
 
 

@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from photoramd.config.gallery import Gallery
 from photoramd.config.hooks import Hooks
 from photoramd.config.section import Section, Text
 from photoramd.models.weights.catalog import EMBEDDED, MODELS
@@ -298,3 +299,4 @@ class Config(Section, frozen=True, kw_only=True):
     state: State = State()
     searches: Searches = msgspec.field(default_factory=dict)
     similar: Similar = Similar()
+    gallery: Gallery = Gallery()

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import msgspec
 
-from photoramd.contained.pool import Pool, Task
+from photoramd.contained.pool import Answers, Pool, Task
 from photoramd.contained.results import Crop, ExifToolRequest, Read, Seen
 from photoramd.errors import DecodeError, LostError, PhotoramdError
+from photoramd.images.renditions import THUMBNAIL, Rendition
 from photoramd.metadata.changes import Place, Recorded
 from photoramd.metadata.exiftool import Changes, ExifTool
 from photoramd.metadata.plan import Plan, PlanRequest
@@ -92,6 +93,7 @@ class Contained:
         crop: Crop,
         max_pixels: int,
         reserve: Callable[[int], object] = lambda _: None,
+        keep_thumbnail: Callable[[bytes], object] | None = None,
     ) -> tuple[Pixels, Reading]:
         """Decode a photo to a model's input, and read what it and its sidecar say.
 
@@ -101,6 +103,8 @@ class Contained:
             max_pixels: Photos with more are refused.
             reserve: Called before the pixels are decoded, with how much memory that takes, in
                 bytes; it may wait.
+            keep_thumbnail: Given a thumbnail that was made of the same pixels, if one could be;
+                None: none is made.
 
         Returns:
             The input, and the reading.
@@ -115,9 +119,9 @@ class Contained:
         with _opened(_open_photo(photo)) as fd:
             task = Task(
                 "see",
-                (photo, crop, max_pixels, beside),
+                (photo, crop, max_pixels, beside, keep_thumbnail is not None),
                 {os.fspath(photo): fd},
-                {"reserve": lambda needed: reserve(msgspec.convert(needed, _Bytes))},
+                _reserving(reserve),
                 _modules_of(crop),
             )
             found = self._call(photo, task, Seen)
@@ -127,7 +131,39 @@ class Contained:
             pixels = np.frombuffer(found.pixels, np.uint8).reshape(found.shape)
         except ValueError as error:
             raise LostError("decoding it gave no image", path=photo) from error
+        if keep_thumbnail is not None and THUMBNAIL.fits(found.thumbnail):
+            keep_thumbnail(found.thumbnail)
         return pixels, _reading(found.read, beside)
+
+    def picture(
+        self,
+        photo: Path,
+        rendition: Rendition,
+        max_pixels: int,
+        reserve: Callable[[int], object] = lambda _: None,
+    ) -> tuple[bytes, Fingerprint]:
+        """Make a small picture of a photo.
+
+        Args:
+            photo: The photo; symbolic links are not followed.
+            rendition: The kind of picture.
+            max_pixels: Photos with more are refused.
+            reserve: See `see`.
+
+        Returns:
+            The picture, and the fingerprint of the file that it is of.
+
+        Raises:
+            PhotoramdError: As for `see`.
+        """
+        with _opened(_open_photo(photo)) as fd:
+            fingerprint = Fingerprint.of(os.fstat(fd))
+            files = {os.fspath(photo): fd}
+            task = Task("picture", (photo, rendition, max_pixels), files, _reserving(reserve))
+            content = self._call(photo, task, bytes)
+        if not rendition.fits(content):
+            raise LostError("decoding it gave no picture", path=photo)
+        return content, fingerprint
 
     def read(self, photo: Path, max_pixels: int) -> Reading:
         """Read what a photo and its sidecar say, without decoding it; see `see`."""
@@ -282,6 +318,10 @@ def _photo_if_there(photo: Path) -> Iterator[dict[str, int]]:
 def _reading(found: Read, beside: Beside | None) -> Reading:
     sidecar = None if beside is None else (beside.path, beside.mtime_ns)
     return Reading(found.look, found.inside, found.beside, sidecar, found.fingerprint)
+
+
+def _reserving(reserve: Callable[[int], object]) -> Answers:
+    return {"reserve": lambda needed: reserve(msgspec.convert(needed, _Bytes))}
 
 
 def _modules_of(crop: Crop) -> tuple[str, ...]:

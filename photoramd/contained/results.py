@@ -41,11 +41,13 @@ class Seen:
         pixels: uint8, of that shape.
         shape: Height, width and 3; or how many pixels, and 3.
         read: What else it says.
+        thumbnail: A `renditions.THUMBNAIL`; empty if it was not asked for, or cannot be made.
     """
 
     pixels: bytes
     shape: tuple[int, ...]
     read: Read
+    thumbnail: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

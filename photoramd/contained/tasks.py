@@ -17,10 +17,12 @@ import numpy as np
 from photoramd.contained.parent import Parent
 from photoramd.contained.results import Crop, ExifToolRequest, Read, Seen
 from photoramd.errors import PhotoramdError
-from photoramd.images.decoder import decode
+from photoramd.images.decoder import Decoded, decode
 from photoramd.images.formats import reads_raw
 from photoramd.images.looks import look_at
 from photoramd.images.opener import open_file
+from photoramd.images.reduction import reduced
+from photoramd.images.renditions import THUMBNAIL, Rendition
 from photoramd.metadata import (
     embedded,
     orphan,
@@ -58,7 +60,14 @@ if reads_raw():
     import rawpy  # noqa: F401
 
 
-def see(parent: Parent, path: Path, crop: Crop, max_pixels: int, beside: Beside | None) -> Seen:
+def see(
+    parent: Parent,
+    path: Path,
+    crop: Crop,
+    max_pixels: int,
+    beside: Beside | None,
+    wants_thumbnail: bool,
+) -> Seen:
     """Decode a photo to a model's input, and read what it and its sidecar say."""
     found = decode(
         path,
@@ -68,7 +77,24 @@ def see(parent: Parent, path: Path, crop: Crop, max_pixels: int, beside: Beside 
     )
     pixels = np.ascontiguousarray(crop.pixels(found.image))
     read = _read(path, found.fingerprint, found.look, beside)
-    return Seen(pixels.tobytes(), pixels.shape, read)
+    thumbnail = _thumbnail(found) if wants_thumbnail else b""
+    return Seen(pixels.tobytes(), pixels.shape, read, thumbnail)
+
+
+def _thumbnail(found: Decoded) -> bytes:
+    """Return a thumbnail, or nothing: trouble with it must not cost the photo its tags."""
+    full = max(found.look.width, found.look.height)
+    if max(found.image.size) < min(full, THUMBNAIL.side):
+        return b""  # decoded too small for it
+    with suppress(Exception):
+        return reduced(found.image, found.profile, THUMBNAIL)
+    return b""
+
+
+def picture(parent: Parent, path: Path, rendition: Rendition, max_pixels: int) -> bytes:
+    """Make a small picture of a photo."""
+    found = decode(path, side=rendition.side, max_pixels=max_pixels, reserve=parent.reserve)
+    return reduced(found.image, found.profile, rendition)
 
 
 def read(_: Parent, path: Path, max_pixels: int, beside: Beside | None) -> Read:
@@ -175,6 +201,7 @@ class ParentsExifTool:
 TASKS: Mapping[str, Callable[..., object]] = {
     task.__name__: task
     for task in (
-        see, read, plan_for_sidecar, plan_for_photo, is_only_ours, hides, values, judge_orphan
+        see, picture, read, plan_for_sidecar, plan_for_photo, is_only_ours, hides, values,
+        judge_orphan,
     )
 }  # fmt: skip

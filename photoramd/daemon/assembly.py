@@ -19,6 +19,7 @@ from photoramd.contained.client import Contained
 from photoramd.daemon import backup
 from photoramd.daemon.hooks import Announcer
 from photoramd.daemon.kept_features import kept_features
+from photoramd.daemon.kept_thumbnails import kept_thumbnails
 from photoramd.daemon.loop import Daemon, Parts, Surroundings
 from photoramd.daemon.schedule import Schedule
 from photoramd.daemon.sd_notify import Notifier
@@ -279,12 +280,13 @@ def build(
     )
     with ExitStack() as stack:
         features = stack.enter_context(kept_features(config))
+        thumbnails = stack.enter_context(kept_thumbnails(config.gallery))
         pipeline = stack.enter_context(
             Pipeline(
                 queue,
                 results,
                 writer,
-                KeywordSource(setup.tagger, setup.rules, features),
+                KeywordSource(setup.tagger, setup.rules, features, thumbnails),
                 PipelineSettings(
                     max_pixels=config.decode.max_pixels,
                     batch_size=config.debounce.batch_size,

@@ -29,11 +29,13 @@ class Decoded:
         image: Upright, mode RGB. Smaller than the photo if it was reduced while decoding.
         fingerprint: The fingerprint of the file, which did not change while it was read.
         look: What the file says of the photo.
+        profile: The ICC profile of its colours; empty if it has none.
     """
 
     image: Image.Image
     fingerprint: Fingerprint
     look: Look
+    profile: bytes = b""
 
 
 def decode(
@@ -69,8 +71,9 @@ def decode(
 
 def _decode_raw(opened: OpenFile, side: int, max_pixels: int) -> Decoded:
     picture = raw.develop(opened, side=side, max_pixels=max_pixels)
+    profile = _profile(picture.image)
     image = _upright(to_rgb(picture.image), transposition(picture.orientation))
-    return Decoded(image, opened.fingerprint, picture.look)
+    return Decoded(image, opened.fingerprint, picture.look, profile)
 
 
 def _decode_image(
@@ -86,7 +89,14 @@ def _decode_image(
     if not reduced:
         size = image.size  # some readers know the real size only now
     found = look_of(photo, size)
-    return Decoded(_upright(to_rgb(image), transposition_of(photo)), photo.fingerprint, found)
+    profile = _profile(image)
+    upright = _upright(to_rgb(image), transposition_of(photo))
+    return Decoded(upright, photo.fingerprint, found, profile)
+
+
+def _profile(image: Image.Image) -> bytes:
+    found = image.info.get("icc_profile")
+    return found if isinstance(found, bytes) else b""
 
 
 # --- Memory ---

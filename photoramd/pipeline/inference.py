@@ -10,9 +10,13 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
+from photoramd.clock import unix_time
 from photoramd.contained.client import Contained, shared
+from photoramd.database.picture_keys import key_of_picture
+from photoramd.database.thumbnails import Thumbnails
 from photoramd.errors import ModelError, ModelUnavailableError
 from photoramd.images.budget import MemoryRoom
+from photoramd.images.renditions import THUMBNAIL
 from photoramd.metadata.reading import Reading
 from photoramd.models.features import scores_and_features
 from photoramd.models.preprocessing import Pixels
@@ -44,7 +48,11 @@ class Decoded:
 
 
 def decode_input(
-    tagger: Tagger, path: Path, max_pixels: int, contained: Contained | None = None
+    tagger: Tagger,
+    path: Path,
+    max_pixels: int,
+    contained: Contained | None = None,
+    thumbnails: Thumbnails | None = None,
 ) -> Decoded:
     """Decode a photo to the model's input; runs in the threads of a look-ahead pool.
 
@@ -53,6 +61,8 @@ def decode_input(
         path: The photo.
         max_pixels: Photos with more are refused.
         contained: The workers that do it; None takes those that all commands share.
+        thumbnails: Where a thumbnail is kept, if one is to be made. That happens here, and not
+            where the results are stored, so that the loop does not wait for it.
 
     Raises:
         DecodeError: The photo cannot be decoded.
@@ -62,9 +72,15 @@ def decode_input(
     """
     contained = contained or shared()
     with _room.share(_BYTES_FOR_PIXEL * max_pixels, contained.is_running) as reserve:
-        pixels, reading = contained.see(path, tagger.crop, max_pixels, reserve)
+        made: list[bytes] = []
+        keep = None if thumbnails is None else made.append
+        pixels, reading = contained.see(path, tagger.crop, max_pixels, reserve, keep)
     assert reading.fingerprint is not None  # noqa: S101  it was read
-    return Decoded(pixels, digest_of(pixels), reading.fingerprint, reading)
+    digest = digest_of(pixels)
+    if thumbnails is not None and made and reading.look is not None:
+        key = key_of_picture(digest, reading.look.width, reading.look.height)
+        thumbnails.put(key, THUMBNAIL, made[0], unix_time())
+    return Decoded(pixels, digest, reading.fingerprint, reading)
 
 
 def digest_of(pixels: Pixels) -> bytes:

@@ -19,6 +19,7 @@ from photoramd.database.features import Features
 from photoramd.database.photos import Job
 from photoramd.database.queue import Queue
 from photoramd.database.results import Results, Tagged
+from photoramd.database.thumbnails import Thumbnails
 from photoramd.errors import (
     ChangedError,
     LostError,
@@ -83,11 +84,19 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class KeywordSource:
-    """A model, how its scores become keywords, and where its features are kept, if they are."""
+    """A model, how its scores become keywords, and what else is kept of what it sees.
+
+    Attributes:
+        tagger: The model.
+        rules: How its scores become keywords.
+        features: Where its features are kept, if they are.
+        thumbnails: Where thumbnails of the photos are kept, if they are made.
+    """
 
     tagger: Tagger
     rules: Rules
     features: Features | None = None
+    thumbnails: Thumbnails | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +166,8 @@ class Pipeline:
         self._contained = contained
 
         def work(job: Job) -> Decoded:
-            return decode_input(tagger, job.photo.path, settings.max_pixels, contained)
+            path, most = job.photo.path, settings.max_pixels
+            return decode_input(tagger, path, most, contained, source.thumbnails)
 
         self._decoding = LookAhead(work, threads=settings.threads, depth=2 * settings.batch_size)
 

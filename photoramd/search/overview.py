@@ -112,12 +112,18 @@ def seconds_left(connection: sqlite3.Connection, waiting: int, now: UnixTime) ->
 
     None if it tagged too few in the last minutes to tell.
     """
+    pace = photos_a_minute(connection, now)
+    return None if pace is None else waiting * 60.0 / pace
+
+
+def photos_a_minute(connection: sqlite3.Connection, now: UnixTime) -> float | None:
+    """Return how many photos were tagged in a minute lately; None if too few were to tell."""
     ((tagged, first),) = fetch(
         connection,
         "SELECT count(*), min(tagged_at) FROM photos WHERE tagged_at > ?",
         [now - _LATELY_SECONDS],
     )
-    return None if tagged < _ENOUGH else waiting * (now - first) / tagged
+    return None if tagged < _ENOUGH or now <= first else 60.0 * tagged / (now - first)
 
 
 _LATELY_SECONDS, _ENOUGH = 300.0, 10

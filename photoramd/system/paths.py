@@ -17,6 +17,7 @@ from photoramd.system.mounts import mount_of, read_mounts
 
 SYSTEM_CONFIG = Path("/etc/photoramd/config.toml")
 SYSTEM_DATABASE = Path("/var/lib/photoramd/photoramd.db")
+SYSTEM_CACHE = Path("/var/cache/photoramd")
 MOUNTS = Path("/proc/self/mountinfo")
 
 # SQLite's locks and shared memory do not work, or only seem to, across machines.
@@ -70,12 +71,23 @@ def user_directory(variable: str, below_home: str) -> Path | None:
 
 def default_database(config_path: Path | None) -> Path:
     """Return the system's database for root, its service and its configuration, else the user's."""
-    system = SYSTEM_DATABASE.parent
     user = user_directory("XDG_STATE_HOME", ".local/state")
-    writable = system.is_dir() and os.access(system, os.W_OK)
-    if user is None or os.geteuid() == 0 or writable or config_path == SYSTEM_CONFIG:
+    if user is None or _is_systems(SYSTEM_DATABASE.parent, config_path):
         return SYSTEM_DATABASE
     return user / SYSTEM_DATABASE.name
+
+
+def default_cache(config_path: Path | None) -> Path:
+    """Return the system's cache directory, or the user's; see `default_database`."""
+    user = user_directory("XDG_CACHE_HOME", ".cache")
+    if user is None or _is_systems(SYSTEM_CACHE, config_path):
+        return SYSTEM_CACHE
+    return user
+
+
+def _is_systems(directory: Path, config_path: Path | None) -> bool:
+    writable = directory.is_dir() and os.access(directory, os.W_OK)
+    return os.geteuid() == 0 or writable or config_path == SYSTEM_CONFIG
 
 
 def find_overrides(name: Path, base: Path | None) -> Path | None:

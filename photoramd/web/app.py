@@ -7,13 +7,20 @@ from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from photoramd.errors import PhotoramdError
-from photoramd.web import problems
+from photoramd.web import events, login, media, problems
+from photoramd.web.news import Lookout
 from photoramd.web.site import Site
+
+
+_GZIP_LEVEL = 5
+"""The grid's layout of a million photos: 25 ms, where the default of 9 takes 60 for a tenth less."""
 
 
 async def healthz(_: Request) -> Response:
@@ -26,11 +33,19 @@ def make_app(site: Site) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        yield
+        with media.opened(site) as studio:
+            app.state.studio = studio
+            yield
         site.readers.close()
 
     app = Starlette(
-        routes=[Route("/healthz", healthz)],
+        routes=[
+            Route("/healthz", healthz),
+            *events.ROUTES,
+            *login.ROUTES,
+            *media.ROUTES,
+        ],
+        middleware=[Middleware(GZipMiddleware, compresslevel=_GZIP_LEVEL)],
         exception_handlers={
             PhotoramdError: problems.on_photoramd_error,
             HTTPException: problems.on_http_error,
@@ -38,4 +53,5 @@ def make_app(site: Site) -> Starlette:
         lifespan=lifespan,
     )
     app.state.site = site
+    app.state.feed = events.Feed(Lookout(site.database))
     return app

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
@@ -12,7 +13,7 @@ from typing import TypeVar
 
 from anyio import CapacityLimiter, to_thread
 
-from photoramd.database.readonly import open_readonly
+from photoramd.database.readonly import open_readonly, uri_options
 from photoramd.errors import PhotoramdError
 from photoramd.search.sets import Sets
 
@@ -31,6 +32,26 @@ class SlowQuestionError(PhotoramdError):
     """A question took too long and was given up."""
 
 
+def identity(database: Path) -> object:
+    """Return what is another one as soon as a connection no longer sees what is written.
+
+    That is so when another file is in the database's place; and, where SQLite may not create files
+    beside it (`uri_options`), when a writer comes, goes, or writes.
+    """
+    try:
+        status = database.stat()
+        is_own = status.st_uid == os.geteuid() and os.access(database.parent, os.W_OK)
+        options = uri_options(database, is_own)
+        found = (status.st_dev, status.st_ino, options)
+        if is_own:
+            return found
+        if "immutable" in options:
+            return (*found, status.st_size, status.st_mtime_ns)
+        return (*found, database.with_name(database.name + "-wal").stat().st_ino)
+    except OSError:
+        return None
+
+
 class Reader:
     """A read-only connection with the sets that it has read. One thread at a time uses it.
 
@@ -42,10 +63,15 @@ class Reader:
     """
 
     def __init__(self, database: Path) -> None:
+        self.identity = identity(database)
         self.connection = open_readonly(database)
-        self._ends_at: float | None = None
-        self.connection.set_progress_handler(self._is_late, _STEPS)
-        self.sets = Sets(self.connection)
+        try:
+            self._ends_at: float | None = None
+            self.connection.set_progress_handler(self._is_late, _STEPS)
+            self.sets = Sets(self.connection)
+        except BaseException:
+            self.connection.close()
+            raise
 
     def close(self) -> None:
         """Close the connection."""
@@ -107,6 +133,9 @@ class Readers:
         """Return the answer to a question, asked in this thread; raises as `ask` does."""
         with self._lock:
             reader = self._idle.pop() if self._idle else None
+        if reader is not None and reader.identity != identity(self._database):
+            reader.close()
+            reader = None
         if reader is None:
             reader = Reader(self._database)
         try:

@@ -77,7 +77,12 @@ def test_photos_never_take_more_at_once_than_allowed(
     see = Contained.see
 
     def counted(
-        self: Contained, photo: Path, crop: Any, max_pixels: int, reserve: Callable[[int], object]
+        self: Contained,
+        photo: Path,
+        crop: Any,
+        max_pixels: int,
+        reserve: Callable[[int], object],
+        *rest: Any,
     ) -> Any:
         nonlocal loaded, most
 
@@ -89,7 +94,7 @@ def test_photos_never_take_more_at_once_than_allowed(
                 most = max(most, loaded)
 
         try:
-            return see(self, photo, crop, max_pixels, reserved)
+            return see(self, photo, crop, max_pixels, reserved, *rest)
         finally:
             with lock:
                 loaded -= needed[0]
