@@ -288,7 +288,9 @@ def test_what_other_sites_send_is_refused(visitor: Visitor) -> None:
         {"Origin": f"http://{NAME}:{visitor.port}", "Sec-Fetch-Site": "cross-site"},
     ):
         assert visitor.post("api/v1/edits", edit, **headers).status_code == 403
-    assert visitor.get("", Host="evil.example").status_code in (400, 404, 421)
+    # Caddy itself answers for names that it does not have, with nothing.
+    foreign = visitor.get("", Host="evil.example")
+    assert foreign.status_code in (400, 421) or not foreign.content
 
 
 def test_events_come_at_once(visitor: Visitor, stage: Stage) -> None:
