@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from tests.service.machine import Machine, booted, progress, wait_for
+from tests.service.machine import REPOSITORY, Machine, booted, progress, wait_for
+from tests.support.documents import blocks
 from tests.support.xmp import subjects
 
 pytestmark = pytest.mark.timeout(1800)
@@ -359,6 +360,22 @@ def test_killed_or_stopped_the_gallery_is_there_when_somebody_looks(machine: Mac
     assert fetch(machine, "/healthz")[0] == 200
 
 
+def test_a_gallery_that_hangs_is_replaced_by_the_watchdog(machine: Machine) -> None:
+    runtime = "/run/systemd/system/photoramd-gallery.service.d"
+    machine.run(
+        f"mkdir -p {runtime};"
+        f" printf '[Service]\\nWatchdogSec=8\\nTimeoutAbortSec=2\\n' > {runtime}/quick.conf;"
+        " systemctl daemon-reload; systemctl restart photoramd-gallery.service"
+    )
+    process = show_gallery(machine, "MainPID")["MainPID"]
+    time.sleep(12)  # it pings though nobody looks
+    assert show_gallery(machine, "MainPID")["MainPID"] == process
+    machine.run(f"kill -STOP {process}")
+    assert fetch(machine, "/healthz")[0] == 200
+    assert show_gallery(machine, "MainPID")["MainPID"] not in ("0", process)
+    machine.run(f"rm -r {runtime}; systemctl daemon-reload")
+
+
 def test_a_gallery_with_a_wrong_configuration_says_so_and_listens_on(machine: Machine) -> None:
     config = machine.path("/etc/photoramd/config.toml")
     good = config.read_text()
@@ -383,10 +400,9 @@ def test_a_gallery_that_is_another_user_may_only_look(machine: Machine) -> None:
     good = config.read_text()
     config.write_text(good + "\n[state]\nreadable_by_group = true\n")
     drop_in = machine.path("/etc/systemd/system/photoramd-gallery.service.d/override.conf")
-    drop_in.write_text(
-        "[Service]\nUser=photoramd-gallery\nGroup=photoramd-gallery\n"
-        "SupplementaryGroups=users\nReadWritePaths=\n"
-    )
+    text = (REPOSITORY / "docs" / "gallery.md").read_text(encoding="utf-8")
+    (documented,) = [block for kind, block in blocks(text) if kind == "ini" and "User=" in block]
+    drop_in.write_text(documented)
     machine.run(
         "useradd --system --no-create-home --shell /usr/sbin/nologin photoramd-gallery;"
         " systemctl daemon-reload; systemctl stop photoramd-gallery.service;"
@@ -400,6 +416,7 @@ def test_a_gallery_that_is_another_user_may_only_look(machine: Machine) -> None:
     assert (shown["running"], shown["can_edit"]) == (True, False)
     process = show_gallery(machine, "MainPID")["MainPID"]
     assert machine.run(f"ps -o user:20= -p {process}").strip() == "photoramd-gallery"
+    assert list(machine.path("/var/cache/photoramd-gallery").iterdir())
     config.write_text(good)
     drop_in.unlink()
     machine.run("systemctl daemon-reload; systemctl restart photoramd.service")
