@@ -14,7 +14,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from photoramd.errors import PhotoramdError
-from photoramd.web import events, login, media, problems
+from photoramd.web import events, login, media, metrics, problems
 from photoramd.web.news import Lookout
 from photoramd.web.site import Site
 
@@ -43,6 +43,7 @@ def make_app(site: Site) -> Starlette:
             *events.ROUTES,
             *login.ROUTES,
             *media.ROUTES,
+            *metrics.ROUTES,
         ],
         middleware=[Middleware(GZipMiddleware, compresslevel=_GZIP_LEVEL)],
         exception_handlers={
