@@ -134,9 +134,7 @@ def test_a_socket_is_its_group_s_and_goes_with_the_server(
                     assert client.get("/healthz").text == "ok\n"
                     evil = client.get("/healthz", headers={"Host": "evil.example"})
                     assert evil.status_code == 421
-                assert "another process listens" in refusal(
-                    photoramd, "--listen", f"unix:{path}"
-                )
+                assert "another process listens" in refusal(photoramd, "--listen", f"unix:{path}")
             assert path.exists()
         with Gallery(photoramd, listen=f"unix:{path}") as gallery:
             assert gallery.stop() == 0
@@ -164,9 +162,10 @@ def launch(sockets: list[socket.socket]) -> list[str]:
 
 
 def test_sockets_of_systemd(photoramd: Photoramd, tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as tcp, closing(
-        socket.socket(socket.AF_UNIX)
-    ) as unix:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as tcp,
+        closing(socket.socket(socket.AF_UNIX)) as unix,
+    ):
         unix.bind(os.fspath(tmp_path / "s"))
         unix.listen()
         # Kept away from 3 and 4, as the launcher puts them there one after the other.

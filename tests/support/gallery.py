@@ -19,6 +19,7 @@ import httpx2
 
 from tests.support.daemons import TIMEOUT_SECONDS, Photoramd
 
+
 class Gallery:
     """``photoramd serve`` with one configuration: a context manager.
 

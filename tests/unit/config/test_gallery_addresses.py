@@ -80,7 +80,7 @@ def test_the_values_of_a_file(tmp_path: Path) -> None:
     ("text", "problem"),
     [
         ("listen = '8700'", "gallery.listen: 8700 is not allowed; allowed: an address and a port"),
-        ("token_file = 'token'", "gallery.token_file: \"token\" is a relative path"),
+        ("token_file = 'token'", 'gallery.token_file: "token" is a relative path'),
         ("hosts = ['http://nas']", "gallery.hosts: http://nas is not allowed; allowed: a name"),
         ("hosts = ['*']", "gallery.hosts: * is not allowed"),
         ("base_path = 'photos'", "gallery.base_path: photos is not allowed; allowed: a path"),

@@ -205,7 +205,9 @@ def test_the_token_is_compared_before_a_body_is_read(make: Make) -> None:
         raise AssertionError("it was read")
         yield b""
 
-    answer = client.post("/api/v1/edits", content=body(), headers=JSON | {"Authorization": "Bearer x"})
+    answer = client.post(
+        "/api/v1/edits", content=body(), headers=JSON | {"Authorization": "Bearer x"}
+    )
     assert answer.status_code == 401
 
 

@@ -81,7 +81,9 @@ def test_a_text_that_is_easy_to_guess_is_refused(tmp_path: Path, text: str) -> N
         read_token(put(tmp_path, text))
 
 
-@pytest.mark.parametrize("text", ["two words " * 4, f"{GOOD}\n{GOOD}", "é" * 40, "x" * 2000, "\0" * 40])
+@pytest.mark.parametrize(
+    "text", ["two words " * 4, f"{GOOD}\n{GOOD}", "é" * 40, "x" * 2000, "\0" * 40]
+)
 def test_what_is_no_line_of_characters_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(ConfigError, match="not a token") as caught:
         read_token(put(tmp_path, text))
