@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 from typing import Any
 
 import h11
@@ -86,13 +87,16 @@ class BoundedProtocol(H11Protocol):
 
     def _refuse(self, status: int, text: str) -> None:
         """Answer without the application, and close."""
-        body = text.encode()
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        body, reason = text.encode(), HTTPStatus(status).phrase.encode()
         headers = [(name.lower(), value) for name, value in HEADERS.items()]
         headers += [("content-type", "text/plain"), ("content-length", str(len(body)))]
         headers.append(("connection", "close"))
         try:
             for event in (
-                h11.Response(status_code=status, headers=headers),
+                h11.Response(status_code=status, headers=headers, reason=reason),
                 h11.Data(data=body),
                 h11.EndOfMessage(),
             ):

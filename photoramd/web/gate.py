@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, cast
 from urllib.parse import parse_qsl, quote
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
@@ -27,6 +29,7 @@ from photoramd.web.site import Site
 log = logging.getLogger(__name__)
 
 MOST_BODY_BYTES = 1 << 16
+MOST_HEADER_BYTES = 1 << 15
 MOST_ADDRESS_BYTES = 1 << 13
 """Path and query. A query of the search box may be long; this is a page of text."""
 
@@ -80,7 +83,8 @@ class Gate:
         if refusal is not None:
             await refusal(scope, receive, send)
         else:
-            await self._app(scope, _limited(receive), send)
+            with suppress(ClientDisconnect):
+                await self._app(scope, _limited(receive), send)
 
     def _of_another_host(self, scope: Scope, headers: Headers) -> Response | None:
         address = scope["server"][0] if scope["server"] and scope["server"][1] else None
@@ -180,6 +184,8 @@ def session_numbers(headers: Headers) -> list[str]:
 def _malformed(scope: Scope, headers: Headers) -> Response | None:
     """Refuse what no browser sends, and what proxies may understand in another way than we do."""
     path = scope["path"]
+    if sum(len(name) + len(value) for name, value in headers.raw) > MOST_HEADER_BYTES:
+        return _refusal(431, "the headers are too long")
     if len(scope["raw_path"]) + len(scope["query_string"]) > MOST_ADDRESS_BYTES:
         return _refusal(414, "the address is too long", "shorten the query")
     is_odd = any(c < " " or c in "\x7f\\" for c in path) or "//" in path
@@ -189,9 +195,9 @@ def _malformed(scope: Scope, headers: Headers) -> Response | None:
         return _refusal(400, "a request needs one Host")
     lengths = headers.getlist("content-length")
     if len(lengths) > 1 or (lengths and "transfer-encoding" in headers):
-        return _refusal(400, "the length of the request is ambiguous", headers=_CLOSE)
+        return _refusal(400, "the length of the request is ambiguous")
     if lengths and int(lengths[0]) > MOST_BODY_BYTES:
-        return _refusal(413, _TOO_LARGE, headers=_CLOSE)
+        return _refusal(413, _TOO_LARGE)
     return None
 
 
@@ -240,4 +246,5 @@ def _unauthorised(more: str = "") -> Response:
 def _refusal(
     status: int, title: str, detail: str | None = None, headers: dict[str, str] | None = None
 ) -> Response:
-    return response(Problem(title, status, detail), headers)
+    # What follows on the connection may be a part of what was refused.
+    return response(Problem(title, status, detail), {**_CLOSE, **(headers or {})})

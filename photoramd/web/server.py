@@ -14,11 +14,9 @@ from photoramd.errors import ConfigError
 from photoramd.web.app import make_app
 from photoramd.web.connections import BoundedProtocol
 from photoramd.web.events import Feed
-from photoramd.web.gate import guarded
+from photoramd.web.gate import MOST_HEADER_BYTES, guarded
 from photoramd.web.site import Site
 from photoramd.web.sockets import is_for_others
-
-MOST_HEADER_BYTES = 1 << 15
 
 _IDLE_SECONDS = 5
 _END_SECONDS = 2
