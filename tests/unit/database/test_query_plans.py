@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from photoramd.clock import UnixTime
 from photoramd.database.connection import Database
+from photoramd.database.editing import Editing
+from photoramd.database.given import note_written
 from photoramd.database.ledger import Ledger
 from photoramd.database.photos import Photos
 from photoramd.database.queue import Queue
@@ -98,3 +101,14 @@ def test_directories_below_one_are_found_by_their_index(
     found = plans(connection, lambda: ask(database), "path >= ")
     assert any("(path>? AND path<?)" in plan for plan in found), found
     assert not [plan for plan in found if plan.startswith(("SCAN directories", "SCAN d"))]
+
+
+def test_edits_that_wait_are_found_without_reading_those_that_are_done(
+    database: Database, connection: sqlite3.Connection
+) -> None:
+    """The loop asks for them at every turn."""
+    found = plans(connection, lambda: Editing(database).step(UnixTime(1)), "edit_changes")
+    assert found == ["SCAN edit_changes USING INDEX edit_changes_unapplied"]
+    with database.transaction() as db:
+        found = plans(connection, lambda: note_written(db, 1, UnixTime(1)), "edit_changes")
+    assert found == ["SEARCH edit_changes USING INDEX edit_changes_photo (photo_id=?)"]
