@@ -74,7 +74,7 @@ class FigureKeeper:
             started_at=started_at,
             model=tagger.name,
             revision=tagger.revision,
-            is_model_available=not isinstance(tagger, UnloadingTagger) or tagger.is_available,
+            is_model_available=not (isinstance(tagger, UnloadingTagger) and tagger.trouble),
             inferred=self._pace.pictures,
             inference_seconds=self._pace.seconds,
             workers_started=self._contained.workers_started,

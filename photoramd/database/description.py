@@ -318,7 +318,7 @@ INTERNAL_TABLES: Mapping[str, Description] = {
             "started_at": f"since when all is counted: {_SECONDS}",
             "model": "the model",
             "revision": "its revision",
-            "is_model_available": "0: the model rests after failures",
+            "is_model_available": "0: the model failed when it was tried last",
             "written": "photos whose tags were written",
             "not_written": "how often tags could not be written, for now",
             "failed": "how often a photo could not be decoded or tagged",

@@ -22,7 +22,7 @@ class Figures:
         started_at: When it began to watch: at its start, or with its present configuration.
         model: The model.
         revision: Its revision.
-        is_model_available: Whether the model takes photos: it does not rest after failures.
+        is_model_available: Whether the model works: it did not fail when it was tried last.
         written: Photos whose keywords were written.
         not_written: How often keywords could not be written, for now.
         failed: How often a photo could not be decoded or tagged.

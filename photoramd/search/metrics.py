@@ -193,7 +193,7 @@ METRICS = (
     ),
     Metric(
         "photoramd_model_available",
-        "0: the model rests after failures, and photos wait.",
+        "0: the model failed when it was tried last, and photos wait until it works again.",
         _figure(lambda figures: figures.is_model_available),
     ),
     Metric(

@@ -23,9 +23,15 @@ import pytest
 from PIL import Image
 
 import photoramd
+from photoramd.clock import Monotonic, UnixTime
 from photoramd.config.schema import Config, Model
+from photoramd.contained.client import Contained
 from photoramd.daemon import assembly
+from photoramd.daemon.figures import FigureKeeper
 from photoramd.daemon.sd_notify import Notifier
+from photoramd.database.connection import Database
+from photoramd.database.figures import stored
+from photoramd.database.readonly import open_readonly
 from photoramd.errors import IntegrityError, ModelError, ModelUnavailableError
 from photoramd.models import registry
 from photoramd.models.isolated import client
@@ -35,6 +41,7 @@ from photoramd.models.rules import Rules
 from photoramd.models.tagger import Tagger
 from photoramd.models.weights.catalog import EMBEDDED
 from photoramd.models.weights.verified import locate
+from photoramd.pipeline.inference import BatchSizer
 from photoramd.pipeline.pipeline import Outcome
 from photoramd.system.signals import Interrupts
 from tests.support import misbehaving_tagger
@@ -187,6 +194,27 @@ def test_a_process_that_ends_costs_one_batch_and_rests_when_it_ends_again(
     with pytest.raises(ModelError, match="code 7"):
         misbehaving.scores([pixels(DIE)])
     assert misbehaving.is_available
+
+
+def test_the_figures_of_the_daemon_tell_of_a_model_that_failed(
+    misbehaving: UnloadingTagger, database: Database
+) -> None:
+    def is_available() -> bool:
+        keeper.step([], now=Monotonic(next(seconds)), wall=UnixTime(1e9))
+        with closing(open_readonly(database.path)) as connection:
+            found = stored(connection)
+            assert found is not None
+            return bool(found[0].is_model_available)
+
+    seconds = count(0, 20)
+    with Contained() as contained:
+        keeper = FigureKeeper(database, misbehaving, BatchSizer(), contained)
+        assert is_available()
+        with pytest.raises(ModelError):
+            misbehaving.scores([pixels(DIE)])
+        assert not is_available()
+        misbehaving.scores([pixels(FINE)])
+        assert is_available()
 
 
 def test_a_process_that_was_killed_while_idle_costs_nothing(
