@@ -2,10 +2,10 @@
 """Write the parts of docs/ that are made from the code.
 
 docs/commands.md is made from the commands, all of it; in docs/configuration.md the introduction
-and the table of each section are made from the schema, in docs/queries.md the table of fields; the
-tables of docs/database.md and parts of contrib/datasette/metadata.yaml from the description of the
-database; docs/schemas/v1 from the types of what commands print. `make docs` runs this, and tests
-compare.
+and the table of each section are made from the schema, in docs/queries.md the table of fields, in
+docs/monitoring.md that of metrics; the tables of docs/database.md and parts of
+contrib/datasette/metadata.yaml from the description of the database; docs/schemas/v1 from the types
+of what commands print. `make docs` runs this, and tests compare.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import os
 import re
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import click
@@ -28,8 +28,10 @@ from contrib import reference_database, reference_schemas  # noqa: E402
 from photoramd.cli import cli  # noqa: E402
 from photoramd.config.tables import Key, Table, format_value, tables  # noqa: E402
 from photoramd.search.fields import FIELDS  # noqa: E402
+from photoramd.search.metrics import METRICS  # noqa: E402
 
 COMMANDS = ROOT / "docs" / "commands.md"
+MONITORING = ROOT / "docs" / "monitoring.md"
 QUERIES = ROOT / "docs" / "queries.md"
 CONFIGURATION = ROOT / "docs" / "configuration.md"
 DATABASE = ROOT / "docs" / "database.md"
@@ -48,6 +50,7 @@ def main() -> None:
     for path, made in (
         (CONFIGURATION, configuration),
         (QUERIES, queries),
+        (MONITORING, monitoring),
         (DATABASE, reference_database.document),
         (METADATA, reference_database.metadata),
     ):
@@ -126,6 +129,21 @@ def queries(text: str) -> str:
     """The text of docs/queries.md with the table of fields made anew."""
     head = "| Field | Meaning | Example |\n|---|---|---|\n"
     rows = (f"| `{f.name}:` | {_cell(f.meaning)} | `{f.example}` |\n" for f in FIELDS.values())
+    return _with_rows(text, head, rows)
+
+
+def monitoring(text: str) -> str:
+    """The text of docs/monitoring.md with the table of metrics made anew."""
+    head = "| Metric | Labels | Meaning |\n|---|---|---|\n"
+    rows = (
+        f"| `{metric.name}` | {', '.join(metric.labels)} | {_cell(metric.meaning)} |\n"
+        for metric in METRICS
+    )
+    return _with_rows(text, head, rows)
+
+
+def _with_rows(text: str, head: str, rows: Iterable[str]) -> str:
+    """A text with other rows below the head of a table."""
     before, _, rest = text.partition(head)
     return before + head + "".join(rows) + re.sub(r"\A(?:\|.*\n)*", "", rest)
 

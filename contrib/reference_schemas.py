@@ -8,7 +8,15 @@ from pathlib import Path
 
 import msgspec
 
-from photoramd.cli.answers import CountedTag, FoundPhoto, Linked, ShownPhoto, Status, TaggedFile
+from photoramd.cli.answers import (
+    CountedTag,
+    Edited,
+    FoundPhoto,
+    Linked,
+    ShownPhoto,
+    TaggedFile,
+)
+from photoramd.search.status import Status
 
 VERSION = "v1"
 """Changes only with photoramd's major version, and with what programs can rely on."""
@@ -16,6 +24,7 @@ VERSION = "v1"
 DIRECTORY = Path(__file__).resolve().parents[1] / "docs" / "schemas" / VERSION
 
 ANSWERS: Mapping[str, tuple[str, object]] = {
+    "edit": ("photoramd edit --json", Edited),
     "query": ("photoramd query --json; a line of --format ndjson is an item", list[FoundPhoto]),
     "query-count": ("photoramd query --count --json", int),
     "query-link": ("photoramd query --link DIR --json", Linked),

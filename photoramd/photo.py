@@ -42,11 +42,13 @@ class Tag:
         name: The keyword as it is written, NFC.
         confidence: 0 to 1.
         parents: The keywords above it, the most general first; empty for a flat one.
+        is_given: Whether it is the user's word, who had it added: no machine's, then.
     """
 
     name: str
     confidence: float
     parents: tuple[str, ...] = ()
+    is_given: bool = False
 
 
 class PhotoState(StrEnum):

@@ -149,7 +149,8 @@ def test_answers_come_without_the_heavy_libraries(arguments: list[str], tmp_path
         "sys.argv[0] = 'photoramd'\n"
         "try: photoramd.cli.main()\n"
         "except SystemExit: pass\n"
-        "heavy = {'torch', 'torchvision', 'numpy', 'PIL', 'sqlite_utils', 'timm'}\n"
+        "heavy = {'torch', 'torchvision', 'numpy', 'PIL', 'sqlite_utils', 'timm',"
+        " 'prometheus_client'}\n"
         "print('HEAVY', sorted(heavy & sys.modules.keys()))\n"
     )
     config = tmp_path / "config.toml"

@@ -30,6 +30,7 @@ COMMANDS = {
     "query": "Find photos by tags, dates, cameras, places and more.",
     "tags": "List tags and how many photos have each.",
     "duplicates": "List groups of photos that show the same picture, or nearly the same.",
+    "edit": "Add, reject and take back single tags, of up to 1,000 photos at once.",
     "undo": "Take back the tags that were written for photos.",
     "clean": "Remove sidecars that photoramd made for photos that are gone.",
     "show": "Show what is known of a photo.",

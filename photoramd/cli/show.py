@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from photoramd.cli.answers import ShownLook, ShownPhoto
+from photoramd.cli.answers import ShownEdit, ShownLook, ShownPhoto
 from photoramd.cli.output import print_json
-from photoramd.cli.photo_output import iso
+from photoramd.clock import wall_time
 from photoramd.config import loader
+from photoramd.database.edited import EditedTag
 from photoramd.errors import NoImagesError, printable
 from photoramd.metadata.changes import Place
 from photoramd.photo import Look
@@ -73,6 +74,7 @@ def _lines(details: queries.Details) -> list[tuple[str, str]]:
     lines.append(("found", _time(details.found_at)))
     if details.rejected:
         lines.append(("rejected", ", ".join(details.rejected)))
+    lines += [("edit", _edit(each)) for each in details.edits]
     if details.look:
         lines += _look(details.look)
     if details.user_tags:
@@ -88,10 +90,17 @@ def _lines(details: queries.Details) -> list[tuple[str, str]]:
     return lines
 
 
+def _edit(edit: EditedTag) -> str:
+    """Return a change that is not in the files, such as ``reject cat: pending (edit 7)``."""
+    verb = edit.kind if edit.undoes is None else f"{edit.kind} {edit.undoes}"
+    reason = f": {edit.reason}" if edit.reason else ""
+    return f"{verb} {edit.tag}, {edit.state} (edit {edit.edit_id}){reason}"
+
+
 def _look(look: Look) -> list[tuple[str, str]]:
     """Return what a photo says of itself."""
     lines = [("picture", f"{look.width} x {look.height}, {look.format}")]
-    taken = iso(look.taken)
+    taken = wall_time(look.taken)
     if taken is not None:
         zone = "" if look.tz is None else f" UTC{look.tz / 60:+g}"
         lines.append(("taken", taken.replace("T", " ") + zone))
@@ -128,6 +137,7 @@ def _plain(details: queries.Details, scores: bool) -> ShownPhoto:
         confidences=[round(tag.confidence, 4) for tag in details.tags],
         user_tags=list(details.user_tags),
         rejected=list(details.rejected),
+        edits=[_plain_edit(each) for each in details.edits],
         model=details.model,
         revision=details.revision,
         sidecar=None if details.sidecar is None else str(details.sidecar),
@@ -148,12 +158,24 @@ def _plain(details: queries.Details, scores: bool) -> ShownPhoto:
     return plain
 
 
+def _plain_edit(edit: EditedTag) -> ShownEdit:
+    return ShownEdit(
+        edit=edit.edit_id,
+        kind=edit.kind,
+        tag=edit.tag,
+        undoes=edit.undoes,
+        state=edit.state,
+        reason=edit.reason,
+        asked_at=edit.asked_at,
+    )
+
+
 def _plain_look(look: Look) -> ShownLook:
     return ShownLook(
         width=look.width,
         height=look.height,
         format=look.format,
-        taken=iso(look.taken),
+        taken=wall_time(look.taken),
         tz=look.tz,
         camera=look.camera,
         lens=look.lens,

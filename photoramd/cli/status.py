@@ -8,88 +8,60 @@ from typing import TYPE_CHECKING
 
 import click
 
-from photoramd.cli.answers import CountedReason, PhotoCounts, PlaceCounts, Status, WatchedRoot
 from photoramd.cli.output import print_json
 from photoramd.clock import unix_time
 from photoramd.config import loader
-from photoramd.daemon.schedule import Schedule
-from photoramd.database.lock import holder
-from photoramd.errors import printable
+from photoramd.config.schedule import Schedule
+from photoramd.database.readonly import open_readonly
+from photoramd.errors import UsageError
 from photoramd.images.formats import RAW_REMEDY
-from photoramd.metadata.changes import Place
-from photoramd.photo import PhotoState
-from photoramd.search import places, queries
+from photoramd.search.status import CountedReason, Status, StatusSettings, read_status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from photoramd.cli import Settings
+    from photoramd.config.schema import Config
 
 
 @click.command("status")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "prometheus"]),
+    default="text",
+    help="Text (the default), a JSON object, or metrics for Prometheus.",
+)
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.pass_obj
-def command(settings: Settings, as_json: bool) -> None:
+def command(settings: Settings, form: str, as_json: bool) -> None:
     """Show what is done, waiting and wrong."""
+    if as_json and form == "prometheus":
+        raise UsageError("--json and --format name two formats", remedy="leave one of them out")
     configuration = loader.load(settings.config_path, need_file=False)
+    if form == "prometheus":
+        _print_metrics(configuration.state.path)
+        return
+    status = _status(configuration)
+    print_json(status) if as_json or form == "json" else _print(status)
+
+
+def _print_metrics(database: Path) -> None:
+    # Its library takes as long to import as a whole `status` takes.
+    from photoramd.search.metrics import exposition
+
+    with closing(open_readonly(database)) as connection:
+        click.echo(exposition(connection, database), nl=False)
+
+
+def _status(configuration: Config) -> Status:
     database = configuration.state.path
-    hours = Schedule.parse(configuration.schedule.hours)
-    now = unix_time()
-    with closing(queries.open_readonly(database)) as connection:
-        counts = queries.counts(connection)
-        roots = queries.roots(connection)
-        reasons = queries.reasons(connection)
-        waiting = counts[PhotoState.PENDING]
-        left = queries.seconds_left(connection, waiting, now) if waiting else None
-        renewed = queries.to_renew(connection) if configuration.model.renews else 0
-        counts_by_place = places.counts(connection)
-        fallbacks = places.fallbacks(connection)
-        unread = queries.to_read(connection)
-    process = holder(database)
-    status = Status(
-        running=process is not None,
-        process=process,
-        database=printable(database),
-        rests_until=None if hours.is_open(now) else hours.next_change(now),
-        photos=PhotoCounts(
-            pending=waiting,
-            tagged=counts[PhotoState.TAGGED],
-            written=counts[PhotoState.WRITTEN],
-            failed=counts[PhotoState.FAILED],
-            missing=counts[PhotoState.MISSING],
-        ),
-        seconds_left=None if left is None else round(left),
-        to_renew=renewed,
-        to_read=unread,
-        places=PlaceCounts(
-            sidecar=counts_by_place[Place.SIDECAR],
-            embedded=counts_by_place[Place.PHOTO],
-            fallbacks=[_reason(each) for each in fallbacks],
-        ),
-        roots=[_root(each) for each in roots],
-        problems=[_reason(each) for each in reasons],
+    wanted = StatusSettings(
+        Schedule.parse(configuration.schedule.hours), configuration.model.renews
     )
-    print_json(status) if as_json else _print(status)
-
-
-def _root(root: queries.RootStatus) -> WatchedRoot:
-    return WatchedRoot(
-        path=printable(root.path),
-        health=root.health,
-        reason=root.reason,
-        remedy=root.remedy,
-        since=root.since,
-        scanned_at=root.scanned_at,
-        raw_left_out=root.raw_left_out,
-        scanning_since=root.scanning_since,
-        scanned_photos=root.scanned_photos,
-    )
-
-
-def _reason(reason: queries.Reason) -> CountedReason:
-    return CountedReason(
-        reason=reason.text, photos=reason.photos, example=printable(reason.example)
-    )
+    with closing(open_readonly(database)) as connection:
+        return read_status(connection, database, wanted, unix_time())
 
 
 def _print(status: Status) -> None:

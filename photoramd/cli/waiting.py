@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import click
 
 from photoramd.cli.output import console, print_json
+from photoramd.database.edited import edit_progress
 from photoramd.database.lock import holder
+from photoramd.database.readonly import open_readonly
 from photoramd.database.requests import count_at, count_waiting
 from photoramd.errors import PhotoramdError
 
@@ -43,6 +46,26 @@ def report_queued(
         print_json({"daemon": True, "photos": photos, "done": wait})
 
 
+def wait_for_edit(database: Path, edit_id: int) -> None:
+    """Wait until an edit is done, but for what cannot be written now; show progress on a terminal.
+
+    Args:
+        database: The database.
+        edit_id: The edit.
+
+    Raises:
+        PhotoramdError: The daemon ended before it was done.
+        StoreError: The database cannot be read.
+    """
+
+    def left() -> int:
+        with closing(open_readonly(database)) as connection:
+            progress = edit_progress(connection, edit_id)
+        return progress.pending - progress.waiting
+
+    _wait(database, left(), left)
+
+
 def wait_for_daemon(database: Path, tops: Sequence[Path], total: int) -> None:
     """Wait until no photo at or below some paths waits any more; show progress on a terminal.
 
@@ -55,6 +78,10 @@ def wait_for_daemon(database: Path, tops: Sequence[Path], total: int) -> None:
         PhotoramdError: The daemon ended before it was done.
         StoreError: The database cannot be read.
     """
+    _wait(database, total, lambda: count_waiting(database, tops))
+
+
+def _wait(database: Path, total: int, count: Callable[[], int]) -> None:
     from rich.progress import Progress
 
     screen = console(stderr=True)
@@ -64,9 +91,9 @@ def wait_for_daemon(database: Path, tops: Sequence[Path], total: int) -> None:
         is_done = False
         while not is_done:
             time.sleep(LOOK_SECONDS)
-            waiting = count_waiting(database, tops)
+            waiting = count()
             bar.update(task, completed=max(0, total - waiting))
-            is_done = not waiting and not count_waiting(database, tops)
+            is_done = not waiting and not count()
             if not is_done and holder(database) is None:
                 raise PhotoramdError(
                     "the daemon ended before it was done",

@@ -79,6 +79,16 @@ class Contained:
         """Return whether it was not stopped."""
         return self._pool.is_running()
 
+    @property
+    def workers_started(self) -> int:
+        """How many workers were started."""
+        return self._pool.started
+
+    @property
+    def workers_lost(self) -> int:
+        """How many workers a file took down, or took too long for."""
+        return self._pool.lost
+
     def sandbox(self) -> Sandbox:
         """Return what holds for workers.
 

@@ -69,6 +69,10 @@ class Pool:
 
     Args:
         seconds: The limit for a task; None is `TASK_SECONDS`.
+
+    Attributes:
+        started: How many workers were started.
+        lost: How many were lost with a task.
     """
 
     def __init__(self, seconds: float | None = None) -> None:
@@ -76,6 +80,8 @@ class Pool:
         self._lock = threading.Lock()
         self._idle: list[Worker] = []
         self._is_stopped = threading.Event()
+        self.started = 0
+        self.lost = 0
 
     def sandbox(self) -> Sandbox:
         """Return what holds for workers, by starting one.
@@ -111,7 +117,12 @@ class Pool:
             except ClosedError:
                 worker.end()
                 continue
-            return self._finish(worker, task, kind, is_wanted)
+            try:
+                return self._finish(worker, task, kind, is_wanted)
+            except LostError:
+                with self._lock:
+                    self.lost += 1
+                raise
         raise ToolError("workers end before they begin")
 
     def is_running(self) -> bool:
@@ -149,6 +160,8 @@ class Pool:
         for _ in range(_STARTS):
             try:
                 worker = Worker(modules)
+                with self._lock:
+                    self.started += 1
                 _warn_unless_sealed(worker.sandbox)
                 return worker
             except (OSError, ClosedError) as caught:

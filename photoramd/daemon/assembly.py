@@ -14,19 +14,21 @@ import msgspec
 
 from photoramd.clock import unix_time
 from photoramd.config.overrides import load_overrides
+from photoramd.config.schedule import Schedule
 from photoramd.config.schema import Config, Watch
 from photoramd.contained.client import Contained
 from photoramd.daemon import backup
+from photoramd.daemon.figures import FigureKeeper
 from photoramd.daemon.hooks import Announcer
 from photoramd.daemon.kept_features import kept_features
 from photoramd.daemon.kept_thumbnails import kept_thumbnails
 from photoramd.daemon.loop import Daemon, Parts, Surroundings
-from photoramd.daemon.schedule import Schedule
 from photoramd.daemon.sd_notify import Notifier
 from photoramd.daemon.settings_digest import settings_digest
 from photoramd.daemon.status_line import StatusLine
 from photoramd.database import backups
 from photoramd.database.connection import Database
+from photoramd.database.editing import Editing
 from photoramd.database.ledger import Ledger
 from photoramd.database.photos import Photos
 from photoramd.database.queue import Queue
@@ -316,9 +318,11 @@ def build(
             reconciler,
             supervisor,
             Requests(database),
+            Editing(database),
             backup.DailyBackup(config.state.path, config.state.backups),
             Rereader(Readings(database), contained, config.decode.max_pixels),
             resources.announcer,
+            FigureKeeper(database, setup.tagger, pipeline.pace, contained),
             setup.tagger if isinstance(setup.tagger, UnloadingTagger) else None,
         )
         daemon = Daemon(

@@ -16,12 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from photoramd.clock import Monotonic, UnixTime, monotonic, unix_time
+from photoramd.config.schedule import ALWAYS, Schedule
 from photoramd.daemon.backup import DailyBackup
+from photoramd.daemon.figures import FigureKeeper
 from photoramd.daemon.hooks import Announcer
-from photoramd.daemon.schedule import ALWAYS, Schedule
 from photoramd.daemon.sd_notify import Notifier
 from photoramd.daemon.status_line import Situation, StatusLine
 from photoramd.daemon.triage import Triage
+from photoramd.database.editing import Editing
 from photoramd.database.queue import WITH_INFERENCE, WITHOUT_INFERENCE, Queue
 from photoramd.database.requests import Requests
 from photoramd.errors import StoreError, printable
@@ -58,9 +60,11 @@ class Parts:
         reconciler: Scans.
         supervisor: Checks the watched directories.
         requests: What other processes ask for.
+        editing: The edits of tags that they ask for.
         backup: The daily copy of the database.
         rereader: Reads again what files say.
         announcer: Tells others of tagged photos.
+        figures: What other processes are told of this one.
         unloading: The model, if it is unloaded when it is idle.
     """
 
@@ -70,9 +74,11 @@ class Parts:
     reconciler: Reconciler
     supervisor: Supervisor
     requests: Requests
+    editing: Editing
     backup: DailyBackup
     rereader: Rereader
     announcer: Announcer
+    figures: FigureKeeper
     unloading: UnloadingTagger | None = None
 
 
@@ -117,9 +123,11 @@ class Daemon:
         self._reconciler = parts.reconciler
         self._supervisor = parts.supervisor
         self._requests = parts.requests
+        self._editing = parts.editing
         self._backup = parts.backup
         self._rereader = parts.rereader
         self._announcer = parts.announcer
+        self._figures = parts.figures
         self._unloading = parts.unloading
         self._interrupts = interrupts = surroundings.interrupts
         self._notifier = surroundings.notifier
@@ -133,10 +141,12 @@ class Daemon:
         self._triage = Triage(parts.reconciler, parts.stability)
         self._watcher: Watcher | None = None
         self._rescan = False
+        self._has_edits = False
 
     def close(self) -> None:
-        """Wait for what the loop has started."""
+        """Wait for what the loop has started, and store its last figures."""
         self._backup.close()
+        self._figures.close(unix_time())
 
     def rescan(self) -> None:
         """Scan everything at the next turn, and retry everything deferred at once."""
@@ -195,6 +205,7 @@ class Daemon:
             self._rereader.wake()
         self._check_clock(now, wall)
         self._read_requests()
+        self._apply_edits(wall)
         with self._notifier.busy():
             self._supervisor.step(now, wall)
         if self._is_watching:
@@ -295,8 +306,10 @@ class Daemon:
         outcomes = self.step(now, wall)
         on_outcomes(outcomes)
         self._announcer.put(outcomes)
+        if self._is_watching:
+            self._figures.step(outcomes, now, wall)
         self._tell(sum(outcome.state == PhotoState.WRITTEN for outcome in outcomes), wall)
-        if outcomes:
+        if outcomes or self._has_edits:
             self._rereader.wake()  # sidecars of the user's that were written to are read again
             return False
         if not self.is_scanning and self._rereader.step(wall):
@@ -366,6 +379,12 @@ class Daemon:
             # A photo that is not known yet is found by a scan.
             top = request.path if os.path.isdir(request.path) else os.path.dirname(request.path)
             self._reconciler.request(top)
+
+    def _apply_edits(self, wall: UnixTime) -> None:
+        self._has_edits = self._editing.step(wall)
+        if self._editing.is_outdated:
+            self._editing.is_outdated = False
+            self._pipeline.choose_again()
 
     def _scan_all(self, now: Monotonic) -> None:
         self._reconciler.request_all()

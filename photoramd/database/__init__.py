@@ -3,7 +3,8 @@
 Shows `connection.Database`, which the owning process opens, and what works on it: `photos.Photos`
 (which files are known), `queue.Queue` (what waits, until when), `results.Results` (scores and
 keywords), `ledger.Ledger` (what was written), `roots.HealthStore`, `requests.Requests`. Other
-processes use `readonly.open_readonly`, `requests.submit`, `lock.holder`, `prune` and `backups`.
+processes use `readonly.open_readonly`, `requests.submit`, `lock.holder`, `figures` (what only the
+daemon knows), `prune` and `backups`.
 In a second file: `features.Features` keeps what similar photos are found by, `vectors` reads it.
 `description` says what tables and columns mean, and which are stable.
 

@@ -153,7 +153,7 @@ STABLE_TABLES: Mapping[str, Description] = {
         is_stable=True,
     ),
     "user_keywords": Description(
-        "A tag of the user's own, in the photo or its sidecar.",
+        "A tag of the user's own, in the photo or its sidecar, or added by an edit.",
         {
             "photo_id": _PHOTO,
             "label_id": _LABEL,
@@ -230,8 +230,9 @@ INTERNAL_TABLES: Mapping[str, Description] = {
             "field": "XMP property; with `photo:` before it, one inside the photo",
             "value": "exactly what was added",
             "added_at": f"when: {_SECONDS}",
-            "rejected_at": f"when the user was found to have removed it: {_SECONDS}",
+            "rejected_at": f"when the user rejected it or was found to have removed it: {_SECONDS}",
             "seeded": "1: the user's own, copied from inside the photo",
+            "is_leaving": "1: rejected by an edit, and in the file until that is written",
         },
     ),
     "writes": Description(
@@ -268,9 +269,65 @@ INTERNAL_TABLES: Mapping[str, Description] = {
             "created_at": f"when: {_SECONDS}",
         },
     ),
+    "edits": Description(
+        "What a user asked to change in the tags of up to 1,000 photos.",
+        {
+            "id": f"{_ID}, never used twice",
+            "asked_by": "`command` or `gallery`",
+            "asked_at": f"when: {_SECONDS}",
+            "undoes": "the edit that it takes back: `edits.id`; NULL: none",
+        },
+    ),
+    "edit_changes": Description(
+        "One change of an edit, to one tag of one photo.",
+        {
+            "id": _ID,
+            "edit_id": "`edits.id`",
+            "photo_id": _PHOTO,
+            "kind": "`add`, `reject` or `undo`",
+            "tag": "the tag as it was asked for",
+            "folded": "the tag as it is compared with others",
+            "undoes": "the change that it takes back: `edit_changes.id`; NULL: none",
+            "state": "`pending`, `done` (the files say so) or `failed`",
+            "reason": "why it failed",
+            "applied_at": f"since when the database says so: {_SECONDS}; NULL: not yet",
+            "done_at": f"when it was done, or failed: {_SECONDS}",
+            "before": "what undo restores, as JSON; NULL: there was nothing to change",
+            "superseded_by": "the change that took it back, or took the place of a failed one",
+        },
+    ),
+    "given_tags": Description(
+        "A tag that the user had photoramd add.",
+        {
+            "photo_id": _PHOTO,
+            "label_id": _LABEL,
+            "is_leaving": "1: it was taken back, and may be in the file until that is written",
+        },
+    ),
     "present_model": Description(
         "The model whose earlier revisions' tags are renewed.",
         {"model": "the model", "revision": "its present revision"},
+    ),
+    "figures": Description(
+        "One row: what the daemon that ran last knew of itself; "
+        "`photoramd status --format prometheus` tells it.",
+        {
+            "id": "always 1",
+            "stored_at": f"when this was stored: {_SECONDS}",
+            "process": "its process id",
+            "started_at": f"since when all is counted: {_SECONDS}",
+            "model": "the model",
+            "revision": "its revision",
+            "is_model_available": "0: the model rests after failures",
+            "written": "photos whose tags were written",
+            "not_written": "how often tags could not be written, for now",
+            "failed": "how often a photo could not be decoded or tagged",
+            "undone": "photos whose tags were taken back",
+            "inferred": "pictures that the model looked at",
+            "inference_seconds": "how long that took, in seconds",
+            "workers_started": "processes started to look into files",
+            "workers_lost": "those that a file took down, or that took too long for one",
+        },
     ),
     "extensions": Description("A suffix of names.", {"id": _ID, "name": "in small letters"}),
     "sets": Description(

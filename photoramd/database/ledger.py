@@ -23,6 +23,7 @@ from photoramd.database.columns import (
 )
 from photoramd.database.conditions import QUEUED
 from photoramd.database.connection import Database
+from photoramd.database.given import given_tags, note_written, withdraw
 from photoramd.database.photos import Job
 from photoramd.database.queue import RETRY_SECONDS
 from photoramd.keywords import fold
@@ -98,19 +99,24 @@ class Ledger:
     def recorded(self, photo_id: int, place: Place) -> Recorded:
         """Return what photoramd added to a photo in a place, and what the user removed since."""
         rows = self._database.rows(
-            """SELECT field, value, seeded, rejected_at IS NOT NULL FROM ledger
+            """SELECT field, value, seeded, rejected_at IS NOT NULL, is_leaving FROM ledger
                WHERE photo_id = ? ORDER BY added_at, value""",
             (photo_id,),
         )
         prefix = _PREFIXES[place]
         found: tuple[dict[str, tuple[str, ...]], ...] = ({}, {}, {})
-        for field, value, seeded, rejected in rows:
+        for field, value, seeded, rejected, is_leaving in rows:
             if field.startswith(_PREFIXES[Place.PHOTO]) == bool(prefix):
-                entries = found[2 if rejected else 1 if seeded else 0]
                 name = field.removeprefix(prefix)
-                entries[name] = (*entries.get(name, ()), value)
+                kinds = (2,) if rejected else (1,) if seeded else (0,)
+                for entries in (found[kind] for kind in kinds + (0,) * is_leaving):
+                    entries[name] = (*entries.get(name, ()), value)
         last = self._database.rows("SELECT written_at FROM photos WHERE id = ?", (photo_id,))
-        return Recorded(found[0], found[1], found[2], (last[0][0] if last else None) or 0.0)
+        until = (last[0][0] if last else None) or 0.0
+        given = given_tags(self._database, photo_id)
+        return Recorded(
+            found[0], found[1], found[2], until, given=given.wanted, withdrawn=given.withdrawn
+        )
 
     def is_undone(self, photo_id: int) -> bool:
         """Return whether the user took a photo's tags back."""
@@ -131,7 +137,7 @@ class Ledger:
                 """INSERT INTO ledger (photo_id, field, value, added_at, rejected_at)
                    VALUES (?, ?, ?, ?, ?)
                    ON CONFLICT (photo_id, field, value)
-                   DO UPDATE SET rejected_at = excluded.rejected_at""",
+                   DO UPDATE SET rejected_at = excluded.rejected_at, is_leaving = 0""",
                 [(photo_id, *pair, now, now) for pair in _pairs(place, rejected)],
             )
             # What the user corrected is not found any more.
@@ -145,6 +151,7 @@ class Ledger:
                 "DELETE FROM keywords WHERE photo_id = ? AND label_id = ?",
                 [(photo_id, number) for number, name in names if fold(name) in refused],
             )
+            withdraw(db, photo_id, refused)
 
     def inherit(self, job: Job, sidecar: Path, now: UnixTime) -> bool:
         """Move the entries of a sidecar from the photo that it belonged to.
@@ -177,14 +184,19 @@ class Ledger:
             with self._database.transaction() as db:
                 db.execute(
                     f"""INSERT OR IGNORE INTO ledger
-                            (photo_id, field, value, added_at, rejected_at, seeded)
-                        SELECT ?, field, value, added_at, rejected_at, seeded FROM ledger
+                            (photo_id, field, value, added_at, rejected_at, seeded, is_leaving)
+                        SELECT ?, field, value, added_at, rejected_at, seeded, is_leaving
+                        FROM ledger
                         WHERE photo_id = ? AND {_BESIDE}""",  # noqa: S608
                     (job.id, other),
                 )
                 db.execute(
                     f"""DELETE FROM ledger
                         WHERE photo_id = ? AND {_BESIDE} AND rejected_at IS NULL""",  # noqa: S608
+                    (other,),
+                )
+                db.execute(
+                    f"UPDATE ledger SET is_leaving = 0 WHERE photo_id = ? AND {_BESIDE}",  # noqa: S608
                     (other,),
                 )
                 db.execute(
@@ -254,13 +266,16 @@ class Ledger:
                     WHERE id = ? AND state = 'tagged'""",  # noqa: S608
                 (now, done.fallback, done.photo_id),
             )
+            note_written(db, done.photo_id, now)
         elif done.outcome is WriteOutcome.UNDONE:
             db.execute("DELETE FROM keywords WHERE photo_id = ?", (done.photo_id,))
             db.execute(
                 """UPDATE photos SET undone_at = ?, written_at = NULL, place = NULL,
                        fallback = NULL, reason = CASE
                            WHEN state = 'tagged' THEN NULL ELSE reason END,
-                       state = CASE WHEN state = 'tagged' THEN 'written' ELSE state END
+                       state = CASE WHEN state = 'tagged' AND NOT EXISTS (
+                               SELECT 1 FROM given_tags WHERE photo_id = photos.id)
+                           THEN 'written' ELSE state END
                    WHERE id = ?""",
                 (now, done.photo_id),
             )
@@ -273,11 +288,10 @@ class Ledger:
     def _settle(self, db: sqlite3.Connection, done: Done, now: UnixTime) -> None:
         """Store what a write changed in the ledger and in the photo's row."""
         db.execute("DELETE FROM writes WHERE photo_id = ?", (done.photo_id,))
-        db.executemany(
-            """DELETE FROM ledger WHERE photo_id = ? AND field = ? AND value = ?
-               AND rejected_at IS NULL""",
-            [(done.photo_id, *pair) for pair in _pairs(done.place, done.change.removed)],
-        )
+        gone = [(done.photo_id, *pair) for pair in _pairs(done.place, done.change.removed)]
+        entry = "photo_id = ? AND field = ? AND value = ?"
+        db.executemany(f"DELETE FROM ledger WHERE {entry} AND rejected_at IS NULL", gone)  # noqa: S608
+        db.executemany(f"UPDATE ledger SET is_leaving = 0 WHERE {entry} AND is_leaving", gone)  # noqa: S608
         for seeded, entries in ((0, done.change.added), (1, done.change.seeded)):
             db.executemany(
                 """INSERT OR IGNORE INTO ledger (photo_id, field, value, added_at, seeded)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from sqlite_utils import Database, Migrations
 
 from photoramd.database.m060 import m060_asking
+from photoramd.database.m070 import m070_edits
 
 
 def m001_photos(db: Database) -> None:
@@ -55,6 +56,11 @@ def m050_begun(db: Database) -> None:
         db.execute(statement)
 
 
+def m071_figures(db: Database) -> None:
+    """Add what only the running daemon knows."""
+    db.execute(_M071)
+
+
 STEPS = (
     m001_photos,
     m002_undo,
@@ -64,6 +70,8 @@ STEPS = (
     m040_present_model,
     m050_begun,
     m060_asking,
+    m070_edits,
+    m071_figures,
 )
 
 NAMES = frozenset(step.__name__ for step in STEPS)
@@ -231,3 +239,22 @@ _M050 = (
     "ALTER TABLE photos ADD COLUMN begun INTEGER NOT NULL DEFAULT 0",
     "CREATE INDEX photos_begun ON photos (begun) WHERE begun > 0",
 )
+
+# One row, of the daemon that ran last; counts are since started_at.
+_M071 = """CREATE TABLE figures (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    stored_at REAL NOT NULL,
+    process INTEGER NOT NULL,
+    started_at REAL NOT NULL,
+    model TEXT NOT NULL,
+    revision TEXT NOT NULL,
+    is_model_available INTEGER NOT NULL,
+    written INTEGER NOT NULL,
+    not_written INTEGER NOT NULL,
+    failed INTEGER NOT NULL,
+    undone INTEGER NOT NULL,
+    inferred INTEGER NOT NULL,
+    inference_seconds REAL NOT NULL,
+    workers_started INTEGER NOT NULL,
+    workers_lost INTEGER NOT NULL
+)"""

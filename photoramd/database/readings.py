@@ -7,6 +7,7 @@ import sqlite3
 
 from photoramd.database.conditions import UNREAD
 from photoramd.database.connection import Database
+from photoramd.database.given import given_tags
 from photoramd.database.ledger import Ledger
 from photoramd.database.photos import Job, select_jobs
 from photoramd.metadata.changes import Place
@@ -98,6 +99,9 @@ class Readings:
         wanted = {
             self._database.label(name): is_above for name, is_above in distinct(paths).items()
         }
+        # What the user had us add is the user's, whether it is in the files yet or not.
+        given = given_tags(self._database, photo_id).wanted
+        wanted |= {self._database.label(name): False for name in given}
         known = dict(
             db.execute(
                 "SELECT label_id, is_above FROM user_keywords WHERE photo_id = ?", (photo_id,)

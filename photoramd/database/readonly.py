@@ -132,6 +132,15 @@ def fetch(
         ) from error
 
 
+def has_table(connection: sqlite3.Connection, name: str) -> bool:
+    """Return whether there is a table: the next start adds what an older database lacks.
+
+    Raises:
+        StoreError: The database cannot answer.
+    """
+    return bool(fetch(connection, "SELECT 1 FROM sqlite_master WHERE name = ?", [name]))
+
+
 @contextmanager
 def snapshot(connection: sqlite3.Connection) -> Iterator[None]:
     """Let the statements of a ``with`` block see one state of the database."""

@@ -35,12 +35,15 @@ class Recorded:
     """What the ledger has of one photo in one place, by field.
 
     Attributes:
-        added: The machine's keywords.
+        added: The keywords that we added: the machine's, and those that the user had us add.
         seeded: The user's own keywords, copied from other fields when a field was made.
-        rejected: What was added once and taken out by the user.
+        rejected: What was added once and taken out by the user, and what the user rejected by an
+            edit; that may be in the file, and among what was added, yet.
         until: Unix time of the last write it knows of; 0 if there was none.
         is_of_another: Whether it is about another file than the one that is there now. Then
             only the provenance record in the file can tell what is ours.
+        given: The tags that the user had us add, by name: no provenance names them.
+        withdrawn: Those of them that were taken back and may be in the file yet.
     """
 
     added: Entries = field(default_factory=dict)
@@ -48,6 +51,8 @@ class Recorded:
     rejected: Entries = field(default_factory=dict)
     until: float = 0.0
     is_of_another: bool = False
+    given: tuple[str, ...] = ()
+    withdrawn: tuple[str, ...] = ()
 
     @property
     def is_empty(self) -> bool:

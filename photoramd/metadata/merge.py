@@ -87,10 +87,13 @@ def merge(packet: Packet | None, request: MergeRequest, *, path: Path | None = N
         SidecarError: The packet cannot be added to.
     """
     tags, recorded = request.tags, request.recorded
-    newer = () if packet is None else _newer(packet, recorded)
+    known = () if packet is None else provenance(packet)
+    newer = _newer(known, recorded)
     given_up = _given_up(newer, recorded) if packet is not None else {}
     proved = {} if packet is None else _proved(packet, newer, request)
-    is_spent = not tags and (any(recorded.added.values()) or any(recorded.rejected.values()))
+    is_spent = all(tag.is_given for tag in tags) and (
+        any(recorded.added.values()) or any(recorded.rejected.values())
+    )
     recorded = _corrected(recorded, given_up, proved)
     state = _State.of(packet, recorded)
     # Whatever made the tags: a word that could break a field or an option is not written.
@@ -108,9 +111,10 @@ def merge(packet: Packet | None, request: MergeRequest, *, path: Path | None = N
             copies = state.present_of(each, recorded.seeded)
             state.drop(each, (v for v in copies if fold(each.leaf(v)) not in names))
     is_touched = any(state.added.values()) or any(state.dropped.values())
+    machines = [tag for tag in ours if not tag.is_given]
     records = None
-    if is_touched or is_spent:
-        records = [request.provenance(tag, state.fields_of(tag)) for tag in ours]
+    if is_touched or is_spent or _is_wrong(known, tags, machines, recorded):
+        records = [request.provenance(tag, state.fields_of(tag)) for tag in machines]
     new = _apply(packet, state, records, path)
     gone = (state.dropped, state.forgotten, given_up)
     removed = {
@@ -129,26 +133,38 @@ def merge(packet: Packet | None, request: MergeRequest, *, path: Path | None = N
     return Merged(new, after != before, change, _filled(state.gone), _filled(given_up))
 
 
-def _newer(packet: Packet, recorded: Recorded) -> tuple[Provenance, ...]:
+def _is_wrong(
+    known: Sequence[Provenance], tags: Sequence[Tag], machines: Sequence[Tag], recorded: Recorded
+) -> bool:
+    """Return whether a word has gone from the machine to the user, or back, since it was named."""
+    named = {fold(each.tag) for each in known}
+    given = {fold(tag.name) for tag in tags if tag.is_given}
+    withdrawn = set(map(fold, recorded.withdrawn)) - named
+    return not named.isdisjoint(given) or any(fold(tag.name) in withdrawn for tag in machines)
+
+
+def _newer(known: Sequence[Provenance], recorded: Recorded) -> tuple[Provenance, ...]:
     """Return the provenance that is newer than the ledger, or that is about another file.
 
     There is some only if the ledger is an old copy or a new one, or if somebody put another
     photo's packet there.
     """
     until = 0.0 if recorded.is_of_another else recorded.until
-    return tuple(each for each in provenance(packet) if _seconds(each.when) > until)
+    return tuple(each for each in known if _seconds(each.when) > until)
 
 
 def _given_up(newer: Sequence[Provenance], recorded: Recorded) -> dict[str, tuple[str, ...]]:
     """Return what the ledger has and newer provenance lacks: not ours, if it is there.
 
-    Provenance names everything that was ours when it was written.
+    Provenance names everything that was the machine's when it was written.
     """
     if not newer and not recorded.is_of_another:
         return {}
     given_up = {}
+    unnamed = () if recorded.is_of_another else (*recorded.given, *recorded.withdrawn)
     for each in FIELDS:
         named = {fold(record.tag) for record in newer if each.name in record.fields}
+        named.update(map(fold, unnamed))
         entries = recorded.added.get(each.name, ())
         given_up[each.name] = tuple(v for v in entries if fold(each.leaf(v)) not in named)
         if not newer:

@@ -114,12 +114,21 @@ class BatchSizer:
     """How many pictures the model is given at once: as many as it looks at in a few seconds.
 
     A large model takes seconds for one, and a daemon that is to stop must not wait for many.
+
+    Attributes:
+        size: So many.
+        pictures: How many it was given in all.
+        seconds: How long these took.
     """
 
     size: int = 1
+    pictures: int = 0
+    seconds: float = 0.0
 
     def learn(self, pictures: int, seconds: float) -> None:
         """Learn how long a number of pictures took."""
+        self.pictures += pictures
+        self.seconds += seconds
         if seconds > LONGEST_SECONDS:
             self.size = max(1, pictures // 2)
         elif pictures == self.size and seconds < LONGEST_SECONDS / 2:

@@ -34,7 +34,7 @@ from photoramd.models.lazy import LazyTagger
 from photoramd.models.rules import Rules, select
 from photoramd.models.tagger import Tagger
 from photoramd.photo import Photo, PhotoState, Tag
-from photoramd.pipeline.inference import Decoded, decode_input
+from photoramd.pipeline.inference import BatchSizer, Decoded, decode_input
 from photoramd.pipeline.lookahead import LookAhead
 from photoramd.pipeline.renewal import Renewal
 from photoramd.pipeline.scorer import Scorer
@@ -180,6 +180,11 @@ class Pipeline:
         self._contained.close()
         if self._in_flight:
             self._queue.abandon(self._in_flight)
+
+    @property
+    def pace(self) -> BatchSizer:
+        """How many pictures the model was given, and how long it took."""
+        return self._scorer.pace
 
     def step(
         self, now: UnixTime, *, infers: bool = True, scans: bool = False, renews: bool = False

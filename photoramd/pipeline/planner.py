@@ -21,6 +21,7 @@ from photoramd.errors import (
     StoppedError,
     printable,
 )
+from photoramd.keywords import fold
 from photoramd.metadata import sidecar
 from photoramd.metadata.changes import NO_CHANGE, Place, Recorded, WriteOutcome
 from photoramd.metadata.exiftool import ExifTool
@@ -120,16 +121,29 @@ class Planner:
             log.warning("%s; our keywords stay inside", error)
             return plan
 
+    def wanted(self, job: Job, tags: Sequence[Tag]) -> list[Tag]:
+        """Return the machine's keywords and those that the user had us add, each once."""
+        given = self._ledger.recorded(job.id, Place.SIDECAR).given
+        theirs = {fold(name): name for name in given}
+        known = {fold(tag.name) for tag in tags}
+        return [
+            *(altered(tag, is_given=fold(tag.name) in theirs) for tag in tags),
+            *(Tag(name, 1.0, is_given=True) for key, name in theirs.items() if key not in known),
+        ]
+
     def undo_plans(self, job: Job, now: UnixTime) -> Iterator[Plan]:
-        """Yield plans that take everything of ours out of a photo's files, one by one."""
+        """Yield plans that take everything of the machine's out of a photo's files, one by one.
+
+        What the user had us add stays where it is.
+        """
         recorded = self._ledger.recorded(job.id, Place.SIDECAR)
         # Where the user took out all of ours, the provenance record is still there.
         if not recorded.is_empty or recorded.rejected:
-            yield self._plan_sidecar(job, (), now, is_undo=True)
+            yield self._plan_sidecar(job, _given_in(recorded), now, is_undo=True)
         recorded = self._ledger.recorded(job.id, Place.PHOTO)
         if not recorded.is_empty or recorded.rejected:
             # Whether it was edited since or not.
-            yield self._plan_photo(job, (), now, known=None, is_undo=True)
+            yield self._plan_photo(job, _given_in(recorded), now, known=None, is_undo=True)
 
     def next_undo_plan(self, job: Job, now: UnixTime) -> Plan:
         """Return the plan for the next file of an undone photo that holds something of ours."""
@@ -151,7 +165,8 @@ class Planner:
             raise ChangedError("it cannot be told whether it is gone", path=photo)
         path, created = self._ledger.sidecar(job.id)
         recorded = self._ledger.recorded(job.id, Place.SIDECAR)
-        if path is None or not created or not self._is_ours_alone(path, recorded):
+        is_ours = created and not _given_in(recorded)
+        if path is None or not is_ours or not self._is_ours_alone(path, recorded):
             return Plan(path)  # what is somebody else's stays, and so do our keywords in it
         return self._plan_sidecar(job, (), now, is_undo=True)
 
@@ -252,6 +267,12 @@ class Planner:
             raise
         except PhotoramdError:
             return False
+
+
+def _given_in(recorded: Recorded) -> list[Tag]:
+    """Return what the user had us add to a place, and is there by the ledger."""
+    added = set(map(fold, recorded.added.get(SUBJECT.name, ())))
+    return [Tag(name, 1.0, is_given=True) for name in recorded.given if fold(name) in added]
 
 
 def _was_left(path: Path, photo: Path) -> bool:

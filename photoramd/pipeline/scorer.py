@@ -39,6 +39,9 @@ class Scorer:
         results: Stored scores.
         features: Where the features of pictures are kept, if they are.
         proceed: Asked while the model has more to do; False leaves out the rest.
+
+    Attributes:
+        pace: How many pictures the model was given, and how long it took.
     """
 
     def __init__(
@@ -52,7 +55,7 @@ class Scorer:
         self._results = results
         self._features = features if gives_features(tagger) else None
         self._proceed = proceed
-        self._sizer = BatchSizer()
+        self.pace = BatchSizer()
 
     @property
     def keeps_features(self) -> bool:
@@ -74,7 +77,7 @@ class Scorer:
         # Pictures that were tagged before features were kept get them when they are met again.
         lacking = self.lacking(stored)
         unseen = {d: p for d, p in pixels.items() if d not in stored or d in lacking}
-        done = infer_in_turns(self._tagger, unseen, self._sizer, self._proceed)
+        done = infer_in_turns(self._tagger, unseen, self.pace, self._proceed)
         return Scored(
             done.scores | stored,
             done.scores.keys() - stored.keys(),

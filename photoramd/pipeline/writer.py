@@ -152,6 +152,7 @@ class Writer:
         self, job: Job, tags: Sequence[Tag], now: UnixTime
     ) -> tuple[Plan, Prepared | None]:
         """Plan what is written next, and prepare it."""
+        tags = self._planner.wanted(job, tags)
         plan = self._plan(job, tags, now)
         try:
             return plan, _prepare(plan, job.photo.path)
@@ -265,7 +266,8 @@ class Writer:
 
     def _plan(self, job: Job, tags: Sequence[Tag], now: UnixTime) -> Plan:
         is_undone = self._ledger.is_undone(job.id)
-        if not is_undone and self._mode(job.photo.path) == "none":
+        is_written = self._mode(job.photo.path) != "none"
+        if not is_undone and not is_written:
             return Plan(place=Place.PHOTO)
         cause = self._rest(job.photo.fingerprint.device, now)
         if cause is not None:
@@ -273,7 +275,10 @@ class Writer:
         if job.id in self._unsettled:
             self._settle(self._unsettled[job.id], now)
         if is_undone:
-            return self._planner.next_undo_plan(job, now)
+            plan = self._planner.next_undo_plan(job, now)
+            # The machine's are gone then; what the user had us add is written all the same.
+            if plan.outcome == WriteOutcome.AGAIN or not tags or not is_written:
+                return plan
         plan = self._planner.plan(job, tags, now)
         self._planner.reject(job, plan, now)
         return plan

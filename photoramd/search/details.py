@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from photoramd.clock import UnixTime
-from photoramd.database.columns import state_of
+from photoramd.database.columns import path_of, state_of
 from photoramd.database.conditions import REJECTED
+from photoramd.database.edited import EditedTag, edits_of
 from photoramd.database.readonly import fetch, snapshot
 from photoramd.metadata.changes import Place
 from photoramd.photo import Look, PhotoState, Tag
@@ -40,9 +41,10 @@ class Details:
         undone_at: When the user took them back, until `retag` asks for them.
         place: Where its keywords are: ``sidecar`` or ``photo``; None if nowhere.
         fallback: Why they are not inside the photo, although they should be.
-        rejected: Keywords that the user took out of the file.
+        rejected: Keywords that the user rejected or took out of the file.
         user_tags: The user's own keywords, by name.
         look: What the photo says of itself; None if that was not read.
+        edits: Changes of its tags that are pending or failed, in the order of asking.
     """
 
     path: Path
@@ -65,27 +67,49 @@ class Details:
     rejected: tuple[str, ...] = ()
     user_tags: tuple[str, ...] = ()
     look: Look | None = None
+    edits: tuple[EditedTag, ...] = ()
 
 
 def photo(connection: sqlite3.Connection, path: Path) -> Details | None:
-    """Return what is known of one photo; None if nothing is."""
+    """Return what is known of one photo; None if nothing is.
+
+    Raises:
+        StoreError: The database cannot be read.
+    """
     # The daemon knows directories by their real paths; the photo itself may be a link.
     absolute = Path(os.path.realpath(path.parent), path.name)
-    has_places = knows_places(connection)
+    place = os.fsencode(absolute.parent), os.fsencode(absolute.name)
+    return _details(connection, "d.path = ? AND p.name = ?", place)
+
+
+def photo_with_id(connection: sqlite3.Connection, photo_id: int) -> Details | None:
+    """Return what is known of the photo with an id; None if there is none.
+
+    Raises:
+        StoreError: The database cannot be read.
+    """
+    return _details(connection, "p.id = ?", (photo_id,))
+
+
+def _details(
+    connection: sqlite3.Connection, condition: str, values: Sequence[object]
+) -> Details | None:
+    place = "p.place, p.fallback" if knows_places(connection) else "NULL, NULL"
     with snapshot(connection):
         rows = fetch(
             connection,
-            f"""SELECT p.id, p.result_id, p.state, r.model, r.revision, p.sidecar, p.reason,
-                      p.attempts, p.next_attempt, p.size, p.found_at, p.tagged_at, p.written_at,
-                      p.undone_at, {"p.place, p.fallback" if has_places else "NULL, NULL"}
+            f"""SELECT d.path, p.name, p.id, p.result_id, p.state, r.model, r.revision, p.sidecar,
+                      p.reason, p.attempts, p.next_attempt, p.size, p.found_at, p.tagged_at,
+                      p.written_at, p.undone_at, {place}
                FROM photos p JOIN directories d ON d.id = p.directory_id
                LEFT JOIN results r ON r.id = p.result_id
-               WHERE d.path = ? AND p.name = ?""",  # noqa: S608
-            [os.fsencode(absolute.parent), os.fsencode(absolute.name)],
+               WHERE {condition}""",  # noqa: S608
+            values,
         )
         if not rows:
             return None
-        number, result, state, model, revision, sidecar, *rest, place, fallback = rows[0]
+        directory, name, number, result, state, model, revision, sidecar, *rest = rows[0]
+        *rest, place, fallback = rest
         labels = _labels(connection)
         keywords = fetch(
             connection, "SELECT label_id, confidence FROM keywords WHERE photo_id = ?", [number]
@@ -99,10 +123,11 @@ def photo(connection: sqlite3.Connection, path: Path) -> Details | None:
             [number],
         )
         own, look = _read_from(connection, number)
+        edits = tuple(edits_of(connection, [number]))
     rest += [None if place is None else Place(place), fallback]
-    rest += [tuple(value for (value,) in rejected), own, look]
+    rest += [tuple(value for (value,) in rejected), own, look, edits]
     return Details(
-        absolute,
+        path_of(directory, name),
         state_of(state),
         _tags(keywords, labels),
         _tags(scores, labels),

@@ -132,13 +132,14 @@ class _Stream(StreamingResponse):
         # nginx is not to collect it.
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         super().__init__(client.events(), headers=headers, media_type="text/event-stream")
-        self._leave = lambda: feed.leave(client)
+        self._feed = feed
+        self._client = client
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await super().__call__(scope, receive, send)
         finally:
-            self._leave()
+            self._feed.leave(self._client)
 
 
 async def events(request: Request) -> Response:

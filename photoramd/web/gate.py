@@ -6,8 +6,8 @@ Each check looks at the request's line and headers only, so that what is refused
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from http import HTTPStatus
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 from urllib.parse import parse_qsl, quote
 
 from starlette.datastructures import Headers
@@ -55,9 +55,7 @@ class Gate:
         now: The present time.
     """
 
-    def __init__(
-        self, app: ASGIApp, site: Site, now: Callable[[], Monotonic] = monotonic
-    ) -> None:
+    def __init__(self, app: ASGIApp, site: Site, now: Callable[[], Monotonic] = monotonic) -> None:
         self._app = app
         self._site = site
         self._now = now
@@ -138,13 +136,16 @@ class Gate:
         return _refusal(403, "nothing can be changed here", self._site.why_read_only)
 
 
-class _Forwarded(ProxyHeadersMiddleware):
+class _Forwarded:
     """Believes what trusted proxies say of their clients; who comes by a socket is ``unix``."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # type: ignore[override]
+    def __init__(self, app: ASGIApp, proxies: Sequence[str]) -> None:
+        self._believe = ProxyHeadersMiddleware(cast(Any, app), list(proxies))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not scope["client"]:
             scope["client"] = (UNIX.removesuffix(":"), 0)
-        await super().__call__(scope, receive, send)  # type: ignore[arg-type]
+        await self._believe(cast(Any, scope), cast(Any, receive), cast(Any, send))
 
 
 def try_token(access: Access, token: str, address: str, now: Monotonic) -> Response | None:
@@ -239,4 +240,4 @@ def _unauthorised(more: str = "") -> Response:
 def _refusal(
     status: int, title: str, detail: str | None = None, headers: dict[str, str] | None = None
 ) -> Response:
-    return response(Problem(title, HTTPStatus(status).value, detail), headers)
+    return response(Problem(title, status, detail), headers)

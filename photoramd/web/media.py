@@ -64,9 +64,7 @@ class Studio:
             TimeoutError: The disk does not answer.
         """
         with fail_after(_OPEN_SECONDS):
-            return await to_thread.run_sync(
-                open_it, limiter=self.for_files, abandon_on_cancel=True
-            )
+            return await to_thread.run_sync(open_it, limiter=self.for_files, abandon_on_cancel=True)
 
     def close(self) -> None:
         """Let nothing be done later."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ast
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 import benchmarks
+from benchmarks import million
 
 
 def has_main(path: Path) -> bool:
@@ -32,3 +35,11 @@ def test_a_benchmark_is_started_by_its_name_and_explains_itself(name: str) -> No
     )
     assert done.returncode == 0, done.stderr
     assert "usage:" in done.stdout
+
+
+def test_a_million_photos_begin_as_the_version_before_sets_left_them(tmp_path: Path) -> None:
+    million.make_old(tmp_path / "old.db", 20, seed=1)
+    with closing(sqlite3.connect(tmp_path / "old.db")) as db:
+        names = {name for (name,) in db.execute("SELECT name FROM sqlite_master")}
+    assert "keywords" in names
+    assert not names & {"sets", "looks", "figures"}

@@ -251,11 +251,14 @@ def test_a_worker_that_is_lost_costs_one_photo(
     assert contained.sandbox().is_sealed, "this kernel cannot contain; the tests need it to"
     good = put("cat", "good.jpg")
     bad = photo(tmp_path / "bad.png", fault)
+    started, lost = contained.workers_started, contained.workers_lost
     with pytest.raises(LostError) as caught:
         contained.see(bad, MisbehavingCrop(), MAX_PIXELS)
     assert LOST[fault] in caught.value.message
     assert caught.value.path == os.fspath(bad)
     contained.see(good, MisbehavingCrop(), MAX_PIXELS)
+    assert contained.workers_started >= started + 1
+    assert contained.workers_lost == lost + 1
 
 
 @pytest.mark.parametrize("fault", FAILED)
