@@ -15,7 +15,8 @@ from msgspec.structs import replace
 from photoramd.cli.options import collected
 from photoramd.config import gallery, loader
 from photoramd.daemon import sd_notify
-from photoramd.errors import PIP, ToolError, UsageError, printable
+from photoramd.database.readonly import open_readonly
+from photoramd.errors import PIP, StoreError, ToolError, UsageError, printable
 from photoramd.system import log
 
 if TYPE_CHECKING:
@@ -133,6 +134,11 @@ def _site(configuration: Config, *, read_only: bool) -> Site:
     from photoramd.web.token import read_token
 
     database = configuration.state.path
+    try:
+        open_readonly(database).close()
+    except StoreError as error:
+        # It may come, or be mended; until then the pages say so.
+        logger.warning("%s; %s", error, error.remedy)
     token_file = configuration.gallery.token_file
     return Site(
         configuration,
@@ -147,6 +153,6 @@ def _why_read_only(database: Path, *, asked_for: bool) -> str | None:
     if asked_for:
         return "it was started with --read-only"
     may_write = all(os.access(each, os.W_OK) for each in (database, database.parent))
-    if database.exists() and not may_write:
+    if os.path.exists(database) and not may_write:
         return "the database is another user's: run it as the user of the daemon to change that"
     return None

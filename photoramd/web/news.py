@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from photoramd.clock import UnixTime, unix_time
+from photoramd.database.edited import edit_progress, has_edits
 from photoramd.database.lock import holder
 from photoramd.database.readonly import fetch, open_readonly
 from photoramd.search.overview import photos_a_minute
@@ -19,6 +20,9 @@ STATUS_SECONDS = 2.0
 
 RENEWAL_SECONDS = 15.0
 """and at least this often: how many were tagged lately changes by itself."""
+
+_MOST_EDITS = 8
+"""Of many that are under way, the last ones are told of."""
 
 
 class LiveStatus(msgspec.Struct, frozen=True):
@@ -47,6 +51,22 @@ class Change(msgspec.Struct, frozen=True):
     version: str
 
 
+class EditNews(msgspec.Struct, frozen=True):
+    """How far an edit is, in changes: photos times tags.
+
+    Attributes:
+        id: The edit.
+        pending: Not in the files yet.
+        done: In the files.
+        failed: Refused.
+    """
+
+    id: int
+    pending: int
+    done: int
+    failed: int
+
+
 class Lookout:
     """Looks at a database from time to time; from one thread at a time.
 
@@ -64,7 +84,9 @@ class Lookout:
         self._is_stale = True
         self._counted_at = UnixTime(0.0)
         self._running = False
-        self._told: dict[str, msgspec.Struct] = {}
+        self._last_edit = -1
+        self._unfinished: set[int] = set()
+        self._told: dict[tuple[str, int], msgspec.Struct] = {}
 
     def close(self) -> None:
         """Close the database and forget what was told."""
@@ -81,31 +103,50 @@ class Lookout:
         """
         new = []
         for name, news in self._look():
-            if self._told.get(name) != news:
-                self._told[name] = news
+            key = (name, news.id if isinstance(news, EditNews) else 0)
+            if self._told.get(key) != news:
+                self._told[key] = news
                 new.append((name, news))
         return new
 
     def _look(self) -> Iterator[tuple[str, msgspec.Struct]]:
         connection, now = self._open(), self._now()
         ((data_version,),) = fetch(connection, "PRAGMA data_version")
+        if data_version != self._data_version:
+            self._data_version, self._is_stale = data_version, True
+            yield "change", Change(_version(connection))
+            for news in self._edits(connection):
+                yield "edit", news
         running = holder(self._database) is not None
-        self._is_stale |= data_version != self._data_version or running != self._running
-        self._data_version, self._running = data_version, running
         age = abs(now - self._counted_at)
-        if age < STATUS_SECONDS or not (self._is_stale or age >= RENEWAL_SECONDS):
-            return
-        self._is_stale, self._counted_at = False, now
-        yield "change", Change(_version(connection))
-        yield "status", _status(connection, running, now)
+        is_due = (self._is_stale and age >= STATUS_SECONDS) or age >= RENEWAL_SECONDS
+        if is_due or running != self._running:
+            self._is_stale, self._counted_at, self._running = False, now, running
+            yield "status", status_now(connection, running, now)
+
+    def _edits(self, connection: sqlite3.Connection) -> list[EditNews]:
+        """Return how far edits are that are under way, were so before, or came since."""
+        if not has_edits(connection):
+            return []
+        ((last,),) = fetch(connection, "SELECT coalesce(max(id), 0) FROM edits")
+        is_first, begin = self._last_edit < 0, max(self._last_edit, last - _MOST_EDITS)
+        numbers = sorted(self._unfinished | set(range(begin + 1, last + 1)))[-_MOST_EDITS:]
+        found = [edit_progress(connection, number) for number in numbers]
+        self._last_edit = last
+        self._unfinished = {each.edit_id for each in found if each.pending}
+        return [
+            EditNews(each.edit_id, each.pending, each.done, each.failed)
+            for each in found
+            if each.pending or not is_first
+        ]
 
     def _open(self) -> sqlite3.Connection:
         present = identity(self._database)
         if self._connection is None or self._identity != present:
             self.close()
             self._connection = open_readonly(self._database)
-            self._identity, self._is_stale = present, True
-            self._counted_at = UnixTime(0.0)
+            self._identity = present
+            self._data_version, self._counted_at, self._last_edit = -1, UnixTime(0.0), -1
         return self._connection
 
 
@@ -115,7 +156,8 @@ def _version(connection: sqlite3.Connection) -> str:
     return str(rows[0][0]) if rows else "0"
 
 
-def _status(connection: sqlite3.Connection, running: bool, now: UnixTime) -> LiveStatus:
+def status_now(connection: sqlite3.Connection, running: bool, now: UnixTime) -> LiveStatus:
+    """Return how far the daemon is."""
     counts = dict(
         fetch(
             connection,

@@ -16,9 +16,10 @@ from photoramd.search.advice import advise
 from photoramd.web import lists, static_files
 from photoramd.web.api import photos as api_photos
 from photoramd.web.api.endpoint import checked, json_response
-from photoramd.web.api.grid import layout_of
+from photoramd.web.api.grid import days_of
 from photoramd.web.api.questions import expression_of, photos_with
 from photoramd.web.news import LiveStatus, status_now
+from photoramd.web.orders import Order
 from photoramd.web.readers import Reader
 from photoramd.web.schemas import Asked, Photo, PhotoAsked, Query, Sort
 from photoramd.web.site import Site, site_of
@@ -101,7 +102,7 @@ def _gallery(site: Site, reader: Reader, asked: GalleryAsked) -> dict[str, objec
         same = {"q": asked.q, "sort": asked.sort if asked.sort != "taken" else ""}
         values["next_page"] = asking(**same, at=end)
     if not asked.at:
-        given = {"layout": layout_of(order, FIRST), "photos": shown}
+        given = {"layout": _beginning(order, FIRST), "photos": shown}
         values["given"] = data_block(given)
     return values
 
@@ -113,6 +114,19 @@ _MODULES = frozenset(
         "page", "photo", "scale", "scrubber", "search", "selection", "windows",
     )
 )  # fmt: skip
+
+
+def _beginning(order: Order, most: int) -> dict[str, object]:
+    """Return a `Layout` of the first photos; the total is that of all."""
+    left = most
+    days = []
+    for day, count in days_of(order):
+        if left <= 0:
+            break
+        days.append((day, min(count, left)))
+        left -= count
+    codes = order.photos.codes[:most].tobytes().decode("ascii")
+    return {"version": order.version, "total": len(order.ids), "aspects": codes, "days": days}
 
 
 def _described(photo: Photo) -> dict[str, object]:
