@@ -18,6 +18,7 @@ BENCHMARKS = (
     "reduction",
     "scale",
     "similar",
+    "thumbnails",
     "unload",
 )
 """Every module with a main; the others are what benchmarks are made of."""

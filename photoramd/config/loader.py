@@ -94,7 +94,7 @@ def examine(path: Path | None = None, *, need_file: bool = True, need_watch: boo
     config = msgspec.convert(document, Config, dec_hook=_decode_path)
     config, problems = _resolve(config, found, given)
     if not problems:
-        problems = [*_check_watches(config), *_check_rest(config)]
+        problems = [*_check_watches(config), *_check_rest(config, given)]
     if problems:
         return Report(found, None, tuple(problems), (), given)
     return Report(found, _with_real_paths(config), (), warnings(config), given)
@@ -327,7 +327,7 @@ def _check_watches(config: Config) -> Iterator[str]:
         reals.append(real)
 
 
-def _check_rest(config: Config) -> Iterator[str]:
+def _check_rest(config: Config, given: frozenset[str]) -> Iterator[str]:
     quiet, longest = config.debounce.quiet_seconds, config.debounce.max_wait_seconds
     if longest < quiet:
         yield (
@@ -341,7 +341,12 @@ def _check_rest(config: Config) -> Iterator[str]:
     if paths.kind_of(database) == "directory":
         yield f"state.path: {printable(database)} is a directory; allowed: the path of a file"
     yield from _check_disk("state.path", database, database.parent)
-    cache = config.gallery.cache
+    # Where it would be does not matter to those who have no gallery.
+    if "gallery.cache" in given or config.gallery.thumbnails:
+        yield from _check_cache(config.gallery.cache)
+
+
+def _check_cache(cache: Path) -> Iterator[str]:
     if paths.kind_of(cache) == "other":
         yield f"gallery.cache: {printable(cache)} is a file; allowed: the path of a directory"
     yield from _check_disk("gallery.cache", cache, cache)

@@ -264,6 +264,8 @@ class Thumbnails:
             connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
+        # Where it is on, each removed page is written once more, into the log.
+        connection.execute("PRAGMA secure_delete = OFF")
         connection.execute(f"PRAGMA wal_autocheckpoint = {self._log_bytes // _PAGE_BYTES // 4}")
         connection.execute(f"PRAGMA journal_size_limit = {self._log_bytes // 2}")
         connection.execute(f"PRAGMA max_page_count = {self._most_pages}")

@@ -113,6 +113,9 @@ class Pictures:
         self._contained.rest()
 
     def _make(self, subject: Subject, rendition: Rendition) -> Picture:
+        kept = self._cache.get(subject.key, rendition, self._now()[0])
+        if kept is not None:  # another thread, or the daemon, was faster
+            return _picture(kept, rendition, subject.key)
         path, most = subject.path, self._max_pixels
         if ".." in path.parts or not any(path.is_relative_to(root) for root in self._roots):
             raise DecodeError("it is in no watched directory", path=path)

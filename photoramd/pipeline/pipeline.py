@@ -164,10 +164,13 @@ class Pipeline:
         )
 
         self._contained = contained
+        # What a worker was lost with gets no thumbnail: perhaps that was what it died of.
+        self._without_thumbnail = without_thumbnail = set[int]()
 
         def work(job: Job) -> Decoded:
-            path, most = job.photo.path, settings.max_pixels
-            return decode_input(tagger, path, most, contained, source.thumbnails)
+            thumbnails = None if job.id in without_thumbnail else source.thumbnails
+            most = settings.max_pixels
+            return decode_input(tagger, job.photo.path, most, contained, thumbnails)
 
         self._decoding = LookAhead(work, threads=settings.threads, depth=2 * settings.batch_size)
 
@@ -236,6 +239,8 @@ class Pipeline:
             if may_try_suspects and not jobs and not self._in_flight:
                 jobs = list(filter(None, [self._queue.suspect(now)]))
                 self._is_quarantined = bool(jobs)
+                self._without_thumbnail.clear()
+                self._without_thumbnail.update(job.id for job in jobs)
             if jobs and isinstance(self._tagger, LazyTagger):
                 self._tagger.load()  # here: its errors are no photo's
             if jobs:

@@ -187,6 +187,58 @@ def test_the_database_is_the_systems_for_root_and_its_configuration_else_the_use
     assert load(own).state.path == system
 
 
+def test_the_cache_is_the_systems_for_root_and_its_configuration_else_the_users(
+    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = write(tmp_path, watch(photos))
+    monkeypatch.setattr(paths, "SYSTEM_CACHE", tmp_path / "var-cache")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert load(own).gallery.cache == tmp_path / "var-cache"
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert load(own).gallery.cache == tmp_path / "home" / ".cache" / "photoramd"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert load(own).gallery.cache == tmp_path / "xdg" / "photoramd"
+    own = write(tmp_path, watch(photos) + "[gallery]\ncache = '~/small'\ncache_size = '500 MB'\n")
+    assert load(own).gallery.cache == tmp_path / "home" / "small"
+    assert load(own).gallery.cache_bytes == 500_000_000
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("cache = 'small'", 'gallery.cache: "small" is a relative path'),
+        ("cache = '/mnt/nas/small'", "gallery.cache: /mnt/nas/small is on a file system of type"),
+        ("cache = '/dev/null'", "gallery.cache: /dev/null is a file"),
+        ("cache_size = '0 GB'", 'gallery.cache_size: "0 GB" is not allowed'),
+        ("cache_size = 2", "gallery.cache_size: 2 is not allowed; allowed: a size such as"),
+        ("cache_size = '2GB'", None),
+        ("cache_size = '1 TB'", None),
+    ],
+)
+def test_a_cache_that_cannot_be_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, problem: str | None
+) -> None:
+    mounts = tmp_path / "mountinfo"
+    mounts.write_bytes(MOUNTINFO)
+    monkeypatch.setattr(paths, "MOUNTS", mounts)
+    found = problems(tmp_path, f"[gallery]\n{line}")
+    assert [each.startswith(problem or "") for each in found] == [True] * (problem is not None)
+
+
+def test_where_no_gallery_is_the_cache_does_not_matter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mounts = tmp_path / "mountinfo"
+    mounts.write_bytes(MOUNTINFO)
+    monkeypatch.setattr(paths, "MOUNTS", mounts)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setenv("XDG_CACHE_HOME", "/mnt/nas")
+    state = f"[state]\npath = '{tmp_path}/x.db'\n"
+    assert not problems(tmp_path, state)
+    (found,) = problems(tmp_path, f"{state}[gallery]\nthumbnails = true\n")
+    assert found.startswith("gallery.cache: /mnt/nas/photoramd is on a file system of type nfs4")
+
+
 def test_a_user_without_a_home_gets_the_systems_places(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "nowhere")
     assert paths.default_config() == paths.SYSTEM_CONFIG
