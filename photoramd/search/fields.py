@@ -61,7 +61,7 @@ FIELDS = {
         FieldKind("tag", "a tag, by whoever gave it; with = without those below it", "tag:=dog"),
         FieldKind("user", "a tag of the user's own", 'user:"Aunt Mary"'),
         FieldKind("auto", "a tag by the model", "auto:dog"),
-        FieldKind("rejected", "a tag by the model that the user removed", "rejected:dog"),
+        FieldKind("rejected", "a tag that the user rejected, or removed", "rejected:dog"),
         FieldKind("by", "any tag, by whom", "by:user", words=("machine", "user")),
         FieldKind("scored", "what the model saw, however unsure", "scored:dog@0.1"),
         FieldKind("score", "how sure the model was of any tag", "score>0.8", number),

@@ -34,10 +34,11 @@ STEPS = {"execute", "executemany", "open", "write", "fsync", "unlink", "rename",
 
 
 class Killer:
-    """Counts steps and kills the process before one of them."""
+    """Counts steps, from a function's first call on if one is named, and kills before one."""
 
-    def __init__(self, at: int) -> None:
+    def __init__(self, at: int, after: str = "") -> None:
         self._left = at
+        self._after = after
 
     def __call__(self, frame: FrameType, event: str, argument: object) -> None:
         if event == "c_call":
@@ -45,6 +46,9 @@ class Killer:
         elif event == "call":
             name = frame.f_code.co_name
         else:
+            return
+        if self._after:
+            self._after = "" if name == self._after else self._after
             return
         # Reading changes nothing: killed before it is as killed after the write before it.
         if frame.f_code.co_name == "rows":
@@ -56,14 +60,14 @@ class Killer:
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
-def scan(config: Config, kill_at: int | None) -> int:
-    """Scan in a child; return its wait status."""
+def scan(config: Config, kill_at: int | None, after: str = "") -> int:
+    """Scan in a child; return its wait status. For the other arguments see `Killer`."""
     child = os.fork()
     if child == 0:
         code = 1
         try:
             if kill_at is not None:
-                sys.setprofile(Killer(kill_at))
+                sys.setprofile(Killer(kill_at, after))
             with assembly.assemble(config) as daemon:
                 daemon.scan_once([os.fspath(config.watch[0].path)], lambda _: None)
             code = 0

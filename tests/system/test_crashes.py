@@ -73,3 +73,23 @@ def test_an_undo_killed_at_any_step_is_completed_by_the_next(
         assert point["same"], point
         assert point["ledger"] == [], point
         assert point["undone"] == 3, point
+
+
+@pytest.mark.parametrize("write", ["sidecar", "embed"])
+def test_an_edit_killed_at_any_step_is_made_once_by_the_next(
+    write: str, samples: dict[str, Path], tmp_path: Path
+) -> None:
+    points = drive("tests.system.edit_driver", samples["china"], tmp_path, write)
+    assert len(points) > 20
+    for point in points:
+        edited, undone = point["edited"], point["undone"]
+        assert edited["keywords"] == ["Oma", "outdoors"], point
+        assert edited["ledger"] == [["Oma", 0, 0], ["building", 1, 0], ["outdoors", 0, 0]], point
+        assert (edited["tags"], edited["users"]) == (["outdoors"], ["Oma"]), point
+        assert edited["given"] == [[0]], point
+        assert undone["keywords"] == ["building", "outdoors"], point
+        assert undone["ledger"] == [["building", 0, 0], ["outdoors", 0, 0]], point
+        assert (undone["tags"], undone["users"]) == (["building", "outdoors"], []), point
+        assert undone["given"] == [], point
+        assert edited["progress"] == undone["progress"] == [0, 2, 0], point
+        assert edited["sets"] == undone["sets"] == 0, point
