@@ -35,7 +35,6 @@ const viewer = one("#viewer");
 const facets = one("#facets");
 const query = { q: "", sort: "taken" };
 let windows;
-let version;
 let loading;
 
 grid.selected = (id) => id !== undefined && selection.has(id);
@@ -101,6 +100,10 @@ async function load(keep, isAgain = false) {
     const layout = await ask("layout", values, controller.signal);
     if (loading !== controller) return;
     loading = null;
+    if (isAgain && windows?.version === layout.version) {
+      windows.renew(...grid.range);
+      return;
+    }
     showOrder(layout, keep?.id == null || layout.anchor == null
       ? keep : { rank: layout.anchor, offset: keep.offset });
   } catch (problem) {
@@ -111,14 +114,15 @@ async function load(keep, isAgain = false) {
 }
 
 function showOrder(layout, keep, photos) {
-  windows?.stop();
-  version = layout.version;
-  windows = new Windows(queryOf(query.q, query.sort), version, layout.total, {
-    loaded: (from, to) => grid.refresh(from, to),
-    stale: () => reload(),
-    failed: (problem) => toast(problem.message),
-  });
-  if (photos) windows.seed(photos);
+  if (windows?.version !== layout.version) {
+    windows?.stop();
+    windows = new Windows(queryOf(query.q, query.sort), layout.version, layout.total, {
+      loaded: (from, to) => grid.refresh(from, to),
+      stale: () => reload(),
+      failed: (problem) => toast(problem.message),
+    });
+    if (photos) windows.seed(photos);
+  }
   const hasDays = query.sort === "taken";
   show(one("#first"), false);
   show(one("#empty"), false);
@@ -367,9 +371,7 @@ onEdited((ids) => {
   view.refresh();
 });
 const changed = debounce(300, () => reload());
-on("change", (change) => {
-  if (change.version !== version) changed();
-});
+on("change", changed);
 
 // The first photos came with the page: they are laid out before anything else is fetched.
 const first = one("#given");
