@@ -36,6 +36,7 @@ const facets = one("#facets");
 const query = { q: "", sort: "taken" };
 let windows;
 let loading;
+let isLeaving = false; // the step back takes a moment
 
 grid.selected = (id) => id !== undefined && selection.has(id);
 grid.link = (photo) => photoPage(photo.id, query);
@@ -48,7 +49,12 @@ const view = new PhotoView(one("#view"), query, {
     grid.refresh();
   },
   turned: (id) => history.replaceState({ ...history.state, viewed: id }, "", photoPage(id, query)),
-  close: () => (history.state?.isAbove ? history.back() : closeView(true)),
+  close: () => {
+    if (isLeaving) return;
+    isLeaving = Boolean(history.state?.isAbove);
+    if (isLeaving) history.back();
+    else closeView(true);
+  },
 });
 viewer.hasKeys = true;
 viewer.addEventListener("cancel", (event) => {
@@ -100,7 +106,7 @@ async function load(keep, isAgain = false) {
     const layout = await ask("layout", values, controller.signal);
     if (loading !== controller) return;
     loading = null;
-    if (isAgain && windows?.version === layout.version) {
+    if (isAgain && windows?.version === layout.version && grid.layout.total === layout.total) {
       windows.renew(...grid.range);
       return;
     }
@@ -146,7 +152,8 @@ async function askFacets(signal) {
     showFacets(one(".groups", facets), found, go, query.sort);
     showChips(one("#chips"), found.chips, go, query.sort);
   } catch (problem) {
-    if (problem.name !== "AbortError") one(".groups", facets).replaceChildren();
+    // That a query has an error is said where the photos are asked for.
+    if (problem.name !== "AbortError" && problem.status !== 400) toast(problem.message);
   }
 }
 
@@ -201,6 +208,7 @@ function closeView(isAddressed = false) {
 }
 
 addEventListener("popstate", ({ state }) => {
+  isLeaving = false;
   const id = idIn(location.href);
   if (id !== null) {
     openView(id);
