@@ -14,9 +14,9 @@ from photoramd.cli.answers import (
     FoundPhoto,
     Linked,
     ShownPhoto,
-    Status,
     TaggedFile,
 )
+from photoramd.search.status import Status
 
 VERSION = "v1"
 """Changes only with photoramd's major version, and with what programs can rely on."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import anyio
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -14,7 +15,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from photoramd.errors import PhotoramdError
-from photoramd.web import events, login, media, metrics, problems
+from photoramd.web import api, error_pages, events, login, media, metrics, openapi, pages
 from photoramd.web.news import Lookout
 from photoramd.web.site import Site
 
@@ -34,21 +35,27 @@ def make_app(site: Site) -> Starlette:
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         with media.opened(site) as studio:
             app.state.studio = studio
-            yield
-        site.readers.close()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(site.keep_prepared)
+                yield
+                tasks.cancel_scope.cancel()
+        site.close()
 
     app = Starlette(
         routes=[
             Route("/healthz", healthz),
+            *api.ROUTES,
+            *openapi.ROUTES,
             *events.ROUTES,
             *login.ROUTES,
             *media.ROUTES,
             *metrics.ROUTES,
+            *pages.ROUTES,
         ],
         middleware=[Middleware(GZipMiddleware, compresslevel=_GZIP_LEVEL)],
         exception_handlers={
-            PhotoramdError: problems.on_photoramd_error,
-            HTTPException: problems.on_http_error,
+            PhotoramdError: error_pages.on_photoramd_error,
+            HTTPException: error_pages.on_http_error,
         },
         lifespan=lifespan,
     )

@@ -31,8 +31,13 @@ async function answer(url, options) {
     throw new Problem(0);
   }
   if (response.status === 401) location.assign(address("login", { next: next() }));
-  if (!response.ok) throw new Problem(response.status, await response.json().catch(() => ({})));
-  return response.status === 204 ? null : response.json().catch(() => null);
+  const text = await response.text();
+  let value = null;
+  try {
+    value = text && JSON.parse(text);
+  } catch { /* a proxy's answer, perhaps */ }
+  if (!response.ok) throw new Problem(response.status, value || {});
+  return value;
 }
 
 function next() {

@@ -26,7 +26,8 @@ export function showFacets(place, { groups }, go, sort) {
 }
 
 function row(group, entry, go, sort) {
-  const { label, count: number, add, exclude, is_active: isActive } = entry;
+  const { label, count: number, exclude, remove, is_active: isActive } = entry;
+  const add = isActive ? remove : entry.add;
   const choose = (event) => {
     if (event.ctrlKey || event.metaKey) return;
     event.preventDefault();

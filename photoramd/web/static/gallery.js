@@ -35,8 +35,8 @@ const viewer = one("#viewer");
 const facets = one("#facets");
 const query = { q: "", sort: "taken" };
 let windows;
-let version;
 let loading;
+let isLeaving = false; // the step back takes a moment
 
 grid.selected = (id) => id !== undefined && selection.has(id);
 grid.link = (photo) => photoPage(photo.id, query);
@@ -49,7 +49,12 @@ const view = new PhotoView(one("#view"), query, {
     grid.refresh();
   },
   turned: (id) => history.replaceState({ ...history.state, viewed: id }, "", photoPage(id, query)),
-  close: () => (history.state?.isAbove ? history.back() : closeView(true)),
+  close: () => {
+    if (isLeaving) return;
+    isLeaving = Boolean(history.state?.isAbove);
+    if (isLeaving) history.back();
+    else closeView(true);
+  },
 });
 viewer.hasKeys = true;
 viewer.addEventListener("cancel", (event) => {
@@ -101,6 +106,10 @@ async function load(keep, isAgain = false) {
     const layout = await ask("layout", values, controller.signal);
     if (loading !== controller) return;
     loading = null;
+    if (isAgain && windows?.version === layout.version && grid.layout.total === layout.total) {
+      windows.renew(...grid.range);
+      return;
+    }
     showOrder(layout, keep?.id == null || layout.anchor == null
       ? keep : { rank: layout.anchor, offset: keep.offset });
   } catch (problem) {
@@ -111,14 +120,15 @@ async function load(keep, isAgain = false) {
 }
 
 function showOrder(layout, keep, photos) {
-  windows?.stop();
-  version = layout.version;
-  windows = new Windows(queryOf(query.q, query.sort), version, layout.total, {
-    loaded: (from, to) => grid.refresh(from, to),
-    stale: () => reload(),
-    failed: (problem) => toast(problem.message),
-  });
-  if (photos) windows.seed(photos);
+  if (windows?.version !== layout.version) {
+    windows?.stop();
+    windows = new Windows(queryOf(query.q, query.sort), layout.version, layout.total, {
+      loaded: (from, to) => grid.refresh(from, to),
+      stale: () => reload(),
+      failed: (problem) => toast(problem.message),
+    });
+    if (photos) windows.seed(photos);
+  }
   const hasDays = query.sort === "taken";
   show(one("#first"), false);
   show(one("#empty"), false);
@@ -142,7 +152,8 @@ async function askFacets(signal) {
     showFacets(one(".groups", facets), found, go, query.sort);
     showChips(one("#chips"), found.chips, go, query.sort);
   } catch (problem) {
-    if (problem.name !== "AbortError") one(".groups", facets).replaceChildren();
+    // That a query has an error is said where the photos are asked for.
+    if (problem.name !== "AbortError" && problem.status !== 400) toast(problem.message);
   }
 }
 
@@ -197,6 +208,7 @@ function closeView(isAddressed = false) {
 }
 
 addEventListener("popstate", ({ state }) => {
+  isLeaving = false;
   const id = idIn(location.href);
   if (id !== null) {
     openView(id);
@@ -367,9 +379,7 @@ onEdited((ids) => {
   view.refresh();
 });
 const changed = debounce(300, () => reload());
-on("change", (change) => {
-  if (change.version !== version) changed();
-});
+on("change", changed);
 
 // The first photos came with the page: they are laid out before anything else is fetched.
 const first = one("#given");

@@ -37,6 +37,7 @@ export class Grid {
     this.spare = [];
     this.current = -1;
     this.base = 0;
+    this.range = [0, 0];
     this.direction = 1;
     this.frame = 0;
     this.selected = () => false;
@@ -159,6 +160,7 @@ export class Grid {
     while (end < layout.rows && layout.y[end] < y + scale.view + margin) end++;
     const from = layout.start[first] ?? layout.total;
     const to = first < end ? layout.endOf(end - 1) : from;
+    this.range = [from, to];
     this.drawTiles(from, to, first, end);
     this.drawDays(y - margin, y + scale.view + margin);
     if (from < to) this.windows.want(from, to, this.direction);

@@ -194,7 +194,8 @@ export class PhotoView {
     if (photo.links?.like) this.similar.href = pageOf(photo.links.like, "score");
     this.panel.replaceChildren(...[
       h("h1", {}, photo.name),
-      h("p", { class: "when" }, when(photo)),
+      h("p", { class: "when" }, photo.links?.taken
+        ? h("a", { href: pageOf(photo.links.taken) }, when(photo)) : when(photo)),
       photo.state === "failed" || photo.reason ? problemOf(photo) : null,
       this.tagsOf(photo),
       h("h2", {}, "About"), factsOf(photo),
@@ -293,7 +294,7 @@ function factsOf(photo) {
     ["ISO", photo.iso && String(photo.iso), "iso"],
     ["Focal length", photo.mm && `${+photo.mm.toFixed(1)} mm`, "mm"],
     ["Place", photo.lat != null && photo.lon != null
-      ? `${photo.lat.toFixed(4)}, ${photo.lon.toFixed(4)}` : null, "near"],
+      ? `${photo.lat.toFixed(4)}, ${photo.lon.toFixed(4)}` : null, "place"],
     ["Size", megapixels],
     ["Tagged by", photo.model && `${photo.model} ${photo.revision ?? ""}`.trim(), "model"],
   ], links);
@@ -304,9 +305,9 @@ function fileOf(photo) {
   const bytes = photo.size == null ? null
     : photo.size < 1e6 ? `${Math.round(photo.size / 1e3)} kB` : `${(photo.size / 1e6).toFixed(1)} MB`;
   return list([
-    ["Folder", photo.folder, "folder"], ["Path", photo.path], ["Format", photo.format, "type"],
+    ["Folder", photo.folder, "folder"], ["Path", photo.path], ["Format", photo.format, "format"],
     ["Bytes", bytes], ["Sidecar", photo.sidecar],
-    ["Copies", photo.copies > 1 ? `${photo.copies} photos of this picture` : null, "same"],
+    ["Copies", photo.copies ? `${photo.copies} more of this picture` : null, "same"],
   ], links);
 }
 

@@ -107,6 +107,11 @@ export class Scrubber {
     this.root.setAttribute("aria-valuenow", Math.round(fraction * 1000) / 10);
     this.root.setAttribute("aria-valuetext", this.textAt(fraction));
     if (this.isHeld || document.activeElement === this.root) this.showBubble(fraction);
+    if (fraction === this.shown || this.shown === undefined) {
+      this.shown = fraction;
+      return;
+    }
+    this.shown = fraction;
     this.root.classList.add("moving");
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.root.classList.remove("moving"), 1500);

@@ -61,6 +61,16 @@ export class Windows {
     }
   }
 
+  /** Fetch again what is near some ranks, and forget the rest: photos may have other tags. */
+  renew(first, end) {
+    const from = Math.floor(first / SIZE);
+    const to = Math.floor(Math.max(first, end - 1) / SIZE);
+    for (const number of [...this.loaded.keys()]) {
+      if (number < from || number > to) this.loaded.delete(number);
+      else this.fetch(number, true);
+    }
+  }
+
   stop() {
     for (const controller of this.asked.values()) controller.abort();
     this.asked.clear();
