@@ -246,15 +246,17 @@ def test_pages_come_with_what_they_need_below_the_path(visitor: Visitor) -> None
     assert asked.headers["Location"].startswith("/photos/login?")
     assert (login.status_code, login.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
     assert visitor.log_in().status_code == 204
-    page = visitor.get("?q=cat")
-    assert page.status_code == 200
-    assert "default-src 'none'" in page.headers["Content-Security-Policy"]
-    parts = re.findall(r'(?:src|href)="([^"#?][^"]*\?v=[^"]*)"', page.text)
-    assert len(parts) >= 2
-    for part in parts:
-        assert not part.startswith("/")
-        found = visitor.get(part)
-        assert (found.status_code, "immutable" in found.headers["Cache-Control"]) == (200, True)
+    (photo, *_) = visitor.get("api/v1/photos?q=cat").json()["photos"]
+    for path in ("?q=cat", f"p/{photo['id']}?q=cat"):
+        page = visitor.get(path)
+        assert page.status_code == 200
+        assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+        parts = re.findall(r'(?:src|href)="([^"]*static/[^"]*|[^"]*\?v=[^"]*)"', page.text)
+        assert len(parts) >= 3
+        for part in parts:
+            found = visitor.get(urljoin(urljoin(visitor.top, path), part))
+            assert found.status_code == 200, (path, part)
+            assert "immutable" in found.headers["Cache-Control"]
 
 
 def test_a_login_has_a_cookie_for_the_path_and_for_tls_only(visitor: Visitor) -> None:
