@@ -162,8 +162,11 @@ def opened(
         LockedError: Another photoramd owns the database.
         StoreError: The database cannot be used.
     """
+    state = config.state
     with (
-        Database(config.state.path, recover=backups.recover, progress=progress) as database,
+        Database(
+            state.path, recover=backups.recover, progress=progress, mode=state.file_mode
+        ) as database,
         ExifTool() as exiftool,
         ExitStack() as processes,
         Announcer() as announcer,

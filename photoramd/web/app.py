@@ -15,7 +15,16 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from photoramd.errors import PhotoramdError
-from photoramd.web import api, events, login, media, metrics, openapi, problems
+from photoramd.web import (
+    api,
+    error_pages,
+    events,
+    login,
+    media,
+    metrics,
+    openapi,
+    pages,
+)
 from photoramd.web.news import Lookout
 from photoramd.web.site import Site
 
@@ -50,11 +59,12 @@ def make_app(site: Site) -> Starlette:
             *login.ROUTES,
             *media.ROUTES,
             *metrics.ROUTES,
+            *pages.ROUTES,
         ],
         middleware=[Middleware(GZipMiddleware, compresslevel=_GZIP_LEVEL)],
         exception_handlers={
-            PhotoramdError: problems.on_photoramd_error,
-            HTTPException: problems.on_http_error,
+            PhotoramdError: error_pages.on_photoramd_error,
+            HTTPException: error_pages.on_http_error,
         },
         lifespan=lifespan,
     )

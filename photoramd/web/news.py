@@ -122,7 +122,7 @@ class Lookout:
         is_due = (self._is_stale and age >= STATUS_SECONDS) or age >= RENEWAL_SECONDS
         if is_due or running != self._running:
             self._is_stale, self._counted_at, self._running = False, now, running
-            yield "status", _status(connection, running, now)
+            yield "status", status_now(connection, running, now)
 
     def _edits(self, connection: sqlite3.Connection) -> list[EditNews]:
         """Return how far edits are that are under way, were so before, or came since."""
@@ -156,7 +156,8 @@ def _version(connection: sqlite3.Connection) -> str:
     return str(rows[0][0]) if rows else "0"
 
 
-def _status(connection: sqlite3.Connection, running: bool, now: UnixTime) -> LiveStatus:
+def status_now(connection: sqlite3.Connection, running: bool, now: UnixTime) -> LiveStatus:
+    """Return how far the daemon is."""
     counts = dict(
         fetch(
             connection,

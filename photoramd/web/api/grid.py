@@ -53,7 +53,7 @@ async def layout(request: Request, asked: LayoutAsked) -> Response:
                 version=order.version,
                 total=len(order.ids),
                 aspects=order.photos.codes.tobytes().decode("ascii"),
-                days=_days(order),
+                days=days_of(order),
                 anchor=anchor,
             )
         )
@@ -65,7 +65,8 @@ async def layout(request: Request, asked: LayoutAsked) -> Response:
     return await site.readers.ask(answer)
 
 
-def _days(order: Order) -> list[list[str | int | None]]:
+def days_of(order: Order) -> list[list[str | int | None]]:
+    """Return the days of an order, and how many photos each has; what has no date is last."""
     photos = order.photos
     days: list[str | None] = photos.days.astype("datetime64[D]").astype(str).tolist()
     counts: list[int] = photos.counts.tolist()
