@@ -11,6 +11,7 @@ BENCHMARKS = (
     "contained",
     "daemon",
     "fixtures",
+    "gallery",
     "million",
     "quality",
     "ram_plus",

@@ -6,7 +6,7 @@ export LC_ALL=C.UTF-8
 
 usage() {
   cat <<'END'
-Usage: contrib/install.sh --photos DIR... [--user NAME] [--group NAME] [--prefix DIR]
+Usage: contrib/install.sh --photos DIR... [--user NAME] [--group NAME] [--prefix DIR] [--gallery]
        contrib/install.sh --uninstall
 
 Installs photoramd as a systemd service, as root. Run it again at any time: to upgrade, to
@@ -19,6 +19,8 @@ mend, or with other options. It never touches your photos, nor their owners or p
   --group NAME     a further group of that user, such as the one that may write your photos
   --prefix DIR     where the program goes, a directory of its own (default: where it is, else
                    /opt/photoramd)
+  --gallery        the gallery too, for this machine only: docs/gallery.md tells more. A later run
+                   keeps it
   --uninstall      stop the service and remove the program; photos, tags, configuration and
                    database stay
   --help           this text
@@ -31,6 +33,7 @@ END
 CONFIG=/etc/photoramd/config.toml
 UNITS=/etc/systemd/system
 DROPINS=$UNITS/photoramd.service.d
+GALLERY=$UNITS/photoramd-gallery
 SYSCTL=/etc/sysctl.d/60-photoramd.conf
 SYSUSERS=/etc/sysusers.d/photoramd.conf
 LINK=/usr/local/bin/photoramd
@@ -53,7 +56,7 @@ installed_prefix() {
 }
 
 parse_options() {
-  prefix='' user='' group='' uninstall='' photos=()
+  prefix='' user='' group='' gallery='' uninstall='' photos=()
   while [ $# -gt 0 ]; do
     case $1 in
       --photos)
@@ -69,6 +72,7 @@ parse_options() {
         printf -v "${1#--}" %s "$2"
         shift 2
         ;;
+      --gallery) gallery=yes && shift ;;
       --uninstall) uninstall=yes && shift ;;
       -h | --help) usage && exit 0 ;;
       *) die "unknown option: $1" "contrib/install.sh --help tells the options" ;;
@@ -192,8 +196,14 @@ needs_torch() {
     || "$prefix/bin/python" -c 'import torch' 2>/dev/null
 }
 
+# Whether the gallery is asked for, or there already.
+has_gallery() {
+  [ -n "${gallery:-}" ] || [ -e "$GALLERY.service" ]
+}
+
 install_program() {
   local extras=raw,systemd
+  ! has_gallery || extras=$extras,web
   ! needs_torch || extras=all
   # The wheels of PyTorch are large; nobody misses a second copy of them.
   [ -n "${PIP_CACHE_DIR:-}" ] || export PIP_NO_CACHE_DIR=${PIP_NO_CACHE_DIR:-1}
@@ -260,6 +270,19 @@ install_unit() {
   } >"$DROPINS/photos.conf"
 }
 
+# The gallery runs as the daemon's user, and sees the photos, which it cannot change. Drop-ins with
+# numbers come before those of systemctl edit.
+install_gallery() {
+  sed "s|/opt/photoramd|$prefix|g" contrib/systemd/photoramd-gallery.service >"$GALLERY.service"
+  install -m 644 contrib/systemd/photoramd-gallery.socket "$GALLERY.socket"
+  install -d "$GALLERY.service.d"
+  [ ! -e "$DROPINS/user.conf" ] || ln -sfn "$DROPINS/user.conf" "$GALLERY.service.d/10-user.conf"
+  [ ! -e "$DROPINS/photos.conf" ] || {
+    echo "# Written by contrib/install.sh, and anew whenever it is run."
+    sed -n -e '/^\[Service\]$/p; /^ProtectHome=/p; s/^BindPaths=/BindReadOnlyPaths=/p' "$DROPINS/photos.conf"
+  } >"$GALLERY.service.d/10-photos.conf"
+}
+
 install_limits() {
   local wanted
   wanted=$(sed -n 's/^fs.inotify.max_user_watches *= *//p' contrib/systemd/photoramd.sysctl.conf)
@@ -279,6 +302,31 @@ start_service() {
     systemctl status --no-pager --full --lines=20 photoramd.service >&2 || true
     note "the service did not start; photoramd doctor may tell why:"
   }
+}
+
+# A socket that was disabled stays so, unless the gallery is asked for.
+start_gallery() {
+  systemctl daemon-reload
+  # The socket cannot be renewed while the service has it.
+  systemctl stop photoramd-gallery.service
+  if [ -z "$gallery" ]; then
+    systemctl try-restart photoramd-gallery.socket
+    return
+  fi
+  systemctl enable --quiet photoramd-gallery.socket
+  systemctl restart photoramd-gallery.socket || {
+    note "it does not listen; systemctl edit photoramd-gallery.socket names another address:"
+    systemctl status --no-pager --full --lines=5 photoramd-gallery.socket || true
+    return
+  }
+  local place
+  for place in $(systemctl show --property=Listen --value photoramd-gallery.socket | sed 's/ (.*//'); do
+    case $place in
+      /*) note "it listens at the socket $place" ;;
+      *) note "it is at http://$place/" ;;
+    esac
+  done
+  note "from another computer: docs/gallery.md"
 }
 
 remove_environment() {
@@ -306,10 +354,17 @@ remove_former() {
 uninstall() {
   prefix=${before:-$prefix}
   say "Stopping the service"
-  systemctl disable --quiet --now photoramd.service 2>/dev/null || true
+  local unit
+  for unit in photoramd-gallery.socket photoramd-gallery.service photoramd.service; do
+    systemctl disable --quiet --now "$unit" 2>/dev/null || true
+  done
   say "Removing the program"
-  rm -f "$UNITS/photoramd.service" "$DROPINS/photos.conf" "$DROPINS/user.conf" "$SYSCTL" "$SYSUSERS"
-  rmdir "$DROPINS" 2>/dev/null || true
+  rm -f "$UNITS/photoramd.service" "$GALLERY.service" "$GALLERY.socket" "$SYSCTL" "$SYSUSERS"
+  local place
+  for place in "$DROPINS" "$GALLERY.service.d"; do
+    rm -f "$place"/{,10-}photos.conf "$place"/{,10-}user.conf
+    rmdir "$place" 2>/dev/null || true
+  done
   systemctl daemon-reload
   if [ "$(readlink "$LINK" 2>/dev/null || true)" = "$prefix/bin/photoramd" ]; then rm -f "$LINK"; fi
   remove_program
@@ -344,6 +399,11 @@ main() {
   say "The service"
   install_unit
   start_service
+  if has_gallery; then
+    say "The gallery"
+    install_gallery
+    start_gallery
+  fi
   remove_former
   say "Is all well?"
   "$prefix/bin/photoramd" doctor

@@ -1,4 +1,4 @@
-"""What reference.py writes into docs/schemas: the JSON Schemas of what commands print."""
+"""What reference.py writes into docs/schemas: schemas of what commands print and the API gives."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from photoramd.cli.answers import (
     FoundPhoto,
     Linked,
     ShownPhoto,
-    Status,
     TaggedFile,
 )
+from photoramd.search.status import Status
+from photoramd.web import openapi
 
 VERSION = "v1"
 """Changes only with photoramd's major version, and with what programs can rely on."""
@@ -38,7 +39,8 @@ ANSWERS: Mapping[str, tuple[str, object]] = {
 
 def schemas() -> dict[str, str]:
     """The text of each file, by its name."""
-    return {f"{name}.json": _schema(name, *answer) for name, answer in ANSWERS.items()}
+    answers = {f"{name}.json": _schema(name, *answer) for name, answer in ANSWERS.items()}
+    return answers | {"openapi.json": openapi.text()}
 
 
 def _schema(name: str, title: str, type_: object) -> str:

@@ -1,8 +1,10 @@
 #!/bin/sh
 # Install missing system packages, or say which they are: system-packages.sh demo|test|bench|test-systemd|service
+# Where Debian has servers, which is in root's path only.
+PATH="$PATH:/usr/sbin"
 # package:command
 wanted=""
-[ "$1" = test ] && wanted="libimage-exiftool-perl:exiftool exiv2:exiv2 strace:strace darktable:darktable-cli systemd:systemd-analyze"
+[ "$1" = test ] && wanted="libimage-exiftool-perl:exiftool exiv2:exiv2 strace:strace darktable:darktable-cli systemd:systemd-analyze nginx-light:nginx caddy:caddy"
 [ "$1" = bench ] && wanted="valgrind:valgrind"
 [ "$1" = test-systemd ] && wanted="debootstrap:debootstrap systemd-container:systemd-nspawn"
 missing=""

@@ -8,6 +8,7 @@ time plus a duration must be given its type again, which says which clock it bel
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime, timedelta
 from typing import NewType
 
 Monotonic = NewType("Monotonic", float)
@@ -25,3 +26,18 @@ def monotonic() -> Monotonic:
 def unix_time() -> UnixTime:
     """Return the current Unix time."""
     return UnixTime(time.time())
+
+
+def wall_time(seconds: float | None) -> str | None:
+    """Return a time of a clock on the wall, to the second: ``2024-07-31T18:30:00``.
+
+    Args:
+        seconds: Since 1970 on the same clock; None, or what no calendar has, gives None.
+    """
+    if seconds is None:
+        return None
+    try:
+        moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=int(seconds // 1))
+    except (OverflowError, ValueError):
+        return None
+    return moment.replace(tzinfo=None).isoformat()

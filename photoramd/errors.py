@@ -8,6 +8,7 @@ into text and an exit code.
     PhotoramdError             4
     ├── NoImagesError          1   nothing to work on
     ├── UsageError             2   arguments that cannot be used together
+    │   └── QueryError         2   a query that cannot be read, or names what is not known
     ├── ModelError             3   weights missing, unusable, or not loadable
     │   ├── IntegrityError     3   weights are not the pinned bytes
     │   └── ModelUnavailableError 3  for now; no photo's fault
@@ -90,6 +91,19 @@ class UsageError(PhotoramdError):
     """The arguments cannot be used."""
 
     exit_code = ExitCode.USAGE
+
+
+class QueryError(UsageError):
+    """A query cannot be read, or names a photo that is not known.
+
+    Attributes:
+        position: Where in the query the error is, in characters from 1; None: in all of it.
+    """
+
+    def __init__(self, message: str, position: int | None = None, *, remedy: str) -> None:
+        where = "" if position is None else f"in the query at position {position}: "
+        super().__init__(f"{where}{message}", remedy=remedy)
+        self.position = position
 
 
 class ModelError(PhotoramdError):

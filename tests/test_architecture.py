@@ -140,6 +140,7 @@ def test_a_module_is_small_and_named_after_its_job(name: str) -> None:
         ["tag", "--help"],
         ["run", "--help"],
         ["scan", "--help"],
+        ["serve", "--help"],
     ],
     ids=" ".join,
 )

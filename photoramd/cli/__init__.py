@@ -36,6 +36,7 @@ COMMANDS = {
     "show": "Show what is known of a photo.",
     "retag": "Choose and write the tags of photos anew, with the present settings.",
     "status": "Show what is done, waiting and wrong.",
+    "serve": "Show the photos in a browser, and to programs.",
     "doctor": "Check everything that the daemon needs, while it runs or before.",
     "config": "Write, check and show the configuration.",
     "model": "List, describe, fetch, verify, judge, compare and calibrate models.",

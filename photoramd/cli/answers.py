@@ -11,9 +11,9 @@ from typing import Annotated, NotRequired, TypedDict
 from msgspec import Meta
 
 from photoramd.database.edited import EditState, Kind
-from photoramd.database.health import RootState
 from photoramd.metadata.changes import Place
 from photoramd.photo import PhotoState
+from photoramd.search.status import Printable
 
 _FILE = "absolute path; bytes that are not UTF-8 are lone surrogates, as Python's os.fsdecode makes"
 _TAKEN = "by the camera's clock, to the second: 2024-07-31T18:30:00; null: not known"
@@ -28,9 +28,6 @@ _Taken = Annotated[str | None, Meta(description=f"When it was taken, {_TAKEN}.")
 _State = Annotated[PhotoState, Meta(description="What the photo waits for.")]
 _Moment = Annotated[float, Meta(description="Unix time in seconds.")]
 _MomentOrNever = Annotated[float | None, Meta(description="Unix time in seconds; null: never.")]
-_Printable = Annotated[
-    str, Meta(description="A path for people: bytes that are not UTF-8 are written as \\xe9.")
-]
 
 
 class FoundPhoto(TypedDict):
@@ -154,7 +151,7 @@ class EditedReason(TypedDict):
 
     reason: str
     changes: Annotated[int, Meta(ge=1, description="How many.")]
-    example: _Printable
+    example: Printable
     final: Annotated[bool, Meta(description="They failed; if not, they are tried again.")]
 
 
@@ -168,73 +165,3 @@ class Edited(TypedDict):
     done: _Count
     failed: _Count
     reasons: list[EditedReason]
-
-
-class PhotoCounts(TypedDict):
-    """How many photos are in each state."""
-
-    pending: _Count
-    tagged: _Count
-    written: _Count
-    failed: _Count
-    missing: _Count
-
-
-class CountedReason(TypedDict):
-    """Why something is not as it should be, and with how many photos."""
-
-    reason: str
-    photos: _Count
-    example: _Printable
-
-
-class PlaceCounts(TypedDict):
-    """Where keywords are."""
-
-    sidecar: _Count
-    embedded: Annotated[int, Meta(ge=0, description="Inside photos.")]
-    fallbacks: Annotated[list[CountedReason], Meta(description="Why some are not inside photos.")]
-
-
-class WatchedRoot(TypedDict):
-    """A watched directory as the daemon last saw it."""
-
-    path: _Printable
-    health: RootState
-    reason: Annotated[str | None, Meta(description="Why it is not online.")]
-    remedy: Annotated[str | None, Meta(description="What the user can do about it.")]
-    since: _Moment
-    scanned_at: Annotated[
-        float | None, Meta(description="When the last scan was complete, Unix time in seconds.")
-    ]
-    raw_left_out: Annotated[
-        int, Meta(ge=0, description="RAW files there that cannot be decoded here.")
-    ]
-    scanning_since: Annotated[
-        float | None, Meta(description="When the present scan began, Unix time in seconds.")
-    ]
-    scanned_photos: Annotated[int | None, Meta(description="How many photos that has seen.")]
-
-
-class Status(TypedDict):
-    """How things are."""
-
-    running: Annotated[bool, Meta(description="Whether a daemon or scan has the database.")]
-    process: Annotated[int | None, Meta(description="Its number.")]
-    database: _Printable
-    rests_until: Annotated[
-        float | None, Meta(description="When the hours begin again, Unix time in seconds.")
-    ]
-    photos: PhotoCounts
-    seconds_left: Annotated[
-        int | None, Meta(description="Until what waits is tagged; null: nothing, or not known.")
-    ]
-    to_renew: Annotated[
-        int, Meta(ge=0, description="Photos with tags of an earlier version of the model.")
-    ]
-    to_read: Annotated[
-        int, Meta(ge=0, description="Photos yet to be read for keywords, dates and cameras.")
-    ]
-    places: PlaceCounts
-    roots: list[WatchedRoot]
-    problems: Annotated[list[CountedReason], Meta(description="Why photos failed or are retried.")]

@@ -7,12 +7,12 @@ import json
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 
 import click
 
 from photoramd.cli.answers import FoundPhoto
 from photoramd.cli.output import console, print_json
+from photoramd.clock import wall_time
 from photoramd.errors import printable
 from photoramd.search.queries import Match
 
@@ -57,17 +57,9 @@ def as_plain(match: Match) -> FoundPhoto:
         tags=[tag.name for tag in match.tags],
         confidences=[round(tag.confidence, 4) for tag in match.tags],
         user_tags=list(match.user_tags),
-        taken=iso(match.taken),
+        taken=wall_time(match.taken),
         cursor=match.cursor,
     )
-
-
-def iso(taken: float | None) -> str | None:
-    """Return a time of the wall clock, to the second: ``2024-07-31T18:30:00``."""
-    if taken is None:
-        return None
-    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=int(taken // 1))
-    return moment.replace(tzinfo=None).isoformat()
 
 
 def _print_paths(found: Iterable[Match], style: PathStyle) -> int:
@@ -136,7 +128,7 @@ def _print_table(found: Iterable[Match]) -> int:
         table = Table("photo", "taken", "tags", "your tags", box=None, pad_edge=False)
         for match in rows:
             tags = ", ".join(f"{tag.name} {tag.confidence:.2f}" for tag in match.tags)
-            taken = (iso(match.taken) or "").replace("T", " ")
+            taken = (wall_time(match.taken) or "").replace("T", " ")
             table.add_row(printable(match.path), taken, tags, ", ".join(match.user_tags))
         console().print(table)
         rows.clear()

@@ -12,7 +12,7 @@ import click
 
 from photoramd.cli.answers import ShownEdit, ShownLook, ShownPhoto
 from photoramd.cli.output import print_json
-from photoramd.cli.photo_output import iso
+from photoramd.clock import wall_time
 from photoramd.config import loader
 from photoramd.database.edited import EditedTag
 from photoramd.errors import NoImagesError, printable
@@ -100,7 +100,7 @@ def _edit(edit: EditedTag) -> str:
 def _look(look: Look) -> list[tuple[str, str]]:
     """Return what a photo says of itself."""
     lines = [("picture", f"{look.width} x {look.height}, {look.format}")]
-    taken = iso(look.taken)
+    taken = wall_time(look.taken)
     if taken is not None:
         zone = "" if look.tz is None else f" UTC{look.tz / 60:+g}"
         lines.append(("taken", taken.replace("T", " ") + zone))
@@ -175,7 +175,7 @@ def _plain_look(look: Look) -> ShownLook:
         width=look.width,
         height=look.height,
         format=look.format,
-        taken=iso(look.taken),
+        taken=wall_time(look.taken),
         tz=look.tz,
         camera=look.camera,
         lens=look.lens,

@@ -8,17 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from photoramd.cli.answers import CountedReason, PhotoCounts, PlaceCounts, Status, WatchedRoot
 from photoramd.cli.output import print_json
 from photoramd.clock import unix_time
 from photoramd.config import loader
-from photoramd.daemon.schedule import Schedule
-from photoramd.database.lock import holder
-from photoramd.errors import UsageError, printable
+from photoramd.config.schedule import Schedule
+from photoramd.database.readonly import open_readonly
+from photoramd.errors import UsageError
 from photoramd.images.formats import RAW_REMEDY
-from photoramd.metadata.changes import Place
-from photoramd.photo import PhotoState
-from photoramd.search import places, queries
+from photoramd.search.status import CountedReason, Status, StatusSettings, read_status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,68 +51,17 @@ def _print_metrics(database: Path) -> None:
     # Its library takes as long to import as a whole `status` takes.
     from photoramd.search.metrics import exposition
 
-    with closing(queries.open_readonly(database)) as connection:
+    with closing(open_readonly(database)) as connection:
         click.echo(exposition(connection, database), nl=False)
 
 
 def _status(configuration: Config) -> Status:
     database = configuration.state.path
-    hours = Schedule.parse(configuration.schedule.hours)
-    now = unix_time()
-    with closing(queries.open_readonly(database)) as connection:
-        counts = queries.counts(connection)
-        roots = queries.roots(connection)
-        reasons = queries.reasons(connection)
-        waiting = counts[PhotoState.PENDING]
-        left = queries.seconds_left(connection, waiting, now) if waiting else None
-        renewed = queries.to_renew(connection) if configuration.model.renews else 0
-        counts_by_place = places.counts(connection)
-        fallbacks = places.fallbacks(connection)
-        unread = queries.to_read(connection)
-    process = holder(database)
-    return Status(
-        running=process is not None,
-        process=process,
-        database=printable(database),
-        rests_until=None if hours.is_open(now) else hours.next_change(now),
-        photos=PhotoCounts(
-            pending=waiting,
-            tagged=counts[PhotoState.TAGGED],
-            written=counts[PhotoState.WRITTEN],
-            failed=counts[PhotoState.FAILED],
-            missing=counts[PhotoState.MISSING],
-        ),
-        seconds_left=None if left is None else round(left),
-        to_renew=renewed,
-        to_read=unread,
-        places=PlaceCounts(
-            sidecar=counts_by_place[Place.SIDECAR],
-            embedded=counts_by_place[Place.PHOTO],
-            fallbacks=[_reason(each) for each in fallbacks],
-        ),
-        roots=[_root(each) for each in roots],
-        problems=[_reason(each) for each in reasons],
+    wanted = StatusSettings(
+        Schedule.parse(configuration.schedule.hours), configuration.model.renews
     )
-
-
-def _root(root: queries.RootStatus) -> WatchedRoot:
-    return WatchedRoot(
-        path=printable(root.path),
-        health=root.health,
-        reason=root.reason,
-        remedy=root.remedy,
-        since=root.since,
-        scanned_at=root.scanned_at,
-        raw_left_out=root.raw_left_out,
-        scanning_since=root.scanning_since,
-        scanned_photos=root.scanned_photos,
-    )
-
-
-def _reason(reason: queries.Reason) -> CountedReason:
-    return CountedReason(
-        reason=reason.text, photos=reason.photos, example=printable(reason.example)
-    )
+    with closing(open_readonly(database)) as connection:
+        return read_status(connection, database, wanted, unix_time())
 
 
 def _print(status: Status) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from photoramd.config import hooks
+from photoramd.config import gallery, hooks
 from photoramd.config.schema import Config, Tags
 from photoramd.config.tables import Key, Table, format_value, tables
 from photoramd.errors import ConfigError, ModelError, printable
@@ -282,6 +282,9 @@ def _resolve(config: Config, path: Path | None, given: frozenset[str]) -> tuple[
         database = absolute(config.state.path, "state.path")
     else:
         database = paths.default_database(path)
+    token = config.gallery.token_file
+    if token:
+        token = os.fspath(absolute(Path(token), "gallery.token_file"))
     if "gallery.cache" in given:
         cache = absolute(config.gallery.cache, "gallery.cache")
     else:
@@ -292,7 +295,7 @@ def _resolve(config: Config, path: Path | None, given: frozenset[str]) -> tuple[
         watch=watch,
         tags=msgspec.structs.replace(config.tags, overrides=overrides),
         state=msgspec.structs.replace(config.state, path=database),
-        gallery=msgspec.structs.replace(config.gallery, cache=cache),
+        gallery=msgspec.structs.replace(config.gallery, token_file=token, cache=cache),
     )
     return resolved, problems
 
@@ -333,6 +336,7 @@ def _check_rest(config: Config, given: frozenset[str]) -> Iterator[str]:
         )
     yield from _check_vocabulary(config.tags)
     yield from hooks.problems(config.hooks)
+    yield from gallery.problems(config.gallery)
     database = config.state.path
     if paths.kind_of(database) == "directory":
         yield f"state.path: {printable(database)} is a directory; allowed: the path of a file"

@@ -18,6 +18,7 @@ from photoramd.config.gallery import Gallery
 from photoramd.config.hooks import Hooks
 from photoramd.config.section import Section, Text
 from photoramd.models.weights.catalog import EMBEDDED, MODELS
+from photoramd.system.files import GROUP_READABLE, PRIVATE
 
 _SPAN = r"([01][0-9]|2[0-3]):[0-5][0-9]"
 
@@ -262,6 +263,19 @@ class State(Section, frozen=True, kw_only=True):
             "made.",
         ),
     ] = 3
+    readable_by_group: Annotated[
+        bool,
+        Meta(
+            description="Whether members of the daemon's group may read the database, so that the "
+            "gallery can run as a user of its own. They then see the names and tags of all "
+            "photos, and could keep the daemon from writing. Changed when the daemon starts."
+        ),
+    ] = False
+
+    @property
+    def file_mode(self) -> int:
+        """The mode of the database's files."""
+        return GROUP_READABLE if self.readable_by_group else PRIVATE
 
 
 Searches = Annotated[

@@ -1,7 +1,7 @@
 """The daemon: one loop, assembled from a configuration, controlled by signals and systemd.
 
 Shows `session.Session` (loops one after another), `assembly.assemble` (one loop for a command),
-`loop.Daemon`, `schedule.Schedule`, `hooks.Announcer` (what it tells others) and
+`loop.Daemon`, `hooks.Announcer` (what it tells others) and
 `sd_notify.connect`.
 
 Must not know how a photo is decoded, tagged or written: it calls the parts in turn.

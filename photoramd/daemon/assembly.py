@@ -14,6 +14,7 @@ import msgspec
 
 from photoramd.clock import unix_time
 from photoramd.config.overrides import load_overrides
+from photoramd.config.schedule import Schedule
 from photoramd.config.schema import Config, Watch
 from photoramd.contained.client import Contained
 from photoramd.daemon import backup
@@ -22,7 +23,6 @@ from photoramd.daemon.hooks import Announcer
 from photoramd.daemon.kept_features import kept_features
 from photoramd.daemon.kept_thumbnails import kept_thumbnails
 from photoramd.daemon.loop import Daemon, Parts, Surroundings
-from photoramd.daemon.schedule import Schedule
 from photoramd.daemon.sd_notify import Notifier
 from photoramd.daemon.settings_digest import settings_digest
 from photoramd.daemon.status_line import StatusLine
@@ -162,8 +162,11 @@ def opened(
         LockedError: Another photoramd owns the database.
         StoreError: The database cannot be used.
     """
+    state = config.state
     with (
-        Database(config.state.path, recover=backups.recover, progress=progress) as database,
+        Database(
+            state.path, recover=backups.recover, progress=progress, mode=state.file_mode
+        ) as database,
         ExifTool() as exiftool,
         ExitStack() as processes,
         Announcer() as announcer,

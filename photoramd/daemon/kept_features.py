@@ -22,5 +22,6 @@ def kept_features(config: Config) -> Iterator[Features | None]:
     # It imports numpy.
     from photoramd.models.embedded.projection import features_version
 
-    with closing(Features(features_path(config.state.path), features_version())) as features:
+    path = features_path(config.state.path)
+    with closing(Features(path, features_version(), config.state.file_mode)) as features:
         yield features

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from photoramd.clock import Monotonic, UnixTime, monotonic, unix_time
+from photoramd.config.schedule import ALWAYS, Schedule
 from photoramd.daemon.backup import DailyBackup
 from photoramd.daemon.figures import FigureKeeper
 from photoramd.daemon.hooks import Announcer
-from photoramd.daemon.schedule import ALWAYS, Schedule
 from photoramd.daemon.sd_notify import Notifier
 from photoramd.daemon.status_line import Situation, StatusLine
 from photoramd.daemon.triage import Triage

@@ -7,6 +7,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from photoramd.database.errors import RESTORE_REMEDY, store_error, translate_err
 from photoramd.database.lock import Lock
 from photoramd.errors import DamagedError, StoreError, printable
 from photoramd.keywords import comparison_key
-from photoramd.system.files import create_private, make_private
+from photoramd.system.files import PRIVATE, create_private, make_private
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ class Database:
         busy_seconds: float = BUSY_SECONDS,
         recover: Callable[[Path, DamagedError], None] | None = None,
         progress: Callable[[float], object] = lambda _: None,
+        mode: int = PRIVATE,
     ) -> None:
         """Lock, open and migrate the database.
 
@@ -47,12 +49,14 @@ class Database:
                 more.
             progress: Called now and then while a database of an earlier version is brought up to
                 date, with the part that is done, 0 to 1.
+            mode: Of its files; by default nobody else may read them.
 
         Raises:
             LockedError: Another process owns it.
             StoreError: It cannot be used.
         """
         self.path = path
+        open_ = partial(connect, path, busy_seconds=busy_seconds, progress=progress, mode=mode)
         self._lock = Lock(path)
         self._lock.acquire()
         try:
@@ -61,12 +65,12 @@ class Database:
                 with suppress(DamagedError):
                     recover(path, DamagedError("the file is empty", is_ours=False, path=path))
             try:
-                self._connection = connect(path, busy_seconds=busy_seconds, progress=progress)
+                self._connection = open_()
             except DamagedError as error:
                 if recover is None:
                     raise
                 recover(path, error)
-                self._connection = connect(path, busy_seconds=busy_seconds, progress=progress)
+                self._connection = open_()
         except BaseException:
             self._lock.release()
             raise
@@ -202,6 +206,7 @@ def connect(
     *,
     busy_seconds: float = BUSY_SECONDS,
     progress: Callable[[float], object] = lambda _: None,
+    mode: int = PRIVATE,
 ) -> sqlite3.Connection:
     """Open the database for writing; create or migrate it; for the arguments see `Database`.
 
@@ -213,17 +218,18 @@ def connect(
     try:
         # SQLite gives its companions the mode of the database.
         with suppress(OSError):
-            create_private(path)
+            create_private(path, mode)
         connection = sqlite3.connect(path, timeout=busy_seconds, isolation_level=None)
     except sqlite3.Error as error:
         raise store_error(path, error) from error
     try:
         with translate_errors(path):
             _set_up(connection, path, progress)
-        # Now that it is known to be ours: earlier versions left these to the umask.
+        # Now that it is known to be ours: earlier versions left these to the umask, and the
+        # configuration may have changed.
         for companion in ("", "-wal", "-shm"):
             with suppress(OSError):
-                make_private(f"{path}{companion}")
+                make_private(f"{path}{companion}", mode)
     except BaseException:
         connection.close()
         raise

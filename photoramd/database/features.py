@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 from photoramd.database.backups import set_aside
 from photoramd.errors import StoreError, printable
-from photoramd.system.files import create_private, make_private
+from photoramd.system.files import PRIVATE, create_private, make_private
 
 T = TypeVar("T")
 
@@ -65,11 +65,13 @@ class Features:
     Args:
         path: The file: see `features_path`.
         version: Of the vectors.
+        mode: Of the file; by default nobody else may read it.
     """
 
-    def __init__(self, path: Path, version: str) -> None:
+    def __init__(self, path: Path, version: str, mode: int = PRIVATE) -> None:
         self.path = path
         self._version = version
+        self._mode = mode
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
         self._is_in_trouble = False
@@ -176,7 +178,7 @@ class Features:
             connection.close()
             raise
         for companion in _COMPANIONS:
-            make_private(f"{self.path}{companion}")
+            make_private(f"{self.path}{companion}", self._mode)
         return connection
 
     def _begin_anew(self) -> None:

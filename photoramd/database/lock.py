@@ -79,6 +79,8 @@ def holder(database: Path) -> int | None:
     path = database.with_name(database.name + ".lock")
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except PermissionError:
+        return _holder_by_list(path)
     except OSError:
         return None
     try:
@@ -91,3 +93,21 @@ def holder(database: Path) -> int | None:
         return None
     finally:
         os.close(fd)
+
+
+def _holder_by_list(path: Path) -> int | None:
+    """Return what `holder` does, for a user who may not open the lock: the kernel lists all locks.
+
+    Source of the format: proc_locks(5), which writes devices as the kernel numbers them, for some
+    file systems in another way than stat(2). Locks by flock(2) of this inode number are ours.
+    """
+    try:
+        inode = str(path.stat().st_ino)
+        lines = Path("/proc/locks").read_text().splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        match line.split():
+            case [_, "FLOCK", _, "WRITE", process, file, *_] if file.rpartition(":")[2] == inode:
+                return max(0, int(process))
+    return None

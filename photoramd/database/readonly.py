@@ -65,7 +65,10 @@ def uri_options(path: Path, is_own: bool) -> str:
 def _checked(path: Path, options: str) -> sqlite3.Connection:
     """Return a tested connection to a database of photoramd."""
     uri = f"file:{quote(os.fsencode(path.absolute()))}?{options}"
-    connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+    # Threads may take turns with it, as those of the gallery do.
+    connection = sqlite3.connect(
+        uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+    )
     try:
         application = connection.execute("PRAGMA application_id").fetchone()[0]
         tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}

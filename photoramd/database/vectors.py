@@ -71,8 +71,9 @@ class StoredVectors:
         options = uri_options(path, stat.st_uid == os.geteuid() and os.access(path.parent, os.W_OK))
         uri = f"file:{quote(os.fsencode(path.absolute()))}?{options}"
         with _translated(path):
+            # Threads may take turns with it.
             self._connection = sqlite3.connect(
-                uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None
+                uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
         try:
             with _translated(path):
@@ -127,6 +128,19 @@ class StoredVectors:
         """
         rows = self._rows("SELECT id, digest, vector FROM features WHERE digest = ?", (digest,))
         return _block(rows).vectors[0] if rows else None
+
+    def state(self) -> object:
+        """Return what is another one when pictures came or went.
+
+        Raises:
+            StoreError: They cannot be read.
+        """
+        try:
+            status = self.path.stat()
+        except OSError as error:
+            raise _nothing_yet(self.path) from error
+        counted = self._rows("SELECT count(*), max(id) FROM features")
+        return status.st_dev, status.st_ino, counted
 
     def _check(self, version: str) -> None:
         if self._rows("PRAGMA application_id") != [(APPLICATION_ID,)]:

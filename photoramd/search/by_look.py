@@ -11,7 +11,7 @@ from pyroaring import BitMap
 
 from photoramd.database.derived import Kind
 from photoramd.database.readonly import fetch
-from photoramd.errors import UsageError
+from photoramd.errors import QueryError
 from photoramd.keywords import comparison_key
 from photoramd.search.by_file import has_sidecar, in_state
 from photoramd.search.expression import Field, Near, Range, Recurring, Text
@@ -161,7 +161,7 @@ def by_place(situation: Situation, field: Field, among: BitMap | None) -> BitMap
     """Find photos that were taken near a place.
 
     Raises:
-        UsageError: The photo that names the place is not known, or does not know its own.
+        QueryError: The photo that names the place is not known, or does not know its own.
     """
     (near,) = field.values
     assert isinstance(near, Near)  # noqa: S101  so the parser makes it
@@ -171,9 +171,9 @@ def by_place(situation: Situation, field: Field, among: BitMap | None) -> BitMap
             situation.connection, "SELECT lat, lon FROM looks WHERE photo_id = ?", (photo,)
         )
         if not rows or rows[0][0] is None or rows[0][1] is None:
-            raise UsageError(
-                f"in the query at position {field.position}: it is not known where {near.path} "
-                "was taken",
+            raise QueryError(
+                f"it is not known where {near.path} was taken",
+                field.position,
                 remedy="name another photo, or latitude and longitude: near:48.85,2.35~5km",
             )
         lat, lon = rows[0]

@@ -12,7 +12,7 @@ from pyroaring import BitMap
 
 from photoramd.database.features import features_path
 from photoramd.database.readonly import fetch
-from photoramd.errors import UsageError
+from photoramd.errors import QueryError
 from photoramd.search.expression import Field, Text
 from photoramd.search.known_photo import find_photo
 from photoramd.search.situation import Find, Situation
@@ -35,7 +35,7 @@ def by_same(situation: Situation, field: Field, among: BitMap | None) -> BitMap:
     for text in field.values:
         if isinstance(text, Text):
             photo = find_photo(situation.connection, text.text, field)
-            digest = _digest_of(situation.connection, photo)
+            digest = digest_of(situation.connection, photo)
             found.add(photo)
             if digest is not None:
                 found |= photos_of(situation.connection, [digest])[digest]
@@ -46,7 +46,7 @@ def by_likeness(situation: Situation, field: Field, among: BitMap | None) -> Bit
     """Find photos that look like one, and note how much.
 
     Raises:
-        UsageError: It is not known what that one looks like.
+        QueryError: It is not known what that one looks like.
         StoreError: It is not known what any photo looks like.
     """
     # They import numpy, which other queries do not wait for.
@@ -62,12 +62,12 @@ def by_likeness(situation: Situation, field: Field, among: BitMap | None) -> Bit
             if not isinstance(text, Text):
                 continue
             photo = find_photo(connection, text.text, field)
-            digest = _digest_of(connection, photo)
+            digest = digest_of(connection, photo)
             vector = None if digest is None else stored.find(digest)
             if vector is None:
-                raise UsageError(
-                    f"in the query at position {field.position}: it is not known what"
-                    f" {text.text} looks like",
+                raise QueryError(
+                    f"it is not known what {text.text} looks like",
+                    field.position,
                     remedy="photoramd run, with the embedded model, looks at it when nothing else"
                     " is to be done",
                 )
@@ -103,7 +103,23 @@ def photos_of(connection: sqlite3.Connection, digests: Iterable[bytes]) -> dict[
     return found
 
 
-def _digest_of(connection: sqlite3.Connection, photo: int) -> bytes | None:
+def copies_of(connection: sqlite3.Connection, photo: int) -> BitMap:
+    """Return the photos of the same picture as one, and that one.
+
+    Raises:
+        StoreError: The database cannot be read.
+    """
+    digest = digest_of(connection, photo)
+    same = BitMap() if digest is None else photos_of(connection, [digest])[digest]
+    return same | BitMap([photo])
+
+
+def digest_of(connection: sqlite3.Connection, photo: int) -> bytes | None:
+    """Return the digest of a photo's picture; None if that was not looked at yet.
+
+    Raises:
+        StoreError: The database cannot be read.
+    """
     rows = fetch(
         connection,
         "SELECT r.digest FROM photos p JOIN results r ON r.id = p.result_id WHERE p.id = ?",

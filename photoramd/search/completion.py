@@ -68,6 +68,7 @@ def complete(
     *,
     searches: Mapping[str, str] | None = None,
     limit: int = LIMIT,
+    sets: Sets | None = None,
 ) -> list[Completion]:
     """Return what may stand where the cursor is, the likeliest first.
 
@@ -77,6 +78,7 @@ def complete(
         cursor: How many characters are before the cursor; None: all.
         searches: Saved searches by name.
         limit: The greatest number of completions.
+        sets: Those of the connection, if they are read already.
 
     Raises:
         StoreError: The database cannot be read.
@@ -89,7 +91,7 @@ def complete(
         found = _fields(part.typed)
         end += 1
     else:
-        found = _candidates(connection, part, searches or {})
+        found = _candidates(sets or Sets(connection), part, searches or {})
     return [Completion(part.start, end, *each) for each in islice(found, limit)]
 
 
@@ -121,11 +123,9 @@ def _part_of(start: int, field: str, text: str) -> _Part:
     return _Part(start, field, storable(typed), is_quoted)
 
 
-def _candidates(
-    connection: sqlite3.Connection, part: _Part, searches: Mapping[str, str]
-) -> Iterator[tuple[str, str]]:
+def _candidates(sets: Sets, part: _Part, searches: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     if part.field:
-        yield from _values(connection, part)
+        yield from _values(sets, part)
         return
     if part.typed.startswith("@") and not part.is_quoted:
         for name in sorted(searches):
@@ -134,7 +134,7 @@ def _candidates(
         return
     if part.typed and not part.is_quoted:
         yield from _fields(part.typed)
-    yield from _tags(connection, part.typed)
+    yield from _tags(sets, part.typed)
 
 
 def _fields(typed: str) -> Iterator[tuple[str, str]]:
@@ -143,8 +143,8 @@ def _fields(typed: str) -> Iterator[tuple[str, str]]:
             yield f"{field.name}:", field.meaning
 
 
-def _values(connection: sqlite3.Connection, part: _Part) -> Iterator[tuple[str, str]]:
-    kind = FIELDS.get(part.field)
+def _values(sets: Sets, part: _Part) -> Iterator[tuple[str, str]]:
+    connection, kind = sets.connection, FIELDS.get(part.field)
     if kind is None:
         return
     if kind.words:
@@ -152,7 +152,7 @@ def _values(connection: sqlite3.Connection, part: _Part) -> Iterator[tuple[str, 
             if word.startswith(part.typed.lower()):
                 yield word, ""
     elif part.field in ("tag", "auto", "user", "scored", "rejected"):
-        yield from _tags(connection, part.typed)
+        yield from _tags(sets, part.typed)
     elif part.field in _NAMED:
         rows = fetch(connection, f"SELECT name FROM {_NAMED[part.field]} ORDER BY name")  # noqa: S608
         yield from _fitting((name for (name,) in rows), part.typed)
@@ -183,10 +183,10 @@ def _fitting(names: Iterable[str], typed: str) -> Iterator[tuple[str, str]]:
             yield quoted(name), ""
 
 
-def _tags(connection: sqlite3.Connection, typed: str) -> Iterator[tuple[str, str]]:
+def _tags(sets: Sets, typed: str) -> Iterator[tuple[str, str]]:
     if not comparison_key(typed):
         return
-    for tag in count_tags(Sets(connection), prefix=typed, limit=LIMIT):
+    for tag in count_tags(sets, prefix=typed, limit=LIMIT):
         yield quoted(tag.name), f"{tag.photos:,} photos"
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from photoramd.clock import UnixTime
-from photoramd.database.columns import state_of
+from photoramd.database.columns import path_of, state_of
 from photoramd.database.conditions import REJECTED
 from photoramd.database.edited import EditedTag, edits_of
 from photoramd.database.readonly import fetch, snapshot
@@ -71,24 +71,45 @@ class Details:
 
 
 def photo(connection: sqlite3.Connection, path: Path) -> Details | None:
-    """Return what is known of one photo; None if nothing is."""
+    """Return what is known of one photo; None if nothing is.
+
+    Raises:
+        StoreError: The database cannot be read.
+    """
     # The daemon knows directories by their real paths; the photo itself may be a link.
     absolute = Path(os.path.realpath(path.parent), path.name)
-    has_places = knows_places(connection)
+    place = os.fsencode(absolute.parent), os.fsencode(absolute.name)
+    return _details(connection, "d.path = ? AND p.name = ?", place)
+
+
+def photo_with_id(connection: sqlite3.Connection, photo_id: int) -> Details | None:
+    """Return what is known of the photo with an id; None if there is none.
+
+    Raises:
+        StoreError: The database cannot be read.
+    """
+    return _details(connection, "p.id = ?", (photo_id,))
+
+
+def _details(
+    connection: sqlite3.Connection, condition: str, values: Sequence[object]
+) -> Details | None:
+    place = "p.place, p.fallback" if knows_places(connection) else "NULL, NULL"
     with snapshot(connection):
         rows = fetch(
             connection,
-            f"""SELECT p.id, p.result_id, p.state, r.model, r.revision, p.sidecar, p.reason,
-                      p.attempts, p.next_attempt, p.size, p.found_at, p.tagged_at, p.written_at,
-                      p.undone_at, {"p.place, p.fallback" if has_places else "NULL, NULL"}
+            f"""SELECT d.path, p.name, p.id, p.result_id, p.state, r.model, r.revision, p.sidecar,
+                      p.reason, p.attempts, p.next_attempt, p.size, p.found_at, p.tagged_at,
+                      p.written_at, p.undone_at, {place}
                FROM photos p JOIN directories d ON d.id = p.directory_id
                LEFT JOIN results r ON r.id = p.result_id
-               WHERE d.path = ? AND p.name = ?""",  # noqa: S608
-            [os.fsencode(absolute.parent), os.fsencode(absolute.name)],
+               WHERE {condition}""",  # noqa: S608
+            values,
         )
         if not rows:
             return None
-        number, result, state, model, revision, sidecar, *rest, place, fallback = rows[0]
+        directory, name, number, result, state, model, revision, sidecar, *rest = rows[0]
+        *rest, place, fallback = rest
         labels = _labels(connection)
         keywords = fetch(
             connection, "SELECT label_id, confidence FROM keywords WHERE photo_id = ?", [number]
@@ -106,7 +127,7 @@ def photo(connection: sqlite3.Connection, path: Path) -> Details | None:
     rest += [None if place is None else Place(place), fallback]
     rest += [tuple(value for (value,) in rejected), own, look, edits]
     return Details(
-        absolute,
+        path_of(directory, name),
         state_of(state),
         _tags(keywords, labels),
         _tags(scores, labels),

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from photoramd.database.readonly import fetch
-from photoramd.errors import UsageError
+from photoramd.errors import QueryError
 from photoramd.search.expression import Field
 
 
@@ -41,7 +41,7 @@ def find_photo(connection: sqlite3.Connection, path: str, field: Field) -> int:
         field: The field that names it.
 
     Raises:
-        UsageError: photoramd does not know it.
+        QueryError: photoramd does not know it.
     """
     directory, name = os.path.split(os.path.abspath(os.path.expanduser(path)))
     rows = []
@@ -54,8 +54,9 @@ def find_photo(connection: sqlite3.Connection, path: str, field: Field) -> int:
             place,
         )
     if not rows:
-        raise UsageError(
-            f"in the query at position {field.position}: photoramd does not know {path}",
+        raise QueryError(
+            f"photoramd does not know {path}",
+            field.position,
             remedy=f"name a photo in a watched directory: {field.name}:/photos/IMG_1.jpg",
         )
     return int(rows[0][0])

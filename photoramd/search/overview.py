@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,7 +47,16 @@ class RootStatus:
 
 def counts(connection: sqlite3.Connection) -> dict[PhotoState, int]:
     """Return how many photos are in each state, in the order of `PhotoState`."""
-    found = dict(fetch(connection, "SELECT state, count(*) FROM photos GROUP BY state"))
+    # By the indexes of what waits and of what is missing, and without the others, one by one.
+    found = dict(
+        fetch(
+            connection,
+            f"""SELECT state, count(*) FROM photos WHERE {QUEUED} GROUP BY state
+                UNION ALL SELECT 'missing', count(*) FROM photos WHERE state = 'missing'
+                UNION ALL SELECT 'written', count(*) FROM photos""",  # noqa: S608
+        )
+    )
+    found["written"] -= sum(n for state, n in found.items() if state != "written")
     return {state: found.get(state, 0) for state in PhotoState}
 
 
@@ -63,6 +74,36 @@ def reasons(connection: sqlite3.Connection, limit: int = 10) -> list[Reason]:
     return [
         Reason(text, photos, path_of(directory, name)) for directory, name, text, photos in rows
     ]
+
+
+def paths_with_reason(connection: sqlite3.Connection, reason: str) -> list[str]:
+    """Return the paths of the photos that failed for a reason, by id.
+
+    Raises:
+        StoreError: The database cannot be read.
+    """
+    rows = fetch(
+        connection,
+        f"""SELECT d.path, p.name FROM photos p JOIN directories d ON d.id = p.directory_id
+            WHERE p.state = 'failed' AND p.reason = ? AND p.{QUEUED} ORDER BY p.id""",  # noqa: S608
+        [reason],
+    )
+    return [os.fspath(path_of(directory, name)) for directory, name in rows]
+
+
+def paths_of(connection: sqlite3.Connection, ids: Sequence[int]) -> list[str]:
+    """Return the paths of photos, without those that are not known.
+
+    Raises:
+        StoreError: The database cannot be read.
+    """
+    rows = fetch(
+        connection,
+        """SELECT d.path, p.name FROM photos p JOIN directories d ON d.id = p.directory_id
+           WHERE p.id IN (SELECT value FROM json_each(?))""",
+        [json.dumps(list(ids))],
+    )
+    return [os.fspath(path_of(directory, name)) for directory, name in rows]
 
 
 def roots(connection: sqlite3.Connection) -> list[RootStatus]:
@@ -88,7 +129,7 @@ def to_renew(connection: sqlite3.Connection) -> int:
     ((count,),) = fetch(
         connection,
         """SELECT count(*) FROM photos WHERE state <> 'missing' AND undone_at IS NULL
-           AND result_id IN (SELECT r.id FROM results r JOIN present_model m
+           AND result_id IN (SELECT r.id FROM present_model m CROSS JOIN results r
                              ON r.model = m.model AND r.revision <> m.revision)""",
     )
     return int(count)
@@ -114,12 +155,18 @@ def seconds_left(connection: sqlite3.Connection, waiting: int, now: UnixTime) ->
 
     None if it tagged too few in the last minutes to tell.
     """
+    pace = photos_a_minute(connection, now)
+    return None if pace is None else waiting * 60.0 / pace
+
+
+def photos_a_minute(connection: sqlite3.Connection, now: UnixTime) -> float | None:
+    """Return how many photos were tagged in a minute lately; None if too few were to tell."""
     ((tagged, first),) = fetch(
         connection,
         "SELECT count(*), min(tagged_at) FROM photos WHERE tagged_at > ?",
         [now - _LATELY_SECONDS],
     )
-    return None if tagged < _ENOUGH else waiting * (now - first) / tagged
+    return None if tagged < _ENOUGH or now <= first else 60.0 * tagged / (now - first)
 
 
 _LATELY_SECONDS, _ENOUGH = 300.0, 10

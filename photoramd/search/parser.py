@@ -20,7 +20,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from photoramd.errors import UsageError
+from photoramd.errors import QueryError
 from photoramd.keywords import comparison_key
 from photoramd.search.expression import And, Expression, Field, Not, Or, Range, Term
 from photoramd.search.fields import FIELDS, FieldKind, confidence_of, nearest, values_of
@@ -47,11 +47,26 @@ def parse(
         searches: Saved searches by name.
 
     Raises:
-        UsageError: It has an error; the message names its position.
+        QueryError: It has an error; the message names its position.
     """
     if now is None:
         now = time.time() + time.localtime().tm_gmtoff
     return _Parser(text, now, dict(searches or {}), Budget()).parse()
+
+
+def parts(text: str, *, searches: Mapping[str, str] | None = None) -> list[str]:
+    """Return the texts of a query all of which must hold, which may stand in any order.
+
+    Joined by blanks they mean the same as the query.
+
+    Args:
+        text: The query.
+        searches: Saved searches by name.
+
+    Raises:
+        QueryError: It has an error.
+    """
+    return _Parser(text, 0.0, dict(searches or {}), Budget()).parts()
 
 
 @dataclass(slots=True)
@@ -97,7 +112,7 @@ class _Parser:
 
     def __init__(self, text: str, now: float, searches: Mapping[str, str], budget: Budget) -> None:
         if len(text) > MAX_CHARACTERS:
-            raise UsageError(
+            raise QueryError(
                 f"the query is longer than {MAX_CHARACTERS} characters",
                 remedy="use several queries, or * for many tags",
             )
@@ -110,13 +125,25 @@ class _Parser:
 
     def parse(self) -> Expression:
         if self._next.kind == "end":
-            raise UsageError(
+            raise QueryError(
                 "the query is empty", remedy='name a tag, such as dog or "tiger cat", or * for any'
             )
         expression = self._any()
         if self._next.kind != "end":
             raise self._error(") without a (", "remove it, or put a ( before")
         return expression
+
+    def parts(self) -> list[str]:
+        found: list[str] = []
+        while self._next.kind not in ("or", "end"):
+            if self._next.kind == "and" and found:
+                self._take()
+            begin = self._next.position - 1
+            self._one()
+            found.append(self._text[begin : self._next.position - 1].rstrip())
+        if self._next.kind == "or":
+            return [f"({self._text.strip()})"]
+        return found
 
     def _any(self) -> Expression:
         operands = [self._all()]
@@ -199,10 +226,12 @@ class _Parser:
         text = self._searches[token.text]
         try:
             found = _Parser(text, self._now, self._searches, budget).parse()
-        except UsageError as error:
-            raise UsageError(
-                f"in the saved search @{token.text}: {error.message}", remedy=error.remedy
-            ) from error
+        except QueryError as error:
+            inner = QueryError(
+                f"in the saved search @{token.text}: {error.message}", remedy=error.remedy or ""
+            )
+            inner.position = token.position
+            raise inner from error
         budget.searches.pop()
         budget.depth -= 1
         self._take()
@@ -300,7 +329,7 @@ class _Parser:
             raise _error(position, "empty quotes", "write a tag between them, or remove them")
         return _Token(kind, text, position)
 
-    def _unreadable(self) -> UsageError:
+    def _unreadable(self) -> QueryError:
         rest = self._text[self._end :]
         position = self._end + len(rest) - len(rest.lstrip()) + 1
         character = self._text[position - 1]
@@ -312,7 +341,7 @@ class _Parser:
             "put AND, OR or NOT between tags, and a tag with other signs in quotes",
         )
 
-    def _error(self, message: str, remedy: str) -> UsageError:
+    def _error(self, message: str, remedy: str) -> QueryError:
         return _error(self._next.position, message, remedy)
 
 
@@ -349,5 +378,5 @@ def _split_confidence(raws: Sequence[RawValue]) -> tuple[list[RawValue], Range |
     return [*others, RawValue(text, False, last.position)], found
 
 
-def _error(position: int, message: str, remedy: str) -> UsageError:
-    return UsageError(f"in the query at position {position}: {message}", remedy=remedy)
+def _error(position: int, message: str, remedy: str) -> QueryError:
+    return QueryError(message, position, remedy=remedy)

@@ -139,7 +139,7 @@ def matches(
         )
         scores = None
         if question.sort == "score":
-            scores = situation.scores or _scores(situation, question.expression)
+            scores = situation.scores or scores_of(situation, question.expression)
         places = ordered(
             situation, hits, question.sort,
             after=question.after, scores=scores, seed=question.seed,
@@ -213,10 +213,14 @@ def _tags(pairs: Iterable[tuple[str, Any]]) -> tuple[Tag, ...]:
     return tuple(sorted(found, key=lambda tag: (-tag.confidence, tag.name)))
 
 
-def _scores(situation: Situation, expression: Expression) -> dict[int, float]:
-    """Return the greatest confidence of the tags that a query asks for, by photo."""
+def scores_of(situation: Situation, expression: Expression | None) -> dict[int, float]:
+    """Return the greatest confidence of the tags that a query asks for, or of all, by photo.
+
+    Raises:
+        StoreError: The database cannot be read.
+    """
     texts: list[Text] = []
-    for leaf in leaves(_without_negated(expression)):
+    for leaf in () if expression is None else leaves(_without_negated(expression)):
         if isinstance(leaf, Field):
             texts += leaf.texts if leaf.name in ("tag", "auto") else ()
         else:

@@ -25,13 +25,14 @@ class Sets:
 
     Args:
         connection: From `open_readonly`.
+        like: Sets of the same database, which nobody uses meanwhile: what they have read is shared.
 
     Raises:
         StoreError: The database cannot be read, or is an earlier version's.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: sqlite3.Connection, like: Sets | None = None) -> None:
+        self.connection = connection
         self._folded = self._seen = -1
         self._known: dict[_Key, BitMap] = {}
         self._changes: dict[_Key, dict[int, int]] = {}
@@ -39,6 +40,12 @@ class Sets:
         self._derived: dict[Callable[[Sets], object], object] = {}
         self._labels: list[tuple[int, str, str]] | None = None
         self._chunk_numbers: str | None = None
+        if like is not None:
+            self._folded, self._seen = like._folded, like._seen
+            self._known, self._derived = dict(like._known), dict(like._derived)
+            self._changes = {key: dict(photos) for key, photos in like._changes.items()}
+            self._keys = {kind: set(keys) for kind, keys in like._keys.items()}
+            self._labels, self._chunk_numbers = like._labels, like._chunk_numbers
         self.refresh()
 
     def refresh(self) -> None:
@@ -49,7 +56,7 @@ class Sets:
         """
         try:
             ((folded, last),) = fetch(
-                self._connection,
+                self.connection,
                 "SELECT last_change, (SELECT seq FROM sqlite_sequence WHERE name = 'set_changes')"
                 " FROM folded",
             )
@@ -70,7 +77,7 @@ class Sets:
             self._keys.clear()
         is_folded = folded != self._folded
         rows = fetch(
-            self._connection,
+            self.connection,
             "SELECT id, kind, key, photo_id, is_member FROM set_changes WHERE id > ? ORDER BY id",
             (-1 if is_folded else self._seen,),
         )
@@ -80,13 +87,17 @@ class Sets:
         if is_folded:
             self._changes = {}
             self._chunk_numbers = None
+        altered: dict[_Key, BitMap] = {}
         for number, kind, key, photo, is_member in rows:
             self._changes.setdefault((kind, key), {})[photo] = is_member
             if kind in self._keys:
                 self._keys[Kind(kind)].add(key)
             if number > self._seen and (kind, key) in self._known:
-                members = self._known[kind, key]
+                if (kind, key) not in altered:  # others may share it
+                    altered[kind, key] = BitMap(self._known[kind, key])
+                members = altered[kind, key]
                 (members.add if is_member else members.discard)(photo)
+        self._known |= altered
         self._folded, self._seen = folded, last
 
     def one(self, kind: Kind, key: int = 0) -> BitMap:
@@ -124,7 +135,7 @@ class Sets:
         if kind not in self._keys:
             # One step in the index for each key, where DISTINCT would read all of it.
             rows = fetch(
-                self._connection,
+                self.connection,
                 """WITH RECURSIVE k(chunk, key) AS (
                        SELECT c.value, (SELECT min(key) FROM sets
                                         WHERE chunk = c.value AND kind = ?1) FROM json_each(?2) c
@@ -143,7 +154,7 @@ class Sets:
         """Return the numbers of the chunks that there are, as JSON."""
         if self._chunk_numbers is None:
             ((self._chunk_numbers,),) = fetch(
-                self._connection,
+                self.connection,
                 """WITH RECURSIVE c(chunk) AS (
                        SELECT min(chunk) FROM sets
                        UNION ALL
@@ -165,15 +176,13 @@ class Sets:
     def labels(self) -> list[tuple[int, str, str]]:
         """Return all labels: id, name and `comparison_key`."""
         if self._labels is None:
-            rows = fetch(self._connection, "SELECT id, name, folded FROM labels")
+            rows = fetch(self.connection, "SELECT id, name, folded FROM labels")
             self._labels = [(n, name, folded or comparison_key(name)) for n, name, folded in rows]
         return self._labels
 
     def _load(self, kind: Kind, keys: list[int]) -> None:
-        for key in keys:
-            self._known[kind, key] = BitMap()
         rows = fetch(
-            self._connection,
+            self.connection,
             """SELECT s.key, s.photos FROM json_each(?3) c CROSS JOIN json_each(?2) k
                CROSS JOIN sets s ON s.chunk = c.value AND s.kind = ?1 AND s.key = k.value""",
             (kind, json.dumps(sorted(keys)), self._chunks()),
@@ -181,10 +190,10 @@ class Sets:
         chunks: dict[int, list[BitMap]] = {}
         for key, photos in rows:
             chunks.setdefault(key, []).append(_deserialised(photos))
-        for key, parts in chunks.items():
-            self._known[kind, key] = parts[0] if len(parts) == 1 else BitMap.union(*parts)
         for key in keys:
-            members = self._known[kind, key]
+            parts = chunks.get(key, ())
+            members = parts[0] if len(parts) == 1 else BitMap.union(BitMap(), *parts)
+            self._known[kind, key] = members
             for photo, is_member in self._changes.get((kind, key), {}).items():
                 (members.add if is_member else members.discard)(photo)
 

@@ -44,29 +44,40 @@ def why_not_opened(error: OSError | ValueError) -> str:
 PRIVATE = 0o600
 """The mode of files that only their owner may read."""
 
+GROUP_READABLE = 0o640
+"""The mode of files that their group may read, too."""
 
-def create_private(path: str | os.PathLike[str]) -> None:
+
+def create_private(path: str | os.PathLike[str], mode: int = PRIVATE) -> None:
     """Create a file that only its owner may read, whatever the umask; leave one that is there.
+
+    Args:
+        path: The file.
+        mode: Its mode, if others may do more.
 
     Raises:
         OSError: From the system; but not that it is there.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
-        fd = os.open(path, flags, PRIVATE)
+        fd = os.open(path, flags, mode)
     except FileExistsError:
         return
     try:
-        os.fchmod(fd, PRIVATE)
+        os.fchmod(fd, mode)
     finally:
         os.close(fd)
 
 
-def make_private(path: str | os.PathLike[str]) -> None:
+def make_private(path: str | os.PathLike[str], mode: int = PRIVATE) -> None:
     """Take everybody else's rights to a file of this user's; leave others' files and links.
 
     The file is not opened: closing any descriptor of a database would release the locks that
     SQLite holds on it in this process (https://sqlite.org/howtocorrupt.html, 2.2).
+
+    Args:
+        path: The file.
+        mode: What it allows others, they may do; its owner's rights stay.
 
     Raises:
         OSError: From the system; but not that it is missing.
@@ -75,9 +86,10 @@ def make_private(path: str | os.PathLike[str]) -> None:
         status = os.lstat(path)
     except FileNotFoundError:
         return
-    mode = stat.S_IMODE(status.st_mode)
-    if stat.S_ISREG(status.st_mode) and mode & 0o077 and status.st_uid == os.geteuid():
-        os.chmod(path, mode & ~0o077)
+    before = stat.S_IMODE(status.st_mode)
+    wanted = before & ~0o077 | mode & 0o077
+    if stat.S_ISREG(status.st_mode) and before != wanted and status.st_uid == os.geteuid():
+        os.chmod(path, wanted)
 
 
 def write_all(fd: int, data: bytes | bytearray | memoryview) -> None:

@@ -47,7 +47,8 @@ def problem_of(error: PhotoramdError) -> Problem:
         status = 503
     else:
         status = 500
-    position: Any = getattr(error, "position", None)
+    found: Any = getattr(error, "position", None)
+    position = None if found is None else found - 1
     return Problem(error.message, status, error.remedy, position)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import sqlite3
 import threading
 import time
@@ -10,10 +12,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
-from anyio import CapacityLimiter, to_thread
+from anyio import CapacityLimiter, move_on_after, sleep, to_thread
+from starlette.exceptions import HTTPException
 
-from photoramd.database.readonly import open_readonly
-from photoramd.errors import PhotoramdError
+from photoramd.database.readonly import open_readonly, uri_options
+from photoramd.errors import PhotoramdError, UsageError
 from photoramd.search.sets import Sets
 
 T = TypeVar("T")
@@ -23,12 +26,37 @@ SECONDS = 2.0
 
 _THREADS = 4
 
+_PREPARING_SECONDS = 20.0
+"""So long questions that need all sets wait for them after the start."""
+
+_LOOK_SECONDS = 0.02
+
 _STEPS = 10_000
 """SQLite looks at the clock after so many steps of its machine: some 0.1 ms."""
 
 
 class SlowQuestionError(PhotoramdError):
     """A question took too long and was given up."""
+
+
+def identity(database: Path) -> object:
+    """Return what is another one as soon as a connection no longer sees what is written.
+
+    That is so when another file is in the database's place; and, where SQLite may not create files
+    beside it (`uri_options`), when a writer comes, goes, or writes.
+    """
+    try:
+        status = database.stat()
+        is_own = status.st_uid == os.geteuid() and os.access(database.parent, os.W_OK)
+        options = uri_options(database, is_own)
+        found = (status.st_dev, status.st_ino, options)
+        if is_own:
+            return found
+        if "immutable" in options:
+            return (*found, status.st_size, status.st_mtime_ns)
+        return (*found, database.with_name(database.name + "-wal").stat().st_ino)
+    except OSError:
+        return None
 
 
 class Reader:
@@ -42,14 +70,26 @@ class Reader:
     """
 
     def __init__(self, database: Path) -> None:
+        self.identity = identity(database)
         self.connection = open_readonly(database)
-        self._ends_at: float | None = None
-        self.connection.set_progress_handler(self._is_late, _STEPS)
-        self.sets = Sets(self.connection)
+        try:
+            self._ends_at: float | None = None
+            self.connection.set_progress_handler(self._is_late, _STEPS)
+            self.sets = Sets(self.connection)
+            self._is_prepared = False
+        except BaseException:
+            self.connection.close()
+            raise
 
     def close(self) -> None:
         """Close the connection."""
         self.connection.close()
+
+    def share(self, prepared: Sets | None) -> None:
+        """Use what others have read, if that was not done before."""
+        if prepared is not None and not self._is_prepared:
+            self.sets = Sets(self.connection, like=prepared)
+            self._is_prepared = True
 
     def ask(self, question: Callable[[Reader], T], seconds: float) -> T:
         """Return the answer to a question.
@@ -90,9 +130,16 @@ class Readers:
         self._idle: list[Reader] = []
         self._lock = threading.Lock()
         self._limiter: CapacityLimiter | None = None
+        self._prepared: Sets | None = None
+        self._is_ready = threading.Event()
+        self._is_ready.set()
 
-    async def ask(self, question: Callable[[Reader], T]) -> T:
+    async def ask(self, question: Callable[[Reader], T], *, needs_all: bool = False) -> T:
         """Return the answer to a question, which a thread asks.
+
+        Args:
+            question: What is asked.
+            needs_all: Whether it needs most sets, for which it waits if they are being read.
 
         Raises:
             SlowQuestionError: It took too long.
@@ -101,23 +148,35 @@ class Readers:
         """
         if self._limiter is None:  # it belongs to the event loop
             self._limiter = CapacityLimiter(_THREADS)
+        if needs_all:
+            with move_on_after(_PREPARING_SECONDS):
+                while not self._is_ready.is_set():
+                    await sleep(_LOOK_SECONDS)
         return await to_thread.run_sync(self.ask_here, question, limiter=self._limiter)
 
     def ask_here(self, question: Callable[[Reader], T]) -> T:
         """Return the answer to a question, asked in this thread; raises as `ask` does."""
-        with self._lock:
-            reader = self._idle.pop() if self._idle else None
-        if reader is None:
-            reader = Reader(self._database)
+        return self._answer(question, self._seconds)
+
+    def begin(self) -> None:
+        """Have questions that need most sets wait for the first `prepare`."""
+        self._is_ready.clear()
+
+    def prepare(self, read: Callable[[Reader], object]) -> None:
+        """Read what questions need, however long it takes; all readers share it from then on.
+
+        Raises:
+            StoreError: The database cannot be read.
+        """
+
+        def share(reader: Reader) -> None:
+            read(reader)
+            self._prepared = Sets(reader.connection, like=reader.sets)
+
         try:
-            answer = reader.ask(question, self._seconds)
-        except BaseException:
-            # A damaged or replaced database must not stay open.
-            with closing(reader):
-                raise
-        with self._lock:
-            self._idle.append(reader)
-        return answer
+            self._answer(share, math.inf)
+        finally:
+            self._is_ready.set()
 
     def close(self) -> None:
         """Close the connections that nobody uses."""
@@ -125,3 +184,29 @@ class Readers:
             idle, self._idle = self._idle, []
         for reader in idle:
             reader.close()
+
+    def _answer(self, question: Callable[[Reader], T], seconds: float) -> T:
+        with self._lock:
+            reader = self._idle.pop() if self._idle else None
+        if reader is not None and reader.identity != identity(self._database):
+            reader.close()
+            reader = None
+            self._prepared = None
+        if reader is None:
+            reader = Reader(self._database)
+        try:
+            reader.share(self._prepared)
+            answer = reader.ask(question, seconds)
+        except (UsageError, HTTPException, SlowQuestionError):
+            self._give_back(reader)
+            raise
+        except BaseException:
+            # A damaged or replaced database must not stay open.
+            with closing(reader):
+                raise
+        self._give_back(reader)
+        return answer
+
+    def _give_back(self, reader: Reader) -> None:
+        with self._lock:
+            self._idle.append(reader)

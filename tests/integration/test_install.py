@@ -26,7 +26,9 @@ def test_help_and_documentation_name_every_option() -> None:
     done = install("--help")
     assert done.returncode == 0
     options = set(re.findall(r"--[a-z]+", done.stdout))
-    assert options == {"--photos", "--user", "--group", "--prefix", "--uninstall", "--help"}
+    assert options == {
+        *("--photos", "--user", "--group", "--prefix", "--gallery", "--uninstall", "--help")
+    }
     document = (ROOT / "docs" / "install.md").read_text()
     assert options - {"--help"} <= set(re.findall(r"--[a-z]+", document))
 
@@ -194,12 +196,13 @@ def test_a_configuration_that_cannot_be_read_is_the_doctors_business(tmp_path: P
 
 # What would change this machine, or takes minutes, is a FAKE; tests/service has it all.
 FAKES = """
-systemctl() { echo "systemctl $*"; }
+systemctl() { [ "$1" = show ] && echo "127.0.0.1:8700 (Stream)" || echo "systemctl $*"; }
 check_machine() { :; }
 check_visible() { :; }
 install_limits() { :; }
 cd "$1"; top=$1
 CONFIG=$top/config.toml UNITS=$top/units DROPINS=$top/units/d LINK=$top/link
+GALLERY=$top/units/photoramd-gallery
 SYSCTL=$top/sysctl SYSUSERS=$top/sysusers
 check_python() { python=$top/venv; }
 cat >venv <<'END_OF_VENV'
@@ -230,6 +233,53 @@ def test_a_later_run_keeps_the_prefix_or_moves_what_is_there(tmp_path: Path) -> 
         assert f"ExecStart={place}" in unit.read_text()
         assert [each for each in (first, second) if each.exists()] == [place], arguments
         assert (tmp_path / "link").resolve() == place / "bin" / "photoramd"
+
+
+def test_the_gallery_comes_if_asked_for_and_stays_with_later_runs(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    units = tmp_path / "units"
+    options = ["--photos", tmp_path / "photos", "--prefix", tmp_path / "prefix", "--user", "nobody"]
+    # Prints what it is told to install, and has no PyTorch.
+    python = 'echo "$*"; [ "$2" != "import torch" ]'
+    fakes = FAKES.replace("printf '#!/bin/sh\\n' >", f"printf '#!/bin/sh\\n{python}\\n' >")
+    assert fakes != FAKES
+
+    def run(*arguments: object) -> str:
+        done = call(f'{fakes}main "$@"', tmp_path, *arguments)
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+    assert ".[raw,systemd]" in run(*options)
+    assert not list(units.glob("*gallery*"))
+    printed = run("--gallery")
+    assert ".[raw,systemd,web]" in printed
+    assert "systemctl enable --quiet photoramd-gallery.socket" in printed
+    for arguments in (["--user", "daemon"], ["--prefix", tmp_path / "other"]):
+        printed = run(*arguments)
+        assert ".[raw,systemd,web]" in printed
+        # One who has disabled it is not overruled.
+        assert "enable --quiet photoramd-gallery" not in printed
+        assert "systemctl try-restart photoramd-gallery.socket" in printed
+    unit = (units / "photoramd-gallery.service").read_text()
+    assert f"ExecStart={tmp_path}/other/bin/photoramd " in unit
+    assert "User=daemon" in (units / "photoramd-gallery.service.d" / "10-user.conf").read_text()
+    assert "disable --quiet --now photoramd-gallery.socket" in run("--uninstall")
+    assert not list(units.iterdir())
+
+
+def test_the_gallery_sees_photos_where_they_are_hidden_but_may_not_write_them(
+    tmp_path: Path,
+) -> None:
+    script = """UNITS=$1 DROPINS=$1/d GALLERY=$1/gallery prefix=/opt/photoramd
+    parse_options --gallery --photos /srv/photos "/home/anna/a b"; install_unit; install_gallery"""
+    done = call(script, tmp_path)
+    assert done.returncode == 0, done.stderr
+    drop_in = tmp_path / "gallery.service.d" / "10-photos.conf"
+    assert drop_in.read_text().splitlines()[1:] == [
+        "[Service]",
+        'BindReadOnlyPaths="-/home/anna/a b"',
+        "ProtectHome=tmpfs",
+    ]
 
 
 def test_installed_twice_and_uninstalled_nothing_is_left_but_what_is_said(tmp_path: Path) -> None:

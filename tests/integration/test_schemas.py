@@ -20,7 +20,7 @@ from photoramd.database.connection import Database
 from photoramd.models.tagger import Tagger
 from tests.support.documents import ROOT
 from tests.support.known_photos import BAD, CAFE, CAT, DOG, GONE, NEW, fill
-from tests.support.schema_changes import broken
+from tests.support.schema_changes import broken, broken_operations
 
 VERSION = ROOT / "docs" / "schemas" / "v1"
 SCHEMAS = {path.stem: json.loads(path.read_text()) for path in sorted(VERSION.glob("*.json"))}
@@ -186,7 +186,8 @@ def test_photos_that_are_tagged_on_the_spot(
 def test_what_was_released_is_still_promised() -> None:
     for path in sorted(RELEASED.iterdir()):
         assert path.stem in SCHEMAS, f"{path.stem} is gone"
-        assert broken(json.loads(path.read_text()), SCHEMAS[path.stem]) == [], path.stem
+        compare = broken_operations if path.stem == "openapi" else broken
+        assert compare(json.loads(path.read_text()), SCHEMAS[path.stem]) == [], path.stem
 
 
 def photo(schema: Any) -> Any:
@@ -272,3 +273,54 @@ def test_a_keyword_that_the_comparison_does_not_know_is_not_passed_over() -> Non
     photo(new)["properties"]["file"]["pattern"] = "^/"
     with pytest.raises(AssertionError, match="pattern"):
         broken(SCHEMAS["show"], new)
+
+
+def operation(document: Any) -> Any:
+    return document["paths"]["/api/v1/photos"]["get"]
+
+
+BREAKING_OPERATIONS: dict[str, tuple[Callable[[Any], object], str]] = {
+    "gone": (lambda d: d["paths"].pop("/api/v1/photos"), "get /api/v1/photos is gone"),
+    "another method": (
+        lambda d: d["paths"]["/api/v1/photos"].update(post=operation(d), get=None),
+        "get /api/v1/photos is gone",
+    ),
+    "no parameter": (lambda d: operation(d)["parameters"].pop(0), "the parameter q is gone"),
+    "a parameter more": (
+        lambda d: operation(d)["parameters"].append({"name": "x", "required": True}),
+        "the parameter x is required now",
+    ),
+    "an answer": (
+        lambda d: d["components"]["schemas"]["Photo"]["properties"].pop("name"),
+        "get /api/v1/photos: $.photos[items].name is gone",
+    ),
+    "a body": (
+        lambda d: d["components"]["schemas"]["EditAsked"].update(required=["photos"]),
+        "the body's photos is required now",
+    ),
+    "a body's part": (
+        lambda d: d["components"]["schemas"]["EditAsked"]["properties"].pop("reject"),
+        "the body's reject is gone",
+    ),
+    "another status": (
+        lambda d: operation(d)["responses"].update({"201": operation(d)["responses"].pop("200")}),
+        "200 is no application/json now",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BREAKING_OPERATIONS)
+def test_a_change_of_the_api_that_breaks_programs_is_noticed(name: str) -> None:
+    change, told = BREAKING_OPERATIONS[name]
+    new = deepcopy(SCHEMAS["openapi"])
+    assert broken_operations(SCHEMAS["openapi"], new) == []
+    change(new)
+    assert any(told in each for each in broken_operations(SCHEMAS["openapi"], new))
+
+
+def test_what_the_api_has_more_breaks_no_program() -> None:
+    new = deepcopy(SCHEMAS["openapi"])
+    new["components"]["schemas"]["Photo"]["properties"]["rating"] = {"type": "integer"}
+    operation(new)["parameters"].append({"name": "x"})
+    new["paths"]["/api/v1/more"] = {}
+    assert broken_operations(SCHEMAS["openapi"], new) == []

@@ -67,6 +67,56 @@ def test_fault_24_the_unit_is_valid_and_shut_off_from_the_rest(unit: Path) -> No
     assert security.returncode == 0, security.stdout + security.stderr
 
 
+@pytest.fixture
+def gallery(unit: Path) -> Path:
+    """The gallery's unit beside the daemon's and its socket, as they are installed."""
+    for name in ("photoramd-gallery.service", "photoramd-gallery.socket"):
+        text = (CONTRIB / name).read_text(encoding="utf-8")
+        text = text.replace("/opt/photoramd", str(unit.parent / "prefix"))
+        unit.with_name(name).write_text(text, encoding="utf-8")
+    return unit.with_name("photoramd-gallery.service")
+
+
+def test_the_gallery_s_units_are_valid_and_shut_off_from_the_rest(gallery: Path) -> None:
+    verified = analyze("verify", "--man=no", gallery, gallery.with_suffix(".socket"))
+    assert (verified.returncode, verified.stdout, verified.stderr) == (0, "", "")
+    threshold = f"--threshold={round(ALLOWED_EXPOSURE * 10)}"
+    security = analyze("security", "--offline=true", "--no-pager", threshold, gallery)
+    assert security.returncode == 0, security.stdout + security.stderr
+
+
+def settings(unit: Path) -> dict[str, list[str]]:
+    """What a unit sets, by key, in order."""
+    found: dict[str, list[str]] = {}
+    for line in unit.read_text(encoding="utf-8").splitlines():
+        if "=" in line and line[0].isupper():
+            key, _, value = line.partition("=")
+            found.setdefault(key, []).append(value)
+    return found
+
+
+def test_the_gallery_is_shut_off_at_least_as_much_as_the_daemon(unit: Path, gallery: Path) -> None:
+    daemon, ours = settings(unit), settings(gallery)
+    hardening = list(daemon)[list(daemon).index("ProtectSystem") :]
+    assert {key: daemon[key] for key in hardening if key != "WantedBy"}.items() <= ours.items()
+    assert ours["MemoryDenyWriteExecute"] == ["true"]
+    # These could be written, and be given to another user of the gallery.
+    assert not {"StateDirectory", "CacheDirectory", "ConfigurationDirectory"} & ours.keys()
+
+
+def test_the_documented_drop_ins_of_the_gallery_are_valid(gallery: Path) -> None:
+    text = (CONTRIB.parents[1] / "docs" / "gallery.md").read_text(encoding="utf-8")
+    drop_ins = [block for language, block in blocks(text) if language == "ini"]
+    assert len(drop_ins) >= 2
+    for number, drop_in in enumerate(drop_ins):
+        kind = "socket" if "[Socket]" in drop_in else "service"
+        directory = gallery.with_name(f"photoramd-gallery.{kind}.d")
+        directory.mkdir(exist_ok=True)
+        (directory / f"{number}.conf").write_text(drop_in, encoding="utf-8")
+    verified = analyze("verify", "--man=no", gallery, gallery.with_suffix(".socket"))
+    assert (verified.returncode, verified.stdout, verified.stderr) == (0, "", "")
+
+
 def test_fault_24_the_example_of_a_drop_in_is_valid(unit: Path) -> None:
     drop_in = unit.with_name("photoramd.service.d") / "photos.conf"
     drop_in.parent.mkdir()

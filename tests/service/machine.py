@@ -90,7 +90,7 @@ def wheels() -> Path:
         if partial is not None:
             progress("pip download")
             command = [sys.executable, "-m", "pip", "download", "--quiet", "-d", partial]
-            constrained = ["-c", "constraints.txt", ".[raw,systemd]", *BUILD_TOOLS]
+            constrained = ["-c", "constraints.txt", ".[raw,systemd,web]", *BUILD_TOOLS]
             run(*command, *constrained, cwd=REPOSITORY)
     return target
 

@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from tests.service.machine import Machine, booted, progress, wait_for
+from tests.service.machine import REPOSITORY, Machine, booted, progress, wait_for
+from tests.support.documents import blocks
 from tests.support.xmp import subjects
 
 pytestmark = pytest.mark.timeout(1800)
@@ -254,6 +255,189 @@ def test_the_doctor_names_what_the_service_may_not_write(machine: Machine) -> No
     assert 'ReadWritePaths="-/srv/more"' in doctor.stdout
     config.write_text(good)
     machine.run("systemctl restart photoramd.service")
+
+
+FETCH = """
+import http.client, json, sys, urllib.error, urllib.request
+try:
+    answer = urllib.request.urlopen(sys.argv[1], timeout=60)
+except urllib.error.HTTPError as error:
+    answer = error
+body = answer.read().decode("latin-1")
+print(json.dumps([answer.status, {k.lower(): v for k, v in answer.headers.items()}, body]))
+"""
+
+
+def fetch(machine: Machine, path: str) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and content of what the gallery answers inside."""
+    address = f"http://127.0.0.1:8700{path}"
+    status, headers, body = json.loads(machine.run(f"python3 -c '{FETCH}' '{address}'"))
+    return status, headers, body.encode("latin-1")
+
+
+def ask(machine: Machine, path: str) -> Any:
+    """What the gallery's API answers."""
+    status, _, body = fetch(machine, f"/api/v1/{path}")
+    assert status == 200, body
+    return json.loads(body)
+
+
+def show_gallery(machine: Machine, *properties: str) -> dict[str, str]:
+    names = " ".join(f"-p {name}" for name in properties)
+    lines = machine.run(f"systemctl show photoramd-gallery.service {names}").splitlines()
+    return dict(line.split("=", 1) for line in lines)
+
+
+def test_the_gallery_starts_when_somebody_looks(machine: Machine) -> None:
+    output = install(machine, "--gallery")
+    assert "http://127.0.0.1:8700/" in output
+    assert output.rstrip().endswith("errors: 0, warnings: 0"), output
+    assert show_gallery(machine, "ActiveState")["ActiveState"] == "inactive"
+    began = time.monotonic()
+    status, headers, body = fetch(machine, "/")
+    progress(f"the gallery's first page after {time.monotonic() - began:.1f} s")
+    assert (status, b"<title>" in body) == (200, True), body
+    assert "default-src 'none'" in headers["content-security-policy"]
+    assert show_gallery(machine, "ActiveState", "NRestarts") == {
+        "ActiveState": "active",
+        "NRestarts": "0",
+    }
+
+
+def test_the_gallery_shows_photos_even_those_of_a_home(machine: Machine) -> None:
+    photos = ask(machine, "photos?limit=500")["photos"]
+    assert len(photos) == len(ask(machine, "photos?q=state:written&limit=500")["photos"])
+    for name in ("cat one.png", "coffee.png", "rocket again.jpg"):
+        (photo, *_) = [each for each in photos if each["name"] == name]
+        status, headers, body = fetch(machine, f"/{photo['thumbnail']}")
+        assert (status, headers["content-type"], body[8:12]) == (200, "image/webp", b"WEBP")
+    # The unit's filter lets the processes that read photos give up what is left to them.
+    log = machine.run("journalctl --no-pager -u photoramd-gallery.service")
+    assert "could open files" not in log
+    assert "WARNING" not in log
+
+
+def test_the_gallery_changes_no_photo_and_has_no_network(machine: Machine) -> None:
+    process = show_gallery(machine, "MainPID")["MainPID"]
+    user = machine.run(f"ps -o user= -p {process}").strip()
+    assert user == "anna"
+    inside = f"nsenter -t {process} -m -n --"
+    for place in (PHOTOS, PICTURES, "/opt/photoramd", "/etc/photoramd"):
+        refused = machine.try_(f"{inside} touch '{place}/new'")  # not even root
+        assert "Read-only file system" in refused.stderr, place
+    machine.run(f"{inside} sh -c 'echo >>/var/lib/photoramd/new; rm /var/lib/photoramd/new'")
+    assert machine.run(f"{inside} ls /home").split() == ["anna"]
+    assert machine.run(f"{inside} ls /home/anna").split() == ["Pictures"]
+    networks = machine.run(f"{inside} cat /proc/net/dev").splitlines()[2:]
+    assert [line.split(":")[0].strip() for line in networks] == ["lo"]
+
+
+def test_what_is_changed_in_the_gallery_reaches_the_photo(machine: Machine) -> None:
+    photos = ask(machine, "photos?limit=500")["photos"]
+    # Its sidecar belongs to the user that the daemon now is.
+    (photo,) = [each for each in photos if each["name"] == "rocket again.jpg"]
+    body = json.dumps({"photos": [photo["id"]], "add": ["whiskers"], "reject": []})
+    post = FETCH.replace(
+        "sys.argv[1],",
+        "urllib.request.Request(sys.argv[1], sys.argv[2].encode(),"
+        ' {"Content-Type": "application/json"}),',
+    )
+    address = "http://127.0.0.1:8700/api/v1/edits"
+    status, _, answer = json.loads(machine.run(f"python3 -c '{post}' {address} '{body}'"))
+    assert status == 202, answer
+    file = sidecar(machine.path(f"{PICTURES}/rocket again.jpg"))
+    wait_for(lambda: "whiskers" in subjects(file.read_bytes()), "the new tag")
+
+
+def test_killed_or_stopped_the_gallery_is_there_when_somebody_looks(machine: Machine) -> None:
+    machine.run("systemctl kill --kill-who=main --signal=SIGKILL photoramd-gallery.service")
+    assert fetch(machine, "/healthz")[0] == 200
+    began = time.monotonic()
+    machine.run("systemctl stop photoramd-gallery.service")
+    assert time.monotonic() - began < 5
+    assert show_gallery(machine, "Result", "ActiveState") == {
+        "Result": "success",
+        "ActiveState": "inactive",
+    }
+    assert fetch(machine, "/healthz")[0] == 200
+
+
+def test_a_gallery_that_hangs_is_replaced_by_the_watchdog(machine: Machine) -> None:
+    runtime = "/run/systemd/system/photoramd-gallery.service.d"
+    machine.run(
+        f"mkdir -p {runtime};"
+        f" printf '[Service]\\nWatchdogSec=8\\nTimeoutAbortSec=2\\n' > {runtime}/quick.conf;"
+        " systemctl daemon-reload; systemctl restart photoramd-gallery.service"
+    )
+    process = show_gallery(machine, "MainPID")["MainPID"]
+    time.sleep(12)  # it pings though nobody looks
+    assert show_gallery(machine, "MainPID")["MainPID"] == process
+    machine.run(f"kill -STOP {process}")
+    # Whoever asked meanwhile is refused.
+    healthy = f"python3 -c '{FETCH}' http://127.0.0.1:8700/healthz"
+    wait_for(lambda: machine.try_(healthy).returncode == 0, "another process")
+    assert show_gallery(machine, "MainPID")["MainPID"] not in ("0", process)
+    machine.run(f"rm -r {runtime}; systemctl daemon-reload")
+
+
+def test_a_gallery_with_a_wrong_configuration_says_so_and_listens_on(machine: Machine) -> None:
+    config = machine.path("/etc/photoramd/config.toml")
+    good = config.read_text()
+    config.write_text(good.replace("#base_path", "base_path = 7 #"))
+    assert config.read_text() != good
+    machine.run("systemctl stop photoramd-gallery.service")
+    assert machine.try_(f"python3 -c '{FETCH}' http://127.0.0.1:8700/healthz").returncode != 0
+    wait_for(
+        lambda: show_gallery(machine, "ExecMainStatus")["ExecMainStatus"] == "78", "the failure"
+    )
+    assert "gallery.base_path" in machine.run("journalctl --no-pager -u photoramd-gallery.service")
+    # It does not try again and again.
+    began = machine.run("journalctl --no-pager -u photoramd-gallery.service").count("Starting")
+    time.sleep(5)
+    log = machine.run("journalctl --no-pager -u photoramd-gallery.service")
+    assert log.count("Starting") == began
+    config.write_text(good)
+    assert fetch(machine, "/healthz")[0] == 200
+
+
+def test_a_gallery_that_is_another_user_may_only_look(machine: Machine) -> None:
+    config = machine.path("/etc/photoramd/config.toml")
+    good = config.read_text()
+    config.write_text(good.replace("#readable_by_group = false", "readable_by_group = true"))
+    assert config.read_text() != good
+    drop_in = machine.path("/etc/systemd/system/photoramd-gallery.service.d/override.conf")
+    text = (REPOSITORY / "docs" / "gallery.md").read_text(encoding="utf-8")
+    (documented,) = [block for kind, block in blocks(text) if kind == "ini" and "User=" in block]
+    drop_in.write_text(documented)
+    machine.run(
+        "useradd --system --no-create-home --shell /usr/sbin/nologin photoramd-gallery;"
+        " systemctl daemon-reload; systemctl stop photoramd-gallery.service;"
+        " systemctl restart photoramd.service"
+    )
+    photos = ask(machine, "photos?limit=500")["photos"]
+    assert photos
+    status, headers, _ = fetch(machine, f"/{photos[0]['thumbnail']}")
+    assert (status, headers["content-type"]) == (200, "image/webp")
+    shown = ask(machine, "status")
+    assert (shown["running"], shown["can_edit"]) == (True, False)
+    process = show_gallery(machine, "MainPID")["MainPID"]
+    assert machine.run(f"ps -o user:20= -p {process}").strip() == "photoramd-gallery"
+    assert list(machine.path("/var/cache/photoramd-gallery").iterdir())
+    config.write_text(good)
+    drop_in.unlink()
+    machine.run("systemctl daemon-reload; systemctl restart photoramd.service")
+    machine.run("systemctl stop photoramd-gallery.service")
+    assert oct(machine.path("/var/lib/photoramd/photoramd.db").stat().st_mode)[-3:] == "600"
+
+
+def test_a_later_run_renews_the_gallery_unless_it_was_disabled(machine: Machine) -> None:
+    machine.run("systemctl disable --now photoramd-gallery.socket photoramd-gallery.service")
+    install(machine)
+    assert machine.try_("systemctl is-active photoramd-gallery.socket").stdout == "inactive\n"
+    assert "http://127.0.0.1:8700/" in install(machine, "--gallery")
+    assert fetch(machine, "/healthz")[0] == 200
+    install(machine)
+    assert fetch(machine, "/healthz")[0] == 200
 
 
 def test_uninstalled_it_leaves_photos_configuration_and_database(machine: Machine) -> None:

@@ -37,3 +37,10 @@ def await_tick(path: Path) -> None:
     with tempfile.TemporaryFile(dir=path.parent) as probe:
         while os.fstat(probe.fileno()).st_ctime_ns <= path.lstat().st_ctime_ns:
             os.utime(probe.fileno())
+
+
+def put_in_place(copy: Path, database: Path) -> None:
+    """Put a database into the place of another one, as restoring a copy does."""
+    for companion in ("-wal", "-shm"):
+        database.with_name(database.name + companion).unlink(missing_ok=True)
+    copy.replace(database)

@@ -16,6 +16,7 @@ that the older schema allows:
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,9 +24,15 @@ from typing import Any
 Schema = Mapping[str, Any]
 
 _TEXTS = {"title", "description", "$schema", "$id", "$defs"}
+_LIMITS = (
+    ("minimum", 1), ("minLength", 1), ("minItems", 1),
+    ("maximum", -1), ("exclusiveMaximum", -1), ("maxLength", -1), ("maxItems", -1),
+)  # fmt: skip
+"""Keywords, and 1 if they may only rise, -1 if they may only fall."""
+
 _KNOWN = _TEXTS | {
     "$ref", "anyOf", "type", "enum", "properties", "required", "items", "additionalProperties",
-    "minimum", "maximum",
+    "default", *(limit for limit, _ in _LIMITS),
 }  # fmt: skip
 
 
@@ -84,7 +91,7 @@ def _broken_one(old: _Node, new: _Node, place: str) -> Iterator[str]:
     if "enum" in old.schema:
         words = set(new.get("enum", ["anything"])) - set(old.schema["enum"])
         yield from (f"{place} may be {word} now" for word in sorted(words))
-    for limit, sign in (("minimum", 1), ("maximum", -1)):
+    for limit, sign in _LIMITS:
         if limit in old.schema:
             bound = new.get(limit)
             if bound is None or sign * bound < sign * old.schema[limit]:
@@ -106,3 +113,56 @@ def _broken_one(old: _Node, new: _Node, place: str) -> Iterator[str]:
                 )
             else:
                 yield f"{place}[{key}] may be anything now"
+
+
+def broken_operations(old: Schema, new: Schema) -> list[str]:
+    """What a new OpenAPI document breaks for programs that were written for an old one.
+
+    Operations stay, with their parameters, of which none is required newly; bodies may not require
+    more; and answers are compared as `broken` does.
+    """
+    found = []
+    for path, methods in old["paths"].items():
+        for method, operation in methods.items():
+            name = f"{method} {path}"
+            other = new["paths"].get(path, {}).get(method)
+            if other is None:
+                found.append(f"{name} is gone")
+                continue
+            found += [f"{name}: {each}" for each in _broken_requests(old, new, operation, other)]
+            for status, response in operation["responses"].items():
+                for kind, content in response.get("content", {}).items():
+                    given = other["responses"].get(status, {}).get("content", {}).get(kind)
+                    if given is None:
+                        found.append(f"{name}: {status} is no {kind} now")
+                    elif "schema" in content:
+                        changes = broken(_alone(old, content), _alone(new, given))
+                        found += [f"{name}: {each}" for each in changes]
+    return found
+
+
+def _broken_requests(old: Schema, new: Schema, one: Schema, other: Schema) -> Iterator[str]:
+    before, now = ({each["name"]: each for each in o["parameters"]} for o in (one, other))
+    yield from (f"the parameter {name} is gone" for name in before.keys() - now.keys())
+    for name, parameter in now.items():
+        if parameter.get("required") and not before.get(name, {}).get("required"):
+            yield f"the parameter {name} is required now"
+    bodies = [
+        _Node(schema, schema)
+        for document, operation in ((old, one), (new, other))
+        for content in operation.get("requestBody", {}).get("content", {}).values()
+        for schema in [_alone(document, content)]
+    ]
+    if len(bodies) == 2:
+        before_body, now_body = (next(body.alternatives()) for body in bodies)
+        more = set(now_body.get("required", ())) - set(before_body.get("required", ()))
+        yield from (f"the body's {name} is required now" for name in sorted(more))
+        gone = before_body.get("properties", {}).keys() - now_body.get("properties", {}).keys()
+        yield from (f"the body's {name} is gone" for name in sorted(gone))
+
+
+def _alone(document: Schema, content: Schema) -> Schema:
+    """The schema of a content, with the definitions that it refers to."""
+    whole = {"$defs": document["components"]["schemas"], **content["schema"]}
+    found: Schema = json.loads(json.dumps(whole).replace("#/components/schemas/", "#/$defs/"))
+    return found

@@ -8,16 +8,20 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+import photoramd
+from photoramd.config.schema import State
 from photoramd.daemon.backup import DailyBackup
 from photoramd.database import backups
 from photoramd.database.connection import Database
+from photoramd.database.features import Features, features_path
 from photoramd.database.lock import holder
 from photoramd.errors import DamagedError
-from photoramd.system.files import create_private, make_private
+from photoramd.system.files import GROUP_READABLE, create_private, make_private
 
 
 @pytest.fixture(params=[0o000, 0o022, 0o077], ids=oct)
@@ -33,6 +37,24 @@ def mode(path: Path) -> int:
 
 def modes(directory: Path) -> set[int]:
     return {mode(path) for path in directory.iterdir()}
+
+
+def as_another(
+    code: str, database: Path, group: int | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run code with a path as another user, who is in a group or in none."""
+    groups = ["--clear-groups"] if group is None else ["--groups", str(group)]
+    user = ["setpriv", "--reuid", "65534", "--regid", "65534", *groups]
+    command = [*user, sys.executable, "-P", "-c", code, os.fspath(database)]
+    environment = {**os.environ, "PYTHONPATH": os.fspath(Path(photoramd.__file__).parents[1])}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+
+
+COUNT = (
+    "import sys; from pathlib import Path; from photoramd.database.readonly import *;"
+    " connection = open_readonly(Path(sys.argv[1]));"
+    " print(fetch(connection, 'SELECT count(*) FROM directories')[0][0])"
+)
 
 
 @pytest.mark.usefixtures("umask")
@@ -93,6 +115,23 @@ def test_another_user_cannot_hold_the_lock(tmp_path: Path) -> None:
     assert holder(path) is None
 
 
+def test_another_user_knows_who_has_the_database(tmp_path: Path) -> None:
+    assert os.geteuid() == 0, "this test must run as root, to act as another user"
+    path = tmp_path / "photoramd.db"
+    code = (
+        "import sys; from pathlib import Path; from photoramd.database.lock import holder;"
+        " print(holder(Path(sys.argv[1])))"
+    )
+    with Database(path):
+        for each in (tmp_path, *tmp_path.parents):
+            each.chmod(each.stat().st_mode | 0o055)
+        assert as_another(code, path).stdout == f"{os.getpid()}\n"
+    assert as_another(code, path).stdout == "None\n"
+    with path.with_name(path.name + ".lock").open("rb") as file:  # one who only asks has it, too
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        assert as_another(code, path).stdout == "None\n"
+
+
 def test_only_what_is_this_users_own_is_made_private(tmp_path: Path) -> None:
     foreign, target, link = tmp_path / "foreign", tmp_path / "target", tmp_path / "link"
     foreign.touch()
@@ -115,3 +154,39 @@ def test_a_file_that_is_there_is_not_created_again(tmp_path: Path) -> None:
     path.write_text("content")
     create_private(path)
     assert path.read_text() == "content"
+
+
+@pytest.mark.usefixtures("umask")
+def test_the_group_reads_the_database_if_the_configuration_says_so(tmp_path: Path) -> None:
+    assert os.geteuid() == 0, "this test must run as root, to act as another user"
+    path = tmp_path / "state" / "photoramd.db"
+    group = 4321
+    with Database(path, mode=State().file_mode):
+        pass
+    for each in (path.parent, *path.parent.parents):
+        each.chmod(each.stat().st_mode | 0o055)
+    os.chown(path.parent, -1, group)
+    path.parent.chmod(0o2755)  # new files get the group
+    os.chown(path, -1, group)
+    with (
+        Database(path, mode=State(readable_by_group=True).file_mode) as database,
+        closing(Features(features_path(path), "1", GROUP_READABLE)) as features,
+    ):
+        with database.transaction():
+            database.file_key(Path("/photos/cat.jpg"))
+        features.save({b"digest": b"vector"})
+        found = {each.name: mode(each) for each in path.parent.iterdir()}
+        assert found.pop("photoramd.db.lock") == 0o600  # whoever opens it may hold it
+        assert set(found) >= {"photoramd.db-wal", "photoramd.db-shm", "photoramd-similar.db"}
+        assert set(found.values()) == {0o640}
+        done = as_another(COUNT, path, group)
+        assert (done.stdout, done.stderr) == ("1\n", "")
+        assert "cannot read the database" in as_another(COUNT, path).stderr
+        backups.copy(path, copy := path.with_name("copy.db"))
+        assert mode(copy) == 0o600
+    assert as_another(COUNT, path, group).stdout == "1\n"  # without a daemon
+    with Database(path) as database:
+        database.probe()
+        assert modes(path.parent) <= {0o600, 0o640}
+        assert {mode(Path(f"{path}{end}")) for end in ("", "-wal", "-shm")} == {0o600}
+        assert "cannot read the database" in as_another(COUNT, path, group).stderr

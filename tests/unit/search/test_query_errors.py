@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from photoramd.errors import UsageError
+from photoramd.errors import QueryError
 from photoramd.search.fields import FIELDS
 from photoramd.search.parser import MAX_CHARACTERS, MAX_DEPTH, MAX_TERMS, parse
 
@@ -14,8 +14,8 @@ NOW = 1_720_000_000.0
 """2024-07-03, 09:46:40."""
 
 
-def refused(text: str, searches: dict[str, str] | None = None) -> UsageError:
-    with pytest.raises(UsageError) as caught:
+def refused(text: str, searches: dict[str, str] | None = None) -> QueryError:
+    with pytest.raises(QueryError) as caught:
         parse(text, now=NOW, searches=searches)
     assert caught.value.remedy
     assert caught.value.exit_code == 2
@@ -118,6 +118,7 @@ def test_errors_name_the_place_and_what_to_write(
 ) -> None:
     error = refused(text)
     assert error.message.startswith(f"in the query at position {position}: "), error.message
+    assert error.position == position
     assert message in error.message
     assert remedy in (error.remedy or "")
 
@@ -163,6 +164,7 @@ def test_wrong_saved_searches_are_named_with_the_place_in_them() -> None:
         "in the saved search @a: in the saved search @b: "
         "in the query at position 7: a tag is missing before the end"
     )
+    assert error.position == 5, "where the search is named"
     assert "empty" in refused("@a", {"a": " "}).message
     assert "longer than" in refused("@a", {"a": "x" * (MAX_CHARACTERS + 1)}).message
     assert "in the saved search @a: " in refused("@a", {"a": "is:potrait"}).message
@@ -208,5 +210,5 @@ FRAGMENTS = st.sampled_from(
 def test_anything_is_read_or_refused(text: str) -> None:
     try:
         parse(text, now=NOW, searches={"a": "dog @a"})
-    except UsageError as error:
+    except QueryError as error:
         assert error.remedy  # noqa: PT017

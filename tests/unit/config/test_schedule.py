@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from photoramd.daemon.schedule import ALWAYS, Schedule
+from photoramd.config.schedule import ALWAYS, Schedule
 
 
 def at(text: str) -> float:
