@@ -16,7 +16,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 import photoramd
-from photoramd.clock import UnixTime
+from photoramd.clock import UnixTime, unix_time
 from photoramd.database.conditions import QUEUED
 from photoramd.database.figures import Figures, is_running, stored
 from photoramd.database.health import RootState
@@ -42,6 +42,7 @@ class Seen:
         oldest: When the photo was found that waits longest, by state.
         to_renew: See `overview.to_renew`.
         to_read: See `overview.to_read`.
+        photos_a_minute: See `overview.photos_a_minute`; 0 for None.
         roots: The watched directories by distinct names for people.
         figures: Of the daemon that ran last.
         stored_at: When those were stored.
@@ -52,6 +53,7 @@ class Seen:
     oldest: dict[PhotoState, UnixTime]
     to_renew: int
     to_read: int
+    photos_a_minute: float
     roots: dict[str, RootStatus]
     figures: Figures | None
     stored_at: UnixTime | None
@@ -152,6 +154,11 @@ METRICS = (
         lambda seen: [((), seen.to_read)],
     ),
     Metric(
+        "photoramd_photos_per_minute",
+        "Photos tagged a minute, lately; 0: none.",
+        lambda seen: [((), seen.photos_a_minute)],
+    ),
+    Metric(
         "photoramd_root_health",
         "1 for the health that a watched directory has, 0 for the others.",
         _healths,
@@ -233,11 +240,18 @@ class StatusCollector(Collector):
     Args:
         connection: From `open_readonly`.
         database: Its path as it is configured; None: as SQLite knows it, without links.
+        now: Returns the present time.
     """
 
-    def __init__(self, connection: sqlite3.Connection, database: Path | None = None) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        database: Path | None = None,
+        now: Callable[[], UnixTime] = unix_time,
+    ) -> None:
         self._connection = connection
         self._database = database
+        self._now = now
 
     def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
         """Yield all metrics, of one state of the database.
@@ -246,33 +260,34 @@ class StatusCollector(Collector):
             StoreError: The database cannot be read.
         """
         with snapshot(self._connection):
-            seen = _look(self._connection, self._database)
+            seen = _look(self._connection, self._database, self._now())
         for metric in METRICS:
             yield metric.family(seen)
 
 
-def exposition(connection: sqlite3.Connection, database: Path | None = None) -> bytes:
-    """Return all metrics in Prometheus's text format.
-
-    Args:
-        connection: From `open_readonly`.
-        database: Its path as it is configured; None: as SQLite knows it, without links.
+def exposition(
+    connection: sqlite3.Connection,
+    database: Path | None = None,
+    now: Callable[[], UnixTime] = unix_time,
+) -> bytes:
+    """Return all metrics in Prometheus's text format; see `StatusCollector`.
 
     Raises:
         StoreError: The database cannot be read.
     """
     registry = CollectorRegistry()
-    registry.register(StatusCollector(connection, database))
+    registry.register(StatusCollector(connection, database, now))
     return generate_latest(registry)
 
 
-def _look(connection: sqlite3.Connection, database: Path | None) -> Seen:
+def _look(connection: sqlite3.Connection, database: Path | None, now: UnixTime) -> Seen:
     figures, stored_at = stored(connection) or (None, None)
     return Seen(
         photos=overview.counts(connection),
         oldest=_oldest(connection),
         to_renew=overview.to_renew(connection),
         to_read=overview.to_read(connection),
+        photos_a_minute=overview.photos_a_minute(connection, now) or 0.0,
         roots=_named(overview.roots(connection)),
         figures=figures,
         stored_at=stored_at,

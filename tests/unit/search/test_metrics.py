@@ -100,6 +100,22 @@ def test_the_queue_is_as_old_as_the_oldest_photo_of_a_watched_directory(
     assert values(exposition(connection)) == found
 
 
+def test_the_pace_is_that_of_the_last_minutes(
+    database: Database, connection: sqlite3.Connection
+) -> None:
+    def pace(now: float) -> float:
+        found = values(exposition(connection, now=lambda: UnixTime(now)))
+        return alone(found, "photoramd_photos_per_minute")
+
+    assert pace(NOW) == 0
+    photos = [Photo(ROOT / f"{n}.jpg", Fingerprint(1, 1, 1, n)) for n in range(30)]
+    Queue(database).enqueue(photos, NOW)
+    with database.transaction() as db:
+        db.execute("UPDATE photos SET tagged_at = ? + id", (NOW,))
+    assert pace(NOW + 61) == pytest.approx(30, rel=0.05)
+    assert pace(NOW + 1000) == 0
+
+
 def test_directories_have_one_health_each(
     database: Database, connection: sqlite3.Connection
 ) -> None:
