@@ -380,3 +380,19 @@ def test_a_photo_that_cannot_be_written_waits_with_its_reason(
     sidecar_of(bad).unlink()
     wait_for(lambda: "Ferien" in read(sidecar_of(bad)), "the mended photo")
     wait_for(lambda: photoramd.ask("show", bad)["edits"] == [], "the edit to be done")
+
+
+def test_an_edit_of_a_photo_on_a_lost_disk_is_done_when_that_is_back(
+    photoramd: Photoramd, put: Put, album: Path, read: Callable[..., list[str]]
+) -> None:
+    photo = put("china", "a.jpg")
+    photoramd.start()
+    photoramd.wait_for_states(written=1)
+    away = album.rename(album.with_name("away"))
+    wait_for(lambda: photoramd.ask("status")["roots"][0]["health"] == "offline", "the loss")
+    answer = photoramd.ask("edit", photo, "--add", "Ferien", "--wait")
+    assert (answer["done"], answer["pending"], answer["failed"]) == (0, 1, 0)
+    assert "cannot be reached now" in answer["reasons"][0]["reason"]
+    away.rename(album)
+    wait_for(lambda: "Ferien" in read(sidecar_of(photo)), "the tag")
+    wait_for(lambda: photoramd.ask("show", photo)["edits"] == [], "the edit to be done")
