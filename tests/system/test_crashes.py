@@ -80,7 +80,7 @@ def test_an_edit_killed_at_any_step_is_made_once_by_the_next(
     write: str, samples: dict[str, Path], tmp_path: Path
 ) -> None:
     points = drive("tests.system.edit_driver", samples["china"], tmp_path, write)
-    assert len(points) > 8
+    assert len(points) > 6
     for point in points:
         edited, undone = point["edited"], point["undone"]
         assert edited["keywords"] == ["Oma", "outdoors"], point
