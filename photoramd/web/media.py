@@ -53,9 +53,11 @@ class Studio:
     async def picture(self, subject: Subject, rendition: Rendition) -> Picture:
         """Return a picture; see `Pictures.get`."""
         give = partial(self._pictures.get, subject, rendition)
-        picture = await to_thread.run_sync(give, limiter=self._for_pictures)
-        self._rest_later(asyncio.get_running_loop().call_later)
-        return picture
+        try:
+            return await to_thread.run_sync(give, limiter=self._for_pictures)
+        finally:
+            # A worker that could not decode a photo takes memory, too.
+            self._rest_later(asyncio.get_running_loop().call_later)
 
     async def file(self, open_it: Callable[[], OpenOriginal]) -> OpenOriginal:
         """Return an opened file.
