@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from photoramd.clock import UnixTime, unix_time
+from photoramd.database.conditions import QUEUED
 from photoramd.database.edited import edit_progress, has_edits
 from photoramd.database.lock import holder
 from photoramd.database.readonly import fetch, open_readonly
@@ -161,8 +162,8 @@ def status_now(connection: sqlite3.Connection, running: bool, now: UnixTime) -> 
     counts = dict(
         fetch(
             connection,
-            """SELECT state, count(*) FROM photos WHERE state IN ('pending', 'failed')
-               GROUP BY state""",
+            f"""SELECT state, count(*) FROM photos WHERE {QUEUED} AND state IN ('pending', 'failed')
+                GROUP BY state""",  # noqa: S608
         )
     )
     pace = photos_a_minute(connection, now)

@@ -13,7 +13,14 @@ from photoramd.clock import UnixTime
 from photoramd.database.connection import Database
 from photoramd.web import events
 from photoramd.web.events import MOST_CLIENTS, Feed
-from photoramd.web.news import RENEWAL_SECONDS, STATUS_SECONDS, Change, LiveStatus, Lookout
+from photoramd.web.news import (
+    RENEWAL_SECONDS,
+    STATUS_SECONDS,
+    Change,
+    LiveStatus,
+    Lookout,
+    status_now,
+)
 from tests.support.files import put_in_place
 from tests.support.known_photos import fill
 
@@ -163,3 +170,15 @@ def test_a_database_that_is_put_in_its_place_is_seen(
     told = dict(lookout.look())
     assert told["status"] == LiveStatus(False, 0, 0, None)
     assert told["change"] != first["change"]
+
+
+def test_photos_that_wait_are_counted_by_an_index(database: Database) -> None:
+    with database.transaction() as db:
+        asked: list[str] = []
+        db.set_trace_callback(asked.append)
+        status_now(db, True, UnixTime(0))
+        db.set_trace_callback(None)
+        counts = [sql for sql in asked if "GROUP BY state" in sql]
+        plans = [row[3] for sql in counts for row in db.execute(f"EXPLAIN QUERY PLAN {sql}")]
+    assert plans
+    assert all("USING COVERING INDEX photos_retry" in plan for plan in plans)
