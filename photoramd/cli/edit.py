@@ -73,7 +73,7 @@ class EditOptions:
 @click.option("--reject", multiple=True, metavar="TAG", help="Reject this tag; may be repeated.")
 @click.option("--undo", is_flag=True, help="Take back the last edit.")
 @click.option("--undo-edit", type=click.IntRange(min=1), metavar="ID", help="Take back this edit.")
-@click.option("--wait", is_flag=True, help="Wait until a running daemon has done it.")
+@click.option("--wait", is_flag=True, help="Wait until a running daemon has done what it can now.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress, errors only.")
 @click.pass_context
@@ -91,8 +91,8 @@ def command(context: click.Context, options: EditOptions) -> None:
       photoramd edit --query 'taken:2024-07 beach' --add Holiday
       photoramd edit --undo
 
-    --undo and --undo-edit restore what was there before; with photos, only of these. Each edit
-    says its number. A running daemon does the work, and begins within a second; without one, it
+    --undo and --undo-edit restore what was there before; with photos, only in these. Each edit
+    prints its number. A running daemon does the work, and begins within a second; without one, it
     is done now. Exits with 4 if something could not be done.
     """
     settings: Settings = context.obj

@@ -121,12 +121,12 @@ def _model(seen: Seen) -> Samples:
 METRICS = (
     Metric(
         "photoramd_up",
-        "1: the daemon runs; 0: it does not, and what only it knows is as it was last.",
+        "1: the daemon runs; 0: it does not, and what only it knows is as it last was.",
         lambda seen: [((), seen.is_running)],
     ),
     Metric(
         "photoramd_build_info",
-        "The version of photoramd that tells this.",
+        "The version of photoramd that made these metrics.",
         lambda _: [((photoramd.__version__,), 1)],
         ("version",),
     ),
@@ -184,12 +184,12 @@ METRICS = (
     ),
     Metric(
         "photoramd_start_time_seconds",
-        "Since when the daemon watches with its present configuration, and counts.",
+        "Since when the daemon has watched, and counted, with its present configuration.",
         _figure(lambda figures: figures.started_at),
     ),
     Metric(
         "photoramd_figures_timestamp_seconds",
-        "When what only the daemon knows changed last, to 15 seconds.",
+        "When what only the daemon knows last changed, to within 15 seconds.",
         lambda seen: [] if seen.stored_at is None else [((), seen.stored_at)],
     ),
     Metric(
@@ -200,7 +200,7 @@ METRICS = (
     ),
     Metric(
         "photoramd_model_available",
-        "0: the model failed when it was tried last, and photos wait until it works again.",
+        "0: the model failed when last tried, and photos wait until it works again.",
         _figure(lambda figures: figures.is_model_available),
     ),
     Metric(
@@ -223,7 +223,7 @@ METRICS = (
     ),
     Metric(
         "photoramd_workers_started_total",
-        "Processes that were started to look into files; they are renewed now and then.",
+        "Processes that were started to look into files; they are replaced now and then.",
         _figure(lambda figures: figures.workers_started),
     ),
     Metric(
