@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from photoramd.database.columns import (
     printable_unless_utf8,
     signed,
 )
-from photoramd.database.conditions import QUEUED
+from photoramd.database.conditions import QUEUED, REJECTED
 from photoramd.database.connection import Database
 from photoramd.database.given import given_tags, note_undone, note_written, withdraw
 from photoramd.database.photos import Job
@@ -140,18 +140,9 @@ class Ledger:
                    DO UPDATE SET rejected_at = excluded.rejected_at, is_leaving = 0""",
                 [(photo_id, *pair, now, now) for pair in _pairs(place, rejected)],
             )
-            # What the user corrected is not found any more.
-            refused = {fold(value) for value in rejected.get(SUBJECT.name, ())}
-            names = db.execute(
-                """SELECT l.id, l.name FROM keywords k JOIN labels l ON l.id = k.label_id
-                   WHERE k.photo_id = ?""",
-                (photo_id,),
-            ).fetchall()
-            db.executemany(
-                "DELETE FROM keywords WHERE photo_id = ? AND label_id = ?",
-                [(photo_id, number) for number, name in names if fold(name) in refused],
-            )
-            withdraw(db, photo_id, refused)
+            refused = rejected.get(SUBJECT.name, ())
+            _forget(db, photo_id, refused)
+            withdraw(db, photo_id, set(map(fold, refused)))
 
     def inherit(self, job: Job, sidecar: Path, now: UnixTime) -> bool:
         """Move the entries of a sidecar from the photo that it belonged to.
@@ -199,6 +190,15 @@ class Ledger:
                     f"UPDATE ledger SET is_leaving = 0 WHERE photo_id = ? AND {_BESIDE}",  # noqa: S608
                     (other,),
                 )
+                # The other photo takes along what the user gave to it, if it is written again.
+                db.execute(
+                    """INSERT OR IGNORE INTO given_tags SELECT ?, g.label_id, 1
+                       FROM given_tags g JOIN photos p ON p.id = g.photo_id
+                       WHERE p.id = ? AND p.state IN ('tagged', 'written')""",
+                    (job.id, other),
+                )
+                refused = f"SELECT value FROM ledger WHERE photo_id = ? AND {REJECTED}"  # noqa: S608
+                _forget(db, job.id, [value for (value,) in db.execute(refused, (job.id,))])
                 db.execute(
                     """UPDATE photos SET (sidecar, printable_sidecar, created) =
                            (SELECT sidecar, printable_sidecar, created FROM photos WHERE id = ?)
@@ -359,6 +359,20 @@ class Ledger:
                     AND +device = ? AND next_attempt < ?""",  # noqa: S608
                 (reason, until, signed(device), until),
             )
+
+
+def _forget(db: sqlite3.Connection, photo_id: int, refused: Iterable[str]) -> None:
+    """Let queries find the model's keywords no more that the user refused."""
+    words = set(map(fold, refused))
+    names = db.execute(
+        """SELECT l.id, l.name FROM keywords k JOIN labels l ON l.id = k.label_id
+           WHERE k.photo_id = ?""",
+        (photo_id,),
+    ).fetchall()
+    db.executemany(
+        "DELETE FROM keywords WHERE photo_id = ? AND label_id = ?",
+        [(photo_id, number) for number, name in names if fold(name) in words],
+    )
 
 
 def _pairs(place: Place, entries: Entries) -> list[tuple[str, str]]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from PIL import Image
 
 from photoramd.cli.answers import Edited
 from photoramd.config.schema import Config
@@ -21,6 +22,7 @@ from photoramd.search import queries
 from photoramd.search.known_photo import photo_id
 from tests.support.album import Scan, ask_again, snapshot, take_back
 from tests.support.daemons import Photoramd, wait_for
+from tests.support.dng import dng
 from tests.support.files import OWN_SIDECAR, sidecar_of
 from tests.support.xmp import provenance
 
@@ -273,6 +275,46 @@ def test_the_sidecar_of_a_lost_photo_keeps_the_users_words(
         scan(album_edits.config)
     assert not sidecar_of(other).exists()
     assert "Ferien" in read(sidecar_of(photo))
+
+
+def test_a_raw_that_takes_over_the_sidecar_takes_no_words_of_the_other_photo(
+    edits: Callable[..., Edits], put: Put, read: Callable[..., list[str]], album: Path, scan: Scan
+) -> None:
+    photo, shared = put("china", "a.jpg"), album / "a.xmp"
+    shared.write_text(OWN_SIDECAR.format(word="Oma"))
+    album_edits = edits()
+    album_edits.edit(photo, add=["Ferien"], reject=["building"])
+    assert read(shared) == ["Oma", "outdoors", "Ferien"]
+    with Image.open(photo) as image:
+        picture = image.convert("RGB").resize((320, 240))
+    (album / "a.dng").write_bytes(dng(picture, preview=picture))
+    for _ in range(2):
+        scan(album_edits.config)
+    assert read(shared) == ["Oma", "outdoors"]
+    assert set(read(sidecar_of(photo))) == {"outdoors", "Ferien"}
+    assert album_edits.found("user:ferien") == ["a.jpg"]
+    assert album_edits.found("building") == [], "rejected in the sidecar that both had"
+    assert mend_sets(album_edits.database) == 0
+
+
+def test_a_photo_that_takes_over_the_sidecar_of_a_lost_one_keeps_its_words(
+    edits: Callable[..., Edits], put: Put, read: Callable[..., list[str]], album: Path, scan: Scan
+) -> None:
+    raw, shared = album / "a.dng", album / "a.xmp"
+    with Image.open(put("china", "b.jpg")) as image:
+        picture = image.convert("RGB").resize((320, 240))
+    raw.write_bytes(dng(picture, preview=picture))
+    shared.write_text(OWN_SIDECAR.format(word="Oma"))
+    album_edits = edits()
+    album_edits.edit(raw, add=["Ferien"])
+    assert "Ferien" in read(shared)
+    raw.unlink()
+    for _ in range(3):
+        scan(album_edits.config)
+    photo = put("china", "a.jpg")
+    scan(album_edits.config)
+    assert {"Oma", "Ferien"} <= set(read(shared))
+    assert album_edits.found(f"user:ferien folder:{album.name}") == [photo.name]
 
 
 # With commands and a daemon
