@@ -144,3 +144,4 @@ def _span(seconds: int | None) -> str:
     if seconds < 5400:
         return f"{round(seconds / 60)} min"
     return f"{round(seconds / 3600)} h"
+

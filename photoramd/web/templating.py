@@ -58,7 +58,9 @@ def _environment() -> Environment:
     return environment
 
 
-def page(request: Request, template: str, status: int = 200, **values: object) -> Response:
+def page(
+    request: Request, template: str, status: int = 200, **values: object
+) -> Response:
     """Return a page.
 
     Args:

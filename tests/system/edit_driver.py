@@ -76,8 +76,8 @@ def main() -> None:
     )
     assert scan(config, None) == 0
     database = config.state.path
-    # Of some 80, every twelfth: an undo is killed halfway between, and the other mode between these,
-    # so together they have every third.
+    # Of some 80, every twelfth: an undo is killed halfway between, and the other mode between
+    # these, so together they have every third.
     first, stride = (1, 12) if write == "sidecar" else (4, 12)
     for point in count(first + strand * stride, strands * stride):
         # The album is again as it was after each, so the next one begins with the same.
