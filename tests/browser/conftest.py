@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page
 
 from tests.support import many_photos
-from tests.support.daemons import Photoramd
+from tests.support.daemons import Photoramd, wait_for
 from tests.support.gallery import Gallery
 from tests.support.samples import sample_photos
 
@@ -34,6 +34,11 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[s
     assert program, "the tests need chromium: apt-get install chromium"
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
     return {**browser_type_launch_args, "executable_path": program, "args": arguments}
+
+
+@pytest.fixture(scope="session")
+def base_url() -> None:
+    """Addresses are whole. The plugin's own fixture is written in a way that pytest deprecates."""
 
 
 @pytest.fixture(scope="session")
@@ -68,6 +73,11 @@ def with_errors(page: Page) -> None:
 
     page.on("console", note)
     page.on("pageerror", lambda error: found.append(f"{error.message}\n{error.stack}"))
+
+
+def until(page: Page, condition: str) -> None:
+    """Wait until an expression is true. Playwright's own way is forbidden by the page's policy."""
+    wait_for(lambda: page.evaluate(condition), condition)
 
 
 def page_errors(page: Page) -> list[str]:

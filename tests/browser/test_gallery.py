@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from playwright.sync_api import Browser, Page, expect
 
+from tests.browser.conftest import until
 from tests.support.daemons import Photoramd
 
 Shown = Callable[..., Page]
@@ -147,12 +148,12 @@ def test_back_returns_to_where_one_was(shown: Shown) -> None:
     page = shown()
     page.mouse.move(600, 500)
     page.mouse.wheel(0, 700)
-    page.wait_for_function("scrollY > 600 && history.state?.at?.rank > 0")
+    until(page, "scrollY > 600 && history.state?.at?.rank > 0")
     before = page.evaluate("scrollY")
     page.locator("#facet-tags a").first.click()
-    page.wait_for_function("scrollY === 0")
+    until(page, "scrollY === 0")
     page.go_back()
-    page.wait_for_function(f"Math.abs(scrollY - {before}) < 2")
+    until(page, f"Math.abs(scrollY - {before}) < 2")
 
 
 def test_the_theme_is_kept(shown: Shown) -> None:

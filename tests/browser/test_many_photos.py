@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from photoramd.database.connection import Database
-from tests.browser.conftest import MANY, page_errors, with_errors
+from tests.browser.conftest import MANY, page_errors, until, with_errors
 from tests.support import many_photos
 from tests.support.daemons import Photoramd
 
@@ -28,8 +28,8 @@ _NODES = "document.querySelectorAll('*').length"
 
 def opened(page: Page, address: str) -> None:
     page.goto(address)
-    page.wait_for_function("document.querySelector('#scrubber .year') !== null")
-    page.wait_for_function(f"({_SEEN})().length > 0")
+    until(page, "document.querySelector('#scrubber .year') !== null")
+    until(page, f"({_SEEN})().length > 0")
 
 
 def test_a_hundred_thousand_scroll(page: Page, many_gallery: str) -> None:
@@ -43,7 +43,7 @@ def test_a_hundred_thousand_scroll(page: Page, many_gallery: str) -> None:
         most = max(most, page.evaluate(_NODES))
     assert most < MOST_NODES
     assert min(page.evaluate(_SEEN)) > 100
-    page.wait_for_function("document.querySelectorAll('.tile a[href]').length > 10")
+    until(page, "document.querySelectorAll('.tile a[href]').length > 10")
 
 
 def test_the_scrubber_leads_to_any_year(page: Page, many_gallery: str) -> None:
@@ -63,10 +63,10 @@ def test_the_scrubber_leads_to_any_year(page: Page, many_gallery: str) -> None:
     page.keyboard.press("PageDown")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("End")
-    page.wait_for_function(f"({_SEEN})().includes({MANY - 1})")
+    until(page, f"({_SEEN})().includes({MANY - 1})")
     assert scrubber.get_attribute("aria-valuenow") == "100"
     page.keyboard.press("Home")
-    page.wait_for_function(f"({_SEEN})().includes(0)")
+    until(page, f"({_SEEN})().includes(0)")
     assert page.evaluate(_NODES) < MOST_NODES
 
 
@@ -77,7 +77,7 @@ def test_what_one_looks_at_stays_when_photos_come(
     page.keyboard.press("g")
     page.keyboard.type("2015-06-15")
     page.keyboard.press("Enter")
-    page.wait_for_function("document.querySelectorAll('.tile a[href]').length > 10")
+    until(page, "document.querySelectorAll('.tile a[href]').length > 10")
     name = page.evaluate(
         f"() => {{ const rank = Math.min(...({_SEEN})()); return [...document.querySelectorAll("
         "'.tile')].find((tile) => tile.rank === rank).dataset.name; }"
@@ -150,20 +150,20 @@ def test_the_first_and_the_last_of_a_million_are_reached(
     assert page.evaluate("document.querySelector('.spacer').offsetHeight") <= 7_500_000
     # As far as the browser goes.
     page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
-    page.wait_for_function(f"({_SEEN})().includes({MILLION - 1})")
+    until(page, f"({_SEEN})().includes({MILLION - 1})")
     tile = page.locator(f".tile[data-name='{MILLION - 1}.jpg']")
     expect(tile).to_be_in_viewport()
     # By small steps, up and down again: no photo is left out.
     page.mouse.move(600, 400)
     first = min(page.evaluate(_SEEN))
     page.mouse.wheel(0, -900)
-    page.wait_for_function(f"Math.min(...({_SEEN})()) < {first}")
+    until(page, f"Math.min(...({_SEEN})()) < {first}")
     seen = page.evaluate(_SEEN)
     assert max(seen) >= first - 1
     page.mouse.wheel(0, 1200)
-    page.wait_for_function(f"({_SEEN})().includes({MILLION - 1})")
+    until(page, f"({_SEEN})().includes({MILLION - 1})")
     page.evaluate("scrollTo(0, 0)")
-    page.wait_for_function(f"({_SEEN})().includes(0)")
+    until(page, f"({_SEEN})().includes(0)")
     expect(page.locator(".tile[data-name='0.jpg']")).to_be_in_viewport()
     assert page.evaluate(_NODES) < MOST_NODES
     assert page_errors(page) == []
