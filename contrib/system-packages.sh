@@ -2,7 +2,7 @@
 # Install missing system packages, or say which they are: system-packages.sh demo|test|bench|test-systemd|service
 # package:command
 wanted=""
-[ "$1" = test ] && wanted="libimage-exiftool-perl:exiftool exiv2:exiv2 strace:strace darktable:darktable-cli systemd:systemd-analyze"
+[ "$1" = test ] && wanted="libimage-exiftool-perl:exiftool exiv2:exiv2 strace:strace darktable:darktable-cli systemd:systemd-analyze chromium:chromium"
 [ "$1" = bench ] && wanted="valgrind:valgrind"
 [ "$1" = test-systemd ] && wanted="debootstrap:debootstrap systemd-container:systemd-nspawn"
 missing=""

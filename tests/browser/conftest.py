@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import BrowserContext, ConsoleMessage, Page
+from playwright.sync_api import BrowserContext, ConsoleMessage, Page, expect
 
 from tests.support import many_photos
 from tests.support.daemons import Photoramd, wait_for
@@ -18,6 +18,8 @@ from tests.support.gallery import Gallery
 from tests.support.samples import sample_photos
 
 MANY = 100_000
+
+expect.set_options(timeout=20_000)
 
 _WITHOUT_DATE = 2
 """So many of the photos have none."""
@@ -55,7 +57,7 @@ def context(context: BrowserContext) -> BrowserContext:
 
 @pytest.fixture
 def page(page: Page) -> Iterator[Page]:
-    """A page in which nothing may go wrong unseen: no error, and nothing that the policy forbids."""
+    """A page in which nothing may go wrong unseen: no error, nothing that the policy forbids."""
     with_errors(page)
     yield page
     assert page_errors(page) == []
@@ -136,13 +138,13 @@ def gallery(home: Photoramd) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Photoramd]:
+def many(tmp_path_factory: pytest.TempPathFactory) -> Photoramd:
     """A configuration with a hundred thousand photos, whose files are not there."""
     directory = tmp_path_factory.mktemp("many").resolve()
     (directory / "photos").mkdir()
     photoramd = Photoramd(directory, directory / "photos", gallery=f"cache = '{directory}/cache'")
     many_photos.make(photoramd.database, MANY)
-    yield photoramd
+    return photoramd
 
 
 @pytest.fixture(scope="session")

@@ -75,7 +75,7 @@ def test_nothing_found_says_what_may_be_meant(page: Page, gallery: str) -> None:
     expect(page.locator("#empty")).to_contain_text("animal")
     page.locator("#q").fill("animak")
     page.keyboard.press("Enter")
-    expect(page.locator("#empty")).to_contain_text("no photo is tagged \"animak\"")
+    expect(page.locator("#empty")).to_contain_text('no photo is tagged "animak"')
     page.get_by_role("button", name="Show all photos").click()
     expect(page.locator(".tile").first).to_be_visible()
 

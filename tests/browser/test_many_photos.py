@@ -1,4 +1,4 @@
-"""A hundred thousand photos, and a million: all of them can be reached, and little is in the page."""
+"""A hundred thousand photos, and a million: all can be reached, and little is in the page."""
 
 from __future__ import annotations
 

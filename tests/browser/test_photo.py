@@ -59,9 +59,7 @@ def test_a_tag_is_rejected_and_taken_back(shown: Shown, home: Photoramd) -> None
     assert tag in home.ask("show", path)["tags"]
 
 
-def test_a_tag_is_added_and_pending_until_the_daemon_says_so(
-    shown: Shown, home: Photoramd
-) -> None:
+def test_a_tag_is_added_and_pending_until_the_daemon_says_so(shown: Shown, home: Photoramd) -> None:
     page = shown("?q=animal")
     name = open_first(page)
     page.keyboard.press("t")

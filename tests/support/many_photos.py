@@ -46,12 +46,10 @@ def _fill(db: sqlite3.Connection, count: int) -> None:
         [(n + 1, f"/photos/{year}/{n:04}".encode()) for n, year in enumerate(years)],
     )
     db.executemany(
-        """INSERT INTO photos (id, directory_id, name, size, mtime_ns, device, inode, state, found_at)
+        """INSERT INTO photos (id, directory_id, name, size, mtime_ns, device, inode, state,
+                               found_at)
            VALUES (?1, ?2, ?3, 1000000, ?1 * 1000000000, 1, ?1, 'written', 1.6e9)""",
-        (
-            (n + 1, n * _FOLDERS // count + 1, f"IMG_{n:06}.jpg".encode())
-            for n in range(count)
-        ),
+        ((n + 1, n * _FOLDERS // count + 1, f"IMG_{n:06}.jpg".encode()) for n in range(count)),
     )
     begin = (FIRST_YEAR - 1970) * 365.2425 * _DAY
     step = YEARS * 365.2425 * _DAY / count
