@@ -64,7 +64,7 @@ def fill(album: Path) -> int:
     chance.shuffle(photos)
     for number, path in enumerate(photos):
         if not left:
-            left = chance.choice((1, 3, 6, 9))
+            left = chance.choice((1, 2, 3, 5))
             when -= timedelta(days=chance.choice((1, 6, 40, 150)))
             folder = f"{when.year}/{chance.choice(FOLDERS)}"
         left -= 1
@@ -111,7 +111,7 @@ def shoot(
     page.wait_for_selector(".tile.ready")
     page.wait_for_timeout(1500)
     if more.get("opens"):
-        page.locator(".tile .picture").nth(2).click()
+        page.locator(".tile .picture").nth(1).click()
         page.wait_for_selector(".stage.ready")
         page.wait_for_timeout(800)
     picture = Image.open(io.BytesIO(page.screenshot()))
