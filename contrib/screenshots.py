@@ -25,9 +25,9 @@ from playwright.sync_api import Browser, sync_playwright
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, os.fspath(ROOT))
 
-from tests.support.daemons import Photoramd
-from tests.support.gallery import Gallery
-from tests.support.samples import sample_photos
+from tests.support.daemons import Photoramd  # noqa: E402
+from tests.support.gallery import Gallery  # noqa: E402
+from tests.support.samples import sample_photos  # noqa: E402
 
 IMAGES = ROOT / "docs" / "images"
 
