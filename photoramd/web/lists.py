@@ -77,7 +77,7 @@ FIGURES = (
 def status(site: Site, reader: Reader, _: dict[str, str]) -> dict[str, Any]:
     """Return how things are."""
     now = state.status(site, reader, NothingAsked())
-    counts = now["photos"]
+    counts: dict[str, Any] = {**now["photos"]}
     values = {
         "state-lead": _lead(now),
         "photos-all": f"{sum(counts.values()):,}",
@@ -144,4 +144,3 @@ def _span(seconds: int | None) -> str:
     if seconds < 5400:
         return f"{round(seconds / 60)} min"
     return f"{round(seconds / 3600)} h"
-
