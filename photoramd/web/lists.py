@@ -8,8 +8,9 @@ from typing import Any
 from photoramd.search.clauses import folder_clause
 from photoramd.search.completion import quoted
 from photoramd.web.api import searching, state
+from photoramd.web.edit_schemas import NothingAsked
 from photoramd.web.readers import Reader
-from photoramd.web.schemas import FoldersAsked, NothingAsked, TagsAsked
+from photoramd.web.search_schemas import FoldersAsked, TagsAsked
 from photoramd.web.site import Site
 
 _TAGS = 300
