@@ -8,8 +8,9 @@ from typing import Any
 from photoramd.search.clauses import folder_clause
 from photoramd.search.completion import quoted
 from photoramd.web.api import searching, state
+from photoramd.web.edit_schemas import NothingAsked
 from photoramd.web.readers import Reader
-from photoramd.web.schemas import FoldersAsked, NothingAsked, TagsAsked
+from photoramd.web.search_schemas import FoldersAsked, TagsAsked
 from photoramd.web.site import Site
 
 _TAGS = 300
@@ -77,7 +78,7 @@ FIGURES = (
 def status(site: Site, reader: Reader, _: dict[str, str]) -> dict[str, Any]:
     """Return how things are."""
     now = state.status(site, reader, NothingAsked())
-    counts = now["photos"]
+    counts: dict[str, Any] = {**now["photos"]}
     values = {
         "state-lead": _lead(now),
         "photos-all": f"{sum(counts.values()):,}",
@@ -144,4 +145,3 @@ def _span(seconds: int | None) -> str:
     if seconds < 5400:
         return f"{round(seconds / 60)} min"
     return f"{round(seconds / 3600)} h"
-

@@ -13,6 +13,7 @@ from photoramd.clock import unix_time
 from photoramd.database.lock import holder
 from photoramd.errors import UsageError
 from photoramd.search.advice import advise
+from photoramd.search.clauses import Clauses
 from photoramd.web import lists, static_files
 from photoramd.web.api import photos as api_photos
 from photoramd.web.api.endpoint import checked, json_response
@@ -44,7 +45,7 @@ class GalleryAsked(Asked):
     at: int = 0
 
 
-def present(site: Site, reader: Reader) -> dict[str, object]:
+def present(site: Site, reader: Reader) -> dict[str, Any]:
     """Return what the bar at the top shows."""
     running = holder(site.database) is not None
     status: LiveStatus = status_now(reader.connection, running, unix_time())
@@ -54,7 +55,7 @@ def present(site: Site, reader: Reader) -> dict[str, object]:
 def _lenient(request: Request) -> GalleryAsked:
     """Return what is asked for; what makes no sense in a bookmark is left out."""
     given = dict(request.query_params)
-    sort = given.get("sort", "taken")
+    sort: Any = given.get("sort", "taken")
     at = given.get("at", "0")
     return GalleryAsked(
         q=given.get("q", "").strip(),
@@ -67,11 +68,11 @@ async def gallery(request: Request) -> Response:
     """Show the photos that a query finds."""
     asked = _lenient(request)
     site = site_of(request)
-    values = await site.readers.ask(lambda reader: _gallery(site, reader, asked))
+    values: dict[str, Any] = await site.readers.ask(lambda reader: _gallery(site, reader, asked))
     return page(request, "gallery", **values)
 
 
-def _gallery(site: Site, reader: Reader, asked: GalleryAsked) -> dict[str, object]:
+def _gallery(site: Site, reader: Reader, asked: GalleryAsked) -> dict[str, Any]:
     values = present(site, reader) | {
         "here": "",
         "q": asked.q,
@@ -91,6 +92,7 @@ def _gallery(site: Site, reader: Reader, asked: GalleryAsked) -> dict[str, objec
     except UsageError as error:
         sentences = [error.remedy] if error.remedy else []
         return values | {"empty": {"title": error.message, "sentences": sentences}}
+    values["chips"] = _chips(site, asked)
     total = len(order.ids)
     values["total_text"] = f"{total:,} photo{'' if total == 1 else 's'}"
     if not total:
@@ -114,6 +116,18 @@ _MODULES = frozenset(
         "page", "photo", "scale", "scrubber", "search", "selection", "windows",
     )
 )  # fmt: skip
+
+
+def _chips(site: Site, asked: GalleryAsked) -> list[dict[str, str]]:
+    query = Clauses.of(asked.q, site.config.searches)
+    sort = asked.sort if asked.sort != "taken" else ""
+    return [
+        {
+            "text": text,
+            "href": asking(q=str(Clauses(query.texts[:at] + query.texts[at + 1 :])), sort=sort),
+        }
+        for at, text in enumerate(query.texts)
+    ]
 
 
 def _beginning(order: Order, most: int) -> dict[str, object]:
@@ -175,7 +189,7 @@ async def photo(request: Request) -> Response:
     wanted = checked(dict(request.path_params), PhotoAsked, is_text=True)
     site = site_of(request)
 
-    def answer(reader: Reader) -> dict[str, object]:
+    def answer(reader: Reader) -> dict[str, Any]:
         details = api_photos.details(site, reader, wanted)
         return present(site, reader) | {
             "q": asked.q,

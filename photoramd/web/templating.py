@@ -58,9 +58,7 @@ def _environment() -> Environment:
     return environment
 
 
-def page(
-    request: Request, template: str, status: int = 200, **values: object
-) -> Response:
+def page(request: Request, template: str, status: int = 200, **values: object) -> Response:
     """Return a page.
 
     Args:
@@ -116,7 +114,8 @@ def data_block(value: object) -> Markup:
     text = msgspec.json.encode(value).decode()
     for letter in "<>&\u2028\u2029":
         text = text.replace(letter, f"\\u{ord(letter):04x}")
-    return Markup(text)  # noqa: S704  # nosec B704: no letter is left that HTML has a meaning for
+    # No letter is left that HTML has a meaning for.
+    return Markup(text)  # noqa: S704  # nosec B704
 
 
 def asking(**values: Any) -> str:

@@ -53,7 +53,7 @@ async def layout(request: Request, asked: LayoutAsked) -> Response:
                 version=order.version,
                 total=len(order.ids),
                 aspects=order.photos.codes.tobytes().decode("ascii"),
-                days=days_of(order),
+                days=[list(each) for each in days_of(order)],
                 anchor=anchor,
             )
         )
@@ -65,7 +65,7 @@ async def layout(request: Request, asked: LayoutAsked) -> Response:
     return await site.readers.ask(answer)
 
 
-def days_of(order: Order) -> list[list[str | int | None]]:
+def days_of(order: Order) -> list[tuple[str | None, int]]:
     """Return the days of an order, and how many photos each has; what has no date is last."""
     photos = order.photos
     days: list[str | None] = photos.days.astype("datetime64[D]").astype(str).tolist()
@@ -73,7 +73,7 @@ def days_of(order: Order) -> list[list[str | int | None]]:
     if left := len(photos.ids) - sum(counts):
         days.append(None)
         counts.append(left)
-    return [[day, count] for day, count in zip(days, counts, strict=True)]
+    return list(zip(days, counts, strict=True))
 
 
 def photos(site: Site, reader: Reader, asked: PhotosAsked) -> Photos:

@@ -313,7 +313,7 @@ const keys = {
 for (const [key, step] of Object.entries(steps)) {
   for (const isSelecting of [false, true]) {
     keys[isSelecting ? `Shift+${key}` : key] = ({ target }) => (!windows?.total
-      || target.closest("header, nav, dialog, #scrubber, .bar") ? false : move(step, isSelecting));
+      || target.closest("header, nav, dialog, #scrubber, #selection, .bar") ? false : move(step, isSelecting));
   }
 }
 bind(keys);

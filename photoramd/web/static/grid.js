@@ -37,8 +37,10 @@ export class Grid {
     this.spare = [];
     this.current = -1;
     this.base = 0;
+    this.covered = 0;
     this.range = [0, 0];
     this.direction = 1;
+    this.isFlying = false;
     this.frame = 0;
     this.selected = () => false;
     this.link = (photo) => `p/${photo.id}`;
@@ -75,6 +77,8 @@ export class Grid {
   measure() {
     this.scale.height = Math.ceil(this.layout.bottom);
     this.scale.view = innerHeight;
+    // What the bar at the top covers. To ask for it while scrolling would cost a layout each time.
+    this.covered = parseFloat(getComputedStyle(document.documentElement).scrollPaddingTop) || 0;
     this.spacer.style.height = `${this.scale.spacer}px`;
     this.top = Math.round(this.root.getBoundingClientRect().top + scrollY);
     this.scale.beside = document.documentElement.scrollHeight - this.scale.spacer;
@@ -96,11 +100,6 @@ export class Grid {
     return { rank: this.layout.start[row], offset: this.layout.y[row] - y };
   }
 
-  /** Return how much of the screen the bar at the top covers, in pixels. */
-  get covered() {
-    return parseFloat(getComputedStyle(document.documentElement).scrollPaddingTop) || 0;
-  }
-
   /** Scroll so that a photo is so many pixels below the bar. */
   scrollTo(rank, offset = 8) {
     if (!this.layout.rows) return;
@@ -108,8 +107,22 @@ export class Grid {
     this.goTo(this.layout.y[row] + this.top - this.covered - offset);
   }
 
+  /** Note a step: while one flies over photos, none of them is fetched. */
+  note(step) {
+    if (step) this.direction = Math.sign(step);
+    if (Math.abs(step) < this.scale.view) return;
+    this.isFlying = true;
+    clearTimeout(this.landing);
+    this.landing = setTimeout(() => {
+      this.isFlying = false;
+      this.draw();
+      this.refresh();
+    }, 80);
+  }
+
   /** Scroll to a height in the whole. */
   goTo(whole) {
+    this.note(whole - this.scale.whole);
     scrollTo({ top: this.scale.go(whole), behavior: "instant" });
     this.draw();
   }
@@ -128,7 +141,7 @@ export class Grid {
     if (!this.layout) return;
     const before = this.scale.whole;
     if (scrollY !== this.scale.real) this.scale.follow(scrollY);
-    if (this.scale.whole !== before) this.direction = Math.sign(this.scale.whole - before);
+    this.note(this.scale.whole - before);
     if (this.scale.isStuck) this.rest();
     this.frame ||= requestAnimationFrame(() => {
       this.frame = 0;
@@ -163,7 +176,7 @@ export class Grid {
     this.range = [from, to];
     this.drawTiles(from, to, first, end);
     this.drawDays(y - margin, y + scale.view + margin);
-    if (from < to) this.windows.want(from, to, this.direction);
+    if (from < to && !this.isFlying) this.windows.want(from, to, this.direction);
     this.on.seen();
   }
 
@@ -233,7 +246,7 @@ export class Grid {
       return;
     }
     const source = address(photo.thumbnail);
-    if (image.src !== source) {
+    if (image.src !== source && !this.isFlying) {
       tile.classList.remove("ready", "broken");
       image.src = source;
       if (image.complete && image.naturalWidth) tile.classList.add("ready");

@@ -88,6 +88,7 @@ class Rows {
     for (const { index, date, rank, count, sum } of this.line) {
       const width = sum * height + (count - 1) * this.gap;
       this.days.push({ index, date, rank, count, x, y: top, width });
+      if (index === this.line.at(-1).index) this.days.at(-1).width = Math.max(width, this.width - x);
       this.addRow(rank, x, top + this.heading, height);
       x += width + this.dayGap;
     }

@@ -10,6 +10,9 @@
 /** The most pixels that a spacer has. */
 export const MOST = 7_500_000;
 
+/** So near to an end, pixels of the browser are pixels of the whole: ends are reached like any. */
+const NEAR = 20_000;
+
 export class Scale {
   /** Positions in pixels: `real` is the browser's, `whole` where one is in the whole. */
   constructor() {
@@ -38,18 +41,20 @@ export class Scale {
 
   /** Return where the browser is to be for a place in the whole. */
   realOf(whole) {
-    if (!this.isMapped) return whole;
-    return Math.round((whole / this.wholeEnd) * this.realEnd);
+    return this.isMapped ? Math.round(mapped(whole, this.wholeEnd, this.realEnd)) : whole;
+  }
+
+  /** Return the place in the whole for one of the browser. */
+  wholeOf(real) {
+    return this.isMapped ? mapped(real, this.realEnd, this.wholeEnd) : real;
   }
 
   /** Take up that the browser has scrolled. */
   follow(real) {
     const step = real - this.real;
     this.real = real;
-    if (!this.isMapped) this.whole = real;
-    else if (real <= 0) this.whole = Math.abs(step) < 3 * this.view ? this.whole + step : 0;
-    else if (Math.abs(step) < 3 * this.view) this.whole += step;
-    else this.whole = (real / this.realEnd) * this.wholeEnd;
+    if (this.isMapped && Math.abs(step) < 3 * this.view) this.whole += step;
+    else this.whole = this.wholeOf(real);
     this.whole = Math.max(0, Math.min(this.whole, this.wholeEnd));
   }
 
@@ -72,4 +77,11 @@ export class Scale {
     this.real = this.realOf(this.whole);
     return this.real;
   }
+}
+
+/** Return a place on a scale for one on another: alike near the ends, in proportion between. */
+function mapped(at, end, otherEnd) {
+  if (at < NEAR) return at;
+  if (at > end - NEAR) return otherEnd - (end - at);
+  return NEAR + ((at - NEAR) / (end - 2 * NEAR)) * (otherEnd - 2 * NEAR);
 }

@@ -9,6 +9,7 @@ export class Scrubber {
   constructor(root, grid) {
     this.root = root;
     this.grid = grid;
+    this.height = 0;
     this.marks = h("div", { class: "marks", "aria-hidden": "true" });
     this.thumb = h("div", { class: "thumb" });
     this.bubble = h("div", { class: "bubble", "aria-hidden": "true" });
@@ -31,6 +32,10 @@ export class Scrubber {
       });
     }
     root.addEventListener("keydown", (event) => this.press(event));
+    // Known beforehand: to ask for it while scrolling would cost a layout each time.
+    new ResizeObserver(() => {
+      if (this.height && root.clientHeight !== this.height) this.setLayout();
+    }).observe(root);
     root.addEventListener("focus", () => this.showBubble(this.fraction));
   }
 
@@ -71,13 +76,14 @@ export class Scrubber {
   }
 
   pixels(fraction) {
-    return Math.round(8 + fraction * (this.root.clientHeight - 16));
+    return Math.round(8 + fraction * (this.height - 16));
   }
 
   /** Draw the years of a new layout. */
   setLayout() {
     const { layout, scale } = this.grid;
     show(this.root, scale.wholeEnd > scale.view);
+    this.height = this.root.clientHeight;
     const marks = [];
     let year;
     let lowest = -100;
