@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 import sqlite_utils
 
-from photoramd.cli.photo_output import iso
-from photoramd.clock import UnixTime
+from photoramd.clock import UnixTime, wall_time
 from photoramd.database.connection import APPLICATION_ID, Database, connect
 from photoramd.database.migrations import schema
 from photoramd.database.photos import Photos
@@ -121,7 +120,7 @@ def test_times_are_those_that_the_commands_print(
     with database.transaction() as db:
         db.execute("UPDATE looks SET taken = ? WHERE taken IS NOT NULL", (taken,))
     (row,) = rows(plain, "SELECT taken FROM photo_list WHERE name = 'dog.jpg'")
-    assert row["taken"] == iso(taken)
+    assert row["taken"] == wall_time(taken)
 
 
 @pytest.mark.parametrize(
