@@ -25,6 +25,7 @@ from typing import Any
 import pytest
 
 from photoramd.database.connection import Database
+from photoramd.database.figures import stored
 from photoramd.database.readonly import open_readonly
 from tests.support.daemons import Photoramd, unprivileged, wait_for
 from tests.support.files import OWN_SIDECAR
@@ -262,6 +263,11 @@ class Idle:
         return int(self._reader.execute("PRAGMA data_version").fetchone()[0])
 
 
+def _written(reader: sqlite3.Connection) -> int:
+    known = stored(reader)
+    return known[0].written if known else 0
+
+
 @pytest.fixture(scope="module")
 def idle(
     samples: dict[str, Path],
@@ -284,6 +290,8 @@ def idle(
     rescan(world)
     assert snapshot(album) == before
     with closing(open_readonly(instance.database)) as reader:
+        # The last figures follow within 15 seconds.
+        wait_for(lambda: _written(reader) == len(SMALL), "the last figures")
         yield Idle(instance, reader)
         instance.close()
 
