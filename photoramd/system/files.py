@@ -93,7 +93,7 @@ def make_private(path: str | os.PathLike[str], mode: int = PRIVATE) -> None:
 
 
 def require_readable(path: Path) -> os.stat_result:
-    """Return the status of a database that this user may read. It is not opened: see `make_private`.
+    """Return the status of a database that may be read. It is not opened: see `make_private`.
 
     Raises:
         OSError: It may not be read, or is missing.
