@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +14,7 @@ import click
 from msgspec.structs import replace
 
 from photoramd.cli.options import collected
+from photoramd.clock import monotonic
 from photoramd.config import gallery, loader
 from photoramd.daemon import sd_notify
 from photoramd.database.readonly import open_readonly
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
     from photoramd.web.site import Site
 
 logger = logging.getLogger(__name__)
+
+_END_SECONDS = 1.0
+"""How long threads may take to end when the server has ended."""
 
 _PARTS = ("starlette", "uvicorn", "jinja2")
 
@@ -96,6 +101,20 @@ def command(settings: Settings, options: _Options) -> None:
                 notifier.ready(lambda: True)
 
             serve(site, sockets, ready, notifier.beat)
+    _leave_hung_threads()
+
+
+def _leave_hung_threads() -> None:
+    """End the process if threads wait for a disk that does not answer: Python waits for them."""
+    ends_at = monotonic() + _END_SECONDS
+    for thread in threading.enumerate():
+        if thread is threading.current_thread() or thread.daemon:
+            continue
+        thread.join(max(0.0, ends_at - monotonic()))
+        if thread.is_alive():
+            logger.warning("a disk does not answer: what was asked of it is given up")
+            logging.shutdown()
+            os._exit(0)
 
 
 def _write_token(path: Path) -> None:

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from photoramd.database.connection import APPLICATION_ID, Database
 from photoramd.database.errors import translate_errors
 from photoramd.errors import StoreError
+from photoramd.system.files import require_readable
 
 BUSY_SECONDS = 5.0
 """How long a reader waits for other connections."""
@@ -27,9 +28,7 @@ def open_readonly(path: Path) -> sqlite3.Connection:
         StoreError: There is no database, it may not be read, or the file is something else.
     """
     try:
-        stat = path.stat()
-        with path.open("rb"):
-            pass
+        stat = require_readable(path)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise _nothing_yet(path) from error
     except OSError as error:

@@ -15,6 +15,7 @@ from urllib.parse import quote
 from photoramd.database.features import APPLICATION_ID
 from photoramd.database.readonly import BUSY_SECONDS, uri_options
 from photoramd.errors import StoreError
+from photoramd.system.files import require_readable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,9 +58,7 @@ class StoredVectors:
     def __init__(self, path: Path, version: str) -> None:
         self.path = path
         try:
-            stat = path.stat()
-            with path.open("rb"):
-                pass
+            stat = require_readable(path)
         except FileNotFoundError as error:
             raise _nothing_yet(path) from error
         except OSError as error:

@@ -82,12 +82,19 @@ class Pictures:
         self._lost_lock = threading.Lock()
         self._lost: dict[tuple[Path, bytes], tuple[Monotonic, str]] = {}
 
-    def get(self, subject: Subject, rendition: Rendition) -> Picture:
-        """Return a picture of a photo.
+    def kept(self, subject: Subject, rendition: Rendition) -> Picture | None:
+        """Return a picture that is kept, without a look at the file; None if there is none.
 
-        A kept one is given without a look at the file, which may be on a disk that sleeps or is
-        gone. It is what the database's tags are about. One that is made is of the file as it is
-        now, and is kept under what that file is.
+        The file may be on a disk that sleeps or is gone. The picture is what the database's tags
+        are about.
+        """
+        content = self._cache.get(subject.key, rendition, self._now()[0])
+        return None if content is None else _picture(content, rendition, subject.key)
+
+    def get(self, subject: Subject, rendition: Rendition) -> Picture:
+        """Return a picture of a photo: a kept one, or one that is made.
+
+        One that is made is of the file as it is now, and is kept under what that file is.
 
         Args:
             subject: The photo.
@@ -101,9 +108,9 @@ class Pictures:
             StoppedError: The workers were stopped.
             ToolError: No worker can be started.
         """
-        content = self._cache.get(subject.key, rendition, self._now()[0])
-        if content is not None:
-            return _picture(content, rendition, subject.key)
+        kept = self.kept(subject, rendition)
+        if kept is not None:
+            return kept
         # By path, too: of equal photos, one may have changed since.
         name = (subject.path, subject.key, rendition.name)
         return self._flights.do(name, lambda: self._make(subject, rendition))
@@ -113,9 +120,9 @@ class Pictures:
         self._contained.rest()
 
     def _make(self, subject: Subject, rendition: Rendition) -> Picture:
-        kept = self._cache.get(subject.key, rendition, self._now()[0])
+        kept = self.kept(subject, rendition)
         if kept is not None:  # another thread, or the daemon, was faster
-            return _picture(kept, rendition, subject.key)
+            return kept
         path, most = subject.path, self._max_pixels
         if ".." in path.parts or not any(path.is_relative_to(root) for root in self._roots):
             raise DecodeError("it is in no watched directory", path=path)

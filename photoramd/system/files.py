@@ -92,6 +92,18 @@ def make_private(path: str | os.PathLike[str], mode: int = PRIVATE) -> None:
         os.chmod(path, wanted)
 
 
+def require_readable(path: Path) -> os.stat_result:
+    """Return the status of a database that may be read. It is not opened: see `make_private`.
+
+    Raises:
+        OSError: It may not be read, or is missing.
+    """
+    status = path.stat()
+    if not os.access(path, os.R_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    return status
+
+
 def write_all(fd: int, data: bytes | bytearray | memoryview) -> None:
     """Write all bytes to a descriptor, which may take fewer at a time.
 

@@ -16,7 +16,7 @@ from photoramd.clock import Monotonic
 from photoramd.web.token import Token
 
 SESSION_SECONDS = 30 * 86400.0
-"""So long after its last request a browser has to log in again."""
+"""A browser forgets the number so long after it logged in, the server after its last request."""
 
 _MOST_SESSIONS = 1000
 

@@ -9,7 +9,7 @@ import anyio
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.gzip import GZipMiddleware
+from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
@@ -26,10 +26,14 @@ from photoramd.web import (
     pages,
 )
 from photoramd.web.news import Lookout
+from photoramd.web.originals import MEDIA_TYPES
 from photoramd.web.site import Site
 
 _GZIP_LEVEL = 5
 """Of 1 to 9: above it, answers become hardly smaller and take much longer."""
+
+_NOT_COMPRESSED = (*DEFAULT_EXCLUDED_CONTENT_TYPES, *MEDIA_TYPES)
+"""Photos: of another length, parts of them would not be parts of what a browser has of them."""
 
 
 async def healthz(_: Request) -> Response:
@@ -61,7 +65,11 @@ def make_app(site: Site) -> Starlette:
             *metrics.ROUTES,
             *pages.ROUTES,
         ],
-        middleware=[Middleware(GZipMiddleware, compresslevel=_GZIP_LEVEL)],
+        middleware=[
+            Middleware(
+                GZipMiddleware, compresslevel=_GZIP_LEVEL, exclude_content_types=_NOT_COMPRESSED
+            )
+        ],
         exception_handlers={
             PhotoramdError: error_pages.on_photoramd_error,
             HTTPException: error_pages.on_http_error,

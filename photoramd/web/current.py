@@ -9,7 +9,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-from photoramd.database.errors import store_error
 from photoramd.database.readonly import open_readonly
 
 if TYPE_CHECKING:
@@ -47,18 +46,19 @@ class Current(Generic[K]):
         Raises:
             StoreError: The database cannot be read.
         """
-        with self._lock, closing(open_readonly(self._database)) as connection:
-            if (file := self._identity()) != self._file:
-                self._value, self._file = None, file
-            if self._value is None:
-                self._value = self._load(connection)
-            else:
-                self._value = self._value.refreshed(connection)
-            return self._value
+        with self._lock:
+            # Before it is opened: what takes its place in between is another file the next time.
+            file = self._identity()
+            with closing(open_readonly(self._database)) as connection:
+                if file != self._file or self._value is None:
+                    self._value, self._file = self._load(connection), file
+                else:
+                    self._value = self._value.refreshed(connection)
+                return self._value
 
-    def _identity(self) -> tuple[int, int]:
+    def _identity(self) -> tuple[int, int] | None:
         try:
             status = self._database.stat()
-        except OSError as error:
-            raise store_error(self._database, error) from error
+        except OSError:
+            return None  # opening it says why
         return status.st_dev, status.st_ino

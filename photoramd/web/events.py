@@ -118,7 +118,8 @@ class Feed:
                             self._tell(name, news)
                     await asyncio.sleep(LOOK_SECONDS)
             finally:
-                self._lookout.close()
+                # A thread may be looking still.
+                await to_thread.run_sync(self._lookout.close)
 
     def _tell(self, name: str, news: msgspec.Struct) -> None:
         event = b"event: %s\ndata: %s\n\n" % (name.encode(), msgspec.json.encode(news))

@@ -6,6 +6,7 @@ Each check looks at the request's line and headers only, so that what is refused
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, cast
@@ -159,7 +160,7 @@ def try_token(access: Access, token: str, address: str, now: Monotonic) -> Respo
             429,
             "too many wrong tokens came from this address",
             "try again in a minute",
-            {"Retry-After": f"{wait:.0f}"},
+            {"Retry-After": str(math.ceil(wait))},
         )
     if access.token.is_same(token):
         return None

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import partial
+from threading import BoundedSemaphore, Thread
 
 from anyio import CapacityLimiter, fail_after, to_thread
 from starlette.exceptions import HTTPException
@@ -31,6 +33,9 @@ _OPEN_SECONDS = 10.0
 _MOST_PICTURES = 64
 """Requests for pictures at a time; how many are made of them at a time `Pictures` knows."""
 
+_MOST_KEPT = 8
+"""Requests for pictures that are kept: they wait for none that is made."""
+
 _MOST_FILES = 16
 """Disks that do not answer hold up so many requests for files."""
 
@@ -47,11 +52,17 @@ class Studio:
     def __init__(self, pictures: Pictures) -> None:
         self._pictures = pictures
         self._for_pictures = CapacityLimiter(_MOST_PICTURES)
+        self._for_kept = CapacityLimiter(_MOST_KEPT)
         self.for_files = CapacityLimiter(_MOST_FILES)
+        self._opening = BoundedSemaphore(_MOST_FILES)
         self._resting: asyncio.TimerHandle | None = None
 
     async def picture(self, subject: Subject, rendition: Rendition) -> Picture:
         """Return a picture; see `Pictures.get`."""
+        look = partial(self._pictures.kept, subject, rendition)
+        kept = await to_thread.run_sync(look, limiter=self._for_kept)
+        if kept is not None:
+            return kept
         give = partial(self._pictures.get, subject, rendition)
         try:
             return await to_thread.run_sync(give, limiter=self._for_pictures)
@@ -65,8 +76,25 @@ class Studio:
         Raises:
             TimeoutError: The disk does not answer.
         """
-        with fail_after(_OPEN_SECONDS):
-            return await to_thread.run_sync(open_it, limiter=self.for_files, abandon_on_cancel=True)
+        if not self._opening.acquire(blocking=False):
+            raise TimeoutError
+        opening: Future[OpenOriginal] = Future()
+        # A thread that no disk answers is left behind, and the process may end all the same.
+        Thread(target=self._open, args=(open_it, opening), daemon=True).start()
+        try:
+            with fail_after(_OPEN_SECONDS):
+                return await asyncio.shield(asyncio.wrap_future(opening))
+        except BaseException:
+            opening.add_done_callback(_close)
+            raise
+
+    def _open(self, open_it: Callable[[], OpenOriginal], opening: Future[OpenOriginal]) -> None:
+        try:
+            opening.set_result(open_it())
+        except BaseException as error:
+            opening.set_exception(error)
+        finally:
+            self._opening.release()
 
     def close(self) -> None:
         """Let nothing be done later."""
@@ -77,6 +105,12 @@ class Studio:
         """Have workers give back their memory when nobody has looked for a while."""
         self.close()
         self._resting = call_later(_REST_SECONDS, self._pictures.rest)
+
+
+def _close(opening: Future[OpenOriginal]) -> None:
+    """Close what was opened too late."""
+    if opening.exception() is None:
+        opening.result().file.close()
 
 
 @contextmanager

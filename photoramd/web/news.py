@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -69,7 +70,7 @@ class EditNews(msgspec.Struct, frozen=True):
 
 
 class Lookout:
-    """Looks at a database from time to time; from one thread at a time.
+    """Looks at a database from time to time; from any thread.
 
     Args:
         database: The file.
@@ -79,6 +80,7 @@ class Lookout:
     def __init__(self, database: Path, now: Callable[[], UnixTime] = unix_time) -> None:
         self._database = database
         self._now = now
+        self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._identity: object = None
         self._data_version = -1
@@ -91,6 +93,10 @@ class Lookout:
 
     def close(self) -> None:
         """Close the database and forget what was told."""
+        with self._lock:
+            self._close()
+
+    def _close(self) -> None:
         if self._connection is not None:
             self._connection.close()
         self._connection = None
@@ -102,13 +108,20 @@ class Lookout:
         Raises:
             StoreError: The database cannot be read.
         """
-        new = []
-        for name, news in self._look():
-            key = (name, news.id if isinstance(news, EditNews) else 0)
-            if self._told.get(key) != news:
-                self._told[key] = news
-                new.append((name, news))
-        return new
+        with self._lock:
+            try:
+                found = list(self._look())
+            except BaseException:
+                # What was found so far is not told: all of it is, at the next look.
+                self._close()
+                raise
+            new = []
+            for name, news in found:
+                key = (name, news.id if isinstance(news, EditNews) else 0)
+                if self._told.get(key) != news:
+                    self._told[key] = news
+                    new.append((name, news))
+            return new
 
     def _look(self) -> Iterator[tuple[str, msgspec.Struct]]:
         connection, now = self._open(), self._now()
@@ -144,7 +157,7 @@ class Lookout:
     def _open(self) -> sqlite3.Connection:
         present = identity(self._database)
         if self._connection is None or self._identity != present:
-            self.close()
+            self._close()
             self._connection = open_readonly(self._database)
             self._identity = present
             self._data_version, self._counted_at, self._last_edit = -1, UnixTime(0.0), -1

@@ -39,6 +39,9 @@ _MEDIA_TYPES = {
     "AVIF": "image/avif",
     "HEIF": "image/heif",
 }
+MEDIA_TYPES = frozenset({_UNKNOWN, *_MEDIA_TYPES.values()})
+"""Of the files that are sent."""
+
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 

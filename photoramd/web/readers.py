@@ -85,9 +85,9 @@ class Reader:
         """Close the connection."""
         self.connection.close()
 
-    def share(self, prepared: Sets | None) -> None:
-        """Use what others have read, if that was not done before."""
-        if prepared is not None and not self._is_prepared:
+    def share(self, identity: object, prepared: Sets) -> None:
+        """Use what another reader of a database has read, if it is the same one."""
+        if identity == self.identity and not self._is_prepared:
             self.sets = Sets(self.connection, like=prepared)
             self._is_prepared = True
 
@@ -130,7 +130,7 @@ class Readers:
         self._idle: list[Reader] = []
         self._lock = threading.Lock()
         self._limiter: CapacityLimiter | None = None
-        self._prepared: Sets | None = None
+        self._prepared: tuple[object, Sets] | None = None
         self._is_ready = threading.Event()
         self._is_ready.set()
 
@@ -171,7 +171,7 @@ class Readers:
 
         def share(reader: Reader) -> None:
             read(reader)
-            self._prepared = Sets(reader.connection, like=reader.sets)
+            self._prepared = reader.identity, Sets(reader.connection, like=reader.sets)
 
         try:
             self._answer(share, math.inf)
@@ -191,11 +191,11 @@ class Readers:
         if reader is not None and reader.identity != identity(self._database):
             reader.close()
             reader = None
-            self._prepared = None
         if reader is None:
             reader = Reader(self._database)
         try:
-            reader.share(self._prepared)
+            if (prepared := self._prepared) is not None:
+                reader.share(*prepared)
             answer = reader.ask(question, seconds)
         except (UsageError, HTTPException, SlowQuestionError):
             self._give_back(reader)

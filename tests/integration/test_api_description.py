@@ -78,7 +78,7 @@ def test_whatever_is_asked_is_answered_as_described(
     if mode is GenerationMode.NEGATIVE and not (operation.query or operation.body):
         return  # there is nothing to get wrong
 
-    @settings(max_examples=15)
+    @settings(max_examples=8)
     @given(operation.as_strategy(generation_mode=mode))
     def agree(case: schemathesis.Case) -> None:
         response = case.call()

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx2
 import pytest
 
 from tests.support.daemons import Photoramd, unprivileged, wait_for
 from tests.support.gallery import Events, Gallery, new_token, seconds_of, status_of
-
-Put = Callable[[str, str], Path]
 
 
 @pytest.fixture
@@ -265,36 +265,44 @@ def test_tokens_that_are_no_secret_are_refused(photoramd: Photoramd, tmp_path: P
 # Read-only
 
 
-def open_to_all(state: Path) -> None:
-    state.chmod(0o755)
-    for each in state.iterdir():
-        each.chmod(0o644)
+GROUP = 4321
 
 
-def test_another_user_may_look_and_change_nothing(
-    photoramd: Photoramd, put: Put, tmp_path: Path
-) -> None:
-    put("cat", "a.jpg")
-    assert photoramd.run("scan").returncode == 0
-    open_to_all(photoramd.database.parent)
-    prefix = unprivileged(tmp_path)
-    # The pictures' cache belongs to whom the server belongs.
-    photoramd.configure(gallery=f"cache = {json.dumps(os.fspath(tmp_path / 'none' / 'cache'))}")
+def test_another_user_may_look_and_change_nothing(samples: dict[str, Path]) -> None:
+    # Not in pytest's own directory, which the next run closes to others.
+    with TemporaryDirectory(prefix="photoramd-serve.") as name:
+        directory = Path(name).resolve()
+        album, state = directory / "album", directory / "state"
+        for each in (album, state):
+            each.mkdir()
+        prefix = [*unprivileged(directory)[:-2], "--groups", str(GROUP), "--"]
+        os.chown(state, -1, GROUP)
+        state.chmod(0o2755)  # new files get the group
+        shutil.copyfile(samples["cat"], album / "a.jpg")
+        photoramd = Photoramd(directory, album)
+        # The pictures' cache belongs to whom the server belongs, who has none here.
+        photoramd.configure(
+            state=f"path = {json.dumps(os.fspath(photoramd.database))}\nreadable_by_group = true",
+            gallery=f"cache = {json.dumps(os.fspath(directory / 'none' / 'cache'))}",
+        )
+        assert photoramd.run("scan").returncode == 0
+        looks_only(photoramd, prefix, samples["coffee"])
+
+
+def looks_only(photoramd: Photoramd, prefix: list[str], another: Path) -> None:
     before = {each.name: each.stat().st_ino for each in photoramd.database.parent.iterdir()}
-    json_type = "Content-Type: application/json"
     with Gallery(photoramd, prefix=prefix) as gallery:
         assert status_of(gallery.get("/metrics")) == 200
         with gallery.client() as client:
-            answer = client.post("api/v1/edits", content=b"{}", headers=[json_type.split(": ")])
+            answer = client.post("api/v1/edits", json={})
             assert answer.status_code == 403
             assert "another user's" in answer.json()["detail"]
             assert client.get("api/v1/photos/1/thumbnail").status_code == 200
         # The daemon goes on beside it, and is seen to.
         with closing(Events(gallery)) as listener:
             listener.until("status", running=False, failed=0)
-        put("coffee", "b.jpg")
+        shutil.copyfile(another, photoramd.album / "b.jpg")
         assert photoramd.run("scan").returncode == 0
-        open_to_all(photoramd.database.parent)  # the owner takes others' rights
         wait_for(lambda: b'photoramd_photos{state="written"} 2.0' in gallery.get("/metrics"))
     after = {each.name: each.stat().st_ino for each in photoramd.database.parent.iterdir()}
     assert before == after, "nothing of the reader's is left"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import pytest
 
 from photoramd.clock import UnixTime
 from photoramd.database.connection import Database
-from photoramd.web import events
+from photoramd.errors import StoreError
+from photoramd.web import events, news
 from photoramd.web.events import MOST_CLIENTS, Feed
 from photoramd.web.news import (
     RENEWAL_SECONDS,
@@ -182,3 +184,43 @@ def test_photos_that_wait_are_counted_by_an_index(database: Database) -> None:
         plans = [row[3] for sql in counts for row in db.execute(f"EXPLAIN QUERY PLAN {sql}")]
     assert plans
     assert all("USING COVERING INDEX photos_retry" in plan for plan in plans)
+
+
+def test_what_could_not_be_told_is_told_at_the_next_look(
+    database: Database, lookout: Lookout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(database)
+
+    def damaged(*_: object) -> LiveStatus:
+        raise StoreError("damaged")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(news, "status_now", damaged)
+        with pytest.raises(StoreError):
+            lookout.look()
+    assert names(lookout) == ["change", "status"]
+
+
+def test_it_is_closed_only_when_no_thread_looks(database: Database) -> None:
+    fill(database)
+    looks, goes_on = threading.Event(), threading.Event()
+
+    def slow_now() -> UnixTime:
+        looks.set()
+        assert goes_on.wait(30)
+        return UnixTime(1_000_000.0)
+
+    lookout = Lookout(database.path, slow_now)
+    found: list[str] = []
+    looking = threading.Thread(target=lambda: found.extend(names(lookout)))
+    looking.start()
+    assert looks.wait(30)
+    closing = threading.Thread(target=lookout.close)
+    closing.start()
+    closing.join(0.1)
+    assert closing.is_alive()
+    goes_on.set()
+    looking.join(30)
+    closing.join(30)
+    assert found == ["change", "status"]
+    assert lookout._connection is None

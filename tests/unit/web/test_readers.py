@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from contextlib import closing
 from pathlib import Path
@@ -10,8 +11,11 @@ import pytest
 from starlette.exceptions import HTTPException
 
 from photoramd.database.connection import connect
+from photoramd.database.derived import Kind
+from photoramd.database.readonly import open_readonly
 from photoramd.errors import QueryError, StoreError
 from photoramd.search import facets
+from photoramd.web import current as current_module
 from photoramd.web.current import Current
 from photoramd.web.readers import Reader, Readers, SlowQuestionError
 from tests.support.random_rows import Rows
@@ -98,3 +102,51 @@ def test_another_database_in_the_place_of_one_is_read_anew(path: Path, tmp_path:
     path.unlink()
     with pytest.raises(StoreError):
         current.get()
+
+
+def test_what_was_prepared_is_not_shared_with_readers_of_another_database(
+    path: Path, tmp_path: Path
+) -> None:
+    readers = Readers(path)
+
+    def present(reader: Reader) -> int:
+        return len(reader.sets.one(Kind.PRESENT))
+
+    readers.prepare(present)
+    other = tmp_path / "other.db"
+    connect(other).close()
+
+    def question(reader: Reader) -> tuple[int, int]:
+        other.replace(path)
+        # This reader is in use, and so another one is opened.
+        return present(reader), readers.ask_here(present)
+
+    before, after = readers.ask_here(question)
+    assert before > 0
+    assert after == 0
+    readers.close()
+
+
+def test_a_database_that_is_replaced_while_it_is_opened_is_seen(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Count:
+        def __init__(self, connection: sqlite3.Connection) -> None:
+            ((self.photos,),) = connection.execute("SELECT count(*) FROM photos")
+
+        def refreshed(self, connection: sqlite3.Connection) -> Count:
+            return self
+
+    other = tmp_path / "other.db"
+    connect(other).close()
+
+    def open_late(database: Path) -> sqlite3.Connection:
+        connection = open_readonly(database)
+        if other.exists():
+            other.replace(path)
+        return connection
+
+    monkeypatch.setattr(current_module, "open_readonly", open_late)
+    current = Current(path, Count)
+    assert current.get().photos > 0
+    assert current.get().photos == 0
