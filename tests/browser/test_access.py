@@ -30,7 +30,7 @@ def test_one_logs_in_below_a_path_and_out_again(
         page.goto(f"{place}/?q=animal")
         page.get_by_label("Token").fill("no token at all")
         page.keyboard.press("Enter")
-        expect(page.locator("#login-error")).to_contain_text("the gallery's token is needed")
+        expect(page.locator("#login-error")).to_contain_text("This is not the token")
         log_in()
         expect(page).to_have_url(f"{place}/?q=animal")
         page.wait_for_selector(".tile.ready")

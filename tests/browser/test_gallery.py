@@ -184,6 +184,8 @@ def test_a_phone_has_a_sheet_and_selects_by_a_long_touch(phone: Page, gallery: s
     expect(phone.locator("#selected")).to_have_text("1 selected")
     session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
     expect(phone.locator("#selected")).to_have_text("1 selected")
+    bar = phone.locator("#selection")
+    assert bar.evaluate("(bar) => bar.scrollWidth <= bar.clientWidth")
     for button in phone.locator(".menu a, #selection button, .bar button").all():
         size = button.bounding_box()
         assert size

@@ -98,7 +98,8 @@ if (login) {
       await send("login", { token: login.elements.token.value.trim() });
       location.assign(wanted());
     } catch (problem) {
-      error.textContent = [problem.message, problem.detail].filter(Boolean).join(": ");
+      error.textContent = problem.status === 401 ? "This is not the token."
+        : [problem.message, problem.detail].filter(Boolean).join(": ");
       show(error);
       login.elements.token.select();
     }
