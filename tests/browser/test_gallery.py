@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.browser.conftest import until
 from tests.support.daemons import Photoramd
@@ -154,6 +154,21 @@ def test_back_returns_to_where_one_was(shown: Shown) -> None:
     until(page, "scrollY === 0")
     page.go_back()
     until(page, f"Math.abs(scrollY - {before}) < 2")
+
+
+def test_a_place_is_noted_even_if_one_scrolls_while_photos_are_fetched(
+    page: Page, gallery: str
+) -> None:
+    held: list[Route] = []
+    page.route("**/api/v1/layout*", lambda route: held.append(route))
+    page.goto(gallery)
+    page.wait_for_selector(".tile.ready")
+    page.mouse.move(600, 500)
+    page.mouse.wheel(0, 700)
+    until(page, "scrollY > 600")
+    page.wait_for_timeout(400)  # it is noted after 250 ms of rest, if at all
+    held[0].continue_()
+    until(page, "history.state?.at?.rank > 0")
 
 
 def test_the_theme_is_kept(shown: Shown) -> None:

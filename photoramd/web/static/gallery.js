@@ -85,6 +85,7 @@ function go(q, sort = query.sort) {
 const remember = debounce(250, saveNow);
 
 function saveNow() {
+  if (loading) remember();
   if (!grid.layout || viewer.open || loading) return;
   const at = grid.anchor();
   if (at?.rank !== history.state?.at?.rank || at?.offset !== history.state?.at?.offset) {
