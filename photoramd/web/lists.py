@@ -55,7 +55,7 @@ def folders(site: Site, reader: Reader, given: dict[str, str]) -> dict[str, Any]
 def failed(site: Site, reader: Reader, _: dict[str, str]) -> dict[str, Any]:
     """Return why photos failed."""
     found = state.failed(site, reader, NothingAsked())
-    return {"reasons": found.reasons, "can_edit": site.can_edit}
+    return {"reasons": found.reasons}
 
 
 FIGURES = (

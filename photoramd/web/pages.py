@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, get_args
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from photoramd.clock import unix_time
@@ -222,7 +222,9 @@ def _listing(
 
 
 async def login(request: Request) -> Response:
-    """Ask for the token."""
+    """Ask for the token, where one is needed."""
+    if site_of(request).access is None:
+        return RedirectResponse(f"{request.scope.get('root_path', '')}/", 303)
     return page(request, "login", has_menu=False)
 
 

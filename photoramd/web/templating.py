@@ -15,6 +15,7 @@ from starlette.responses import Response
 
 from photoramd.web import static_files
 from photoramd.web.news import LiveStatus
+from photoramd.web.site import site_of
 
 PAGES = (
     ("", "Photos", "photos"),
@@ -44,6 +45,8 @@ KEYS = (
 )
 """What keys do, for the help."""
 
+_EDITING_KEYS = frozenset("trz")
+
 
 @cache
 def _environment() -> Environment:
@@ -69,11 +72,15 @@ def page(request: Request, template: str, status: int = 200, **values: object) -
     """
     path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
     root = "../" * (path.count("/") - 1)
+    site = site_of(request)
     known: dict[str, object] = {
         "root": root,
         "static": root + static_files.directory(),
         "pages": PAGES,
-        "keys": KEYS,
+        "keys": [key for key in KEYS if site.can_edit or key[0] not in _EDITING_KEYS],
+        "can_edit": site.can_edit,
+        "why_read_only": site.why_read_only,
+        "has_token": site.access is not None,
         "here": None,
         "q": "",
         "has_menu": True,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.browser.conftest import until
 from tests.support.daemons import Photoramd
@@ -156,6 +156,21 @@ def test_back_returns_to_where_one_was(shown: Shown) -> None:
     until(page, f"Math.abs(scrollY - {before}) < 2")
 
 
+def test_a_place_is_noted_even_if_one_scrolls_while_photos_are_fetched(
+    page: Page, gallery: str
+) -> None:
+    held: list[Route] = []
+    page.route("**/api/v1/layout*", lambda route: held.append(route))
+    page.goto(gallery)
+    page.wait_for_selector(".tile.ready")
+    page.mouse.move(600, 500)
+    page.mouse.wheel(0, 700)
+    until(page, "scrollY > 600")
+    page.wait_for_timeout(400)  # it is noted after 250 ms of rest, if at all
+    page.unroute("**/api/v1/layout*")  # lets them go on
+    until(page, "history.state?.at?.rank > 0")
+
+
 def test_the_theme_is_kept(shown: Shown) -> None:
     page = shown()
     light = page.evaluate("getComputedStyle(document.body).backgroundColor")
@@ -184,6 +199,8 @@ def test_a_phone_has_a_sheet_and_selects_by_a_long_touch(phone: Page, gallery: s
     expect(phone.locator("#selected")).to_have_text("1 selected")
     session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
     expect(phone.locator("#selected")).to_have_text("1 selected")
+    bar = phone.locator("#selection")
+    assert bar.evaluate("(bar) => bar.scrollWidth <= bar.clientWidth")
     for button in phone.locator(".menu a, #selection button, .bar button").all():
         size = button.bounding_box()
         assert size

@@ -3,6 +3,9 @@
 /** Where the gallery is: this file is at static/DIGEST/api.js below it. */
 export const ROOT = new URL("../../", import.meta.url);
 
+/** Where the token is exchanged for a cookie. */
+const LOGIN = "api/v1/login";
+
 /** What went wrong, as the server says it. */
 export class Problem extends Error {
   constructor(status, { title, detail, position } = {}) {
@@ -30,7 +33,8 @@ async function answer(url, options) {
     if (error.name === "AbortError") throw error;
     throw new Problem(0);
   }
-  if (response.status === 401) location.assign(address("login", { next: next() }));
+  // A wrong token is said where it was typed.
+  if (response.status === 401 && url !== address(LOGIN)) location.assign(address("login", { next: next() }));
   const text = await response.text();
   let value = null;
   try {

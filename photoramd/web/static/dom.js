@@ -36,6 +36,9 @@ export function show(element, isShown = true) {
   element.hidden = !isShown;
 }
 
+/** Why tags cannot be changed here; null if they can. */
+export const whyReadOnly = document.body.dataset.readOnly ?? null;
+
 export const isCalm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 export const isPhone = () => matchMedia("(max-width: 760px)").matches;
 

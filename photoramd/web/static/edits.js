@@ -101,6 +101,7 @@ let asking = () => {};
 /** Make the dialog work that asks for a tag. */
 export function startTagDialog() {
   const dialog = one("#tag-dialog");
+  if (!dialog) return; // nothing can be changed here
   const input = one("input", dialog);
   new Complete(input, {
     find: async (prefix, _, signal) => {

@@ -1,7 +1,9 @@
 /** The page with all photos: the grid, the search, facets, the selection, one photo above it. */
 
 import { address, ask, get, queryOf } from "./api.js";
-import { count, debounce, h, isPhone, one, photos as photosText, show, toast } from "./dom.js";
+import {
+  count, debounce, h, isPhone, one, photos as photosText, show, toast, whyReadOnly,
+} from "./dom.js";
 import { askForTag, edit, onEdited, startTagDialog, undo } from "./edits.js";
 import { showFacets } from "./facets.js";
 import { Grid } from "./grid.js";
@@ -83,6 +85,7 @@ function go(q, sort = query.sort) {
 const remember = debounce(250, saveNow);
 
 function saveNow() {
+  if (loading) remember();
   if (!grid.layout || viewer.open || loading) return;
   const at = grid.anchor();
   if (at?.rank !== history.state?.at?.rank || at?.offset !== history.state?.at?.offset) {
@@ -297,8 +300,7 @@ const keys = {
   Enter: (event) => (event.target === document.body && grid.current >= 0 ? open(grid.current) : false),
   Escape: () => (selection.size ? selection.clear() : false),
   x: () => toggle(grid.here),
-  t: addTag, z: () => undo(),
-  r: rejectTag,
+  ...(whyReadOnly === null && { t: addTag, r: rejectTag, z: () => undo() }),
   s: async () => {
     const photo = await windows.find(grid.here);
     if (!photo) return;

@@ -12,12 +12,18 @@ const LONG = new Intl.DateTimeFormat("en-GB",
   { weekday: "long", day: "numeric", month: "long", year: "numeric", timeZone: "UTC" });
 const SHORT = new Intl.DateTimeFormat("en-GB",
   { day: "numeric", month: "short", year: "numeric", timeZone: "UTC" });
+const SHORTEST = new Intl.DateTimeFormat("en-GB",
+  { day: "numeric", month: "short", year: "2-digit", timeZone: "UTC" });
 
-/** Return a day as people write it; "Saturday, 4 May 2024", or "4 May 2024" where it is narrow. */
-export function dayText(date, isShort = false) {
-  if (date === null) return isShort ? "No date" : "Without a date";
+/**
+ * Return a day as people write it.
+ *
+ * "Saturday, 4 May 2024"; "4 May 2024" and "4 May 24" where it is so many pixels narrow.
+ */
+export function dayText(date, width = Infinity) {
+  if (date === null) return width < 300 ? "No date" : "Without a date";
   const day = new Date(`${date.slice(0, 10)}T00:00:00Z`);
-  return (isShort ? SHORT : LONG).format(day).replace(/^(\w+day) /, "$1, ");
+  return (width < 140 ? SHORTEST : width < 300 ? SHORT : LONG).format(day).replace(/^(\w+day) /, "$1, ");
 }
 
 export class Grid {
@@ -305,7 +311,7 @@ export class Grid {
       onclick: () => this.on.toggleDay(this.layout.days[at], check),
     }, icon("check"));
     const heading = h("div", { class: "day" }, check,
-      h("h2", {}, dayText(day.date, day.width < 300)));
+      h("h2", {}, dayText(day.date, day.width)));
     heading.style.width = `${Math.floor(day.width)}px`;
     return heading;
   }

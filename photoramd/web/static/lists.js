@@ -80,7 +80,14 @@ if (figures) {
   setInterval(() => { if (!document.hidden) refresh(); }, 5000);
 }
 
-/* Log in. */
+/* Log in and out. */
+
+/** Return where to go after logging in: what was asked for, but nowhere outside this gallery. */
+function wanted() {
+  const next = new URLSearchParams(location.search).get("next") ?? "";
+  const url = URL.canParse(next, ROOT) ? new URL(next, ROOT) : ROOT;
+  return url.href.startsWith(ROOT.href) ? url : ROOT;
+}
 
 const login = one("#login");
 if (login) {
@@ -89,13 +96,21 @@ if (login) {
     const error = one("#login-error");
     try {
       await send("login", { token: login.elements.token.value.trim() });
-      const wanted = new URL(new URLSearchParams(location.search).get("next") ?? "", ROOT);
-      // Nowhere but into this gallery.
-      location.assign(wanted.href.startsWith(ROOT.href) ? wanted : ROOT);
+      location.assign(wanted());
     } catch (problem) {
-      error.textContent = [problem.message, problem.detail].filter(Boolean).join(": ");
+      error.textContent = problem.status === 401 ? "This is not the token."
+        : [problem.message, problem.detail].filter(Boolean).join(": ");
       show(error);
       login.elements.token.select();
     }
   });
 }
+
+one("#logout")?.addEventListener("click", async () => {
+  try {
+    await send("logout", {});
+    location.assign(address("login"));
+  } catch (problem) {
+    toast(problem.message);
+  }
+});

@@ -1,7 +1,7 @@
 /** What the server says by itself: how the daemon is, that photos changed, how edits go. */
 
 import { ROOT, address, ask } from "./api.js";
-import { count, one } from "./dom.js";
+import { all, count, one } from "./dom.js";
 
 const listeners = { status: [], change: [], edit: [] };
 let source;
@@ -73,12 +73,12 @@ export function statusText(status) {
 let spoken = "";
 
 function showStatus(status) {
-  const place = one("#daemon");
-  if (!place) return;
   const { state, text, title } = statusText(status);
-  place.dataset.state = state;
-  place.title = title;
-  one(".text", place).textContent = text;
+  for (const place of all(".daemon")) {
+    place.dataset.state = state;
+    place.title = title;
+    one(".text", place).textContent = text;
+  }
   // Said aloud only when it begins or ends, not with each photo.
   if (spoken !== state) {
     if (spoken) one("#said").textContent = `The daemon is ${text}`;

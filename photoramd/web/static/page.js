@@ -32,6 +32,7 @@ export function startPage(go) {
   startTheme();
   startKeys();
   const search = one("#search") && new Search(one("#search"), go);
-  start();
+  // Where one has to log in first, the server says nothing.
+  if (one("#daemon")) start();
   return search;
 }

@@ -1,7 +1,7 @@
 /** One photo: the picture, its tags and what can be done with them, and what its file says. */
 
 import { ROOT, address, ask, previewOf, queryOf } from "./api.js";
-import { count, h, icon, isCalm, one, show } from "./dom.js";
+import { count, h, icon, isCalm, one, show, whyReadOnly } from "./dom.js";
 import { askForTag, edit, undo } from "./edits.js";
 import { dayText } from "./grid.js";
 import { bind } from "./keys.js";
@@ -41,6 +41,7 @@ export class PhotoView {
     this.stage = h("div", { class: "stage" },
       h("div", { class: "tools" },
         button("back", "Back to all photos", () => this.on.close(), "back"), this.place,
+        this.root.closest("dialog") && daemonNote(),
         this.similar, this.original, this.info),
       h("div", { class: "frame" }, this.blur, this.image,
         h("p", { class: "no-picture" }, "There is no picture to show")),
@@ -65,7 +66,9 @@ export class PhotoView {
     return {
       ArrowLeft: () => this.go("previous"), ArrowRight: () => this.go("next"),
       Escape: () => this.on.close(),
-      t: () => this.add(), r: () => this.choose(), z: () => undo([this.id]),
+      ...(whyReadOnly === null && {
+        t: () => this.add(), r: () => this.choose(), z: () => undo([this.id]),
+      }),
       s: () => this.similar.click(), i: () => this.toggleDetails(),
     };
   }
@@ -216,7 +219,7 @@ export class PhotoView {
       return h("li", { class: change ? change.state : null },
         h("a", { href: pageOf(tagQuery(name)), "data-key": `tag-${name}` }, name),
         detail, change ? pending(change) : null,
-        h("button", {
+        whyReadOnly === null && h("button", {
           type: "button", class: "remove", "aria-label": `Take “${name}” off`,
           title: `Take “${name}” off${digit <= 9 ? ` (r, then ${digit})` : ""}`,
           "data-key": `remove-${name}`,
@@ -243,7 +246,8 @@ export class PhotoView {
       given.length + seen.length + coming.length ? null : h("p", { class: "quiet" },
         photo.state === "pending" ? "Not tagged yet" : "No tag was certain enough"),
       rejected,
-      h("div", { class: "actions" },
+      whyReadOnly !== null ? h("p", { class: "quiet" }, `Tags cannot be changed here: ${whyReadOnly}.`)
+      : h("div", { class: "actions" },
         h("button", {
           type: "button", class: "add", "data-key": "add", title: "Add a tag (t)",
           onclick: () => this.add(),
@@ -253,6 +257,13 @@ export class PhotoView {
           onclick: () => undo([this.id]),
         }, icon("undo"), "Undo")));
   }
+}
+
+/** How the daemon is, above the grid too; "live.js" keeps it up to date. */
+function daemonNote() {
+  const note = one("#daemon").cloneNode(true);
+  note.removeAttribute("id");
+  return note;
 }
 
 const pending = ({ state, kind, reason }) => h("span", { class: `change ${state}`, title: reason },

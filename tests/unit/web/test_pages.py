@@ -4,33 +4,51 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlite_utils
 from starlette.testclient import TestClient
 
 from photoramd.config.schema import Config, State, Watch
-from photoramd.database.connection import Database
+from photoramd.database.connection import APPLICATION_ID, Database
+from photoramd.database.migrations import schema
 from photoramd.web import static_files
+from photoramd.web.access import Access
 from photoramd.web.app import make_app
 from photoramd.web.news import LiveStatus
 from photoramd.web.readers import Readers
 from photoramd.web.site import Site
 from photoramd.web.templating import asking, data_block, describe
+from photoramd.web.token import Token
 from tests.support import known_photos
 
-PAGES = ("", "tags", "folders", "failed", "status", "p/1", "?q=dog", "?q=nothing", "?q=(", "login")
+PAGES = ("", "tags", "folders", "failed", "status", "p/1", "?q=dog", "?q=nothing", "?q=(")
+
+
+@contextmanager
+def served(path: Path, **options: Any) -> Iterator[TestClient]:
+    config = Config(watch=(Watch(path=Path("/photos")),), state=State(path=path))
+    app = make_app(Site(config, path, Readers(path), **options))
+    with TestClient(app, headers={"Accept": "text/html"}) as client:
+        yield client
 
 
 @pytest.fixture
-def client(tmp_path: Path) -> Iterator[TestClient]:
+def known(tmp_path: Path) -> Path:
     path = tmp_path / "photoramd.db"
     with Database(path) as database:
         known_photos.fill(database)
-    config = Config(watch=(Watch(path=Path("/photos")),), state=State(path=path))
-    app = make_app(Site(config, path, Readers(path)))
-    with TestClient(app, headers={"Accept": "text/html"}) as client:
+    return path
+
+
+@pytest.fixture
+def client(known: Path) -> Iterator[TestClient]:
+    with served(known) as client:
         yield client
 
 
@@ -50,6 +68,48 @@ def test_all_addresses_are_relative(client: TestClient, path: str) -> None:
     text = client.get(f"/{path}").text
     found = re.findall(r'\s(?:href|src|action)="([^"]*)"', text)
     assert not [each for each in found if each.startswith(("/", "http"))]
+
+
+def test_where_a_token_is_needed_one_logs_in_and_out(known: Path, client: TestClient) -> None:
+    with served(known, access=Access(Token("x" * 32))) as guarded:
+        assert 'name="token"' in guarded.get("/login").text
+        assert 'id="logout"' in guarded.get("/status").text
+    answer = client.get("/login", follow_redirects=False)
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/")
+    assert 'id="logout"' not in client.get("/status").text
+
+
+@pytest.mark.parametrize("path", ["", "p/1", "failed", "status"])
+def test_what_cannot_be_done_is_not_offered(known: Path, client: TestClient, path: str) -> None:
+    offers = ("data-retry", 'data-action="add"', 'data-action="reject"', '<dialog id="tag-dialog"')
+    with served(known, why_read_only="it was started with --read-only") as read_only:
+        text = read_only.get(f"/{path}").text
+    assert 'data-read-only="it was started with --read-only"' in text
+    assert not [each for each in offers if each in text]
+    text = client.get(f"/{path}").text
+    assert "data-read-only" not in text
+    assert any(each in text for each in offers)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_database_that_is_not_there_is_said_on_every_page(tmp_path: Path, path: str) -> None:
+    with served(tmp_path / "none.db") as client:
+        answer = client.get(f"/{path}")
+    assert answer.status_code == 503
+    assert "there is no database" in answer.text
+    assert "start photoramd run" in answer.text
+
+
+def test_a_database_of_an_earlier_version_says_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "photoramd.db"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        schema.apply(sqlite_utils.Database(connection), stop_before="m060_asking")
+    with served(path) as client:
+        answer = client.get("/")
+    assert answer.status_code == 503
+    assert "an earlier version" in answer.text
+    assert "start photoramd run" in answer.text
 
 
 def test_a_photo_with_an_odd_name_has_a_page(client: TestClient) -> None:
