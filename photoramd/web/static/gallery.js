@@ -175,7 +175,9 @@ async function showEmpty(title, detail) {
     show(place);
     return;
   }
-  const { sentences } = await get("advice", { q: query.q }).catch(() => ({ sentences: [] }));
+  const { q } = query;
+  const { sentences } = await get("advice", { q }).catch(() => ({ sentences: [] }));
+  if (q !== query.q) return; // another query is shown by now
   place.replaceChildren(
     h("h2", {}, query.q ? "No photo is like that" : "No photos yet"),
     ...(query.q ? sentences.map((text) => h("p", {}, text))
