@@ -290,7 +290,6 @@ def test_another_user_may_look_and_change_nothing(samples: dict[str, Path]) -> N
 
 
 def looks_only(photoramd: Photoramd, prefix: list[str], another: Path) -> None:
-    before = {each.name: each.stat().st_ino for each in photoramd.database.parent.iterdir()}
     with Gallery(photoramd, prefix=prefix) as gallery:
         assert status_of(gallery.get("/metrics")) == 200
         with gallery.client() as client:
@@ -304,8 +303,10 @@ def looks_only(photoramd: Photoramd, prefix: list[str], another: Path) -> None:
         shutil.copyfile(another, photoramd.album / "b.jpg")
         assert photoramd.run("scan").returncode == 0
         wait_for(lambda: b'photoramd_photos{state="written"} 2.0' in gallery.get("/metrics"))
-    after = {each.name: each.stat().st_ino for each in photoramd.database.parent.iterdir()}
-    assert before == after, "nothing of the reader's is left"
+    # A log may be left, where a look fell into the scan's end; the scan's own, as the next needs it.
+    owners = {each.stat().st_uid for each in photoramd.database.parent.iterdir()}
+    assert owners == {os.geteuid()}, "nothing of the reader's is left"
+    assert photoramd.run("scan").returncode == 0
 
 
 def test_read_only_when_asked_for(photoramd: Photoramd) -> None:
