@@ -303,7 +303,7 @@ def looks_only(photoramd: Photoramd, prefix: list[str], another: Path) -> None:
         shutil.copyfile(another, photoramd.album / "b.jpg")
         assert photoramd.run("scan").returncode == 0
         wait_for(lambda: b'photoramd_photos{state="written"} 2.0' in gallery.get("/metrics"))
-    # A log may be left, where a look fell into the scan's end; the scan's own, as the next needs it.
+    # Where a look fell into the scan's end its log is left, which the next scan needs.
     owners = {each.stat().st_uid for each in photoramd.database.parent.iterdir()}
     assert owners == {os.geteuid()}, "nothing of the reader's is left"
     assert photoramd.run("scan").returncode == 0
