@@ -96,10 +96,12 @@ def require_readable(path: Path) -> os.stat_result:
     """Return the status of a database that may be read. It is not opened: see `make_private`.
 
     Raises:
-        OSError: It may not be read, or is missing.
+        OSError: It may not be read, is missing, or is a directory.
     """
     status = path.stat()
-    if not os.access(path, os.R_OK):
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not os.access(path, os.R_OK, effective_ids=True):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     return status
 

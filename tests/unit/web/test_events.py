@@ -25,6 +25,7 @@ from photoramd.web.news import (
 )
 from tests.support.files import put_in_place
 from tests.support.known_photos import fill
+from tests.support.loops import run
 
 
 class Changing(Lookout):
@@ -62,7 +63,7 @@ def test_a_client_that_does_not_read_is_let_go_and_the_others_are_not() -> None:
         feed.leave(slow)
         feed.leave(quick)
 
-    asyncio.run(scene())
+    run(scene)
 
 
 def test_without_clients_nothing_is_looked_at() -> None:
@@ -87,7 +88,7 @@ def test_without_clients_nothing_is_looked_at() -> None:
             assert lookout.looks == looks
         assert lookout.closed == 3
 
-    asyncio.run(scene())
+    run(scene)
 
 
 def test_only_so_many_clients_are_taken_and_none_after_the_end() -> None:
@@ -103,7 +104,7 @@ def test_only_so_many_clients_are_taken_and_none_after_the_end() -> None:
             feed.leave(each)
         assert feed.join() is None
 
-    asyncio.run(scene())
+    run(scene)
 
 
 class Clock:

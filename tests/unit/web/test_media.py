@@ -18,6 +18,7 @@ from photoramd.pictures.provider import Pictures
 from photoramd.pictures.subjects import Subject
 from photoramd.web import media
 from photoramd.web.media import Studio
+from tests.support.loops import run
 
 
 class Resting(Pictures):
@@ -50,4 +51,4 @@ def test_workers_rest_after_a_picture_that_could_not_be_made(
         cache.close()
 
     with Contained() as contained:
-        asyncio.run(scene(contained))
+        run(lambda: scene(contained))
