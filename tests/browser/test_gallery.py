@@ -80,6 +80,18 @@ def test_nothing_found_says_what_may_be_meant(page: Page, gallery: str) -> None:
     expect(page.locator(".tile").first).to_be_visible()
 
 
+def test_what_is_typed_before_the_scripts_are_there_stays(page: Page, gallery: str) -> None:
+    held: list[Route] = []
+    page.route("**/gallery.js", lambda route: held.append(route))
+    page.goto(f"{gallery}?q=animql", wait_until="commit")
+    page.locator("#q").fill("animak")
+    expect(page.locator("#empty")).to_contain_text("animal")
+    page.wait_for_function("() => document.readyState !== 'loading'")
+    held[0].continue_()
+    expect(page.get_by_role("button", name="Show all photos")).to_be_visible()
+    expect(page.locator("#q")).to_have_value("animak")
+
+
 def test_tags_are_added_to_a_selection_and_taken_back(shown: Shown, home: Photoramd) -> None:
     page = shown("?q=animal")
     tiles = page.locator(".tile")

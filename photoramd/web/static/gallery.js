@@ -79,6 +79,7 @@ function go(q, sort = query.sort) {
   readAddress();
   selection.clear();
   grid.current = -1;
+  search.set(query.q);
   load({ rank: 0, offset: 1e9 });
 }
 
@@ -99,7 +100,6 @@ async function load(keep, isAgain = false) {
   const controller = loading = new AbortController();
   const { q, sort } = query;
   if (!isAgain) {
-    search.set(q);
     one("#sort").value = sort;
     document.title = q ? `${q} · photoramd` : "photoramd";
   }
@@ -109,7 +109,9 @@ async function load(keep, isAgain = false) {
     const layout = await ask("layout", values, controller.signal);
     if (loading !== controller) return;
     loading = null;
-    if (isAgain && windows?.version === layout.version && grid.layout.total === layout.total) {
+    // It may have taken the place of the first load of another query, with as few photos.
+    const isShown = shown.q === query.q && shown.sort === query.sort;
+    if (isAgain && isShown && windows?.version === layout.version && grid.layout.total === layout.total) {
       windows.renew(...grid.range);
       return;
     }
@@ -122,7 +124,10 @@ async function load(keep, isAgain = false) {
   }
 }
 
+let shown = {};
+
 function showOrder(layout, keep, photos) {
+  shown = { ...query };
   if (windows?.version !== layout.version) {
     windows?.stop();
     windows = new Windows(queryOf(query.q, query.sort), layout.version, layout.total, {
@@ -223,8 +228,10 @@ addEventListener("popstate", ({ state }) => {
   const wasOpen = viewer.open;
   closeView();
   readAddress();
-  if (before.q !== query.q || before.sort !== query.sort) load(state?.at ?? { rank: 0, offset: 1e9 });
-  else if (!wasOpen && state?.at) grid.scrollTo(state.at.rank, state.at.offset);
+  if (before.q !== query.q || before.sort !== query.sort) {
+    search.set(query.q);
+    load(state?.at ?? { rank: 0, offset: 1e9 });
+  } else if (!wasOpen && state?.at) grid.scrollTo(state.at.rank, state.at.offset);
 });
 
 /* The selection. */
