@@ -17,7 +17,7 @@ from photoramd.errors import DecodeError, LostError
 from photoramd.images.budget import MemoryRoom
 from photoramd.images.renditions import Rendition
 from photoramd.pictures.flights import Flights
-from photoramd.pictures.subjects import Subject
+from photoramd.pictures.subjects import Subject, is_watched
 from photoramd.system.cpu import available_cores
 
 TASK_SECONDS = 20.0
@@ -124,7 +124,7 @@ class Pictures:
         if kept is not None:  # another thread, or the daemon, was faster
             return kept
         path, most = subject.path, self._max_pixels
-        if ".." in path.parts or not any(path.is_relative_to(root) for root in self._roots):
+        if not is_watched(path, self._roots):
             raise DecodeError("it is in no watched directory", path=path)
         self._require_not_lost(subject)
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,11 @@ class Subject:
     path: Path
     fingerprint: Fingerprint
     key: bytes
+
+
+def is_watched(path: Path, roots: Iterable[Path]) -> bool:
+    """Return whether a photo is in one of the watched directories, which have no links in them."""
+    return ".." not in path.parts and any(path.is_relative_to(root) for root in roots)
 
 
 def find_subject(connection: sqlite3.Connection, photo_id: int) -> Subject | None:

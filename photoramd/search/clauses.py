@@ -5,7 +5,7 @@ A clause is what may stand beside others, all of which must hold: ``dog``, ``tak
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -49,9 +49,7 @@ class Clauses:
     def without(self, clause: str) -> Clauses:
         """Return these but for a clause."""
         place = self._place(clause)
-        if place is None:
-            return self
-        return Clauses(self.texts[:place] + self.texts[place + 1 :])
+        return self if place is None else self._but(place)
 
     def narrowed(self, clause: str) -> Clauses:
         """Return these and a clause."""
@@ -60,6 +58,14 @@ class Clauses:
     def excluding(self, clause: str) -> Clauses:
         """Return these, and that a clause does not hold."""
         return Clauses((*self.without(clause).texts, f"-{clause}"))
+
+    def each(self) -> Iterator[tuple[str, Clauses]]:
+        """Yield each clause with the others."""
+        for place, text in enumerate(self.texts):
+            yield text, self._but(place)
+
+    def _but(self, place: int) -> Clauses:
+        return Clauses(self.texts[:place] + self.texts[place + 1 :])
 
     def _place(self, clause: str) -> int | None:
         if clause in self.texts:

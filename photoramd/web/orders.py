@@ -13,7 +13,6 @@ import numpy as np
 from pyroaring import BitMap
 
 from photoramd.database.derived import Kind
-from photoramd.database.readonly import snapshot
 from photoramd.search.evaluation import evaluate
 from photoramd.search.expression import Expression
 from photoramd.search.path_order import PathOrder
@@ -91,9 +90,7 @@ class Orders:
             StoreError: The database cannot be read.
             UsageError: The query names a photo that is not known.
         """
-        with snapshot(reader.connection):
-            reader.sets.refresh()
-            situation = Situation(reader.connection, reader.sets)
+        with reader.situation() as situation:
             hits = found(situation, expression)
             photos = self._arranged(situation, expression, hits, sort)
         order = Order(_version(sort, photos), photos)

@@ -21,6 +21,7 @@ from starlette.types import Receive, Scope, Send
 from photoramd.database.picture_keys import key_of_file
 from photoramd.images.formats import HEAD_BYTES, recognise
 from photoramd.photo import Fingerprint
+from photoramd.pictures.subjects import is_watched
 from photoramd.system.beneath import open_read
 from photoramd.system.files import why_not_opened
 from photoramd.web.picture_versions import is_known
@@ -72,7 +73,7 @@ def open_original(path: Path, roots: Sequence[Path]) -> OpenOriginal:
     Raises:
         HTTPException: It is not below any of them, or cannot be opened.
     """
-    if ".." in path.parts or not any(path.is_relative_to(root) for root in roots):
+    if not is_watched(path, roots):
         raise HTTPException(404, "the photo is in no watched directory")
     try:
         file = io.FileIO(open_read(path))

@@ -121,13 +121,7 @@ _MODULES = frozenset(
 def _chips(site: Site, asked: GalleryAsked) -> list[dict[str, str]]:
     query = Clauses.of(asked.q, site.config.searches)
     sort = asked.sort if asked.sort != "taken" else ""
-    return [
-        {
-            "text": text,
-            "href": asking(q=str(Clauses(query.texts[:at] + query.texts[at + 1 :])), sort=sort),
-        }
-        for at, text in enumerate(query.texts)
-    ]
+    return [{"text": text, "href": asking(q=str(rest), sort=sort)} for text, rest in query.each()]
 
 
 def _beginning(order: Order, most: int) -> dict[str, object]:

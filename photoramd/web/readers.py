@@ -7,17 +7,18 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 from anyio import CapacityLimiter, move_on_after, sleep, to_thread
 from starlette.exceptions import HTTPException
 
-from photoramd.database.readonly import open_readonly, uri_options
+from photoramd.database.readonly import open_readonly, snapshot, uri_options
 from photoramd.errors import PhotoramdError, UsageError
 from photoramd.search.sets import Sets
+from photoramd.search.situation import Situation
 
 T = TypeVar("T")
 
@@ -90,6 +91,13 @@ class Reader:
         if identity == self.identity and not self._is_prepared:
             self.sets = Sets(self.connection, like=prepared)
             self._is_prepared = True
+
+    @contextmanager
+    def situation(self) -> Iterator[Situation]:
+        """Let a ``with`` block ask one state of the database, with its sets."""
+        with snapshot(self.connection):
+            self.sets.refresh()
+            yield Situation(self.connection, self.sets)
 
     def ask(self, question: Callable[[Reader], T], seconds: float) -> T:
         """Return the answer to a question.

@@ -12,9 +12,7 @@ from photoramd.database.edits import (
     request_edit,
     request_undo,
 )
-from photoramd.database.readonly import snapshot
 from photoramd.search.edit_outcome import can_be_undone, failed_changes
-from photoramd.search.situation import Situation
 from photoramd.web.api.endpoint import Endpoint, reading, writing
 from photoramd.web.api.questions import expression_of
 from photoramd.web.edit_schemas import (
@@ -53,9 +51,8 @@ def edit(site: Site, _: NothingAsked, sent: EditAsked) -> EditGiven:
 
 def _found(site: Site, reader: Reader, query: str) -> list[int]:
     expression = expression_of(site, query)
-    with snapshot(reader.connection):
-        reader.sets.refresh()
-        hits = found(Situation(reader.connection, reader.sets), expression)
+    with reader.situation() as situation:
+        hits = found(situation, expression)
     if not hits:
         raise HTTPException(400, "the query finds no photo")
     if len(hits) > MOST_PHOTOS:

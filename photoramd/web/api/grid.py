@@ -9,10 +9,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from photoramd.database.readonly import snapshot
 from photoramd.search.order import cursor_of, ordered
 from photoramd.search.queries import scores_of
-from photoramd.search.situation import Situation
 from photoramd.web.api.endpoint import Endpoint, reading
 from photoramd.web.api.questions import expression_of, photos_with
 from photoramd.web.orders import Order, found
@@ -103,9 +101,7 @@ def _window(site: Site, reader: Reader, asked: PhotosAsked) -> Photos:
 
 def _page(site: Site, reader: Reader, asked: PhotosAsked, after: str | None) -> Photos:
     expression = expression_of(site, asked.q)
-    with snapshot(reader.connection):
-        reader.sets.refresh()
-        situation = Situation(reader.connection, reader.sets)
+    with reader.situation() as situation:
         hits = found(situation, expression)
         scores = None
         if asked.sort == "score":

@@ -5,14 +5,13 @@ from __future__ import annotations
 import msgspec
 
 from photoramd.database.derived import Kind
-from photoramd.database.readonly import fetch, snapshot
+from photoramd.database.readonly import fetch
 from photoramd.errors import QueryError
 from photoramd.keywords import comparison_key
 from photoramd.search import facets as common
 from photoramd.search.clauses import Clauses
 from photoramd.search.completion import complete
 from photoramd.search.folders import Tree
-from photoramd.search.situation import Situation
 from photoramd.search.tags import count_tags
 from photoramd.web import problems
 from photoramd.web.api.endpoint import Endpoint, reading
@@ -42,18 +41,13 @@ def facets(site: Site, reader: Reader, asked: FacetsAsked) -> Facets:
     """Return what the photos of a query have in common."""
     query = Clauses.of(asked.q, site.config.searches)
     expression = expression_of(site, asked.q)
-    with snapshot(reader.connection):
-        reader.sets.refresh()
-        situation = Situation(reader.connection, reader.sets)
+    with reader.situation() as situation:
         hits = found(situation, expression)
         groups = [
             Group(name=name, entries=[_entry(query, each) for each in entries])
             for name, entries in common.facets(situation, hits)
         ]
-    chips = [
-        Chip(text=text, without=str(Clauses(query.texts[:at] + query.texts[at + 1 :])))
-        for at, text in enumerate(query.texts)
-    ]
+    chips = [Chip(text=text, without=str(rest)) for text, rest in query.each()]
     return Facets(total=len(hits), chips=chips, groups=groups)
 
 
@@ -72,10 +66,9 @@ def _entry(query: Clauses, facet: common.Facet) -> Entry:
 def tags(site: Site, reader: Reader, asked: TagsAsked) -> Tags:
     """Return tags in use."""
     expression = expression_of(site, asked.q)
-    with snapshot(reader.connection):
-        reader.sets.refresh()
-        hits = found(Situation(reader.connection, reader.sets), expression)
-        counted = count_tags(reader.sets, hits, prefix=asked.prefix)
+    with reader.situation() as situation:
+        hits = found(situation, expression)
+        counted = count_tags(situation.sets, hits, prefix=asked.prefix)
     if asked.sort == "name":
         counted.sort(key=lambda tag: (comparison_key(tag.name), tag.name))
     begin = 0
@@ -92,15 +85,15 @@ def tags(site: Site, reader: Reader, asked: TagsAsked) -> Tags:
 
 def folders(_: Site, reader: Reader, asked: FoldersAsked) -> Folders:
     """Return the folders right below one."""
-    with snapshot(reader.connection):
-        reader.sets.refresh()
-        tree = reader.sets.derive(Tree.read)
+    with reader.situation() as situation:
+        sets = situation.sets
+        tree = sets.derive(Tree.read)
         if asked.path:
             paths = tree.children(asked.path)
         else:
-            rows = fetch(reader.connection, "SELECT path FROM roots")
+            rows = fetch(situation.connection, "SELECT path FROM roots")
             paths = {path.decode("utf-8", "backslashreplace") for (path,) in rows}
-        counted = tree.counted(paths, reader.sets, reader.sets.one(Kind.PRESENT))
+        counted = tree.counted(paths, sets, sets.one(Kind.PRESENT))
     return Folders(
         path=asked.path,
         folders=[
