@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from os import stat_result
@@ -49,6 +50,11 @@ class Tag:
     confidence: float
     parents: tuple[str, ...] = ()
     is_given: bool = False
+
+
+def surest_first(tags: Iterable[Tag]) -> list[Tag]:
+    """Return tags, the most confident first, by name where they are equally so."""
+    return sorted(tags, key=lambda tag: (-tag.confidence, tag.name))
 
 
 class PhotoState(StrEnum):

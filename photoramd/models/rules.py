@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from photoramd.errors import ConfigError
 from photoramd.keywords import KEYWORD_RULES, fold, is_keyword, normalise
 from photoramd.models.vocabulary import Vocabulary
-from photoramd.photo import Tag
+from photoramd.photo import Tag, surest_first
 
 if TYPE_CHECKING:
     pass
@@ -120,8 +120,7 @@ def select(vocabulary: Vocabulary, scores: Mapping[str, float], rules: Rules) ->
         candidate = _Candidate(tag, fold(label) == fold(word))
         key = fold(word)
         merged[key] = _merge(merged[key], candidate) if key in merged else candidate
-    tags = sorted((c.tag for c in merged.values()), key=lambda tag: (-tag.confidence, tag.name))
-    return tags[: rules.top_n]
+    return surest_first(c.tag for c in merged.values())[: rules.top_n]
 
 
 def _is_above(score: float, calibrated: float, rules: Rules) -> bool:

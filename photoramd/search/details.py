@@ -15,7 +15,7 @@ from photoramd.database.conditions import REJECTED
 from photoramd.database.edited import EditedTag, edits_of
 from photoramd.database.readonly import fetch, snapshot
 from photoramd.metadata.changes import Place
-from photoramd.photo import Look, PhotoState, Tag
+from photoramd.photo import Look, PhotoState, Tag, surest_first
 from photoramd.search.places import knows_places
 
 
@@ -168,5 +168,4 @@ def _labels(connection: sqlite3.Connection) -> dict[int, str]:
 
 def _tags(pairs: Iterable[Sequence[Any]], labels: dict[int, str]) -> tuple[Tag, ...]:
     """Return tags from pairs of label id and confidence, the most confident first."""
-    found = [Tag(labels[number], confidence) for number, confidence in pairs]
-    return tuple(sorted(found, key=lambda tag: (-tag.confidence, tag.name)))
+    return tuple(surest_first(Tag(labels[number], confidence) for number, confidence in pairs))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from photoramd.database.columns import fingerprint_of, state_of
 from photoramd.database.readonly import fetch
 from photoramd.errors import printable
-from photoramd.photo import Fingerprint, PhotoState, Tag
+from photoramd.photo import Fingerprint, PhotoState, Tag, surest_first
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def photo_rows(connection: sqlite3.Connection, ids: Sequence[int]) -> list[Photo
             height,
             taken,
             state_of(state),
-            tuple(sorted(tags, key=lambda tag: (-tag.confidence, tag.name))),
+            tuple(surest_first(tags)),
             tuple(sorted(json.loads(own))),
             fingerprint_of(fingerprint),
         )

@@ -12,11 +12,10 @@ from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from photoramd.database.columns import path_of, state_of
 from photoramd.database.readonly import fetch, open_readonly, snapshot
-from photoramd.photo import PhotoState, Tag
+from photoramd.photo import PhotoState, Tag, surest_first
 from photoramd.search.advice import advise, suggest
 from photoramd.search.by_tag import matching, with_those_below
 from photoramd.search.details import Details, photo
@@ -194,7 +193,7 @@ def _rows(
     return {
         number: (
             path_of(directory, name),
-            _tags((names[label], confidence) for label, confidence in given),
+            tuple(surest_first(Tag(names[label], confidence) for label, confidence in given)),
             state_of(state),
             tuple(sorted(names[label] for label in own)),
             taken,
@@ -206,11 +205,6 @@ def _rows(
 def _names(connection: sqlite3.Connection, labels: Iterable[int]) -> dict[int, str]:
     sql = "SELECT id, name FROM labels WHERE id IN (SELECT value FROM json_each(?))"
     return dict(fetch(connection, sql, (json.dumps(sorted(labels)),)))
-
-
-def _tags(pairs: Iterable[tuple[str, Any]]) -> tuple[Tag, ...]:
-    found = [Tag(name, confidence) for name, confidence in pairs]
-    return tuple(sorted(found, key=lambda tag: (-tag.confidence, tag.name)))
 
 
 def scores_of(situation: Situation, expression: Expression | None) -> dict[int, float]:
