@@ -6,8 +6,11 @@ import os
 import random
 import sqlite3
 
+from photoramd.database import derived
 from photoramd.database.columns import printable_unless_utf8
+from photoramd.database.derived import Kind
 from photoramd.keywords import comparison_key
+from photoramd.search.sets import Sets
 
 IDS = (1, 2, 3, 7, 500, 65_534, 65_535, 65_536, 65_537, 131_072, 200_000, 200_001, 4_294_967_295)
 STATES = ("pending", "tagged", "written", "written", "failed", "missing")
@@ -55,6 +58,11 @@ PLACES = (
 )  # fmt: skip
 SIZES = (1, 20, 1_000, 10_000_000, 2**62)
 REJECTED = ("dog", "Tiger  cat", "gone")
+
+
+def contents(sets: Sets) -> dict[tuple[Kind, int], set[int]]:
+    """Return all sets, by what they are about."""
+    return {(kind, key): set(members) for kind in Kind for key, members in sets.all(kind)}
 
 
 class Rows:
@@ -126,6 +134,15 @@ class Rows:
         if done.rowcount:
             self.retag(number)
             self.look(number)
+
+    def commit(self, changes: int, *, is_folded: bool) -> None:
+        """Make some changes in a transaction of their own, and fold them into the sets or not."""
+        self._db.execute("BEGIN")
+        for _ in range(changes):
+            self.change()
+        if is_folded:
+            derived.fold(self._db, above=0)
+        self._db.execute("COMMIT")
 
     def change(self) -> None:
         """Do to one photo what happens to photos."""

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from photoramd.database import derived
 from photoramd.database.connection import connect
-from photoramd.database.derived import Kind
 from photoramd.search.evaluation import evaluate
 from photoramd.search.expression import And, Expression, Not, Or, Term, leaves
 from photoramd.search.fields import FIELDS
@@ -24,7 +23,7 @@ from photoramd.search.queries import open_readonly
 from photoramd.search.sets import Sets
 from photoramd.search.situation import Situation
 from tests.support import naive_answers
-from tests.support.random_rows import Rows
+from tests.support.random_rows import Rows, contents
 
 NOW = 1_720_000_000.0
 
@@ -200,19 +199,10 @@ def test_a_reader_that_stays_sees_what_a_new_one_sees(tmp_path: Path) -> None:
         @given(st.lists(st.tuples(st.integers(0, 4), st.booleans(), st.booleans()), max_size=6))
         def agree(steps: list[tuple[int, bool, bool]]) -> None:
             for changes, is_folded, is_read in steps:
-                writer.execute("BEGIN")
-                for _ in range(changes):
-                    rows.change()
-                if is_folded:
-                    derived.fold(writer, above=0)
-                writer.execute("COMMIT")
+                rows.commit(changes, is_folded=is_folded)
                 if is_read:
                     stays.refresh()
                     assert contents(stays) == contents(Sets(reader))
             assert derived.differences(writer) == 0
 
         agree()
-
-
-def contents(sets: Sets) -> dict[tuple[Kind, int], set[int]]:
-    return {(kind, key): set(members) for kind in Kind for key, members in sets.all(kind)}

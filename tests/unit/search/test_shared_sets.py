@@ -12,21 +12,16 @@ from hypothesis import strategies as st
 
 from photoramd.database import derived
 from photoramd.database.connection import connect
-from photoramd.database.derived import Kind
 from photoramd.errors import StoreError
 from photoramd.search import facets
 from photoramd.search.queries import open_readonly
 from photoramd.search.sets import Sets
-from tests.support.random_rows import Rows
+from tests.support.random_rows import Rows, contents
 
 STEPS = st.lists(
     st.tuples(st.integers(0, 4), st.booleans(), st.sampled_from("abc-")), min_size=1, max_size=8
 )
 """How many changes, whether they are folded, and which reader looks then."""
-
-
-def contents(sets: Sets) -> dict[tuple[Kind, int], set[int]]:
-    return {(kind, key): set(members) for kind in Kind for key, members in sets.all(kind)}
 
 
 def test_who_shares_sets_sees_what_it_would_see_alone(tmp_path: Path) -> None:
@@ -46,12 +41,7 @@ def test_who_shares_sets_sees_what_it_would_see_alone(tmp_path: Path) -> None:
             readers["c"] = Sets(connection, like=readers["b"])
             seen = {name: contents(each) for name, each in readers.items()}
             for changes, is_folded, who in steps:
-                writer.execute("BEGIN")
-                for _ in range(changes):
-                    rows.change()
-                if is_folded:
-                    derived.fold(writer, above=0)
-                writer.execute("COMMIT")
+                rows.commit(changes, is_folded=is_folded)
                 if who in readers:
                     readers[who].refresh()
                     seen[who] = contents(readers[who])
