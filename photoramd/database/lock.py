@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import os
-import time
 from contextlib import suppress
 from pathlib import Path
 
 from photoramd.database.errors import store_error
 from photoramd.errors import LockedError
-from photoramd.system.files import PRIVATE, make_private
+from photoramd.system.files import PRIVATE, lock_within, make_private
 
 _PROBE_SECONDS = 0.5
 """A lock that is held for longer is another owner's, not that of a `holder` call."""
@@ -38,7 +37,8 @@ class Lock:
         except OSError as error:
             raise store_error(self.path, error) from error
         try:
-            _take(fd)
+            # A call of `holder` may hold it for a moment.
+            lock_within(fd, _PROBE_SECONDS)
         except OSError as error:
             holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip()
             os.close(fd)
@@ -59,19 +59,6 @@ class Lock:
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
-
-
-def _take(fd: int) -> None:
-    """Take the lock; a call of `holder` may hold it for a moment."""
-    deadline = time.monotonic() + _PROBE_SECONDS
-    while True:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.02)
 
 
 def holder(database: Path) -> int | None:

@@ -7,13 +7,11 @@ checksum to be what was kept, under this key.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import sqlite3
 import struct
 import threading
-import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -25,7 +23,7 @@ from photoramd.clock import UnixTime
 from photoramd.database.backups import set_aside
 from photoramd.errors import PhotoramdError, printable
 from photoramd.images.renditions import Rendition
-from photoramd.system.files import create_private, make_private
+from photoramd.system.files import create_private, lock_within, make_private
 
 T = TypeVar("T")
 
@@ -308,15 +306,7 @@ def _alone(directory: Path) -> Iterator[None]:
     """
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        deadline = time.monotonic() + _BUSY_SECONDS
-        while True:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.01)
+        lock_within(fd, _BUSY_SECONDS)
         yield
     finally:
         os.close(fd)

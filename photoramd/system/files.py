@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
+import time
 from pathlib import Path
 
 UNSUPPORTED = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
@@ -142,3 +144,21 @@ def sync_directory(path: Path) -> None:
         sync_open_directory(fd)
     finally:
         os.close(fd)
+
+
+def lock_within(fd: int, seconds: float) -> None:
+    """Take the lock of an open file or directory (flock(2)), when others have left it.
+
+    Raises:
+        BlockingIOError: They have not for so long.
+        OSError: From the system.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)

@@ -12,6 +12,7 @@ from photoramd.web.edit_schemas import NothingAsked
 from photoramd.web.readers import Reader
 from photoramd.web.search_schemas import FoldersAsked, TagsAsked
 from photoramd.web.site import Site
+from photoramd.web.templating import START
 
 _TAGS = 300
 """So many are on the page at first."""
@@ -102,11 +103,7 @@ def status(site: Site, reader: Reader, _: dict[str, str]) -> dict[str, Any]:
 
 def _lead(now: state.SiteStatus) -> str:
     if not now["running"]:
-        return (
-            "The daemon is not running. Start it with \N{LEFT DOUBLE QUOTATION MARK}systemctl start"
-            " photoramd\N{RIGHT DOUBLE QUOTATION MARK} or \N{LEFT DOUBLE QUOTATION MARK}photoramd "
-            "run\N{RIGHT DOUBLE QUOTATION MARK}."
-        )
+        return f"The daemon is not running. Start it with {START}."
     if now["rests_until"] is not None:
         return f"The daemon rests until {_moment(now['rests_until'])}, by its hours."
     if now["photos"]["pending"]:

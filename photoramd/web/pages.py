@@ -24,7 +24,7 @@ from photoramd.web.orders import Order
 from photoramd.web.readers import Reader
 from photoramd.web.schemas import Asked, Photo, PhotoAsked, Query, Sort
 from photoramd.web.site import Site, site_of
-from photoramd.web.templating import asking, data_block, describe, page
+from photoramd.web.templating import START, asking, data_block, describe, page
 
 FIRST = 60
 """So many photos come with the page; the rest is fetched as one looks at it."""
@@ -78,7 +78,7 @@ def _gallery(site: Site, reader: Reader, asked: GalleryAsked) -> dict[str, Any]:
         "q": asked.q,
         "sort": asked.sort,
         "sorts": SORTS,
-        "asked": asking(q=asked.q, sort=asked.sort if asked.sort != "taken" else ""),
+        "asked": _address(asked.q, asked.sort),
         "modules": [name for name in static_files.files() if name in _MODULES],
         "chips": [],
         "photos": [],
@@ -101,8 +101,7 @@ def _gallery(site: Site, reader: Reader, asked: GalleryAsked) -> dict[str, Any]:
     values["photos"] = [_described(each) for each in shown]
     end = asked.at + FIRST
     if end < total:
-        same = {"q": asked.q, "sort": asked.sort if asked.sort != "taken" else ""}
-        values["next_page"] = asking(**same, at=end)
+        values["next_page"] = _address(asked.q, asked.sort, at=end)
     if not asked.at:
         given = {"layout": _beginning(order, FIRST), "photos": shown}
         values["given"] = data_block(given)
@@ -118,10 +117,14 @@ _MODULES = frozenset(
 )  # fmt: skip
 
 
+def _address(q: str, sort: Sort, **values: int) -> str:
+    """Return the part of an address that asks for photos in an order, if not the usual one."""
+    return asking(q=q, sort=sort if sort != "taken" else "", **values)
+
+
 def _chips(site: Site, asked: GalleryAsked) -> list[dict[str, str]]:
     query = Clauses.of(asked.q, site.config.searches)
-    sort = asked.sort if asked.sort != "taken" else ""
-    return [{"text": text, "href": asking(q=str(rest), sort=sort)} for text, rest in query.each()]
+    return [{"text": text, "href": _address(str(rest), asked.sort)} for text, rest in query.each()]
 
 
 def _beginning(order: Order, most: int) -> dict[str, object]:
@@ -163,9 +166,7 @@ def _advice(site: Site, reader: Reader, q: str) -> dict[str, object]:
     what = (
         "Photos appear here as soon as the daemon has found them."
         if is_running
-        else "The daemon is not running: start it with \N{LEFT DOUBLE QUOTATION MARK}systemctl "
-        "start photoramd\N{RIGHT DOUBLE QUOTATION MARK} or \N{LEFT DOUBLE QUOTATION MARK}photoramd "
-        "run\N{RIGHT DOUBLE QUOTATION MARK}."
+        else f"The daemon is not running: start it with {START}."
     )
     return {"title": "No photos yet", "sentences": [*watched, what]}
 
@@ -187,7 +188,7 @@ async def photo(request: Request) -> Response:
         details = api_photos.details(site, reader, wanted)
         return present(site, reader) | {
             "q": asked.q,
-            "asked": asking(q=asked.q, sort=asked.sort if asked.sort != "taken" else ""),
+            "asked": _address(asked.q, asked.sort),
             "photo": details,
             "alt": alternative(details),
             "preview": details.thumbnail.replace("/thumbnail", "/preview"),

@@ -45,6 +45,12 @@ KEYS = (
 )
 """What keys do, for the help."""
 
+START = (
+    "\N{LEFT DOUBLE QUOTATION MARK}systemctl start photoramd\N{RIGHT DOUBLE QUOTATION MARK} or "
+    "\N{LEFT DOUBLE QUOTATION MARK}photoramd run\N{RIGHT DOUBLE QUOTATION MARK}"
+)
+"""What starts the daemon."""
+
 _EDITING_KEYS = frozenset("trz")
 
 
@@ -102,8 +108,7 @@ def describe(status: LiveStatus | None) -> dict[str, str]:
             "state": "off",
             "text": "not running",
             "title": "The daemon is not running: new photos and edits wait. Start it with "
-            "\N{LEFT DOUBLE QUOTATION MARK}systemctl start photoramd\N{RIGHT DOUBLE QUOTATION MARK}"
-            " or \N{LEFT DOUBLE QUOTATION MARK}photoramd run\N{RIGHT DOUBLE QUOTATION MARK}.",
+            f"{START}.",
         }
     if not status.pending:
         return {"state": "idle", "text": "up to date", "title": "Every photo is tagged"}

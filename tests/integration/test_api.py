@@ -106,17 +106,22 @@ def test_a_layout_that_is_known_is_not_sent_again(
     assert again.json()["total"] == 4
 
 
-def test_a_large_layout_is_packed_if_the_client_takes_that(tmp_path: Path) -> None:
-    path = tmp_path / "photoramd.db"
+def with_many(path: Path, count: int, state: str, reason: str | None = None) -> Path:
+    """Make a database of so many photos, all alike."""
     with closing(connect(path)) as db:
         db.execute("BEGIN")
         db.execute("INSERT INTO directories (path) VALUES (x'2f61')")
         db.executemany(
             "INSERT INTO photos (id, directory_id, name, size, mtime_ns, device, inode, state,"
-            " found_at) VALUES (?, 1, ?, 1, 1, 1, 1, 'pending', 1)",
-            [(number, b"%d.jpg" % number) for number in range(1, 3001)],
+            " reason, found_at) VALUES (?, 1, ?, 1, 1, 1, 1, ?, ?, 1)",
+            [(number, b"%d.jpg" % number, state, reason) for number in range(1, count + 1)],
         )
         db.execute("COMMIT")
+    return path
+
+
+def test_a_large_layout_is_packed_if_the_client_takes_that(tmp_path: Path) -> None:
+    path = with_many(tmp_path / "photoramd.db", 3000, "pending")
     with TestClient(make_app(site_on(path))) as client:
         for encoding in ("gzip", "identity"):
             with client.stream(
@@ -428,16 +433,7 @@ def test_edits_that_make_no_sense_are_refused(
 
 
 def test_too_many_photos_are_refused_with_their_number(tmp_path: Path) -> None:
-    path = tmp_path / "photoramd.db"
-    with closing(connect(path)) as db:
-        db.execute("BEGIN")
-        db.execute("INSERT INTO directories (path) VALUES (x'2f61')")
-        db.executemany(
-            "INSERT INTO photos (id, directory_id, name, size, mtime_ns, device, inode, state,"
-            " reason, found_at) VALUES (?, 1, ?, 1, 1, 1, 1, 'failed', 'x', 1)",
-            [(number, b"%d.jpg" % number) for number in range(1, 1102)],
-        )
-        db.execute("COMMIT")
+    path = with_many(tmp_path / "photoramd.db", 1101, "failed", "x")
     with TestClient(make_app(site_on(path))) as client:
         problem = post(client, "edits", {"query": "", "add": ["x"]}, 413)
         assert "1,101 photos" in problem["title"]

@@ -14,6 +14,7 @@ from photoramd.search.queries import scores_of
 from photoramd.web.api.endpoint import Endpoint, reading
 from photoramd.web.api.questions import expression_of, photos_with
 from photoramd.web.orders import Order, found
+from photoramd.web.picture_versions import is_known
 from photoramd.web.readers import Reader
 from photoramd.web.schemas import (
     Layout,
@@ -35,16 +36,15 @@ _LEAST = 1_000
 async def layout(request: Request, asked: LayoutAsked) -> Response:
     """Answer with the shapes and days of all photos that a query finds."""
     site = site_of(request)
-    known = request.headers.get("If-None-Match", "")
     takes_gzip = "gzip" in request.headers.get("Accept-Encoding", "")
 
     def answer(reader: Reader) -> Response:
         order = site.orders.put(reader, expression_of(site, asked.q), asked.sort)
         anchor = None if asked.anchor is msgspec.UNSET else order.rank(asked.anchor)
         # The same order may be asked for with another anchor.
-        tag = f'W/"{order.version}"' if anchor is None else f'W/"{order.version}-{anchor}"'
-        headers = {"ETag": tag, "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
-        if tag in known:
+        tag = f'"{order.version}"' if anchor is None else f'"{order.version}-{anchor}"'
+        headers = {"ETag": f"W/{tag}", "Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
+        if is_known(request, tag):
             return Response(status_code=304, headers=headers)
         body = msgspec.json.encode(
             Layout(
