@@ -141,6 +141,15 @@ def test_keys_alone_are_enough(shown: Shown) -> None:
     expect(page.locator(".tile .picture:focus")).to_have_count(1)
 
 
+def test_the_focus_stays_when_photos_are_laid_out_anew(shown: Shown) -> None:
+    page = shown()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".tile .picture:focus")).to_have_count(1)
+    focused = page.locator(".tile .picture:focus").get_attribute("href")
+    page.set_viewport_size({"width": 1000, "height": 900})
+    expect(page.locator(".tile .picture:focus")).to_have_attribute("href", focused or "")
+
+
 def test_single_keys_can_be_switched_off(shown: Shown) -> None:
     page = shown()
     page.keyboard.press("?")

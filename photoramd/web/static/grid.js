@@ -66,6 +66,7 @@ export class Grid {
   }
 
   arrange(keep) {
+    const isFocused = this.root.contains(document.activeElement?.closest?.(".tile") ?? null);
     this.width = this.root.clientWidth;
     const phone = isPhone();
     const target = phone ? Math.max(110, this.width / 3.4) : this.width < 1100 ? 190 : 224;
@@ -77,6 +78,8 @@ export class Grid {
     this.measure();
     if (keep) this.scrollTo(keep.rank, keep.offset);
     else this.follow();
+    // The tile that had the focus is another photo's now, or nobody's.
+    if (isFocused) this.tiles.get(this.current)?.firstChild.focus({ preventScroll: true });
   }
 
   /** Take the heights of the page and the screen. */
