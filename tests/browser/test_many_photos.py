@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 from photoramd.database.connection import Database
 from tests.browser.conftest import MANY, page_errors, until, with_errors
 from tests.support import many_photos
-from tests.support.daemons import Photoramd
+from tests.support.daemons import Photoramd, wait_for
 
 MOST_NODES = 2000
 MILLION = 1_000_000
@@ -70,6 +70,35 @@ def test_the_scrubber_leads_to_any_year(page: Page, many_gallery: str) -> None:
     assert page.evaluate(_NODES) < MOST_NODES
 
 
+def test_there_is_no_scrubber_before_the_whole_order_is_there(
+    page: Page, many_gallery: str
+) -> None:
+    held: list[Route] = []
+    page.route("**/api/v1/layout*", lambda route: held.append(route))
+    page.goto(many_gallery)
+    until(page, f"({_SEEN})().length > 0")
+    expect(page.locator("#total")).to_contain_text(",")
+    assert held
+    expect(page.locator("#scrubber")).to_be_hidden()
+    held[0].continue_()
+    expect(page.locator("#scrubber")).to_be_visible()
+
+
+def with_new_photos(many: Photoramd, count: int, inode: int = 10**9) -> None:
+    """Add photos of the latest day."""
+    with Database(many.database) as database, database.transaction() as db:
+        for number in range(inode, inode + count):
+            db.execute(
+                """INSERT INTO photos (directory_id, name, size, mtime_ns, device, inode, state,
+                       found_at) VALUES (1, ?, 1, 1, 1, ?, 'written', 1.7e9)""",
+                (f"new{number}.jpg".encode(), number),
+            )
+            db.execute(
+                "INSERT INTO looks (photo_id, width, height, format_id, taken)"
+                " VALUES (last_insert_rowid(), 3000, 4000, 1, 1735689600)"
+            )
+
+
 def test_what_one_looks_at_stays_when_photos_come(
     page: Page, many: Photoramd, many_gallery: str
 ) -> None:
@@ -84,22 +113,32 @@ def test_what_one_looks_at_stays_when_photos_come(
     )
     tile = page.locator(f".tile[data-name='{name}']")
     before = tile.bounding_box()
-    with Database(many.database) as database, database.transaction() as db:
-        for number in range(40):
-            db.execute(
-                """INSERT INTO photos (directory_id, name, size, mtime_ns, device, inode, state,
-                       found_at) VALUES (1, ?, 1, 1, 1, ?, 'written', 1.7e9)""",
-                (f"new{number}.jpg".encode(), 10**9 + number),
-            )
-            db.execute(
-                "INSERT INTO looks (photo_id, width, height, format_id, taken)"
-                " VALUES (last_insert_rowid(), 3000, 4000, 1, 1735689600)"
-            )
+    with_new_photos(many, 40)
     expect(page.locator("#total")).to_have_text(f"{MANY + 40:,} photos", timeout=30_000)
     after = tile.bounding_box()
     assert before
     assert after
     assert abs(after["y"] - before["y"]) <= 1
+
+
+def test_who_scrolls_while_the_order_comes_again_stays_there(
+    page: Page, many: Photoramd, many_gallery: str
+) -> None:
+    opened(page, many_gallery)
+    total = page.locator("#total").inner_text()
+    page.evaluate("scrollTo(0, 30000)")
+    until(page, f"({_SEEN})()[0] > 100")
+    until(page, "document.querySelectorAll('.tile a[href]').length > 10")
+    held: list[Route] = []
+    page.route("**/api/v1/layout*", lambda route: held.append(route))
+    with_new_photos(many, 1, inode=2 * 10**9)
+    wait_for(lambda: page.evaluate("1") and held, "the order is asked for again")
+    page.evaluate("scrollTo(0, 60000)")
+    until(page, f"({_SEEN})()[0] > 400")
+    before = min(page.evaluate(_SEEN))
+    held[0].continue_()
+    expect(page.locator("#total")).not_to_have_text(total)
+    assert min(page.evaluate(_SEEN)) == before + 1
 
 
 @pytest.fixture(scope="module")

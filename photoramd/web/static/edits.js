@@ -3,7 +3,7 @@
 import { ask, send } from "./api.js";
 import { Complete } from "./complete.js";
 import { one, photos as photosText, toast } from "./dom.js";
-import { isLive, on } from "./live.js";
+import { on } from "./live.js";
 
 const followed = new Map(); // edit -> ids of its photos
 const listeners = [];
@@ -52,13 +52,11 @@ async function begin(request, ids, text, canUndo) {
   }
 }
 
-/** Ask how an edit is where no event says it. */
+/** Ask how an edit is: events may not come, and tell of the last few edits only. */
 async function follow(id) {
   if (!followed.has(id)) return;
-  if (!isLive() || followed.get(id).length) {
-    const progress = await ask(`edits/${id}`).catch(() => null);
-    if (progress) note(progress);
-  }
+  const progress = await ask(`edits/${id}`).catch(() => null);
+  if (progress) note(progress);
   if (followed.has(id)) setTimeout(() => follow(id), 5000);
 }
 

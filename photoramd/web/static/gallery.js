@@ -115,13 +115,19 @@ async function load(keep, isAgain = false) {
       windows.renew(...grid.range);
       return;
     }
-    showOrder(layout, keep?.id == null || layout.anchor == null
-      ? keep : { rank: layout.anchor, offset: keep.offset });
+    showOrder(layout, isAgain && isShown ? placeIn(layout, keep) : keep);
   } catch (problem) {
     if (problem.name === "AbortError") return;
     if (loading === controller) loading = null;
     showProblem(problem);
   }
+}
+
+/** Return the place in a new order of what one looks at, where `keep` was the place when it was asked for. */
+function placeIn(layout, keep) {
+  const now = grid.anchor(); // one may have scrolled meanwhile
+  if (!now || keep?.id == null || layout.anchor == null) return now;
+  return { rank: now.rank + layout.anchor - keep.rank, offset: now.offset };
 }
 
 let shown = {};
@@ -141,8 +147,10 @@ function showOrder(layout, keep, photos) {
   show(one("#first"), false);
   show(one("#empty"), false);
   show(one("#grid"));
-  grid.setOrder({ aspects: aspectsOf(layout.aspects), days: layout.days, hasDays }, windows, keep);
-  scrubber.setLayout();
+  const aspects = aspectsOf(layout.aspects);
+  grid.setOrder({ aspects, days: layout.days, hasDays }, windows, keep);
+  // A strip of the first photos alone would lead to other places than that of all.
+  scrubber.setLayout(aspects.length === layout.total);
   one("#total").textContent = photosText(layout.total);
   if (!layout.total) showEmpty();
 }

@@ -1,6 +1,6 @@
 /** What the server says by itself: how the daemon is, that photos changed, how edits go. */
 
-import { ROOT, address, ask } from "./api.js";
+import { ROOT, address } from "./api.js";
 import { all, count, one } from "./dom.js";
 
 const listeners = { status: [], change: [], edit: [] };
@@ -11,9 +11,6 @@ let wait = 1000;
 export function on(name, call) {
   listeners[name].push(call);
 }
-
-/** Tell whether events come; otherwise one has to ask. */
-export const isLive = () => source?.readyState === EventSource.OPEN;
 
 function connect() {
   if (source || document.hidden) return;
@@ -45,10 +42,7 @@ export function start() {
   document.addEventListener("visibilitychange", () => (document.hidden ? disconnect() : connect()));
   addEventListener("pagehide", disconnect);
   addEventListener("pageshow", connect);
-  on("status", showStatus);
-  ask("status").then((status) => showStatus({
-    ...status, pending: status.photos.pending, failed: status.photos.failed,
-  }), () => {});
+  on("status", showStatus); // the first one came with the page
 }
 
 /** Return how the daemon is: {state, text, title}. */

@@ -79,10 +79,10 @@ export class Scrubber {
     return Math.round(8 + fraction * (this.height - 16));
   }
 
-  /** Draw the years of a new layout. */
-  setLayout() {
+  /** Draw the years of a new layout; of a part of one, nothing. */
+  setLayout(isWhole = true) {
     const { layout, scale } = this.grid;
-    show(this.root, scale.wholeEnd > scale.view);
+    show(this.root, isWhole && scale.wholeEnd > scale.view);
     this.height = this.root.clientHeight;
     const marks = [];
     let year;
