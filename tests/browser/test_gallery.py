@@ -150,6 +150,15 @@ def test_the_focus_stays_when_photos_are_laid_out_anew(shown: Shown) -> None:
     expect(page.locator(".tile .picture:focus")).to_have_attribute("href", focused or "")
 
 
+def test_elements_keep_their_photos_when_laid_out_anew(shown: Shown) -> None:
+    page = shown()
+    named = "document.querySelectorAll('.tile')"
+    page.evaluate(f"window.first = {named}[0]; window.third = {named}[2]")
+    page.set_viewport_size({"width": 1000, "height": 900})
+    assert page.evaluate(f"window.first === {named}[0] && window.third === {named}[2]")
+    assert page.evaluate("[window.first.rank, window.third.rank]") == [0, 2]
+
+
 def test_single_keys_can_be_switched_off(shown: Shown) -> None:
     page = shown()
     page.keyboard.press("?")

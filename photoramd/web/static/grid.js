@@ -278,7 +278,8 @@ export class Grid {
   }
 
   clear() {
-    for (const [rank, tile] of this.tiles) this.drop(rank, tile);
+    // Backwards, so that what is drawn next gets its own element again: one may just be clicked.
+    for (const [rank, tile] of [...this.tiles].reverse()) this.drop(rank, tile);
     for (const heading of this.headings.values()) heading.remove();
     this.headings.clear();
   }
