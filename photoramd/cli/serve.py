@@ -118,7 +118,7 @@ def _leave_hung_threads() -> None:
 
 
 def _write_token(path: Path) -> None:
-    from photoramd.web.token import make_token
+    from photoramd.system.token import make_token
 
     make_token(path)
     click.echo(f"A new token is in {printable(path)}, for this user's eyes only.")
@@ -147,10 +147,10 @@ def _configured(path: Path | None, options: _Options) -> Config:
 
 
 def _site(configuration: Config, *, read_only: bool) -> Site:
+    from photoramd.system.token import read_token
     from photoramd.web.access import Access
     from photoramd.web.readers import Readers
     from photoramd.web.site import Site
-    from photoramd.web.token import read_token
 
     database = configuration.state.path
     try:

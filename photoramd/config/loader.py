@@ -10,14 +10,14 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from photoramd.config import gallery, hooks
+from photoramd.config import cluster, gallery, hooks
 from photoramd.config.schema import Config, Tags
 from photoramd.config.tables import Key, Table, format_value, tables
 from photoramd.errors import ConfigError, ModelError, printable
@@ -282,9 +282,15 @@ def _resolve(config: Config, path: Path | None, given: frozenset[str]) -> tuple[
         database = absolute(config.state.path, "state.path")
     else:
         database = paths.default_database(path)
-    token = config.gallery.token_file
-    if token:
-        token = os.fspath(absolute(Path(token), "gallery.token_file"))
+
+    def files(section: Any, name: str, keys: Sequence[str]) -> Any:
+        """Return a section whose paths of files are absolute, where they are given."""
+        given = {key: getattr(section, key) for key in keys}
+        return msgspec.structs.replace(
+            section,
+            **{k: os.fspath(absolute(Path(v), f"{name}.{k}")) for k, v in given.items() if v},
+        )
+
     if "gallery.cache" in given:
         cache = absolute(config.gallery.cache, "gallery.cache")
     else:
@@ -295,7 +301,10 @@ def _resolve(config: Config, path: Path | None, given: frozenset[str]) -> tuple[
         watch=watch,
         tags=msgspec.structs.replace(config.tags, overrides=overrides),
         state=msgspec.structs.replace(config.state, path=database),
-        gallery=msgspec.structs.replace(config.gallery, token_file=token, cache=cache),
+        gallery=msgspec.structs.replace(
+            files(config.gallery, "gallery", ["token_file"]), cache=cache
+        ),
+        **{name: files(getattr(config, name), name, keys) for name, keys in cluster.PATHS.items()},
     )
     return resolved, problems
 
@@ -337,6 +346,7 @@ def _check_rest(config: Config, given: frozenset[str]) -> Iterator[str]:
     yield from _check_vocabulary(config.tags)
     yield from hooks.problems(config.hooks)
     yield from gallery.problems(config.gallery)
+    yield from cluster.problems(config.cluster, config.worker)
     database = config.state.path
     if paths.kind_of(database) == "directory":
         yield f"state.path: {printable(database)} is a directory; allowed: the path of a file"

@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from photoramd.config.cluster import Cluster, Worker
 from photoramd.config.gallery import Gallery
 from photoramd.config.hooks import Hooks
 from photoramd.config.section import Section, Text
@@ -314,3 +315,5 @@ class Config(Section, frozen=True, kw_only=True):
     searches: Searches = msgspec.field(default_factory=dict)
     similar: Similar = Similar()
     gallery: Gallery = Gallery()
+    cluster: Cluster = Cluster()
+    worker: Worker = Worker()

@@ -14,9 +14,10 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from photoramd.errors import PIP, ModelError
-from photoramd.models.weights.catalog import Model, known_model
+from photoramd.models.weights.catalog import RAM_PLUS, Model, known_model
 
 if TYPE_CHECKING:
+    from photoramd.models.description import Description
     from photoramd.models.tagger import Tagger
 
 
@@ -51,12 +52,15 @@ class Specification:
             the larger part of the work, takes the others.
         calibrated_precision: The precision that needs a calibration first, if there is one.
         packages: Packages of the extra ``torch`` that it needs.
+        describe: Returns what is known of it, with a precision and a device, without them and
+            without the weights; None if that cannot be known, so that it cannot run elsewhere.
     """
 
     load: Callable[[LoadOptions], Tagger]
     uses_all_cores: bool = False
     calibrated_precision: str | None = None
     packages: tuple[str, ...] = ()
+    describe: Callable[[str, str], Description] | None = None
 
 
 _TORCH = ("torch", "torchvision")
@@ -102,6 +106,33 @@ def load(
     model = known_model(name)
     model.require(device=device, precision=precision)
     return specification(name).load(LoadOptions(model, threads, precision, device, is_wanted))
+
+
+def describe(name: str, *, precision: str, device: str) -> Description:
+    """Return what is known of a model that runs elsewhere, which must be said exactly.
+
+    Args:
+        name: The model.
+        precision: Its precision there.
+        device: What it runs on there.
+
+    Raises:
+        IntegrityError: A list that belongs to it is not what it must be.
+        ModelError: There is no such model, it cannot run elsewhere, or a list is missing.
+    """
+    known_model(name).require(device=device, precision=precision)
+    describes = specification(name).describe
+    if describes is None:
+        raise ModelError(
+            f"the model {name} cannot run on another machine",
+            remedy="set model.name to one of: " + ", ".join(sorted(remote_models())),
+        )
+    return describes(precision, device)
+
+
+def remote_models() -> tuple[str, ...]:
+    """Return the names of the models that can run on another machine."""
+    return tuple(name for name, each in _SPECIFICATIONS.items() if each.describe is not None)
 
 
 def require_packages(name: str) -> None:
@@ -160,11 +191,40 @@ def _load_ram_plus(options: LoadOptions) -> Tagger:
     )
 
 
-register("embedded", Specification(_load_embedded, uses_all_cores=True))
+def _describe_embedded(_precision: str, _device: str) -> Description:
+    from photoramd.models.embedded import identity
+
+    return identity.describe()
+
+
+def _describe_ram_plus(precision: str, device: str) -> Description:
+    from photoramd.models.ram_plus import identity
+
+    if precision not in ("float32", "bfloat16"):
+        raise ModelError(
+            f"which precision {RAM_PLUS.name} has on another machine must be said",
+            remedy='set model.precision to "bfloat16" or "float32"',
+        )
+    if device == "auto":
+        raise ModelError(
+            f"what {RAM_PLUS.name} runs on on another machine must be said",
+            remedy=f"set model.device to one of: {', '.join(RAM_PLUS.devices)}",
+        )
+    return identity.describe(precision, device)
+
+
+register(
+    "embedded",
+    Specification(_load_embedded, uses_all_cores=True, describe=_describe_embedded),
+)
 register("torchvision", Specification(_load_torchvision, packages=_TORCH))
 register(
     "ram++",
     Specification(
-        _load_ram_plus, uses_all_cores=True, calibrated_precision="int8", packages=_TORCH
+        _load_ram_plus,
+        uses_all_cores=True,
+        calibrated_precision="int8",
+        packages=_TORCH,
+        describe=_describe_ram_plus,
     ),
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -19,7 +18,7 @@ from photoramd.images.budget import MemoryRoom
 from photoramd.images.renditions import THUMBNAIL
 from photoramd.metadata.reading import Reading
 from photoramd.models.features import scores_and_features
-from photoramd.models.preprocessing import Pixels
+from photoramd.models.preprocessing import Pixels, digest_of
 from photoramd.models.tagger import Tagger
 from photoramd.models.vocabulary import kept
 from photoramd.photo import Fingerprint
@@ -81,11 +80,6 @@ def decode_input(
         key = key_of_picture(digest, reading.look.width, reading.look.height)
         thumbnails.put(key, THUMBNAIL, made[0], unix_time())
     return Decoded(pixels, digest, reading.fingerprint, reading)
-
-
-def digest_of(pixels: Pixels) -> bytes:
-    """Return what tells pictures apart: BLAKE2b, 128 bits, of the pixels given to the model."""
-    return hashlib.blake2b(pixels.data, digest_size=16).digest()
 
 
 @dataclass(slots=True)

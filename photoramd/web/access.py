@@ -13,7 +13,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from photoramd.clock import Monotonic
-from photoramd.web.token import Token
+from photoramd.system.token import Token
 
 SESSION_SECONDS = 30 * 86400.0
 """A browser forgets the number so long after it logged in, the server after its last request."""

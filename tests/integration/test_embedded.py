@@ -21,7 +21,7 @@ from PIL import Image
 from photoramd.errors import IntegrityError, ModelError
 from photoramd.images.decoder import decode
 from photoramd.models import registry
-from photoramd.models.embedded import tagger
+from photoramd.models.embedded import identity, tagger
 from photoramd.models.embedded.combination import SCENE
 from photoramd.models.embedded.crop import INPUTS, PIXELS, split
 from photoramd.models.embedded.keywords import read_evidence
@@ -290,7 +290,7 @@ def test_reducing_a_jpeg_while_decoding_keeps_its_keywords(
 
 
 def test_the_revision_follows_weights_tables_and_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    revision = tagger.embedded_revision()
+    revision = identity.embedded_revision()
     assert re.fullmatch("[0-9a-f]{12}", revision)
     seen = {revision}
     changes: Mapping[str, object] = {
@@ -300,10 +300,10 @@ def test_the_revision_follows_weights_tables_and_code(monkeypatch: pytest.Monkey
     }
     for name, value in changes.items():
         with monkeypatch.context() as patch:
-            patch.setattr(tagger, name, value)
-            seen.add(tagger.embedded_revision())
+            patch.setattr(identity, name, value)
+            seen.add(identity.embedded_revision())
     assert len(seen) == 4
-    assert tagger.embedded_revision() == revision
+    assert identity.embedded_revision() == revision
 
 
 @pytest.mark.parametrize("position", [0, 9_000_000, -1])

@@ -21,6 +21,7 @@ from photoramd.errors import IntegrityError, ModelError
 from photoramd.models import registry
 from photoramd.models.batching import CpuRunner, GpuRunner, is_out_of_memory
 from photoramd.models.layers.linear import Precision
+from photoramd.models.ram_plus.identity import vocabulary_of
 from photoramd.models.ram_plus.network import Preparation, RamPlusNetwork, RamPlusShape
 from photoramd.models.ram_plus.tagger import (
     RamPlusTagger,
@@ -29,7 +30,6 @@ from photoramd.models.ram_plus.tagger import (
     choose_tags,
     load_network,
     normalise,
-    vocabulary_of,
 )
 from photoramd.models.rules import Rules, select
 from photoramd.models.vocabulary import Vocabulary, kept

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from photoramd.models.embedded.tagger import embedded_revision
+from photoramd.models.embedded.identity import embedded_revision
 from tests.support.daemons import Photoramd, wait_for
 from tests.support.files import sidecar_of
 from tests.support.xmp import subjects

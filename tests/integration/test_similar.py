@@ -27,8 +27,8 @@ from photoramd.models.embedded.tagger import EmbeddedTagger
 from photoramd.models.features import LENGTH, SIZE, gives_features, scores_and_features
 from photoramd.models.isolated.tagger import UnloadingTagger
 from photoramd.models.lazy import LazyTagger
+from photoramd.models.preprocessing import digest_of
 from photoramd.models.tagger import Tagger
-from photoramd.pipeline.inference import digest_of
 from photoramd.search.near_duplicates import NEARLY_THE_SAME, near_duplicates
 from photoramd.search.similar import Similar, cosines
 from tests.support import misbehaving_tagger

@@ -11,7 +11,6 @@ contrib/embedded_model.py makes the file. This module imports ONNX Runtime.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
@@ -22,12 +21,12 @@ from PIL import Image
 
 from photoramd.errors import ModelError
 from photoramd.models.embedded.crop import CROP, INPUTS, split
-from photoramd.models.embedded.keywords import embedded_vocabulary, table_bytes
+from photoramd.models.embedded.identity import embedded_revision
+from photoramd.models.embedded.keywords import embedded_vocabulary
 from photoramd.models.embedded.people import Array, group_and_portrait
 from photoramd.models.embedded.projection import Projection
 from photoramd.models.features import Vectors
 from photoramd.models.imagenet import membership, read_table
-from photoramd.models.imagenet import table_bytes as imagenet_table_bytes
 from photoramd.models.preprocessing import Pixels
 from photoramd.models.tagger import Scores
 from photoramd.models.weights.catalog import EMBEDDED
@@ -38,9 +37,6 @@ _OUTPUTS = ("classes", "objects", "boxes", "heads", "features")
 
 _PERSON = 0
 """The column of persons among the detector's objects."""
-
-_INFERENCE_VERSION = 2
-"""Raise it with any change of what this package makes of pixels."""
 
 
 class EmbeddedTagger:
@@ -131,15 +127,6 @@ class EmbeddedTagger:
         people = group_and_portrait(objects[:, _PERSON], boxes)
         row: Array = np.concatenate([keywords, objects.max(0), heads, people], dtype=np.float32)
         return row, features
-
-
-def embedded_revision() -> str:
-    """Return a digest of weights, tables and code: 12 hexadecimal digits."""
-    digest = hashlib.sha256()
-    weights, code = EMBEDDED.weights.sha256.encode(), f"{_INFERENCE_VERSION}".encode()
-    for part in (weights, imagenet_table_bytes(), table_bytes(), code):
-        digest.update(hashlib.sha256(part).digest())
-    return digest.hexdigest()[:12]
 
 
 def _options() -> onnxruntime.SessionOptions:

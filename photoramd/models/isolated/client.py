@@ -13,20 +13,16 @@ import struct
 import subprocess
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from photoramd.errors import ModelError
+from photoramd.models.description import Description
 from photoramd.models.features import Vectors
 from photoramd.models.preprocessing import Pixels
 from photoramd.models.tagger import Scores, Tagger
-from photoramd.models.vocabulary import Vocabulary
 from photoramd.system import child
-
-if TYPE_CHECKING:
-    from photoramd.models.preprocessing import Crop
 
 log = logging.getLogger(__name__)
 
@@ -48,16 +44,6 @@ _LOOK_SECONDS = 0.25
 """How often to look for a stop and for progress while waiting."""
 
 _KILL_SECONDS = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Description:
-    """What this process must know of the tagger in the other one; see `Tagger`."""
-
-    name: str
-    revision: str
-    vocabulary: Vocabulary
-    crop: Crop
 
 
 class ProcessError(Exception):

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Self
 
 from photoramd.clock import Monotonic
 from photoramd.errors import ModelError, ModelUnavailableError
+from photoramd.models.description import Description
 from photoramd.models.features import Vectors
-from photoramd.models.isolated.client import Description, ModelProcess, NotTakenError, ProcessError
+from photoramd.models.isolated.client import ModelProcess, NotTakenError, ProcessError
 from photoramd.models.preprocessing import Pixels
 from photoramd.models.tagger import Scores, Tagger
 

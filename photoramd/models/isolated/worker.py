@@ -26,8 +26,8 @@ from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from photoramd.errors import ModelError
+from photoramd.models.description import Description
 from photoramd.models.features import scores_and_features
-from photoramd.models.isolated.client import Description
 
 if TYPE_CHECKING:
     from photoramd.models.tagger import Tagger

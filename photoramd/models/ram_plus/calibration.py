@@ -21,6 +21,7 @@ from photoramd.models.comparison import Comparison
 from photoramd.models.layers.linear import Precision
 from photoramd.models.preprocessing import Pixels
 from photoramd.models.ram_plus.activation_ranges import QuantizedPreparation, Ranges, entries_of
+from photoramd.models.ram_plus.identity import load_vocabulary
 from photoramd.models.ram_plus.network import (
     RAM_PLUS_SHAPE,
     Preparation,
@@ -32,7 +33,6 @@ from photoramd.models.ram_plus.tagger import (
     RamPlusTagger,
     choose_precision,
     copy_name,
-    load_vocabulary,
 )
 from photoramd.models.weights.catalog import RAM_PLUS, PinnedFile
 from photoramd.models.weights.convert import load_copy, write_copy

@@ -5,7 +5,6 @@ This module imports torch.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -20,6 +19,12 @@ from photoramd.errors import IntegrityError, ModelError
 from photoramd.models.batching import CpuRunner, GpuRunner
 from photoramd.models.layers.linear import Precision, packing_works
 from photoramd.models.preprocessing import Pixels, Resize
+from photoramd.models.ram_plus.identity import (
+    DECODE_SIDE,
+    load_vocabulary,
+    numbers_of,
+    revision_of,
+)
 from photoramd.models.ram_plus.network import (
     RAM_PLUS_SHAPE,
     Preparation,
@@ -29,26 +34,15 @@ from photoramd.models.ram_plus.network import (
 from photoramd.models.ram_plus.tag_decoder import CHUNK
 from photoramd.models.tagger import Scores
 from photoramd.models.vocabulary import Vocabulary
-from photoramd.models.weights.catalog import (
-    RAM_PLUS,
-    RAM_PLUS_TAGS,
-    RAM_PLUS_THRESHOLDS,
-    PinnedFile,
-)
+from photoramd.models.weights.catalog import RAM_PLUS, PinnedFile
 from photoramd.models.weights.convert import load_copy, write_copy
 from photoramd.models.weights.converted import CopyName
 from photoramd.models.weights.safetensors import MappedTensors, TensorEntry
-from photoramd.models.weights.verified import load_state_dict, locate, open_verified, read_verified
+from photoramd.models.weights.verified import load_state_dict, locate, open_verified
 from photoramd.system.cpu import available_cores, has_bfloat16
 from photoramd.system.memory import trim_memory
 
 log = logging.getLogger(__name__)
-
-_DECODE_SIDE = 768
-"""Twice the input: a photo that the decoder reduced to it gives nearly the same pixels."""
-
-_FLOOR = 0.2
-"""Less than half of the lowest threshold."""
 
 _MEAN = (0.485, 0.456, 0.406)
 _DEVIATION = (0.229, 0.224, 0.225)
@@ -61,9 +55,6 @@ CALIBRATION: Final = "calibration"
 
 _FORM_VERSION = 1
 """Raise it with any change of what `Preparation` does."""
-
-_INFERENCE_VERSION = 1
-"""Raise it with any change of the network or of its crop."""
 
 
 class RamPlusTagger:
@@ -91,10 +82,10 @@ class RamPlusTagger:
         side: int = RAM_PLUS_SHAPE.encoder.image_side,
     ) -> None:
         self.vocabulary = vocabulary
-        self.revision = _revision(digest, vocabulary.labels, _numbers(network), wanted)
+        self.revision = revision_of(digest, vocabulary.labels, _numbers(network), wanted)
         self._network = network
         self._wanted = None if wanted is None else np.asarray(wanted)
-        self.crop = Resize(side, _DECODE_SIDE)
+        self.crop = Resize(side, DECODE_SIDE)
         self.decode_side = self.crop.decode_side
         on_cpu = network.precision.is_cpu
         # Not a method of this object: a reference cycle would keep a dropped tagger alive.
@@ -179,33 +170,6 @@ def normalise(pixels: Tensor) -> Tensor:
     values = pixels.permute(0, 3, 1, 2).to(torch.float32) / 255
     mean, deviation = (torch.tensor(v).view(3, 1, 1) for v in (_MEAN, _DEVIATION))
     return (values - mean) / deviation
-
-
-def load_vocabulary() -> Vocabulary:
-    """Return the tags and their thresholds, from the verified files.
-
-    Raises:
-        IntegrityError: A file is not what it must be.
-        ModelError: One is missing.
-    """
-    labels, thresholds = (
-        read_verified(locate(pin), pin) for pin in (RAM_PLUS_TAGS, RAM_PLUS_THRESHOLDS)
-    )
-    return vocabulary_of(labels, thresholds)
-
-
-def vocabulary_of(labels: bytes, thresholds: bytes) -> Vocabulary:
-    """Return the tags and their thresholds, from two files with one on each line.
-
-    Raises:
-        ModelError: They are not such files.
-    """
-    try:
-        names = tuple(labels.decode("utf-8").splitlines())
-        numbers = tuple(map(float, thresholds.decode("ascii").split()))
-        return Vocabulary(names, numbers, ((),) * len(names), _FLOOR)
-    except ValueError as error:
-        raise ModelError(f"the list of tags is damaged: {error}") from error
 
 
 def choose_tags(
@@ -355,18 +319,7 @@ def _numbers(network: RamPlusNetwork) -> str:
     """Return what tells apart precisions that give different scores."""
     layer_precision = network.precision
     if layer_precision.quantization is None:
-        return str(layer_precision.dtype)
+        return numbers_of(layer_precision.precision, layer_precision.device.type)
     return (
         f"int8 {layer_precision.quantization.levels} {layer_precision.dtype} {network.calibration}"
     )
-
-
-def _revision(
-    digest: str, labels: Sequence[str], numbers: str, wanted: Sequence[int] | None
-) -> str:
-    """Return a digest of weights, labels, code, precision and restriction: 12 hex digits."""
-    own = hashlib.sha256()
-    restriction = "all" if wanted is None else repr(tuple(wanted))
-    for part in (digest, "\n".join(labels), f"{_INFERENCE_VERSION} {numbers}", restriction):
-        own.update(hashlib.sha256(part.encode()).digest())
-    return own.hexdigest()[:12]

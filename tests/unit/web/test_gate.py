@@ -16,6 +16,7 @@ from starlette.testclient import TestClient
 
 from photoramd.config.gallery import Gallery
 from photoramd.config.schema import Config
+from photoramd.system.token import Token
 from photoramd.web import problems
 from photoramd.web.access import MOST_FAILURES, Access
 from photoramd.web.gate import MOST_ADDRESS_BYTES, MOST_BODY_BYTES, guarded
@@ -23,7 +24,6 @@ from photoramd.web.headers import HEADERS
 from photoramd.web.login import ROUTES
 from photoramd.web.readers import Readers
 from photoramd.web.site import Site
-from photoramd.web.token import Token
 
 SECRET = "Zx3vT0qk9LwYb5nJ2cRf7Q"  # noqa: S105
 BEARER = {"Authorization": f"Bearer {SECRET}"}

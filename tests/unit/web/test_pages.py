@@ -17,6 +17,7 @@ from starlette.testclient import TestClient
 from photoramd.config.schema import Config, State, Watch
 from photoramd.database.connection import APPLICATION_ID, Database
 from photoramd.database.migrations import schema
+from photoramd.system.token import Token
 from photoramd.web import static_files
 from photoramd.web.access import Access
 from photoramd.web.app import make_app
@@ -24,7 +25,6 @@ from photoramd.web.news import LiveStatus
 from photoramd.web.readers import Readers
 from photoramd.web.site import Site
 from photoramd.web.templating import asking, data_block, describe
-from photoramd.web.token import Token
 from tests.support import known_photos
 
 PAGES = ("", "tags", "folders", "failed", "status", "p/1", "?q=dog", "?q=nothing", "?q=(")

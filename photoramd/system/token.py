@@ -1,4 +1,4 @@
-"""The token that opens the gallery from elsewhere: a secret text in a file."""
+"""Tokens: secret texts in files, which open a server to those who have them."""
 
 from __future__ import annotations
 
@@ -29,6 +29,11 @@ class Token:
     def __init__(self, text: str) -> None:
         self._secret = text.encode("ascii")
 
+    @property
+    def header(self) -> str:
+        """What a client sends as ``Authorization``: RFC 6750."""
+        return f"Bearer {self._secret.decode('ascii')}"
+
     def is_same(self, given: str | bytes) -> bool:
         """Return whether a text is the token, in a time that tells nothing of where it differs."""
         if isinstance(given, str):
@@ -36,8 +41,12 @@ class Token:
         return hmac.compare_digest(given, self._secret)
 
 
-def read_token(path: Path) -> Token:
-    """Read the token from a file.
+def read_token(path: Path, maker: str = "photoramd serve --new-token") -> Token:
+    """Read a token from a file.
+
+    Args:
+        path: The file.
+        maker: The command that makes such a file, for remedies.
 
     Raises:
         ConfigError: It cannot be read, others may read it, or its text is too easy to guess.
@@ -46,7 +55,7 @@ def read_token(path: Path) -> Token:
         # A link is followed: its owner, and what it leads to, are the administrator's choice.
         fd = os.open(path, READ_FLAGS & ~os.O_NOFOLLOW)
     except FileNotFoundError as error:
-        remedy = f"photoramd serve --new-token {path} makes one"
+        remedy = f"{maker} {path} makes one"
         raise ConfigError("there is no such file with a token", path=path, remedy=remedy) from error
     except OSError as error:
         raise ConfigError(f"the token cannot be read: {error.strerror}", path=path) from error
@@ -57,7 +66,7 @@ def read_token(path: Path) -> Token:
         raise ConfigError(f"the token cannot be read: {error.strerror}", path=path) from error
     finally:
         os.close(fd)
-    return Token(_checked(path, content))
+    return Token(_checked(path, content, maker))
 
 
 def make_token(path: Path) -> None:
@@ -99,8 +108,8 @@ def _require_private(path: Path, status: os.stat_result) -> None:
         )
 
 
-def _checked(path: Path, content: bytes) -> str:
-    remedy = f"remove it; photoramd serve --new-token {path} makes a good one"
+def _checked(path: Path, content: bytes, maker: str) -> str:
+    remedy = f"remove it; {maker} {path} makes a good one"
     text = content.decode("latin-1").strip("\r\n\t ")
     if len(content) > _MOST_BYTES or not text.isascii() or not text.isprintable() or " " in text:
         raise ConfigError(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from photoramd.errors import ConfigError, UsageError
-from photoramd.web.token import make_token, read_token
+from photoramd.system.token import make_token, read_token
 
 GOOD = "Zx3vT0qk9LwYb5nJ2cRf7Q"
 
