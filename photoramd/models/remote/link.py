@@ -28,6 +28,9 @@ _PAUSES = 12
 _QUIET_SECONDS = 60.0
 """One that is busy is worth a line of the log after this time."""
 
+_RESTART_SECONDS = 300.0
+"""A worker that is started again is back sooner."""
+
 _MOST_PLACES = 16
 
 _FIRST_SECONDS, _FIRST_SECONDS_A_PICTURE = 60.0, 15.0
@@ -64,7 +67,7 @@ class Link:
         self.in_flight = 0
         self.places = 2
         self.state = WorkerState(url, False, "it was not asked yet", "", wall)
-        self._is_probed = False
+        self._is_probed = self._was_available = False
         self._probe_at = now
         self._away_since: Monotonic | None = now
         self._failures = 0  # of requests for scores, since the last success
@@ -72,6 +75,12 @@ class Link:
         self._late_at: dict[int, Monotonic] = {}
         self._numbers = count()
         self._rates: deque[float] = deque(maxlen=16)
+
+    def is_hopeless(self, now: Monotonic) -> bool:
+        """Whether it never was available, or has not been for so long that it is not restarting."""
+        if self.is_available or not self.is_known:
+            return False
+        return not self._was_available or self._away(now) > _RESTART_SECONDS
 
     @property
     def has_place(self) -> bool:
@@ -126,7 +135,7 @@ class Link:
     def found(self, answer: ModelAnswer, wall: UnixTime) -> None:
         """Note that it was looked at, and is well."""
         self._is_probed = False
-        self.is_available = self.is_known = True
+        self.is_available = self.is_known = self._was_available = True
         # One works on what the other is sent meanwhile.
         self.places = max(2, min(answer.at_once + 1, _MOST_PLACES))
         if self._failures <= 1:

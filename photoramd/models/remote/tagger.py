@@ -128,6 +128,13 @@ class RemoteTagger:
         local = self._fallback.trouble if self._fallback else ""
         return "; ".join(filter(None, (f"no worker is available: {reasons}", local)))
 
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether no worker was ever available, or none has been for minutes."""
+        now = self._clock()
+        with self._changed:
+            return not self._is_local and all(each.is_hopeless(now) for each in self._links)
+
     def step(self, now: Monotonic) -> None:
         """Look at the workers that are due, and give up late answers; does not wait."""
         with self._changed:

@@ -229,3 +229,15 @@ def test_many_models_have_many_places(link: Link) -> None:
         answer = ModelAnswer(identity=WELL.identity, version="1", device="", at_once=at_once)
         link.found(answer, wall(0))
         assert link.places == places
+
+
+def test_who_never_was_there_or_is_away_for_minutes_is_not_waited_for(link: Link) -> None:
+    assert not link.is_hopeless(at(1))  # nobody has looked
+    look(link, 0, OFF)
+    assert link.is_hopeless(at(1))
+    look(link, 1, WELL)
+    assert not link.is_hopeless(at(1000))
+    link.failed(OFF, at(1000), wall(1000))
+    look(link, 1001, OFF)
+    assert not link.is_hopeless(at(1299))
+    assert link.is_hopeless(at(1301))
