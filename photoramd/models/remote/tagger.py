@@ -141,7 +141,7 @@ class RemoteTagger:
             due = [] if self._is_closed else [e for e in self._links if e.probe_due() <= now]
             for each in due:
                 each.begin_probe(now)
-            late = [each for each in self._links if each.take_late(now)]
+            late = [each for each in self._links if each.pace.take_late(now)]
         for each in late:
             self._links[each].cut()
         for each in due:
@@ -231,8 +231,8 @@ class RemoteTagger:
     def _ask_one(self, link: Link, pictures: list[Picture]) -> tuple[Scores, Vectors | None]:
         began = self._clock()
         with self._changed:
-            limit = link.limit(len(pictures))
-            end = link.expect(Monotonic(began + limit))
+            limit = link.pace.limit(len(pictures))
+            end = link.pace.expect(Monotonic(began + limit))
         failure: WorkerError | None = None
         try:
             found = _only_ours(lambda: self._links[link].scores(pictures, limit))
@@ -254,7 +254,7 @@ class RemoteTagger:
 
     def _probe(self, link: Link) -> None:
         with self._changed:
-            end = link.expect(Monotonic(self._clock() + PROBE_SECONDS))
+            end = link.pace.expect(Monotonic(self._clock() + PROBE_SECONDS))
         answer: ModelAnswer | WorkerError
         try:
             answer = _only_ours(self._links[link].model)

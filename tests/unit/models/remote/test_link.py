@@ -197,28 +197,28 @@ def test_one_that_always_is_busy_when_asked_for_scores_is_a_line(
 
 
 def test_answers_may_take_some_times_as_long_as_lately(link: Link) -> None:
-    assert link.limit(4) == 60 + 4 * 15
+    assert link.pace.limit(4) == 60 + 4 * 15
     link.answered(8, 4.0, wall(0))
-    assert link.limit(8) == 32
-    assert link.limit(1) == 30
+    assert link.pace.limit(8) == 32
+    assert link.pace.limit(1) == 30
     link.answered(8, 16.0, wall(0))
-    assert link.limit(8) == 128
+    assert link.pace.limit(8) == 128
     for _ in range(16):
         link.answered(8, 0.1, wall(0))
-    assert link.limit(8) == 30
+    assert link.pace.limit(8) == 30
     look(link, 0, WELL)
     link.failed(LATE, at(0), wall(0))
-    assert link.limit(4) == 120  # it may have become slower
+    assert link.pace.limit(4) == 120  # it may have become slower
 
 
 def test_an_answer_that_comes_in_drops_is_late(link: Link) -> None:
     look(link, 0, WELL)
-    end = link.expect(at(30))
-    other = link.expect(at(50))
-    assert not link.take_late(at(39))
+    end = link.pace.expect(at(30))
+    other = link.pace.expect(at(50))
+    assert not link.pace.take_late(at(39))
     assert link.deadline() == 40
-    assert link.take_late(at(40))
-    assert not link.take_late(at(41))
+    assert link.pace.take_late(at(40))
+    assert not link.pace.take_late(at(41))
     other()
     end()
     assert link.deadline() == float("inf")
