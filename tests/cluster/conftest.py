@@ -15,7 +15,7 @@ from tests.support.daemons import Photoramd, wait_for
 from tests.support.invariant import violations
 from tests.support.network import Network
 from tests.support.samples import sample_photos
-from tests.support.workers import Credentials, Machine
+from tests.support.machines import Credentials, Machine
 from tests.support.xmp import subjects
 
 COUNT = 160

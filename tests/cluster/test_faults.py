@@ -16,7 +16,7 @@ import pytest
 
 from tests.cluster.conftest import World
 from tests.support.network import Network
-from tests.support.workers import Credentials, Machine
+from tests.support.machines import Credentials, Machine
 
 SOME = 15
 """So many photos are written when the fault comes."""
