@@ -180,7 +180,7 @@ def tag_files(checkpoint: PinnedFile, monkeypatch: pytest.MonkeyPatch) -> Pinned
     """Everything that RAM++ wants to be loaded, in small."""
     from tests.support.random_weights import TINY
 
-    module = "photoramd.models.ram_plus.tagger"
+    module = "photoramd.models.ram_plus.identity"
     contents = {
         "RAM_PLUS_TAGS": b"cat\ndog\nsky\nsea\ncar\nroom\nzoo",
         "RAM_PLUS_THRESHOLDS": b"0.65\n0.65\n0.8\n0.9\n0.65\n1\n0.45\n",
