@@ -88,6 +88,7 @@ class RamPlusTagger:
         self.crop = Resize(side, DECODE_SIDE)
         self.decode_side = self.crop.decode_side
         on_cpu = network.precision.is_cpu
+        self.at_once = 0 if on_cpu else 1
         # Not a method of this object: a reference cycle would keep a dropped tagger alive.
         infer = partial(_logits, network)
         self._runner = CpuRunner(infer, threads) if on_cpu else GpuRunner(infer)
