@@ -60,7 +60,8 @@ def at_once(tagger: Tagger) -> int:
 
     That is its attribute ``at_once``. Without one it is 0: it computes on the processor, and is
     called from the thread that everything happens in. A GPU or another machine would otherwise
-    wait while results are stored and files are written.
+    wait while results are stored and files are written; each takes two, so that the next is there
+    when one ends.
     """
     found: int = getattr(tagger, "at_once", 0)
     return found

@@ -19,8 +19,8 @@ class PretendedGpu:
     """See `photoramd.models.tagger.Tagger`. Its scores are made from the pictures' digests.
 
     Args:
-        at_once: So many batches at a time.
-        rate: Pictures a second, of each batch that it works on; 0: it takes no time.
+        at_once: So many batches are with it at a time; it works on one of them.
+        rate: Pictures a second; 0: it takes no time.
         refuses: Tells which batches it fails on, by the digests in it.
         wait: Called with each batch, in its thread.
     """
@@ -50,30 +50,36 @@ class PretendedGpu:
         self._wait = wait
         self._running = 0
         self._lock = threading.Lock()
+        self._gpu = threading.Lock()
 
     def pixels(self, image: Image.Image) -> Pixels:
         return self.crop.pixels(image)
 
     def scores(self, batch: Sequence[Pixels]) -> Scores:
-        began = time.monotonic()
         digests = [digest_of(pixels) for pixels in batch]
         with self._lock:
             self.batches.append(digests)
             self._running += 1
             self.most_running = max(self.most_running, self._running)
-            self.began = self.began or began
         try:
             self._wait(digests)
             if (error := self._refuses(digests)) is not None:
                 raise error
-            if self._rate:
-                time.sleep(len(batch) / self._rate)
+            with self._gpu:
+                began = time.monotonic()
+                time.sleep(len(batch) / self._rate if self._rate else 0)
+                self.ended = time.monotonic()
+                self.began = self.began or began
+                self.busy_seconds += self.ended - began
             return np.stack([scores_of(digest, self) for digest in digests])
         finally:
             with self._lock:
                 self._running -= 1
-                self.ended = time.monotonic()
-                self.busy_seconds += self.ended - began
+
+    @property
+    def busy(self) -> float:
+        """The share of the time that it worked, from its first picture to its last."""
+        return self.busy_seconds / (self.ended - (self.began or 0.0))
 
     @property
     def inferred(self) -> int:

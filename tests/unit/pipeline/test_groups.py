@@ -1,4 +1,4 @@
-"""Groups of photos with the model: how many at a time, in which order, and what an end waits for."""
+"""Groups of photos with the model: how many, in which order, and what an end waits for."""
 
 from __future__ import annotations
 
