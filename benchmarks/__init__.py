@@ -6,6 +6,7 @@ STANDARD = ("decode", "inference", "pipeline", "scan", "write", "query", "memory
 BENCHMARKS = (
     *STANDARD,
     "suite",
+    "ahead",
     "table",
     "check",
     "contained",

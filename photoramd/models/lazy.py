@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from photoramd.models.features import Vectors, scores_and_features
 from photoramd.models.preprocessing import Crop, Pixels
-from photoramd.models.tagger import Scores, Tagger
+from photoramd.models.tagger import Scores, Tagger, at_once
 from photoramd.models.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -70,6 +70,11 @@ class LazyTagger:
     def decode_side(self) -> int:
         """See `Tagger`."""
         return self._tagger.decode_side
+
+    @property
+    def at_once(self) -> int:
+        """See `photoramd.models.tagger.at_once`."""
+        return at_once(self._tagger)
 
     def pixels(self, image: Image.Image) -> Pixels:
         """See `Tagger`."""

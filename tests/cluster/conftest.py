@@ -13,9 +13,9 @@ from PIL import Image
 
 from tests.support.daemons import Photoramd, wait_for
 from tests.support.invariant import violations
+from tests.support.machines import Credentials, Machine
 from tests.support.network import Network
 from tests.support.samples import sample_photos
-from tests.support.machines import Credentials, Machine
 from tests.support.xmp import subjects
 
 COUNT = 160

@@ -15,8 +15,8 @@ from contextlib import suppress
 import pytest
 
 from tests.cluster.conftest import World
-from tests.support.network import Network
 from tests.support.machines import Credentials, Machine
+from tests.support.network import Network
 
 SOME = 15
 """So many photos are written when the fault comes."""
