@@ -24,10 +24,10 @@ FLOORS = (
     {"system"},
     {"images", "models"},
     {"metadata", "config"},
-    {"contained"},
+    {"contained", "net"},
     {"database"},
     {"watch", "pipeline", "search", "pictures"},
-    {"daemon", "doctor", "web"},
+    {"daemon", "doctor", "web", "worker"},
     {"cli"},
     {"__main__"},
 )
