@@ -50,7 +50,8 @@ class Cluster:
         """
         import ray
 
-        count = int(ray.cluster_resources().get("GPU", 0))
+        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        count = int(resources.get("GPU", 0))
         if not count:
             raise RayError(
                 "there is no GPU that Ray can use",

@@ -18,8 +18,8 @@ from photoramd.worker.scorer import FailedError, LostError, Stack, UnavailableEr
 
 log = logging.getLogger(__name__)
 
-CALLS = 2
-"""A replica gets so many calls at a time: one runs, and the next is there when it ends."""
+_CALLS = 2
+"""So many calls are taken for each replica: one runs, and what the next needs is there already."""
 
 _NAME = "photoramd"
 
@@ -29,7 +29,7 @@ _HEALTH_TIMEOUT_SECONDS = 4.0
 
 _LOOK_SECONDS = 1.0
 
-_GONE_SECONDS = 2.0
+_GONE_SECONDS = 6.0
 """How long a call waits without any replica, so that one that was lost is known as such."""
 
 
@@ -43,6 +43,8 @@ class Deployment:
     def __init__(self, handle: Any) -> None:
         self._handle = handle
         self._ready = 0
+        self._running = 0
+        self._freed = asyncio.Condition()
         self._trouble = ""
         self._seen_at: Monotonic = monotonic()
         self._closed = threading.Event()
@@ -51,7 +53,7 @@ class Deployment:
     @property
     def at_once(self) -> int:
         """How many calls all replicas that are ready work on at a time."""
-        return CALLS * self._ready
+        return _CALLS * self._ready
 
     @property
     def ready(self) -> int:
@@ -70,9 +72,27 @@ class Deployment:
             LostError: Its process was lost with them.
             UnavailableError: There is none.
         """
+        import ray
+
+        # Before its turn: copying takes longer than all else that lies between two calls.
+        reference = ray.put(pictures)
+        async with self._freed:
+            await self._freed.wait_for(lambda: self._running < self._ready or not self._ready)
+            if not self._ready:
+                raise UnavailableError
+            self._running += 1
+        try:
+            return await self._call(reference, len(pictures))
+        finally:
+            async with self._freed:
+                self._running -= 1
+                self._freed.notify_all()
+
+    async def _call(self, reference: Any, count: int) -> tuple[Scores, Vectors | None]:
+        """Run a call. None waits in a replica, where it would be lost for what another did."""
         from ray.exceptions import RayError
 
-        response = self._handle.remote(pictures)
+        response = self._handle.remote(reference)
         call = asyncio.ensure_future(_result(response))
         gone = asyncio.ensure_future(self._gone())
         try:
@@ -81,16 +101,18 @@ class Deployment:
                 raise UnavailableError
             outcome = call.result()
         except RayError as error:
-            log.warning("a replica was lost with %d pictures: %s", len(pictures), _line(error))
+            log.warning("a replica was lost with %d pictures: %s", count, _line(error))
             raise LostError from error
         finally:
             gone.cancel()
             if not call.done():
-                call.cancel()
                 response.cancel()
+                # What it then says is of no interest, but must be looked at.
+                call.add_done_callback(lambda done: done.cancelled() or done.exception())
         if isinstance(outcome, str):
             raise FailedError(outcome)
-        return outcome
+        scores, features = outcome
+        return scores, features
 
     async def _gone(self) -> None:
         """Return when there has been no replica for some time."""
@@ -109,10 +131,11 @@ class Deployment:
 
     def _look(self) -> None:
         from ray import serve
+        from ray.serve._private.common import ReplicaState
 
         application = serve.status().applications.get(_NAME)
         deployments = application.deployments.values() if application else ()
-        ready = sum(each.replica_states.get("RUNNING", 0) for each in deployments)
+        ready = sum(each.replica_states.get(ReplicaState.RUNNING, 0) for each in deployments)
         trouble = "" if ready else "; ".join(_line(each.message) for each in deployments)
         self._seen_at = monotonic()
         if bool(ready) != bool(self._ready):
@@ -133,13 +156,16 @@ def _line(message: object) -> str:
 
 
 @contextmanager
-def deployed(options: Options, replicas: int, *, has_gpu: bool) -> Iterator[Deployment]:
+def deployed(
+    options: Options, replicas: int, *, has_gpu: bool, kind: type[Replica] = Replica
+) -> Iterator[Deployment]:
     """Load the model in each replica, for a ``with`` block.
 
     Args:
         options: What they load.
         replicas: How many there are.
         has_gpu: Whether each takes a GPU.
+        kind: The class of the replicas.
 
     Raises:
         ModelError: They cannot be loaded.
@@ -152,16 +178,15 @@ def deployed(options: Options, replicas: int, *, has_gpu: bool) -> Iterator[Depl
     # Serve's own server would read whole bodies before the token, and be one more open port.
     serve.start(proxy_location=ProxyLocation.Disabled)
     deployment = serve.deployment(
-        Replica,
         name=_NAME,
         num_replicas=replicas,
-        max_ongoing_requests=CALLS,
+        max_ongoing_requests=1,
         health_check_period_s=_HEALTH_PERIOD_SECONDS,
         health_check_timeout_s=_HEALTH_TIMEOUT_SECONDS,
         graceful_shutdown_timeout_s=1.0,
         ray_actor_options={"num_cpus": 0, "num_gpus": int(has_gpu)},
         logging_config=LoggingConfig(enable_access_log=False, log_level="WARNING"),
-    )
+    )(kind)
     try:
         handle = serve.run(deployment.bind(options), name=_NAME, route_prefix=None)
     except RuntimeError as error:

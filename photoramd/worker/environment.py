@@ -24,6 +24,8 @@ _FORCED = {
     # A replica that does not answer is not waited for.
     "RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS": "1",
     "RAY_SERVE_LOG_TO_STDERR": "0",
+    # One that has just become free is asked again soon.
+    "RAY_SERVE_ROUTER_RETRY_INITIAL_BACKOFF_S": "0.005",
 }
 
 

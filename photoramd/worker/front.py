@@ -23,7 +23,7 @@ from photoramd.models.remote.protocol import (
 )
 from photoramd.system.token import Token
 from photoramd.worker import requests
-from photoramd.worker.requests import Expected, Refusal, refusal
+from photoramd.worker.requests import Expected, RefusedError, refusal
 from photoramd.worker.scorer import FailedError, LostError, Scorer, UnavailableError
 
 log = logging.getLogger(__name__)
@@ -61,8 +61,6 @@ class Front:
         self._scorer = scorer
         self._device = device
         self._bodies = 0
-        self._running = 0
-        self._freed = asyncio.Condition()
         self._warned_at: Monotonic | None = None
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
@@ -74,7 +72,7 @@ class Front:
             answer = await self._answer(scope, headers, receive)
         except _GoneError:
             return
-        except Refusal as refused:
+        except RefusedError as refused:
             await _refuse(refused, send)
         else:
             await _send(send, 200, answer, [])
@@ -131,8 +129,7 @@ class Front:
             body = await self._body(receive)
             digests, pictures = await asyncio.to_thread(requests.read, body, self._expected)
             del body
-            async with _Turn(self):
-                scores, features = await self._scorer.scores(pictures)
+            scores, features = await self._scorer.scores(pictures)
         except UnavailableError as error:
             raise _busy("no model is loaded now") from error
         except LostError as error:
@@ -160,38 +157,16 @@ class Front:
             if not message.get("more_body"):
                 return body
 
-    def _too_large(self) -> Refusal:
+    def _too_large(self) -> RefusedError:
         message = f"a request may have {self._expected.most_bytes} bytes"
         return refusal(413, "too_large", message, closes=True)
 
 
-class _Turn:
-    """Waits until the model has room for a call, and takes it."""
-
-    def __init__(self, front: Front) -> None:
-        self._front = front
-
-    async def __aenter__(self) -> None:
-        front = self._front
-        async with front._freed:
-            await front._freed.wait_for(
-                lambda: not front._scorer.at_once or front._running < front._scorer.at_once
-            )
-            if not front._scorer.at_once:
-                raise UnavailableError
-            front._running += 1
-
-    async def __aexit__(self, *_: object) -> None:
-        async with self._front._freed:
-            self._front._running -= 1
-            self._front._freed.notify_all()
+def _busy(message: str) -> RefusedError:
+    return RefusedError(503, Problem(code="busy", message=message), retry_seconds=_RETRY_SECONDS)
 
 
-def _busy(message: str) -> Refusal:
-    return Refusal(503, Problem(code="busy", message=message), retry_seconds=_RETRY_SECONDS)
-
-
-async def _refuse(refused: Refusal, send: Send) -> None:
+async def _refuse(refused: RefusedError, send: Send) -> None:
     more = [(b"connection", b"close")] if refused.closes else []
     if refused.retry_seconds is not None:
         more.append((b"retry-after", str(refused.retry_seconds).encode()))

@@ -1,7 +1,7 @@
 """Keep a replica's own port on this machine.
 
-Each replica of Ray Serve opens a port for calls by gRPC, which nobody here uses, on all addresses of
-the machine, whatever address Ray was given (2.60, ray/serve/_private/replica.py). Ray has no
+Each replica of Ray Serve opens a port for calls by gRPC, which nobody here uses, on all addresses
+of the machine, whatever address Ray was given (2.60, ray/serve/_private/replica.py). Ray has no
 setting for that, so the function that opens it is replaced, in the replica's process only.
 """
 

@@ -16,7 +16,7 @@ from photoramd.models.tagger import Scores
 from photoramd.worker.scorer import Stack
 
 
-class Refusal(Exception):
+class RefusedError(Exception):
     """A request that is not served.
 
     Args:
@@ -41,9 +41,9 @@ class Refusal(Exception):
         self.closes = closes
 
 
-def refusal(status: int, code: Code, message: str, *, closes: bool = False) -> Refusal:
+def refusal(status: int, code: Code, message: str, *, closes: bool = False) -> RefusedError:
     """Return a refusal without more than a code and a sentence."""
-    return Refusal(status, Problem(code=code, message=message), closes=closes)
+    return RefusedError(status, Problem(code=code, message=message), closes=closes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +68,14 @@ def read(body: bytes | bytearray, expected: Expected) -> tuple[list[bytes], Stac
     """Return the digests of the pictures in a request, and the pictures.
 
     Raises:
-        Refusal: The request is malformed, for another model, or its pixels are not those meant.
+        RefusedError: The request is malformed, for another model, or has other pixels than meant.
     """
     try:
         request = _decoder.decode(body)
     except msgspec.MsgspecError as error:
         raise refusal(400, "malformed", f"the request cannot be read: {error}") from error
     if request.identity != expected.identity:
-        raise Refusal(409, _other_model(request.identity, expected.identity))
+        raise RefusedError(409, _other_model(request.identity, expected.identity))
     if tuple(request.shape) != expected.shape:
         raise refusal(
             400,
@@ -119,7 +119,7 @@ def write(
 
 
 def _bytes_of(array: Scores | Vectors) -> memoryview:
-    return memoryview(np.ascontiguousarray(array)).cast("B")
+    return np.ascontiguousarray(array).data.cast("B")
 
 
 encode = msgspec.msgpack.Encoder().encode
