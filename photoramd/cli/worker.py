@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +25,21 @@ _PARTS = ("ray", "uvicorn", "cryptography")
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-@click.group("worker")
+class _Group(click.Group):
+    """The group; ``check`` is a daemon's view, and imported when it is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*super().list_commands(ctx), "check"]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name != "check":
+            return super().get_command(ctx, cmd_name)
+        from photoramd.cli import worker_check
+
+        return worker_check.command
+
+
+@click.group("worker", cls=_Group)
 def command() -> None:
     """Run the model for daemons on other machines."""
 
@@ -76,6 +91,35 @@ def token(file: Path) -> None:
     make_token(file)
     click.echo(f"A new token is in {printable(file)}, for this user's eyes only.")
     click.echo("Name it as token_file in [worker] here, and a copy of it in [cluster] of daemons.")
+
+
+@command.command()
+@click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
+@click.option(
+    "--host",
+    "hosts",
+    multiple=True,
+    required=True,
+    metavar="NAME",
+    help="A name or an address that daemons know this machine by. Can be repeated.",
+)
+@click.option("--renew", is_flag=True, help="Replace the worker's certificate that is there.")
+def certificate(directory: Path, hosts: tuple[str, ...], renew: bool) -> None:
+    """Make a certificate for a worker, and an authority that signs it if there is none.
+
+    Daemons need the authority's certificate, ca.pem, and no key. For several workers make all
+    certificates in one place: an authority that is in DIRECTORY is used again.
+    """
+    _require_parts()
+    from photoramd.worker.certificate import make
+
+    made = make(directory, hosts, datetime.now(UTC), renews=renew)
+    whether = "new" if made.is_new else "there already"
+    click.echo(f"The authority, which daemons need as ca_file ({whether}):")
+    click.echo(f"  {printable(made.authority)}")
+    click.echo(f"The worker's certificate, until {made.ends_at:%Y-%m-%d}, and its key:")
+    click.echo(f"  --certificate {printable(made.certificate)}")
+    click.echo(f"  --key {printable(made.key)}")
 
 
 def _require_parts() -> None:
