@@ -7,6 +7,7 @@ BENCHMARKS = (
     *STANDARD,
     "suite",
     "ahead",
+    "cluster",
     "table",
     "check",
     "contained",
