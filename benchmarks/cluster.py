@@ -2,9 +2,10 @@
 
     python -m benchmarks cluster [--photos 160] [--rounds 3]
 
-For the embedded model: photos a minute of one scan with the model here, with one worker and with two,
-which take turns; the processor time of the daemon for each photo, and its memory; and how long a worker
-takes to start. Each worker has one core, the daemon has all: on two cores they share. As root.
+For the embedded model: photos a minute of one scan with the model here, with one worker and with
+two, which take turns; the processor time of the daemon for each photo, and its memory; and how long
+a worker takes to start. Each worker has one core, the daemon has all: on two cores they share. It
+needs root.
 """
 
 from __future__ import annotations
