@@ -12,7 +12,7 @@ from photoramd.contained.client import Contained
 from photoramd.database.connection import Database
 from photoramd.database.figures import Figures, store
 from photoramd.errors import StoreError
-from photoramd.models.isolated.tagger import UnloadingTagger
+from photoramd.models.availability import availability
 from photoramd.models.tagger import Tagger
 from photoramd.photo import PhotoState
 from photoramd.pipeline.inference import BatchSizer
@@ -68,13 +68,13 @@ class FigureKeeper:
 
     def _store(self, started_at: UnixTime, wall: UnixTime) -> bool:
         """Store the figures; return whether they had changed."""
-        tagger = self._tagger
+        tagger, varying = self._tagger, availability(self._tagger)
         figures = Figures(
             process=os.getpid(),
             started_at=started_at,
             model=tagger.name,
             revision=tagger.revision,
-            is_model_available=not (isinstance(tagger, UnloadingTagger) and tagger.trouble),
+            is_model_available=varying is None or not varying.trouble,
             inferred=self._pace.pictures,
             inference_seconds=self._pace.seconds,
             workers_started=self._contained.workers_started,

@@ -12,6 +12,7 @@ import threading
 import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -19,15 +20,16 @@ import msgspec
 from photoramd import __version__
 from photoramd.clock import UnixTime
 from photoramd.errors import PIP, ModelError
+from photoramd.models.description import Description
 from photoramd.models.features import Vectors
 from photoramd.models.preprocessing import Pixels
 from photoramd.models.remote import answers, protocol
 from photoramd.models.remote.answers import Expected
 from photoramd.models.remote.failures import Kind, WorkerError
 from photoramd.models.remote.protocol import ModelAnswer, ScoresRequest
-from photoramd.models.remote.trust import distrust, expiry
+from photoramd.models.remote.trust import client_context, distrust, expiry
 from photoramd.models.tagger import Scores
-from photoramd.system.token import Token
+from photoramd.system.token import Token, read_token
 
 CONNECT_SECONDS = 5.0
 
@@ -249,6 +251,27 @@ class Client:
             is_over = self._is_closed and not self._asking
         if is_over:
             self._http.close()
+
+
+def clients(
+    urls: Sequence[str], token_file: Path, ca_file: Path | None, description: Description
+) -> list[Client]:
+    """Return what asks the workers of a configuration.
+
+    Args:
+        urls: Their addresses.
+        token_file: Has the token that they ask for.
+        ca_file: See `photoramd.models.remote.trust.client_context`.
+        description: Their model.
+
+    Raises:
+        ConfigError: The token, or the certificate of the authority, cannot be used.
+        ModelError: The HTTP library is missing.
+    """
+    token = read_token(token_file, "photoramd worker token")
+    context = client_context(ca_file)
+    expected = Expected.of(description)
+    return [Client(url.rstrip("/"), token, context, expected) for url in urls]
 
 
 def _unreachable(error: Exception) -> WorkerError:

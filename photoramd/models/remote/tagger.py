@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from photoramd.clock import Monotonic, UnixTime, monotonic, unix_time
@@ -19,8 +18,7 @@ from photoramd.errors import ModelError, ModelUnavailableError
 from photoramd.models.description import Description
 from photoramd.models.features import Vectors
 from photoramd.models.preprocessing import Pixels, digest_of
-from photoramd.models.remote.answers import Expected
-from photoramd.models.remote.client import PROBE_SECONDS, Client
+from photoramd.models.remote.client import PROBE_SECONDS
 from photoramd.models.remote.failures import (
     FailedPicturesError,
     Kind,
@@ -32,9 +30,7 @@ from photoramd.models.remote.link import Link
 from photoramd.models.remote.protocol import ModelAnswer
 from photoramd.models.remote.state import WorkerState
 from photoramd.models.remote.suspects import Picture, Suspects
-from photoramd.models.remote.trust import client_context
 from photoramd.models.tagger import Scores, Tagger
-from photoramd.system.token import Token
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -62,26 +58,6 @@ class Asks(Protocol):
 
     def close(self) -> None:
         """End it for good."""
-
-
-def clients(
-    urls: Sequence[str], token: Token, ca_file: Path | None, description: Description
-) -> list[Client]:
-    """Return what asks workers.
-
-    Args:
-        urls: Their addresses.
-        token: What they ask for.
-        ca_file: See `photoramd.models.remote.trust.client_context`.
-        description: Their model.
-
-    Raises:
-        ConfigError: The certificate of the authority cannot be read.
-        ModelError: The HTTP library is missing.
-    """
-    context = client_context(ca_file)
-    expected = Expected.of(description)
-    return [Client(url.rstrip("/"), token, context, expected) for url in urls]
 
 
 class RemoteTagger:
