@@ -20,6 +20,7 @@ from photoramd.config.schedule import ALWAYS, Schedule
 from photoramd.daemon.backup import DailyBackup
 from photoramd.daemon.figures import FigureKeeper
 from photoramd.daemon.hooks import Announcer
+from photoramd.daemon.patience import Patience
 from photoramd.daemon.sd_notify import Notifier
 from photoramd.daemon.status_line import Situation, StatusLine
 from photoramd.daemon.triage import Triage
@@ -129,6 +130,7 @@ class Daemon:
         self._announcer = parts.announcer
         self._figures = parts.figures
         self._availability = parts.availability
+        self._patience = Patience(parts.availability)
         self._interrupts = interrupts = surroundings.interrupts
         self._notifier = surroundings.notifier
         self._status_line = surroundings.status_line
@@ -188,6 +190,9 @@ class Daemon:
         """Scan directories and tag what is new or due; return False if interrupted.
 
         The schedule does not apply: a user who asks for a scan wants it now.
+
+        Raises:
+            ModelUnavailableError: The model runs elsewhere, and nobody has answered for long.
         """
         with self._interrupts.on_signals() if handle_signals else nullcontext():
             for top in tops:
@@ -314,8 +319,10 @@ class Daemon:
             return False
         if not self.is_scanning and self._rereader.step(wall):
             return False
-        if once and self._is_done(wall):
-            return True
+        if once:
+            if self._is_done(wall):
+                return True
+            self._patience.require(now)
         self._interrupts.wait(self._idle_seconds(now, wall))
         return False
 

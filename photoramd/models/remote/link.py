@@ -79,6 +79,11 @@ class Link:
         return self.is_available and self.in_flight < self.places
 
     @property
+    def is_new(self) -> bool:
+        """Whether it is being looked at for the first time."""
+        return self._is_probed and not self.is_known
+
+    @property
     def burden(self) -> tuple[float, float]:
         """Less for a worker that answers sooner."""
         return self.in_flight / self.places, self._slowest

@@ -216,7 +216,7 @@ class RemoteTagger:
                     link = min(free, key=lambda each: each.burden)
                     link.in_flight += 1
                     return link
-                if not able:
+                if not able and not any(each.is_new for each in self._links):
                     return None
                 self._changed.wait()
         return None
