@@ -309,7 +309,7 @@ def test_what_is_refused_before_anything_starts(tmp_path: Path, made: Made) -> N
 
     assert "needs a certificate" in refused(host="0.0.0.0")  # noqa: S104
     assert "give both, or none" in refused("--certificate", made.certificate)
-    assert "cannot run on another machine" in refused(model="name = 'torchvision:resnet50'")
+    assert "cannot run on another machine" in refused(model="name = 'torchvision:convnext_tiny'")
     assert "must be said" in refused(model="name = 'ram++'\nprecision = 'bfloat16'")
     (tmp_path / "token").chmod(0o644)
     assert "others may read the token" in refused()
