@@ -14,11 +14,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from photoramd.models import registry
+from photoramd.models.preprocessing import Pixels
+from photoramd.models.remote.protocol import Identity
 from photoramd.worker.certificate import make
 from tests.support.workers import Client, Worker, embedded, identity_of, request_of
 
@@ -57,18 +60,19 @@ def compare(worker: Worker, client: Client, pictures: int, rounds: int) -> None:
         batch, calls = batch_of[:size], max(1, pictures // size)
         rows = []
         for _ in range(rounds):
-            here = spent(own, lambda b=batch, n=calls: repeat(n, tagger.scores, b))
-
-            def ask(batch: list[np.ndarray] = batch) -> None:
-                assert client.post(request_of(batch, identity)).status_code == 200
-
+            here = spent(own, partial(repeat, calls, tagger.scores, batch))
             before, replica = total(worker), total(worker, REPLICA)
-            asking = spent(own, lambda n=calls, f=ask: repeat(n, f))
+            asking = spent(own, partial(repeat, calls, ask, client, batch, identity))
             there = total(worker) - before
             beside = there - (total(worker, REPLICA) - replica)
             rows.append([each * 1000 / (calls * size) for each in (here, there, beside, asking)])
         medians = [statistics.median(column) for column in zip(*rows, strict=True)]
         print(f"{size:>3} " + " ".join(f"{each:8.1f}" for each in medians))
+
+
+def ask(client: Client, batch: list[Pixels], identity: Identity) -> None:
+    """Have a worker score a batch."""
+    assert client.post(request_of(batch, identity)).status_code == 200
 
 
 def show_memory(worker: Worker) -> None:
