@@ -23,5 +23,6 @@ BENCHMARKS = (
     "similar",
     "thumbnails",
     "unload",
+    "worker",
 )
 """Every module with a main; the others are what benchmarks are made of."""

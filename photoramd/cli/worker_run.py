@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +27,9 @@ def run_configured(config: Config) -> None:
     Raises:
         PhotoramdError: See `photoramd.worker.run.run`.
     """
+    # Until the server has its own: what has been started is ended on the way out.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: sys.exit(0))
     worker, model = config.worker, config.model
     token = read_token(Path(worker.token_file), "photoramd worker token")
     tls = None

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
+import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +23,8 @@ _OBJECT_STORE_BYTES = 200 << 20
 _ESSENTIAL = ("gcs_server", "raylet")
 """Without these nothing works, and Ray's own detection takes a minute."""
 
-_END_SECONDS = 5.0
+_END_SECONDS = 4.0
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class RayError(PhotoramdError):
@@ -72,6 +76,7 @@ def started(directory: Path, *, has_gpu: bool) -> Iterator[Cluster]:
         RayError: It cannot be started.
     """
     environment.prepare(os.environ, directory)
+    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
     processes.adopt_orphans()
     import ray
 
@@ -88,8 +93,15 @@ def started(directory: Path, *, has_gpu: bool) -> Iterator[Cluster]:
                 _node_ip_address="127.0.0.1",
                 _temp_dir=os.fspath(directory / "ray"),
             )
+        except SystemExit:
+            # A handler of Ray's for signals; a stop is no failure.
+            sys.exit(0)
         except Exception as error:  # its exceptions have no common class
             raise RayError(f"Ray cannot be started: {error}") from error
+        finally:
+            # Ray has put its own there.
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
         found = processes.children()
         missing = [name for name in _ESSENTIAL if name not in found]
         if missing:
@@ -102,6 +114,11 @@ def started(directory: Path, *, has_gpu: bool) -> Iterator[Cluster]:
 def _shut_down() -> None:
     """End Ray, which may hang when parts of it are gone, and then what is left of it."""
     import ray
+
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    # It would be tried again.
+    atexit.unregister(ray.shutdown)
 
     thread = threading.Thread(target=ray.shutdown, name="ray-end", daemon=True)
     thread.start()

@@ -109,14 +109,16 @@ class Worker:
         ]
         self._environment = os.environ | (environment or {})
 
-    def run(self) -> subprocess.CompletedProcess[str]:
-        """Run it to its end, where it cannot start."""
+    def run(self, directory: Path | None = None) -> subprocess.CompletedProcess[str]:
+        """Run it to its end, where it cannot start; in a directory, whose packages go first."""
         return subprocess.run(
             [*map(str, self.command)],
             capture_output=True,
             text=True,
             check=False,
             env=self._environment,
+            cwd=directory,
+            timeout=60,
         )
 
     def __enter__(self) -> Self:
