@@ -140,7 +140,7 @@ def test_one_worker_comes_and_another_goes(
     world.wait_for_written(SOME)
     other_machine.switch_on()
     other_machine.wait_until_ready()
-    world.daemon.wait_for_log(f"{other_machine.url}: ", "the other worker to be used")
+    world.daemon.wait_for_log(f"{other_machine.url} is available", "the other worker to be used")
     machine.switch_off()
     world.wait_until_done()
     world.check()
