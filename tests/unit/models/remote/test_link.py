@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
-from pytest import approx
 
 from photoramd.clock import Monotonic, UnixTime
 from photoramd.models.remote.failures import Kind, LostPicturesError, WorkerError
@@ -97,7 +96,7 @@ def test_a_night_offline_is_one_line_and_few_looks(link: Link, lines: list[str])
     assert "not available: it cannot be reached (refused); start it" in lines[0]
     assert len(looks) < 150
     assert looks[1] - looks[0] == 1
-    assert max(b - a for a, b in pairwise(looks)) == approx(LONGEST_PAUSE_SECONDS)
+    assert max(b - a for a, b in pairwise(looks)) == pytest.approx(LONGEST_PAUSE_SECONDS)
     assert link.state.since == wall(0)
 
 
@@ -114,7 +113,7 @@ def test_looks_that_take_long_do_not_add_to_the_pause(link: Link) -> None:
     due = link.probe_due()
     link.begin_probe(due)
     link.missed(LATE, wall(due + 5))
-    assert link.probe_due() - due == approx(due / 12)
+    assert link.probe_due() - due == pytest.approx(due / 12)
 
 
 def test_each_change_is_a_line_and_another_wording_is_none(link: Link, lines: list[str]) -> None:
