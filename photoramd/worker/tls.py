@@ -25,7 +25,7 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         # Without an answer there is no prompt for a password, which a service could not give.
-        context.load_cert_chain(certificate, key, password="")
+        context.load_cert_chain(certificate, key, password=lambda: b"")
     except ssl.SSLError as error:
         raise ConfigError(
             f"no certificate with its key: {error.reason or error}",
