@@ -156,16 +156,13 @@ def _line(message: object) -> str:
 
 
 @contextmanager
-def deployed(
-    options: Options, replicas: int, *, has_gpu: bool, kind: type[Replica] = Replica
-) -> Iterator[Deployment]:
+def deployed(options: Options, replicas: int, *, has_gpu: bool) -> Iterator[Deployment]:
     """Load the model in each replica, for a ``with`` block.
 
     Args:
         options: What they load.
         replicas: How many there are.
         has_gpu: Whether each takes a GPU.
-        kind: The class of the replicas.
 
     Raises:
         ModelError: They cannot be loaded.
@@ -186,7 +183,7 @@ def deployed(
         graceful_shutdown_timeout_s=1.0,
         ray_actor_options={"num_cpus": 0, "num_gpus": int(has_gpu)},
         logging_config=LoggingConfig(enable_access_log=False, log_level="WARNING"),
-    )(kind)
+    )(Replica)
     try:
         handle = serve.run(deployment.bind(options), name=_NAME, route_prefix=None)
     except RuntimeError as error:
