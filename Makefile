@@ -71,9 +71,9 @@ MODEL ?= embedded
 demo: setup
 	@$(BIN)/python contrib/demo.py --model '$(MODEL)'
 
-# Two at a time: half of the time tests wait for daemons and files.
+# Two at a time: half of the time tests wait for daemons and files. The order is tests/conftest.py's.
 test: setup-test
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-fast: setup-test
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/unit tests/test_architecture.py
