@@ -73,7 +73,8 @@ demo: setup
 
 # Two at a time: half of the time tests wait for daemons and files. The order is tests/conftest.py's.
 test: setup-test
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder \
+	  tests tests/cluster/test_short.py
 
 test-fast: setup-test
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/unit tests/test_architecture.py

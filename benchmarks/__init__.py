@@ -7,6 +7,7 @@ BENCHMARKS = (
     *STANDARD,
     "suite",
     "ahead",
+    "cluster",
     "table",
     "check",
     "contained",
@@ -22,5 +23,6 @@ BENCHMARKS = (
     "similar",
     "thumbnails",
     "unload",
+    "worker",
 )
 """Every module with a main; the others are what benchmarks are made of."""

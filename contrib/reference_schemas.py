@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from photoramd.cli.answers import (
+    CheckedWorker,
     CountedTag,
     Edited,
     FoundPhoto,
@@ -33,6 +34,7 @@ ANSWERS: Mapping[str, tuple[str, object]] = {
     "status": ("photoramd status --json", Status),
     "tag": ("photoramd tag --format json", list[TaggedFile]),
     "tags": ("photoramd tags --json", list[CountedTag]),
+    "worker-check": ("photoramd worker check --json", list[CheckedWorker]),
 }
 """What is printed, and its type, by the name of the schema."""
 

@@ -165,3 +165,22 @@ class Edited(TypedDict):
     done: _Count
     failed: _Count
     reasons: list[EditedReason]
+
+
+class CheckedWorker(TypedDict):
+    """A worker as it was just met; null is what was not found out."""
+
+    url: str
+    good: Annotated[bool, Meta(description="Whether a daemon could use it.")]
+    problem: Annotated[str | None, Meta(description="Why not.")]
+    remedy: Annotated[str | None, Meta(description="What can be done about it.")]
+    device: Annotated[str | None, Meta(description="What the model runs on there.")]
+    version: Annotated[str | None, Meta(description="Its version of photoramd.")]
+    at_once: Annotated[int | None, Meta(description="How many requests it works on at a time.")]
+    certificate_until: Annotated[
+        float | None,
+        Meta(description="Until when its certificate is valid, Unix time in seconds."),
+    ]
+    seconds_a_picture: Annotated[
+        float | None, Meta(description="How long a picture of a small group took.")
+    ]

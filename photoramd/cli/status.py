@@ -99,6 +99,13 @@ def _print(status: Status) -> None:
         if root["raw_left_out"]:
             click.echo(f"            camera RAW files that are not tagged: {root['raw_left_out']}")
             click.echo(f"            {RAW_REMEDY}")
+    for worker in status["workers"]:
+        state = "available" if worker["available"] else "not available"
+        since = datetime.fromtimestamp(worker["since"])
+        click.echo(f"worker:     {worker['url']} is {state} since {since:%Y-%m-%d %H:%M}")
+        for text in (worker["reason"], worker["remedy"]):
+            if text:
+                click.echo(f"            {text}")
     _print_reasons("in a sidecar instead of inside the photo:", found["fallbacks"])
     _print_reasons("problems:", status["problems"])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
@@ -10,7 +11,8 @@ from msgspec import Meta
 
 from photoramd.config.addresses import address_of, split_host
 from photoramd.config.section import Section, Text
-from photoramd.errors import printable
+from photoramd.errors import ModelError, printable
+from photoramd.models import registry
 
 _FILE = {"allowed": "an absolute path, or one below ~"}
 
@@ -115,6 +117,27 @@ def problems(cluster: Cluster, worker: Worker) -> Iterator[str]:
         yield f"worker.listen: {error}"
     if bool(worker.certificate_file) != bool(worker.key_file):
         yield "worker.certificate_file: it goes with worker.key_file; give both, or none"
+
+
+def model_problems(cluster: Cluster, model: str, precision: str, device: str) -> Iterator[str]:
+    """Yield why a model cannot run on the workers, if there are any and it cannot."""
+    if cluster.workers:
+        try:
+            registry.require_remote(model, precision=precision, device=device)
+        except ModelError as error:
+            yield f"cluster.workers: {error}; {error.remedy}"
+
+
+def warnings(cluster: Cluster, idle_unload_minutes: float) -> Iterator[str]:
+    """Yield what is not an error, but may keep the workers from being used."""
+    if not cluster.workers:
+        return
+    for key in PATHS["cluster"]:
+        path = getattr(cluster, key)
+        if path and not os.access(path, os.R_OK):
+            yield f"cluster.{key}: {printable(path)} is not there, or not readable for this user"
+    if idle_unload_minutes:
+        yield "model.idle_unload_minutes: has no effect with cluster.workers"
 
 
 def _wrong_with(url: str) -> str | None:

@@ -130,6 +130,7 @@ def warnings(config: Config) -> tuple[str, ...]:
         found.append(f"{error}; {error.remedy}")
     if missing := hooks.missing_program(config.hooks):
         found.append(f"hooks.tagged: {missing}")
+    found += cluster.warnings(config.cluster, config.model.idle_unload_minutes)
     return tuple(found)
 
 
@@ -347,6 +348,8 @@ def _check_rest(config: Config, given: frozenset[str]) -> Iterator[str]:
     yield from hooks.problems(config.hooks)
     yield from gallery.problems(config.gallery)
     yield from cluster.problems(config.cluster, config.worker)
+    model = config.model
+    yield from cluster.model_problems(config.cluster, model.name, model.precision, model.device)
     database = config.state.path
     if paths.kind_of(database) == "directory":
         yield f"state.path: {printable(database)} is a directory; allowed: the path of a file"

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -23,8 +22,10 @@ from photoramd.daemon.hooks import Announcer
 from photoramd.daemon.kept_features import kept_features
 from photoramd.daemon.kept_thumbnails import kept_thumbnails
 from photoramd.daemon.loop import Daemon, Parts, Surroundings
+from photoramd.daemon.remote_model import remote_tagger
 from photoramd.daemon.sd_notify import Notifier
 from photoramd.daemon.settings_digest import settings_digest
+from photoramd.daemon.setup import Resources, Setup
 from photoramd.daemon.status_line import StatusLine
 from photoramd.database import backups
 from photoramd.database.connection import Database
@@ -37,8 +38,8 @@ from photoramd.database.requests import Requests
 from photoramd.database.results import Results
 from photoramd.database.roots import HealthStore
 from photoramd.metadata.exiftool import ExifTool
-from photoramd.metadata.plan import Origin
 from photoramd.models import hierarchy, registry
+from photoramd.models.availability import availability
 from photoramd.models.isolated.tagger import UnloadingTagger
 from photoramd.models.lazy import LazyTagger
 from photoramd.models.rules import Rules
@@ -56,60 +57,6 @@ from photoramd.watch.reconciler import Reconciler
 from photoramd.watch.roots import Root
 from photoramd.watch.stability import StabilityTracker
 from photoramd.watch.supervisor import Supervisor
-
-
-@dataclass(frozen=True, slots=True)
-class Resources:
-    """What stays open while the configuration changes."""
-
-    database: Database
-    exiftool: ExifTool
-    processes: ExitStack
-    """Ends the processes of models."""
-    announcer: Announcer
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """A configuration with everything it needs read and loaded, so that nothing more can fail."""
-
-    config: Config
-    rules: Rules
-    tagger: Tagger
-    roots: tuple[Root, ...]
-    watches: Mapping[str, Watch]
-
-    def root_of(self, path: str) -> Root | None:
-        """Return the watched directory that a path belongs to."""
-        return next((root for root in self.roots if root.contains(path)), None)
-
-    def is_online(self, path: str) -> bool:
-        """Return whether the watched directory that a path belongs to is there."""
-        root = self.root_of(path)
-        return root is not None and root.look() is None
-
-    def mode(self, photo: Path) -> str:
-        """Return the write mode of a photo."""
-        watch = self._watch_of(photo)
-        return "none" if watch is None else watch.write
-
-    def has_lightroom_names(self, photo: Path) -> bool:
-        """Return whether a new sidecar of a RAW gets Lightroom's name."""
-        watch = self._watch_of(photo)
-        return watch is not None and watch.sidecar_names == "lightroom"
-
-    def origin(self) -> Origin:
-        """Return what gives the keywords."""
-        return Origin(self.tagger.name, self.tagger.revision)
-
-    def close_model(self) -> None:
-        """End the process of the model, if it has one."""
-        if isinstance(self.tagger, UnloadingTagger):
-            self.tagger.close()
-
-    def _watch_of(self, photo: Path) -> Watch | None:
-        root = self.root_of(os.fspath(photo))
-        return None if root is None else self.watches[root.path]
 
 
 @contextmanager
@@ -132,21 +79,22 @@ def assemble(
         ModelError: The model cannot be loaded.
     """
 
-    def load(config: Config) -> Tagger:
-        on_load = partial(note, "Loading the model")
-        return LazyTagger(config.model.name, lambda: load_tagger(config), on_load)
-
     def progress(part: float) -> None:
         note(f"Preparing the database for queries: {part:.0%}")
 
-    with (
-        opened(config, progress) as resources,
-        Interrupts() as interrupts,
-        build(resources, set_up(resources, config, extra=extra, load=load), interrupts) as daemon,
-    ):
-        yield daemon
-        if not interrupts.stopped:
-            resources.announcer.close(None)
+    with opened(config, progress) as resources, Interrupts() as interrupts:
+
+        def load(config: Config) -> Tagger:
+            if config.cluster.workers:
+                return LazyTagger(config.model.name, lambda: _remote(config, resources, interrupts))
+            on_load = partial(note, "Loading the model")
+            return LazyTagger(config.model.name, lambda: load_tagger(config), on_load)
+
+        setup = set_up(resources, config, extra=extra, load=load)
+        with build(resources, setup, interrupts) as daemon:
+            yield daemon
+            if not interrupts.stopped:
+                resources.announcer.close(None)
 
 
 @contextmanager
@@ -217,14 +165,17 @@ def set_up(
 def lasting_tagger(
     config: Config, resources: Resources, interrupts: Interrupts, notifier: Notifier
 ) -> Tagger:
-    """Return the model for a daemon that lasts, loaded; if so configured, it unloads when idle.
+    """Return the model for a daemon that lasts: on other machines, or loaded here.
 
-    Then it runs in a process of its own, for which a stop does not wait.
+    If so configured, it unloads when idle. Then it runs in a process of its own, for which a stop
+    does not wait.
 
     Raises:
         ConfigError: The overrides cannot be read.
         ModelError: It cannot be loaded.
     """
+    if config.cluster.workers:
+        return _remote(config, resources, interrupts)
     if not config.model.idle_unload_minutes:
         return load_tagger(config)
     tagger = UnloadingTagger(
@@ -237,12 +188,18 @@ def lasting_tagger(
     return tagger
 
 
+def _remote(config: Config, resources: Resources, interrupts: Interrupts) -> Tagger:
+    tagger = remote_tagger(config, interrupts.wake)
+    resources.processes.callback(tagger.close)
+    return tagger
+
+
 def _of_model(config: Config, chosen: Rules) -> tuple[object, ...]:
-    """Return what `load_tagger` depends on."""
+    """Return what the model depends on."""
     model = msgspec.structs.replace(config.model, threshold="calibrated", top_n=1)
     is_restricted = bool(chosen.allow or chosen.deny)
     words = (chosen.allow, chosen.deny, dict(chosen.overrides)) if is_restricted else ()
-    return model, words
+    return model, words, config.cluster
 
 
 @contextmanager
@@ -327,7 +284,7 @@ def build(
             Rereader(Readings(database), contained, config.decode.max_pixels),
             resources.announcer,
             FigureKeeper(database, setup.tagger, pipeline.pace, contained),
-            setup.tagger if isinstance(setup.tagger, UnloadingTagger) else None,
+            availability(setup.tagger),
         )
         daemon = Daemon(
             parts,
@@ -347,7 +304,7 @@ def _extra(path: Path, watched: Sequence[Watch]) -> Watch:
 
 
 def load_tagger(config: Config) -> Tagger:
-    """Return the configured model, verified and loaded.
+    """Return the configured model, verified and loaded here, wherever the daemon's runs.
 
     Raises:
         ConfigError: The overrides cannot be read.

@@ -11,8 +11,11 @@ from photoramd.clock import Monotonic, UnixTime
 from photoramd.contained.client import Contained
 from photoramd.database.connection import Database
 from photoramd.database.figures import Figures, store
+from photoramd.database.workers import store_workers
 from photoramd.errors import StoreError
-from photoramd.models.isolated.tagger import UnloadingTagger
+from photoramd.models.availability import availability
+from photoramd.models.remote.state import WorkerState
+from photoramd.models.remote.tagger import RemoteTagger
 from photoramd.models.tagger import Tagger
 from photoramd.photo import PhotoState
 from photoramd.pipeline.inference import BatchSizer
@@ -44,10 +47,11 @@ class FigureKeeper:
         self._outcomes: Counter[str] = Counter()
         self._started_at: UnixTime | None = None
         self._stored: Figures | None = None
+        self._stored_workers: tuple[WorkerState, ...] | None = None
         self._next = Monotonic(float("-inf"))
 
     def step(self, outcomes: Sequence[Outcome], now: Monotonic, wall: UnixTime) -> None:
-        """Count outcomes; store the figures if they changed and it is time.
+        """Count outcomes; store the figures and the workers if they changed, the former in time.
 
         Raises:
             StoreError: The database failed.
@@ -55,6 +59,9 @@ class FigureKeeper:
         self._outcomes.update(filter(None, map(_kind, outcomes)))
         if self._started_at is None:
             self._started_at = wall
+        if (workers := self._workers()) != self._stored_workers:
+            store_workers(self._database, workers)
+            self._stored_workers = workers
         if now >= self._next and self._store(self._started_at, wall):
             self._next = Monotonic(now + STORE_SECONDS)
 
@@ -66,15 +73,18 @@ class FigureKeeper:
             except StoreError as error:
                 log.debug("The last figures were not stored: %s", error)
 
+    def _workers(self) -> tuple[WorkerState, ...]:
+        return self._tagger.workers if isinstance(self._tagger, RemoteTagger) else ()
+
     def _store(self, started_at: UnixTime, wall: UnixTime) -> bool:
         """Store the figures; return whether they had changed."""
-        tagger = self._tagger
+        tagger, varying = self._tagger, availability(self._tagger)
         figures = Figures(
             process=os.getpid(),
             started_at=started_at,
             model=tagger.name,
             revision=tagger.revision,
-            is_model_available=not (isinstance(tagger, UnloadingTagger) and tagger.trouble),
+            is_model_available=varying is None or not varying.trouble,
             inferred=self._pace.pictures,
             inference_seconds=self._pace.seconds,
             workers_started=self._contained.workers_started,

@@ -20,6 +20,7 @@ from photoramd.config.schedule import ALWAYS, Schedule
 from photoramd.daemon.backup import DailyBackup
 from photoramd.daemon.figures import FigureKeeper
 from photoramd.daemon.hooks import Announcer
+from photoramd.daemon.patience import Patience
 from photoramd.daemon.sd_notify import Notifier
 from photoramd.daemon.status_line import Situation, StatusLine
 from photoramd.daemon.triage import Triage
@@ -27,7 +28,7 @@ from photoramd.database.editing import Editing
 from photoramd.database.queue import WITH_INFERENCE, WITHOUT_INFERENCE, Queue
 from photoramd.database.requests import Requests
 from photoramd.errors import StoreError, printable
-from photoramd.models.isolated.tagger import UnloadingTagger
+from photoramd.models.availability import Availability
 from photoramd.photo import PhotoState
 from photoramd.pipeline.pipeline import Outcome, Pipeline
 from photoramd.pipeline.rereading import Rereader
@@ -65,7 +66,7 @@ class Parts:
         rereader: Reads again what files say.
         announcer: Tells others of tagged photos.
         figures: What other processes are told of this one.
-        unloading: The model, if it is unloaded when it is idle.
+        availability: That of the model, if it is not always available.
     """
 
     queue: Queue
@@ -79,7 +80,7 @@ class Parts:
     rereader: Rereader
     announcer: Announcer
     figures: FigureKeeper
-    unloading: UnloadingTagger | None = None
+    availability: Availability | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,8 @@ class Daemon:
         self._rereader = parts.rereader
         self._announcer = parts.announcer
         self._figures = parts.figures
-        self._unloading = parts.unloading
+        self._availability = parts.availability
+        self._patience = Patience(parts.availability)
         self._interrupts = interrupts = surroundings.interrupts
         self._notifier = surroundings.notifier
         self._status_line = surroundings.status_line
@@ -188,6 +190,9 @@ class Daemon:
         """Scan directories and tag what is new or due; return False if interrupted.
 
         The schedule does not apply: a user who asks for a scan wants it now.
+
+        Raises:
+            ModelUnavailableError: The model runs elsewhere, and nobody has answered for long.
         """
         with self._interrupts.on_signals() if handle_signals else nullcontext():
             for top in tops:
@@ -223,8 +228,8 @@ class Daemon:
             if finished is not None:
                 self._supervisor.record_scan(finished, now, wall)
         self._stability.settle(now, wall)
-        if self._unloading is not None:
-            self._unloading.step(now)
+        if self._availability is not None:
+            self._availability.step(now)
         return self._pipeline.step(
             wall,
             infers=self._infers(wall),
@@ -297,7 +302,7 @@ class Daemon:
             is_scanning=self.is_scanning,
             rests_until=None if self._is_open(wall) else self._opens(wall),
             unhealthy=self._supervisor.unhealthy(),
-            model_problem=self._unloading.trouble if self._unloading is not None else "",
+            model_problem=self._availability.trouble if self._availability is not None else "",
         )
 
     def _turn(self, on_outcomes: Callable[[Sequence[Outcome]], None], *, once: bool) -> bool:
@@ -314,8 +319,10 @@ class Daemon:
             return False
         if not self.is_scanning and self._rereader.step(wall):
             return False
-        if once and self._is_done(wall):
-            return True
+        if once:
+            if self._is_done(wall):
+                return True
+            self._patience.require(now)
         self._interrupts.wait(self._idle_seconds(now, wall))
         return False
 
@@ -333,8 +340,8 @@ class Daemon:
         due = self._queue.next_due(WITHOUT_INFERENCE)
         if due is not None:
             moments.append(due - wall)
-        if self._unloading is not None:
-            moments.append(self._unloading.deadline() - now)
+        if self._availability is not None:
+            moments.append(self._availability.deadline() - now)
         if self._is_watching:
             moments.append(WATCH_SECONDS)
         return max(0.0, min(moments))
@@ -347,7 +354,7 @@ class Daemon:
 
     def _infers(self, wall: UnixTime) -> bool:
         """Return whether the model may run now."""
-        is_available = self._unloading is None or self._unloading.is_available
+        is_available = self._availability is None or self._availability.is_available
         return is_available and self._is_open(wall)
 
     def _is_open(self, wall: UnixTime) -> bool:

@@ -13,8 +13,9 @@ from contextlib import ExitStack, contextmanager
 
 from photoramd.config import loader
 from photoramd.config.schema import Config
-from photoramd.daemon.assembly import Resources, Setup, build, lasting_tagger, opened, set_up
+from photoramd.daemon.assembly import build, lasting_tagger, opened, set_up
 from photoramd.daemon.sd_notify import Notifier
+from photoramd.daemon.setup import Resources, Setup
 from photoramd.daemon.status_line import StatusLine
 from photoramd.errors import ConfigError, PhotoramdError, printable
 from photoramd.models.tagger import Tagger

@@ -308,6 +308,17 @@ INTERNAL_TABLES: Mapping[str, Description] = {
         "The model whose earlier revisions' tags are renewed.",
         {"model": "the model", "revision": "its present revision"},
     ),
+    "workers": Description(
+        "Other machines on which the model runs, as the daemon last met them.",
+        {
+            "position": "the place in `cluster.workers`, from 0",
+            "url": "the address",
+            "is_available": "1: the model can run there",
+            "reason": "why it cannot; empty if it can",
+            "remedy": "what can be done about it; perhaps empty",
+            "since": f"since when that is so: {_SECONDS}",
+        },
+    ),
     "figures": Description(
         "One row: what the daemon that ran last knew of itself; "
         "`photoramd status --format prometheus` tells it.",

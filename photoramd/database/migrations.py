@@ -14,6 +14,7 @@ from sqlite_utils import Database, Migrations
 
 from photoramd.database.m060 import m060_asking
 from photoramd.database.m070 import m070_edits
+from photoramd.database.m080 import m080_workers
 
 
 def m001_photos(db: Database) -> None:
@@ -72,6 +73,7 @@ STEPS = (
     m060_asking,
     m070_edits,
     m071_figures,
+    m080_workers,
 )
 
 NAMES = frozenset(step.__name__ for step in STEPS)

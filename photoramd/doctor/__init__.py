@@ -15,6 +15,7 @@ from pathlib import Path
 from photoramd.config import loader
 from photoramd.config.schema import Config
 from photoramd.database.lock import holder
+from photoramd.doctor.cluster import examine_cluster
 from photoramd.doctor.directories import Checkup, limits
 from photoramd.doctor.embedding import examine_embedding
 from photoramd.doctor.finding import Finding, Grade, failure
@@ -63,13 +64,16 @@ def examine(path: Path | None, unit: Unit | None, notice: Notice) -> Iterator[Fi
             )
         if report.config is not None:
             yield Finding("configuration", Grade.OK, f"{name} is valid")
-            yield from _configured(report.config, notice)
+            yield from _configured(report.config, unit, notice)
             yield from examine_hooks(report.config.hooks, report.path, unit)
     yield from examine_service(unit, has_systemd_python=find_spec("systemd") is not None)
 
 
-def _configured(settings: Config, notice: Notice) -> Iterator[Finding]:
-    yield from examine_model(settings.model, notice)
+def _configured(settings: Config, unit: Unit | None, notice: Notice) -> Iterator[Finding]:
+    if settings.cluster.workers:
+        yield from examine_cluster(settings, unit, notice)
+    if not settings.cluster.workers or settings.cluster.fallback == "local":
+        yield from examine_model(settings.model, notice)
     yield examine_exiftool([watch.path for watch in settings.watch if watch.write == "embed"])
     roots = known_roots(settings.state.path)
     yield examine_raw(roots)

@@ -5,10 +5,13 @@ A scan that finds nothing new then costs neither the time nor the memory of the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from photoramd.clock import Monotonic
+from photoramd.models.availability import Availability, availability
 from photoramd.models.features import Vectors, scores_and_features
 from photoramd.models.preprocessing import Crop, Pixels
 from photoramd.models.tagger import Scores, Tagger, at_once
@@ -19,7 +22,9 @@ if TYPE_CHECKING:
 
 
 class LazyTagger:
-    """See `Tagger`; `load` it in the thread that can bear its errors.
+    """See `Tagger` and `Availability`; `load` it in the thread that can bear its errors.
+
+    It has more than 12 methods because it passes on those of both.
 
     Args:
         name: The model's name in the configuration.
@@ -45,6 +50,36 @@ class LazyTagger:
             ModelError: It cannot be loaded.
         """
         self._tagger  # noqa: B018  the property loads
+
+    @property
+    def is_available(self) -> bool:
+        """See `Availability`; it may be loaded until it is."""
+        return self._varying is None or self._varying.is_available
+
+    @property
+    def trouble(self) -> str:
+        """See `Availability`."""
+        return self._varying.trouble if self._varying else ""
+
+    def step(self, now: Monotonic) -> None:
+        """See `Availability`."""
+        if self._varying:
+            self._varying.step(now)
+
+    def deadline(self) -> Monotonic:
+        """See `Availability`."""
+        return self._varying.deadline() if self._varying else Monotonic(math.inf)
+
+    def close(self) -> None:
+        """See `Availability`."""
+        if self._varying:
+            self._varying.close()
+
+    @property
+    def _varying(self) -> Availability | None:
+        """That of the model, if it is loaded and not always available."""
+        loaded: Tagger | None = vars(self).get("_tagger")
+        return None if loaded is None else availability(loaded)
 
     @cached_property
     def _tagger(self) -> Tagger:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from photoramd.errors import PIP, ModelError
-from photoramd.models.weights.catalog import RAM_PLUS, Model, known_model
+from photoramd.errors import PIP, IntegrityError, ModelError
+from photoramd.models.weights.catalog import Model, known_model
 
 if TYPE_CHECKING:
     from photoramd.models.description import Description
@@ -54,6 +54,7 @@ class Specification:
         packages: Packages of the extra ``torch`` that it needs.
         describe: Returns what is known of it, with a precision and a device, without them and
             without the weights; None if that cannot be known, so that it cannot run elsewhere.
+        differs: Whether its scores depend on the precision and on the device.
     """
 
     load: Callable[[LoadOptions], Tagger]
@@ -61,6 +62,7 @@ class Specification:
     calibrated_precision: str | None = None
     packages: tuple[str, ...] = ()
     describe: Callable[[str, str], Description] | None = None
+    differs: bool = False
 
 
 _TORCH = ("torch", "torchvision")
@@ -120,14 +122,42 @@ def describe(name: str, *, precision: str, device: str) -> Description:
         IntegrityError: A list that belongs to it is not what it must be.
         ModelError: There is no such model, it cannot run elsewhere, or a list is missing.
     """
-    known_model(name).require(device=device, precision=precision)
+    require_remote(name, precision=precision, device=device)
     describes = specification(name).describe
-    if describes is None:
+    assert describes is not None  # noqa: S101  it was looked for
+    try:
+        return describes(precision, device)
+    except IntegrityError:
+        raise
+    except ModelError as error:
+        remedy = f"photoramd model fetch {name} --without-weights"
+        raise ModelError(error.message, path=error.path, remedy=remedy) from error
+
+
+def require_remote(name: str, *, precision: str, device: str) -> None:
+    """Require a model that can run elsewhere, and all that must be said of it; reads nothing.
+
+    Raises:
+        ModelError: There is no such model, it cannot run elsewhere, or that is not exact.
+    """
+    known_model(name).require(device=device, precision=precision)
+    chosen = specification(name)
+    if chosen.describe is None:
         raise ModelError(
             f"the model {name} cannot run on another machine",
             remedy="set model.name to one of: " + ", ".join(sorted(remote_models())),
         )
-    return describes(precision, device)
+    if chosen.differs and precision not in ("float32", "bfloat16"):
+        raise ModelError(
+            f"which precision {name} has on another machine must be said",
+            remedy='set model.precision to "bfloat16" or "float32"',
+        )
+    if chosen.differs and device == "auto":
+        devices = ", ".join(known_model(name).devices)
+        raise ModelError(
+            f"what {name} runs on on another machine must be said",
+            remedy=f"set model.device to one of: {devices}",
+        )
 
 
 def remote_models() -> tuple[str, ...]:
@@ -200,16 +230,6 @@ def _describe_embedded(_precision: str, _device: str) -> Description:
 def _describe_ram_plus(precision: str, device: str) -> Description:
     from photoramd.models.ram_plus import identity
 
-    if precision not in ("float32", "bfloat16"):
-        raise ModelError(
-            f"which precision {RAM_PLUS.name} has on another machine must be said",
-            remedy='set model.precision to "bfloat16" or "float32"',
-        )
-    if device == "auto":
-        raise ModelError(
-            f"what {RAM_PLUS.name} runs on on another machine must be said",
-            remedy=f"set model.device to one of: {', '.join(RAM_PLUS.devices)}",
-        )
     return identity.describe(precision, device)
 
 
@@ -226,5 +246,6 @@ register(
         calibrated_precision="int8",
         packages=_TORCH,
         describe=_describe_ram_plus,
+        differs=True,
     ),
 )

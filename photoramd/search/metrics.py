@@ -1,7 +1,7 @@
 """How things are as metrics for Prometheus: the same for a scrape and for a file.
 
-Names follow https://prometheus.io/docs/practices/naming. Labels are few: states, kinds of outcomes
-and the watched directories, never a photo or a reason.
+Names follow https://prometheus.io/docs/practices/naming. Labels are few: states, kinds of outcomes,
+the watched directories and the workers, never a photo or a reason.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from photoramd.database.conditions import QUEUED
 from photoramd.database.figures import Figures, is_running, stored
 from photoramd.database.health import RootState
 from photoramd.database.readonly import fetch, snapshot
+from photoramd.database.workers import stored_workers
 from photoramd.errors import printable
 from photoramd.photo import PhotoState
 from photoramd.search import overview
@@ -47,6 +48,7 @@ class Seen:
         figures: Of the daemon that ran last.
         stored_at: When those were stored.
         is_running: Whether it runs still.
+        workers: Whether the model can run on other machines, by their addresses.
     """
 
     photos: dict[PhotoState, int]
@@ -58,6 +60,7 @@ class Seen:
     figures: Figures | None
     stored_at: UnixTime | None
     is_running: bool
+    workers: dict[str, bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +207,12 @@ METRICS = (
         _figure(lambda figures: figures.is_model_available),
     ),
     Metric(
+        "photoramd_worker_up",
+        "1: the model can run on this other machine; 0: it could not when last asked.",
+        lambda seen: [((url,), is_up) for url, is_up in seen.workers.items()],
+        ("worker",),
+    ),
+    Metric(
         "photoramd_photos_done_total",
         "Photos by what became of them: written, not_written (for now), failed or undone. One "
         "that is tried again counts again.",
@@ -292,6 +301,7 @@ def _look(connection: sqlite3.Connection, database: Path | None, now: UnixTime) 
         figures=figures,
         stored_at=stored_at,
         is_running=figures is not None and is_running(connection, figures, database),
+        workers={each.url: each.is_available for each in stored_workers(connection)},
     )
 
 

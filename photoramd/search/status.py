@@ -16,8 +16,10 @@ from photoramd.clock import UnixTime
 from photoramd.config.schedule import Schedule
 from photoramd.database.health import RootState
 from photoramd.database.lock import holder
+from photoramd.database.workers import stored_workers
 from photoramd.errors import printable
 from photoramd.metadata.changes import Place
+from photoramd.models.remote.state import WorkerState
 from photoramd.photo import PhotoState
 from photoramd.search import overview, places
 
@@ -74,6 +76,16 @@ class WatchedRoot(TypedDict):
     scanned_photos: Annotated[int | None, Meta(description="How many photos that has seen.")]
 
 
+class ClusterWorker(TypedDict):
+    """A machine on which the model runs, as the daemon last met it."""
+
+    url: str
+    available: bool
+    reason: Annotated[str | None, Meta(description="Why it is not available.")]
+    remedy: Annotated[str | None, Meta(description="What can be done about it.")]
+    since: _Moment
+
+
 class Status(TypedDict):
     """How things are."""
 
@@ -96,6 +108,9 @@ class Status(TypedDict):
     places: PlaceCounts
     roots: list[WatchedRoot]
     problems: Annotated[list[CountedReason], Meta(description="Why photos failed or are retried.")]
+    workers: Annotated[
+        list[ClusterWorker], Meta(description="Other machines on which the model runs.")
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +168,17 @@ def read_status(
         ),
         roots=[_root(each) for each in overview.roots(connection)],
         problems=[_counted(each) for each in overview.reasons(connection)],
+        workers=[_worker(each) for each in stored_workers(connection)],
+    )
+
+
+def _worker(worker: WorkerState) -> ClusterWorker:
+    return ClusterWorker(
+        url=worker.url,
+        available=worker.is_available,
+        reason=worker.reason or None,
+        remedy=worker.remedy or None,
+        since=worker.since,
     )
 
 

@@ -131,7 +131,8 @@ class World:
         )
         assert wrong == []
         # A daemon that was killed may have written without having said so, but never twice.
-        said = [sum(path.name in line for line in self.lines(": ")) for path in self.photos]
+        written = [line for line in self.lines(" INFO ") if ".jpg: " in line]
+        said = [sum(path.name in line for line in written) for path in self.photos]
         assert max(said) == 1
         assert killed or min(said) == 1
 

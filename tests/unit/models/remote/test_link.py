@@ -1,0 +1,231 @@
+"""One worker comes and goes: when it is looked at again, and what the log says of it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from itertools import pairwise
+
+import pytest
+
+from photoramd.clock import Monotonic, UnixTime
+from photoramd.models.remote.failures import Kind, LostPicturesError, WorkerError
+from photoramd.models.remote.link import LONGEST_PAUSE_SECONDS, Link
+from photoramd.models.remote.protocol import Identity, ModelAnswer
+
+URL = "https://desktop.lan:8443"
+
+OFF = WorkerError(Kind.UNREACHABLE, "it cannot be reached (refused)", "start it")
+LATE = WorkerError(Kind.UNREACHABLE, "it does not answer within 30 seconds", "start it")
+BUSY = WorkerError(Kind.BUSY, "no model is loaded now")
+OTHER = WorkerError(Kind.OTHER_MODEL, "the worker has the revision a, this needs b", "the same")
+ODD = WorkerError(Kind.ANSWER, "its answer has scores that are no probabilities")
+
+WELL = ModelAnswer(
+    identity=Identity(protocol=1, model="m", revision="r", columns="c"),
+    version="1", device="cuda: a GPU", at_once=1,
+)  # fmt: skip
+
+
+def wall(seconds: float) -> UnixTime:
+    return UnixTime(1e9 + seconds)
+
+
+def at(seconds: float) -> Monotonic:
+    return Monotonic(seconds)
+
+
+@pytest.fixture
+def link() -> Link:
+    return Link(URL, at(0), wall(0))
+
+
+class Lines(logging.Handler):
+    """The lines of the log."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+
+@pytest.fixture
+def lines() -> Iterator[list[str]]:
+    logger, handler = logging.getLogger("photoramd.models.remote.link"), Lines()
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    yield handler.lines
+    logger.removeHandler(handler)
+    logger.setLevel(logging.NOTSET)
+
+
+def look(link: Link, now: float, answer: ModelAnswer | WorkerError, takes: float = 0) -> None:
+    """Look at a worker when it is due."""
+    assert link.probe_due() <= now
+    assert link.take_due(at(now))
+    assert link.probe_due() == float("inf")  # not twice at a time
+    if isinstance(answer, WorkerError):
+        link.looked_at(answer, wall(now + takes))
+    else:
+        link.looked_at(answer, wall(now + takes))
+
+
+def away(link: Link, begin: float, end: float, error: WorkerError = OFF) -> list[float]:
+    """Look at a worker whenever it is due; returns when."""
+    looks = []
+    while (due := link.probe_due()) < end:
+        looks.append(max(due, begin))
+        look(link, looks[-1], error)
+    return looks
+
+
+def test_it_is_looked_at_at_once(link: Link, lines: list[str]) -> None:
+    assert link.probe_due() == 0
+    assert not link.is_known
+    look(link, 0, WELL)
+    assert link.is_available
+    assert link.state.is_available
+    assert lines == [f"The worker {URL} is available: cuda: a GPU, photoramd 1"]
+
+
+def test_a_night_offline_is_one_line_and_few_looks(link: Link, lines: list[str]) -> None:
+    looks = away(link, 0, 10 * 3600)
+    assert len(lines) == 1
+    assert "not available: it cannot be reached (refused); start it" in lines[0]
+    assert len(looks) < 150
+    assert looks[1] - looks[0] == 1
+    assert max(b - a for a, b in pairwise(looks)) == pytest.approx(LONGEST_PAUSE_SECONDS)
+    assert link.state.since == wall(0)
+
+
+@pytest.mark.parametrize("outage", [1, 5, 30, 60, 180])
+def test_it_is_found_soon_after_it_is_back(link: Link, outage: float) -> None:
+    look(link, 0, WELL)
+    link.failed(OFF, at(100_000), wall(100_000))  # after a day of rest
+    away(link, 100_000, 100_000 + outage)
+    assert link.probe_due() - 100_000 - outage <= 15
+
+
+def test_looks_that_take_long_do_not_add_to_the_pause(link: Link) -> None:
+    away(link, 0, 120)
+    due = link.probe_due()
+    assert link.take_due(due)
+    link.looked_at(LATE, wall(due + 5))
+    assert link.probe_due() - due == pytest.approx(due / 12)
+
+
+def test_each_change_is_a_line_and_another_wording_is_none(link: Link, lines: list[str]) -> None:
+    look(link, 0, WELL)
+    link.failed(OFF, at(10), wall(10))
+    look(link, 11, LATE)
+    look(link, 20, OFF)
+    assert link.state.reason == OFF.reason
+    assert link.state.since == wall(10)
+    look(link, 30, OTHER)  # which needs somebody
+    look(link, 40, OFF)
+    look(link, 50, OTHER)
+    look(link, 60, WELL)
+    assert [" is available" in line for line in lines] == [True, False, False, True]
+    assert OTHER.reason in lines[2]
+
+
+def test_requests_that_fail_together_are_one_failure(link: Link, lines: list[str]) -> None:
+    look(link, 0, WELL)
+    link.failed(OFF, at(10), wall(10))
+    link.failed(LATE, at(30), wall(30))
+    assert link.state.reason == OFF.reason
+    assert len(lines) == 2
+
+
+def test_one_that_only_looks_well_is_said_once_and_asked_less_and_less(
+    link: Link, lines: list[str]
+) -> None:
+    now, asked = 0.0, 0
+    look(link, now, WELL)
+    while now < 10 * 3600:
+        now += 0.5
+        link.failed(ODD, at(now), wall(now))
+        asked += 1
+        now = link.probe_due()
+        look(link, now, WELL)
+        assert link.is_available  # it gets another try
+    assert len(lines) == 4
+    assert not link.state.is_available
+    assert link.state.reason == ODD.reason
+    assert asked < 150
+    link.answered(8, 1.0, wall(now))
+    assert link.state.is_available
+    assert len(lines) == 5
+    link.failed(OFF, at(now + 1), wall(now + 1))
+    assert link.probe_due() == now + 2
+
+
+@pytest.mark.parametrize("error", [BUSY, LostPicturesError(Kind.BUSY, "lost")])
+def test_one_that_is_busy_for_a_moment_is_no_line(
+    link: Link, lines: list[str], error: WorkerError
+) -> None:
+    look(link, 0, WELL)
+    link.failed(error, at(10), wall(10))
+    assert not link.is_available
+    assert link.state.is_available
+    look(link, 11, WELL)
+    assert link.is_available
+    assert len(lines) == 1
+
+
+def test_one_that_is_busy_for_long_is_a_line(link: Link, lines: list[str]) -> None:
+    look(link, 0, WELL)
+    link.failed(BUSY, at(10), wall(10))
+    look(link, 11, BUSY)
+    assert not link.state.is_available
+    assert len(lines) == 2
+
+
+def test_one_that_always_is_busy_when_asked_for_scores_is_a_line(
+    link: Link, lines: list[str]
+) -> None:
+    now = 0.0
+    look(link, now, WELL)
+    while now < 100:
+        link.failed(BUSY, at(now), wall(now))
+        now = link.probe_due()
+        look(link, now, WELL)
+    assert len(lines) == 2
+    assert not link.state.is_available
+
+
+def test_answers_may_take_some_times_as_long_as_lately(link: Link) -> None:
+    assert link.limit(4) == 60 + 4 * 15
+    link.answered(8, 4.0, wall(0))
+    assert link.limit(8) == 32
+    assert link.limit(1) == 30
+    link.answered(8, 16.0, wall(0))
+    assert link.limit(8) == 128
+    for _ in range(16):
+        link.answered(8, 0.1, wall(0))
+    assert link.limit(8) == 30
+    look(link, 0, WELL)
+    link.failed(LATE, at(0), wall(0))
+    assert link.limit(4) == 120  # it may have become slower
+
+
+def test_an_answer_that_comes_in_drops_is_late(link: Link) -> None:
+    look(link, 0, WELL)
+    end = link.expect(at(30))
+    other = link.expect(at(50))
+    assert not link.take_late(at(39))
+    assert link.deadline() == 40
+    assert link.take_late(at(40))
+    assert not link.take_late(at(41))
+    other()
+    end()
+    assert link.deadline() == float("inf")
+
+
+def test_many_models_have_many_places(link: Link) -> None:
+    for at_once, places in ((1, 2), (2, 3), (8, 9), (1000, 16)):
+        answer = ModelAnswer(identity=WELL.identity, version="1", device="", at_once=at_once)
+        link.looked_at(answer, wall(0))
+        assert link.places == places
