@@ -2,6 +2,7 @@
 # make test         set everything up and run the tests
 # make test-fast    run the unit tests and the check of the architecture (two minutes)
 # make test-systemd install the service in a machine of its own and test it (as root)
+# make test-cluster  kill and cut off workers on machines of their own (as root, ten minutes)
 # make soak         random load, kills and restarts for MINUTES (3), from SEED
 # make fuzz         damage photos, sidecars and names for MINUTES (5), from SEED; CORPUS has more
 # make fuzz-parsers the same for the parsers in Python, by what they cover, MINUTES (3) for each
@@ -28,7 +29,7 @@ TOOLS := .venv-release
 TOOLS_STAMP := $(TOOLS)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test setup-bench demo test test-fast test-systemd soak fuzz fuzz-parsers \
+.PHONY: help setup setup-test setup-bench demo test test-fast test-systemd test-cluster soak fuzz fuzz-parsers \
   bench bench-check scale lint security format docs constraints dist sbom clean
 
 help:
@@ -70,9 +71,10 @@ MODEL ?= embedded
 demo: setup
 	@$(BIN)/python contrib/demo.py --model '$(MODEL)'
 
-# Two at a time: half of the time tests wait for daemons and files.
+# Two at a time: half of the time tests wait for daemons and files. The order is tests/conftest.py's.
 test: setup-test
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder \
+	  tests tests/cluster/test_short.py
 
 test-fast: setup-test
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/unit tests/test_architecture.py
@@ -80,6 +82,9 @@ test-fast: setup-test
 test-systemd: setup-test
 	@PYTHON=$(PYTHON) contrib/system-packages.sh test-systemd
 	$(BIN)/python -m pytest -x -s tests/service
+
+test-cluster: setup-test
+	$(BIN)/python -m pytest tests/cluster
 
 MINUTES ?= 3
 soak: setup-test

@@ -6,6 +6,8 @@ STANDARD = ("decode", "inference", "pipeline", "scan", "write", "query", "memory
 BENCHMARKS = (
     *STANDARD,
     "suite",
+    "ahead",
+    "cluster",
     "table",
     "check",
     "contained",
@@ -21,5 +23,6 @@ BENCHMARKS = (
     "similar",
     "thumbnails",
     "unload",
+    "worker",
 )
 """Every module with a main; the others are what benchmarks are made of."""

@@ -204,7 +204,8 @@ has_gallery() {
 install_program() {
   local extras=raw,systemd
   ! has_gallery || extras=$extras,web
-  ! needs_torch || extras=all
+  # Not all: a worker for other machines brings half a gigabyte more.
+  ! needs_torch || extras=raw,systemd,torch,web
   # The wheels of PyTorch are large; nobody misses a second copy of them.
   [ -n "${PIP_CACHE_DIR:-}" ] || export PIP_NO_CACHE_DIR=${PIP_NO_CACHE_DIR:-1}
   export PIP_DISABLE_PIP_VERSION_CHECK=1

@@ -45,6 +45,17 @@ def pytest_configure() -> None:
         del os.environ[name]
 
 
+LONG = ("system", "cluster", "browser", "integration")
+"""Directories whose files take long: they begin first, so that no processor waits in the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take long come first, each in the order in which it was written."""
+    top = Path(__file__).parent
+    place = {top / name: number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path.parent, len(LONG)))
+
+
 @pytest.fixture(scope="session")
 def samples() -> dict[str, Path]:
     """Real photos, by name."""
@@ -180,7 +191,7 @@ def tag_files(checkpoint: PinnedFile, monkeypatch: pytest.MonkeyPatch) -> Pinned
     """Everything that RAM++ wants to be loaded, in small."""
     from tests.support.random_weights import TINY
 
-    module = "photoramd.models.ram_plus.tagger"
+    package = "photoramd.models.ram_plus"
     contents = {
         "RAM_PLUS_TAGS": b"cat\ndog\nsky\nsea\ncar\nroom\nzoo",
         "RAM_PLUS_THRESHOLDS": b"0.65\n0.65\n0.8\n0.9\n0.65\n1\n0.45\n",
@@ -191,8 +202,9 @@ def tag_files(checkpoint: PinnedFile, monkeypatch: pytest.MonkeyPatch) -> Pinned
         path.chmod(0o644)
         digest = hashlib.sha256(data).hexdigest()
         pin = replace(checkpoint, name=path.name, size_bytes=len(data), sha256=digest)
-        monkeypatch.setattr(f"{module}.{name}", pin)
-    for user in (module, "photoramd.models.ram_plus.calibration"):
-        monkeypatch.setattr(f"{user}.RAM_PLUS_SHAPE", TINY)
-        monkeypatch.setattr(f"{user}.RAM_PLUS", replace(RAM_PLUS, weights=checkpoint))
+        monkeypatch.setattr(f"{package}.identity.{name}", pin)
+    for user in ("tagger", "calibration"):
+        monkeypatch.setattr(f"{package}.{user}.RAM_PLUS_SHAPE", TINY)
+    for user in ("identity", "tagger", "calibration"):
+        monkeypatch.setattr(f"{package}.{user}.RAM_PLUS", replace(RAM_PLUS, weights=checkpoint))
     return checkpoint

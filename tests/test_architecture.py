@@ -24,10 +24,10 @@ FLOORS = (
     {"system"},
     {"images", "models"},
     {"metadata", "config"},
-    {"contained"},
+    {"contained", "net"},
     {"database"},
     {"watch", "pipeline", "search", "pictures"},
-    {"daemon", "doctor", "web"},
+    {"daemon", "doctor", "web", "worker"},
     {"cli"},
     {"__main__"},
 )
@@ -88,6 +88,18 @@ def test_a_package_imports_only_what_is_below_it(name: str) -> None:
     assert not wrong
 
 
+def test_ray_is_imported_in_one_package_only() -> None:
+    importers = set()
+    for name, path in modules().items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [each.name for each in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                names = [node.module or ""]
+            if any(each.partition(".")[0] == "ray" for each in names):
+                importers.add(package(name))
+    assert importers == {"worker"}
+
+
 def test_imports_form_no_cycle() -> None:
     # A package's own module stands for its modules only where it is named itself.
     graph = {name: {o for o in GRAPH[name] if not name.startswith(o + ".")} for name in GRAPH}
@@ -141,6 +153,7 @@ def test_a_module_is_small_and_named_after_its_job(name: str) -> None:
         ["run", "--help"],
         ["scan", "--help"],
         ["serve", "--help"],
+        ["worker", "run", "--help"],
     ],
     ids=" ".join,
 )
@@ -151,7 +164,7 @@ def test_answers_come_without_the_heavy_libraries(arguments: list[str], tmp_path
         "try: photoramd.cli.main()\n"
         "except SystemExit: pass\n"
         "heavy = {'torch', 'torchvision', 'numpy', 'PIL', 'sqlite_utils', 'timm',"
-        " 'prometheus_client'}\n"
+        " 'prometheus_client', 'ray', 'uvicorn'}\n"
         "print('HEAVY', sorted(heavy & sys.modules.keys()))\n"
     )
     config = tmp_path / "config.toml"

@@ -37,6 +37,7 @@ COMMANDS = {
     "retag": "Choose and write the tags of photos anew, with the present settings.",
     "status": "Show what is done, waiting and wrong.",
     "serve": "Show the photos in a browser, and to programs.",
+    "worker": "Run the model for daemons on other machines.",
     "doctor": "Check everything that the daemon needs, while it runs or before.",
     "config": "Write, check and show the configuration.",
     "model": "List, describe, fetch, verify, judge, compare and calibrate models.",

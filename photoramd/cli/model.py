@@ -162,8 +162,13 @@ def _echo_verified(name: str, file: dict[str, Any]) -> None:
 
 @command.command()
 @click.argument("name")
+@click.option(
+    "--without-weights",
+    is_flag=True,
+    help="Only what is needed here when the model runs on other machines.",
+)
 @_json
-def fetch(name: str, as_json: bool) -> None:
+def fetch(name: str, without_weights: bool, as_json: bool) -> None:
     """Download a model's files, verify them and install them.
 
     What is already there and right is not fetched again, and an interrupted download goes on
@@ -176,8 +181,9 @@ def fetch(name: str, as_json: bool) -> None:
     done = []
     try:
         with _bars() as begin:
+            downloader = Downloader.from_environment()
             for installed in install.fetch(
-                model, default_store(), Downloader.from_environment(), begin
+                model, default_store(), downloader, begin, has_weights=not without_weights
             ):
                 done.append(installed)
                 if not as_json:
@@ -195,6 +201,8 @@ def fetch(name: str, as_json: bool) -> None:
                 for each in done
             ]
         )
+    elif without_weights:
+        click.echo(f"{name}: what is needed here is there; its weights are the workers' affair")
     else:
         _echo_state(model)
 

@@ -88,11 +88,11 @@ def command(settings: Settings, options: _Options) -> None:
     configuration = _configured(settings.config_path, options)
     with sd_notify.connect() as notifier:
         # They take a third of a second, and an error in the configuration should not wait.
+        from photoramd.net.sockets import addresses, listening
         from photoramd.web.server import require_safety, serve
-        from photoramd.web.sockets import addresses, listening
 
         site = _site(configuration, read_only=options.read_only)
-        with listening(configuration.gallery.listen) as sockets:
+        with listening(configuration.gallery.listen, "gallery.listen") as sockets:
             require_safety(site, sockets)
 
             def ready() -> None:

@@ -44,9 +44,10 @@ from photoramd.models.isolated.tagger import UnloadingTagger
 from photoramd.models.lazy import LazyTagger
 from photoramd.models.rules import Rules
 from photoramd.models.tagger import Tagger
-from photoramd.pipeline.pipeline import KeywordSource, Pipeline, PipelineSettings
+from photoramd.pipeline.pipeline import Pipeline, PipelineSettings
 from photoramd.pipeline.planner import WriteSettings
 from photoramd.pipeline.rereading import Rereader
+from photoramd.pipeline.tagging import KeywordSource
 from photoramd.pipeline.writer import Writer
 from photoramd.system.cpu import available_cores
 from photoramd.system.signals import Interrupts

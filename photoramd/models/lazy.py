@@ -14,7 +14,7 @@ from photoramd.clock import Monotonic
 from photoramd.models.availability import Availability, availability
 from photoramd.models.features import Vectors, scores_and_features
 from photoramd.models.preprocessing import Crop, Pixels
-from photoramd.models.tagger import Scores, Tagger
+from photoramd.models.tagger import Scores, Tagger, at_once
 from photoramd.models.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -110,6 +110,11 @@ class LazyTagger:
     def decode_side(self) -> int:
         """See `Tagger`."""
         return self._tagger.decode_side
+
+    @property
+    def at_once(self) -> int:
+        """See `photoramd.models.tagger.at_once`."""
+        return at_once(self._tagger)
 
     def pixels(self, image: Image.Image) -> Pixels:
         """See `Tagger`."""

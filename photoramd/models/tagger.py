@@ -53,3 +53,15 @@ class Tagger(Protocol):
         Raises:
             ModelError: The model failed on this batch.
         """
+
+
+def at_once(tagger: Tagger) -> int:
+    """Return how many batches a tagger takes at a time, each from a thread of its own.
+
+    That is its attribute ``at_once``. Without one it is 0: it computes on the processor, and is
+    called from the thread that everything happens in. A GPU or another machine would otherwise
+    wait while results are stored and files are written; each takes two, so that the next is there
+    when one ends.
+    """
+    found: int = getattr(tagger, "at_once", 0)
+    return found

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from threading import Lock
 
 from photoramd.clock import unix_time
 from photoramd.contained.client import Contained, shared
@@ -112,21 +113,23 @@ class BatchSizer:
     Attributes:
         size: So many.
         pictures: How many it was given in all.
-        seconds: How long these took.
+        seconds: How long these took; several at once count each.
     """
 
     size: int = 1
     pictures: int = 0
     seconds: float = 0.0
+    _lock: Lock = field(default_factory=Lock, repr=False, compare=False)
 
     def learn(self, pictures: int, seconds: float) -> None:
-        """Learn how long a number of pictures took."""
-        self.pictures += pictures
-        self.seconds += seconds
-        if seconds > LONGEST_SECONDS:
-            self.size = max(1, pictures // 2)
-        elif pictures == self.size and seconds < LONGEST_SECONDS / 2:
-            self.size *= 2
+        """Learn how long a number of pictures took; called from any thread."""
+        with self._lock:
+            self.pictures += pictures
+            self.seconds += seconds
+            if seconds > LONGEST_SECONDS:
+                self.size = max(1, pictures // 2)
+            elif pictures == self.size and seconds < LONGEST_SECONDS / 2:
+                self.size *= 2
 
 
 def infer_in_turns(

@@ -55,6 +55,16 @@ class LookAhead(Generic[T, R]):
         """How many more items may be submitted now."""
         return self._depth - len(self._in_flight)
 
+    @property
+    def ready(self) -> int:
+        """How many results are there and were not taken."""
+        return sum(future.done() for _, future in self._in_flight)
+
+    @property
+    def futures(self) -> list[Future[R | PhotoramdError]]:
+        """What is done when a result is there, in the items' order."""
+        return [future for _, future in self._in_flight]
+
     def submit(self, item: T) -> None:
         """Begin work on an item as soon as a thread is free; does not wait.
 
@@ -88,7 +98,7 @@ class LookAhead(Generic[T, R]):
         """
         if not self._in_flight:
             raise IndexError("no item is in flight")
-        wait([future for _, future in self._in_flight], timeout, FIRST_COMPLETED)
+        wait(self.futures, timeout, FIRST_COMPLETED)
         for number, (item, future) in enumerate(self._in_flight):
             if future.done():
                 del self._in_flight[number]

@@ -15,11 +15,9 @@ from pathlib import Path
 
 from photoramd.clock import UnixTime
 from photoramd.contained.client import Contained
-from photoramd.database.features import Features
 from photoramd.database.photos import Job
 from photoramd.database.queue import Queue
-from photoramd.database.results import Results, Tagged
-from photoramd.database.thumbnails import Thumbnails
+from photoramd.database.results import Results
 from photoramd.errors import (
     ChangedError,
     LostError,
@@ -31,13 +29,12 @@ from photoramd.errors import (
     printable,
 )
 from photoramd.models.lazy import LazyTagger
-from photoramd.models.rules import Rules, select
-from photoramd.models.tagger import Tagger
+from photoramd.models.rules import select
 from photoramd.photo import Photo, PhotoState, Tag
 from photoramd.pipeline.inference import BatchSizer, Decoded, decode_input
 from photoramd.pipeline.lookahead import LookAhead
 from photoramd.pipeline.renewal import Renewal
-from photoramd.pipeline.scorer import Scorer
+from photoramd.pipeline.tagging import KeywordSource, Tagging
 from photoramd.pipeline.writer import Writer
 from photoramd.system import beneath
 
@@ -80,23 +77,6 @@ class Outcome:
     inferred: bool = False
     seconds: float = 0.0
     is_undone: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class KeywordSource:
-    """A model, how its scores become keywords, and what else is kept of what it sees.
-
-    Attributes:
-        tagger: The model.
-        rules: How its scores become keywords.
-        features: Where its features are kept, if they are.
-        thumbnails: Where thumbnails of the photos are kept, if they are made.
-    """
-
-    tagger: Tagger
-    rules: Rules
-    features: Features | None = None
-    thumbnails: Thumbnails | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +129,7 @@ class Pipeline:
         self._batch_size = settings.batch_size
         self._quiet_seconds = settings.quiet_seconds
         self._proceed = contained.is_wanted
-        self._scorer = Scorer(tagger, results, source.features, self._proceed)
+        self._tagging = Tagging(source, results, settings.batch_size, self._proceed)
         self._in_flight: set[int] = set()
         self._busy_at = time.monotonic()
         # Whether the one photo in flight may be what an earlier process died of.
@@ -160,7 +140,7 @@ class Pipeline:
         # The last photo whose settings were checked; None if all were.
         self._checked_until: int | None = 0
         self._renewal = Renewal(
-            results, self._scorer, tagger, 2 * settings.batch_size, renews=settings.renews
+            results, self._tagging.scorer, tagger, 2 * settings.batch_size, renews=settings.renews
         )
 
         self._contained = contained
@@ -179,6 +159,7 @@ class Pipeline:
 
     def __exit__(self, *_: object) -> None:
         self._contained.stop()  # the next process begins with what is being decoded
+        self._tagging.close()
         self._decoding.close()
         self._contained.close()
         if self._in_flight:
@@ -187,7 +168,7 @@ class Pipeline:
     @property
     def pace(self) -> BatchSizer:
         """How many pictures the model was given, and how long it took."""
-        return self._scorer.pace
+        return self._tagging.pace
 
     def step(
         self, now: UnixTime, *, infers: bool = True, scans: bool = False, renews: bool = False
@@ -212,8 +193,10 @@ class Pipeline:
                 log.warning("%s: photoramd has died of it twice", printable(job.photo.path))
         if infers:
             self._fill(now, may_try_suspects=not scans)
-        outcomes, inferred = self._tag(self._take(), now)
-        self._unreported |= inferred
+        outcomes = self._begin(self._take(), now)
+        if self._proceed() and not self._can_begin:
+            self._tagging.wait(_LOOK_SECONDS, self._decoding.futures)
+        outcomes += self._finish(now)
         outcomes += self._write(now)
         if outcomes or self._in_flight:
             self._busy_at = began
@@ -249,50 +232,56 @@ class Pipeline:
                 self._in_flight.add(job.id)
                 self._decoding.submit(job)
 
+    @property
+    def _can_begin(self) -> bool:
+        return self._tagging.can_begin(self._decoding.ready)
+
     def _take(self) -> list[tuple[Job, Decoded | PhotoramdError]]:
+        """Take what is decoded; wait for it if the model has nothing else to do."""
         taken: list[tuple[Job, Decoded | PhotoramdError]] = []
+        patience = _LOOK_SECONDS if self._tagging.is_waiting else 0.0
+        if not patience and not self._can_begin:
+            return taken
         while len(taken) < self._batch_size and len(self._decoding) and self._proceed():
             try:
-                job, decoded = self._decoding.take_done(_LOOK_SECONDS)
+                job, decoded = self._decoding.take_done(patience)
             except TimeoutError:
-                if taken:
+                if taken or not patience:
                     break  # the others need not wait for one that takes long
                 continue
             if isinstance(decoded, StoppedError):
                 break
-            self._in_flight.remove(job.id)
             taken.append((job, decoded))
         return taken
 
-    def _tag(
+    def _begin(
         self, batch: Sequence[tuple[Job, Decoded | PhotoramdError]], now: UnixTime
-    ) -> tuple[list[Outcome], set[int]]:
-        """Score a batch and choose keywords; one bad photo costs only itself."""
+    ) -> list[Outcome]:
+        """Give a batch to the model; one bad photo costs only itself."""
         outcomes = []
         good: list[tuple[Job, Decoded]] = []
         for job, decoded in batch:
+            if (
+                not isinstance(decoded, PhotoramdError)
+                and decoded.fingerprint == job.photo.fingerprint
+            ):
+                good.append((job, decoded))
+                continue
+            self._in_flight.remove(job.id)
             if isinstance(decoded, PhotoramdError):
                 outcomes.append(self._give_up(job, decoded, now))
-            elif decoded.fingerprint != job.photo.fingerprint:
+            else:
                 changed = Photo(job.photo.path, decoded.fingerprint)
                 outcomes.append(self._look_again(changed, now))
-            else:
-                good.append((job, decoded))
-        scored = self._scorer.score([decoded for _, decoded in good])
-        tagged = []
-        for job, decoded in good:
-            if decoded.digest in scored.failed:
-                outcomes.append(self._give_up(job, scored.failed[decoded.digest], now))
-            elif decoded.digest in scored.scores:
-                scores = scored.scores[decoded.digest]
-                tags = select(self._tagger.vocabulary, scores, self._rules)
-                tagged.append(Tagged(job, decoded.digest, scores, tags, decoded.reading))
-        if tagged:
-            self._results.save(tagged, self._tagger.name, self._tagger.revision, now)
-            self._scorer.keep_features(scored)
-        # One of several equal pictures was inferred.
-        inferred = {item.digest: item.job.id for item in tagged if item.digest in scored.fresh}
-        return outcomes, set(inferred.values())
+        self._tagging.begin(good)
+        return outcomes
+
+    def _finish(self, now: UnixTime) -> list[Outcome]:
+        """Take what the model is done with."""
+        finished = self._tagging.finish(now)
+        self._in_flight.difference_update(job.id for job in finished.jobs)
+        self._unreported |= finished.fresh
+        return [self._give_up(job, error, now) for job, error in finished.failed]
 
     def _write(self, now: UnixTime) -> list[Outcome]:
         due = self._queue.due_writes(now, self._batch_size)

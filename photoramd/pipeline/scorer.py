@@ -11,7 +11,20 @@ from photoramd.errors import ModelError
 from photoramd.models.features import gives_features
 from photoramd.models.preprocessing import Pixels
 from photoramd.models.tagger import Tagger
-from photoramd.pipeline.inference import BatchSizer, Decoded, infer_in_turns
+from photoramd.pipeline.inference import BatchSizer, Decoded, Inferred, infer_in_turns
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """What is known of a batch before the model runs.
+
+    Attributes:
+        stored: Scores by label, by the pictures' digests.
+        unseen: The pixels of the pictures that the model is to look at, by their digests.
+    """
+
+    stored: Mapping[bytes, Mapping[str, float]]
+    unseen: Mapping[bytes, Pixels]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +51,8 @@ class Scorer:
         tagger: The model.
         results: Stored scores.
         features: Where the features of pictures are kept, if they are.
-        proceed: Asked while the model has more to do; False leaves out the rest.
+        proceed: Asked while the model has more to do; False leaves out the rest. Called from the
+            threads that `infer` is called from.
 
     Attributes:
         pace: How many pictures the model was given, and how long it took.
@@ -66,8 +80,8 @@ class Scorer:
         """Return the pictures without features."""
         return self._features.lacking(digests) if self._features else set()
 
-    def score(self, batch: Sequence[Decoded]) -> Scored:
-        """Return what there is of a batch; equal pictures are looked at once."""
+    def recall(self, batch: Sequence[Decoded]) -> Recalled:
+        """Return what is stored of a batch, and what the model is to see of it, once each."""
         pixels: dict[bytes, Pixels] = {each.digest: each.pixels for each in batch}
         stored = {}
         for digest in pixels:
@@ -77,9 +91,14 @@ class Scorer:
         # Pictures that were tagged before features were kept get them when they are met again.
         lacking = self.lacking(stored)
         unseen = {d: p for d, p in pixels.items() if d not in stored or d in lacking}
-        done = infer_in_turns(self._tagger, unseen, self.pace, self._proceed)
+        return Recalled(stored, unseen)
+
+    def infer(self, recalled: Recalled) -> Scored:
+        """Run the model on what it has not seen; touches no database."""
+        stored = recalled.stored
+        done: Inferred = infer_in_turns(self._tagger, recalled.unseen, self.pace, self._proceed)
         return Scored(
-            done.scores | stored,
+            done.scores | dict(stored),
             done.scores.keys() - stored.keys(),
             done.features,
             {digest: error for digest, error in done.failed.items() if digest not in stored},

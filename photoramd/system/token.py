@@ -60,7 +60,7 @@ def read_token(path: Path, maker: str = "photoramd serve --new-token") -> Token:
     except OSError as error:
         raise ConfigError(f"the token cannot be read: {error.strerror}", path=path) from error
     try:
-        _require_private(path, os.fstat(fd))
+        require_private(path, os.fstat(fd))
         content = os.read(fd, _MOST_BYTES + 1)
     except OSError as error:
         raise ConfigError(f"the token cannot be read: {error.strerror}", path=path) from error
@@ -93,18 +93,28 @@ def make_token(path: Path) -> None:
         os.close(fd)
 
 
-def _require_private(path: Path, status: os.stat_result) -> None:
+def require_private(path: Path, status: os.stat_result, what: str = "the token") -> None:
+    """Refuse a secret that others may read or change.
+
+    Args:
+        path: The file that it is in.
+        status: The file's.
+        what: What it is, for errors.
+
+    Raises:
+        ConfigError: They may, or it is no file.
+    """
     if not stat.S_ISREG(status.st_mode):
-        raise ConfigError("the token is to be in a regular file", path=path)
+        raise ConfigError(f"{what} is to be in a regular file", path=path)
     if status.st_uid not in (0, os.geteuid()):
-        raise ConfigError("the token's file belongs to another user", path=path)
+        raise ConfigError(f"{what}'s file belongs to another user", path=path)
     # What is root's may be the service's group's, too: so are systemd's credentials.
     forbidden = 0o037 if status.st_uid == 0 else 0o077
     if status.st_mode & forbidden:
         raise ConfigError(
-            "others may read the token, or change it",
+            f"others may read {what}, or change it",
             path=path,
-            remedy=f"chmod 600 {path}, and make a new token if somebody may have read it",
+            remedy=f"chmod 600 {path}, and make a new one if somebody may have read it",
         )
 
 

@@ -99,6 +99,17 @@ def test_a_model_is_fetched_through_the_clients_own_settings(
     assert again.stdout.startswith(f"weights.pth: already installed, verified ({weights})\n")
 
 
+def test_a_daemon_whose_model_runs_elsewhere_needs_no_weights(
+    model: Command, tmp_path: Path
+) -> None:
+    done = json.loads(model("fetch", "fake++", "--without-weights", "--json").stdout)
+    assert [(each["file"], each["how"]) for each in done] == [("tags.txt", "fetched")]
+    assert not list((tmp_path / "models").rglob("weights.pth"))
+    again = model("fetch", "fake++", "--without-weights").stdout.splitlines()
+    assert "tags.txt: already installed" in again[0]
+    assert again[1] == "fake++: what is needed here is there; its weights are the workers' affair"
+
+
 def test_fetching_tells_programs_what_it_did(model: Command, tmp_path: Path) -> None:
     first = json.loads(model("fetch", "torchvision:fake", "--json").stdout)
     path = str(tmp_path / "models" / "zoo" / "zoo.pth")

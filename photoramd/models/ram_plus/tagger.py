@@ -6,6 +6,7 @@ This module imports torch.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
@@ -88,6 +89,9 @@ class RamPlusTagger:
         self.crop = Resize(side, DECODE_SIDE)
         self.decode_side = self.crop.decode_side
         on_cpu = network.precision.is_cpu
+        # While a GPU works on one batch, another waits for it.
+        self.at_once = 0 if on_cpu else 2
+        self._turn = threading.Lock()
         # Not a method of this object: a reference cycle would keep a dropped tagger alive.
         infer = partial(_logits, network)
         self._runner = CpuRunner(infer, threads) if on_cpu else GpuRunner(infer)
@@ -141,7 +145,8 @@ class RamPlusTagger:
         if not batch:
             return scores
         try:
-            found = self._runner.run(batch).sigmoid().numpy()
+            with self._turn:
+                found = self._runner.run(batch).sigmoid().numpy()
         except (RuntimeError, ValueError) as error:
             raise ModelError(f"the model {self.name} failed: {error}") from error
         finally:

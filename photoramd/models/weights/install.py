@@ -51,9 +51,22 @@ def nothing(_what: str, _done_bytes: int, _total_bytes: int) -> Progress:
 
 
 def fetch(
-    model: Model, store: ModelStore, downloader: Downloader, begin: Begin = nothing
+    model: Model,
+    store: ModelStore,
+    downloader: Downloader,
+    begin: Begin = nothing,
+    *,
+    has_weights: bool = True,
 ) -> Iterator[Installed]:
-    """Fetch all files of a model that are missing or wrong; yield each when it is in place.
+    """Fetch the files of a model that are missing or wrong; yield each when it is in place.
+
+    Args:
+        model: The model.
+        store: Where its files are kept.
+        downloader: Fetches them.
+        begin: See `Begin`.
+        has_weights: Whether the weights are among them; a daemon whose model runs on other
+            machines needs the others only.
 
     Raises:
         IntegrityError: The server's bytes are not the pinned ones, and were deleted; or others
@@ -63,7 +76,7 @@ def fetch(
     """
     store.sweep(_resumable([model]))
     missing = []
-    for pin in model.files:
+    for pin in model.files if has_weights else model.companions:
         path = _right_one(pin, begin)
         if path is None:
             missing.append(pin)

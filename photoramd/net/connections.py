@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, ClassVar
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from photoramd.web.headers import HEADERS
-
 REQUEST_SECONDS = 10.0
-"""How long a request may take to arrive."""
+"""How long a request may take to arrive; its body has as long again."""
 
 STALL_SECONDS = 60.0
 """How long a client may take none of an answer."""
@@ -21,15 +20,26 @@ MOST_CONNECTIONS = 256
 
 
 class BoundedProtocol(H11Protocol):
-    """One connection. Uvicorn itself only ends those that wait between two requests."""
+    """One connection. Uvicorn itself only ends those that wait between two requests.
+
+    Attributes:
+        request_seconds: How long the head of a request may take to arrive.
+        body_seconds: How long its body may take then.
+        stall_seconds: How long a client may take none of an answer.
+        most_connections: How many there may be at a time.
+        headers_of_refusals: What those have have, besides what HTTP wants.
+    """
 
     request_seconds = REQUEST_SECONDS
+    body_seconds = REQUEST_SECONDS
     stall_seconds = STALL_SECONDS
     most_connections = MOST_CONNECTIONS
+    headers_of_refusals: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._arriving: asyncio.TimerHandle | None = None
+        self._arrives_body = False
         self._stalling: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -76,8 +86,14 @@ class BoundedProtocol(H11Protocol):
         waits = self.timeout_keep_alive_task is not None
         if self.conn.their_state not in (h11.IDLE, h11.SEND_BODY) or waits:
             self._cancel_arrival()
-        elif self._arriving is None and not self.transport.is_closing():
-            self._arriving = self.loop.call_later(self.request_seconds, self._on_slow_request)
+            return
+        is_body = self.conn.their_state is h11.SEND_BODY
+        if is_body is not self._arrives_body:
+            self._cancel_arrival()
+        if self._arriving is None and not self.transport.is_closing():
+            self._arrives_body = is_body
+            seconds = self.body_seconds if is_body else self.request_seconds
+            self._arriving = self.loop.call_later(seconds, self._on_slow_request)
 
     def _on_slow_request(self) -> None:
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
@@ -91,7 +107,7 @@ class BoundedProtocol(H11Protocol):
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         body, reason = text.encode(), HTTPStatus(status).phrase.encode()
-        headers = [(name.lower(), value) for name, value in HEADERS.items()]
+        headers = [(name.lower(), value) for name, value in self.headers_of_refusals.items()]
         headers += [("content-type", "text/plain"), ("content-length", str(len(body)))]
         headers.append(("connection", "close"))
         try:

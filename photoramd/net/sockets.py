@@ -1,4 +1,4 @@
-"""The sockets that the gallery listens on: its own, or those that systemd hands over."""
+"""The sockets that a server listens on: its own, or those that systemd hands over."""
 
 from __future__ import annotations
 
@@ -23,15 +23,16 @@ _BACKLOG = 128
 
 
 class ListenError(PhotoramdError):
-    """The gallery cannot wait for browsers where it is to."""
+    """A server cannot wait for clients where it is to."""
 
 
 @contextmanager
-def listening(listen: str) -> Iterator[list[socket.socket]]:
+def listening(listen: str, key: str) -> Iterator[list[socket.socket]]:
     """Open the sockets for a ``with`` block.
 
     Args:
         listen: Where to listen, as in the configuration; what systemd hands over goes first.
+        key: The key in the configuration, for errors.
 
     Raises:
         ListenError: It cannot be listened there.
@@ -48,7 +49,7 @@ def listening(listen: str) -> Iterator[list[socket.socket]]:
     try:
         where = address_of(listen)
     except ValueError as error:
-        raise ConfigError(f"gallery.listen: {error}") from error
+        raise ConfigError(f"{key}: {error}") from error
     with _beneath(where) if isinstance(where, Path) else closing(_at(*where)) as found:
         yield [found]
 
@@ -61,8 +62,8 @@ def is_for_others(sockets: Sequence[socket.socket]) -> bool:
     )
 
 
-def addresses(sockets: Sequence[socket.socket], base_path: str) -> list[str]:
-    """Return what to open in a browser, or for a socket's file its path."""
+def addresses(sockets: Sequence[socket.socket], base_path: str, scheme: str = "http") -> list[str]:
+    """Return what clients ask for, or for a socket's file its path."""
     found = []
     for each in sockets:
         name = each.getsockname()
@@ -72,7 +73,7 @@ def addresses(sockets: Sequence[socket.socket], base_path: str) -> list[str]:
         address = ipaddress.ip_address(name[0])
         host = socket.gethostname() if address.is_unspecified else str(address)
         host = f"[{host}]" if ":" in host else host
-        found.append(f"http://{host}:{name[1]}{base_path}/")
+        found.append(f"{scheme}://{host}:{name[1]}{base_path}/")
     return found
 
 

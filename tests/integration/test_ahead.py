@@ -1,0 +1,160 @@
+"""Inference some groups ahead, with a pretended model on a GPU and everything else real."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+import pytest
+from PIL import Image
+
+from photoramd.config.schema import Config, Similar
+from photoramd.daemon import assembly
+from photoramd.database.connection import Database
+from photoramd.database.results import Results
+from photoramd.errors import ModelError, ModelUnavailableError
+from photoramd.models.preprocessing import digest_of
+from photoramd.models.vocabulary import kept
+from photoramd.pipeline.pipeline import Outcome
+from photoramd.search import queries
+from tests.support.album import states, written
+from tests.support.pretended_gpu import PretendedGpu, scores_of
+
+Configure = Callable[..., Config]
+COUNT = 22
+
+
+@pytest.fixture
+def photos(album: Path, samples: dict[str, Path]) -> list[Path]:
+    """Photos that are all different."""
+    found = []
+    with Image.open(samples["china"]) as image:
+        for number in range(COUNT):
+            found.append(album / f"{number:02}.jpg")
+            image.crop((number, 0, 400 + number, 300)).save(found[-1])
+    return found
+
+
+@pytest.fixture
+def use(monkeypatch: pytest.MonkeyPatch) -> Callable[[PretendedGpu], None]:
+    return lambda tagger: monkeypatch.setattr(assembly, "load_tagger", lambda _: tagger)
+
+
+def scan(config: Config) -> list[Outcome]:
+    outcomes: list[Outcome] = []
+    with assembly.assemble(config) as daemon:
+        tops = [str(watch.path) for watch in config.watch]
+        assert daemon.scan_once(tops, outcomes.extend, handle_signals=False)
+    return outcomes
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_each_photo_gets_its_own_scores(
+    configure: Configure,
+    photos: list[Path],
+    use: Callable[[PretendedGpu], None],
+    at_once: int,
+) -> None:
+    tagger = PretendedGpu(at_once, rate=20)
+    use(tagger)
+    config = configure()
+    assert written(scan(config)) == [path.name for path in photos]
+    assert tagger.inferred == COUNT
+    assert tagger.most_running == at_once
+    assert max(map(len, tagger.batches)) <= config.debounce.batch_size
+    with Database(config.state.path) as database:
+        results = Results(database, "")
+        for path in photos:
+            with Image.open(path) as image:
+                digest = digest_of(tagger.pixels(image))
+            expected = kept(tagger.vocabulary, scores_of(digest, tagger))
+            assert results.recall(digest, tagger.name, tagger.revision) == expected
+
+
+def test_equal_pictures_are_looked_at_once(
+    configure: Configure, photos: list[Path], use: Callable[[PretendedGpu], None]
+) -> None:
+    for path in photos:
+        shutil.copyfile(path, path.with_name(f"copy-{path.name}"))
+    tagger = PretendedGpu(2, rate=100)
+    use(tagger)
+    config = msgspec.structs.replace(configure(), similar=Similar(enabled=False))
+    assert len(written(scan(config))) == 2 * COUNT
+    assert max(Counter(digest for batch in tagger.batches for digest in batch).values()) == 1
+    assert tagger.inferred == COUNT
+
+
+def test_a_bad_photo_costs_only_itself(
+    configure: Configure, photos: list[Path], use: Callable[[PretendedGpu], None]
+) -> None:
+    tagger = PretendedGpu(2)
+    with Image.open(photos[7]) as image:
+        bad = digest_of(tagger.pixels(image))
+    tagger = PretendedGpu(2, refuses=lambda d: ModelError("cannot") if bad in d else None)
+    use(tagger)
+    config = configure()
+    outcomes = scan(config)
+    assert states(config) == {"written": COUNT - 1, "failed": 1}
+    (failed,) = [each for each in outcomes if each.state == "failed"]
+    assert failed.path == photos[7]
+    assert failed.error is not None
+    assert failed.error.message == "cannot"
+
+
+def test_a_model_that_is_away_blames_nobody(
+    configure: Configure, photos: list[Path], use: Callable[[PretendedGpu], None]
+) -> None:
+    refusals = 5
+
+    def refuses(_: Sequence[bytes]) -> ModelError | None:
+        nonlocal refusals
+        refusals -= 1
+        return ModelUnavailableError("away") if refusals >= 0 else None
+
+    tagger = PretendedGpu(2, refuses=refuses)
+    use(tagger)
+    config = configure()
+    outcomes = scan(config)
+    assert states(config) == {"written": COUNT}
+    assert {str(each.state) for each in outcomes} == {"pending", "written"}
+
+
+def test_a_stop_does_not_wait_for_a_call_that_hangs_and_loses_nothing(
+    configure: Configure, photos: list[Path], use: Callable[[PretendedGpu], None]
+) -> None:
+    config = configure()
+    hanging = threading.Event()
+
+    def hang(_: list[bytes]) -> None:
+        if tagger.inferred > COUNT // 2:
+            hanging.set()
+            threading.Event().wait()
+
+    tagger = PretendedGpu(1, wait=hang)
+    use(tagger)
+    with assembly.assemble(config) as daemon:
+        daemon._reconciler.request(str(config.watch[0].path))
+        deadline = time.monotonic() + 60
+        while not hanging.is_set():
+            assert time.monotonic() < deadline
+            daemon._turn(lambda _: None, once=True)
+        began = time.monotonic()
+        for _ in range(3):  # the loop goes on meanwhile
+            daemon._turn(lambda _: None, once=True)
+        assert time.monotonic() - began < 5
+        began = time.monotonic()
+    assert time.monotonic() - began < 10
+    assert 0 < states(config)["written"] < COUNT
+    again = PretendedGpu(1)
+    use(again)
+    scan(config)
+    assert states(config) == {"written": COUNT}
+    with closing(queries.open_readonly(config.state.path)) as connection:
+        (blamed,) = connection.execute("SELECT sum(attempts) FROM photos").fetchone()
+    assert blamed == 0
