@@ -317,7 +317,7 @@ class Daemon:
             return False
         if not self.is_scanning and self._rereader.step(wall):
             return False
-        if once:
+        if once and not self.is_scanning and self._stability.is_settled:
             if self._is_done(wall):
                 return True
             require_hope(self._availability)
@@ -345,8 +345,6 @@ class Daemon:
         return max(0.0, min(moments))
 
     def _is_done(self, wall: UnixTime) -> bool:
-        if self.is_scanning or not self._stability.is_settled:
-            return False
         due = self._queue.next_due()
         return due is None or due > wall
 

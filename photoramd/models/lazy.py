@@ -83,8 +83,11 @@ class LazyTagger:
     @property
     def _varying(self) -> Availability | None:
         """That of the model, if it is loaded and not always available."""
-        loaded: Tagger | None = vars(self).get("_tagger")
-        return None if loaded is None else availability(loaded)
+        return None if self._loaded is None else availability(self._loaded)
+
+    @property
+    def _loaded(self) -> Tagger | None:
+        return vars(self).get("_tagger")
 
     @cached_property
     def _tagger(self) -> Tagger:
@@ -113,8 +116,8 @@ class LazyTagger:
 
     @property
     def at_once(self) -> int:
-        """See `photoramd.models.tagger.at_once`."""
-        return at_once(self._tagger)
+        """See `photoramd.models.tagger.at_once`; whoever asks does not load it."""
+        return 0 if self._loaded is None else at_once(self._loaded)
 
     def pixels(self, image: Image.Image) -> Pixels:
         """See `Tagger`."""

@@ -334,6 +334,17 @@ def test_a_scan_ends_beside_a_file_that_keeps_changing(
     assert not webcam.with_name("webcam.jpg.xmp").exists()
 
 
+def test_a_scan_that_finds_nothing_new_loads_no_model(
+    scan: Scan, configure: Configure, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put("cat", "a.png")
+    assert len(scan(configure())) == 1
+    loaded: list[object] = []
+    monkeypatch.setattr(assembly, "load_tagger", loaded.append)
+    assert scan(configure()) == []
+    assert loaded == []
+
+
 def test_only_one_of_several_equal_pictures_counts_as_inferred(
     scan: Scan, configure: Configure, tagger: CountingTagger, put: Put
 ) -> None:

@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -172,6 +174,25 @@ def test_a_picture_that_takes_the_model_down_fails_alone(
     asked = [msgspec.msgpack.decode(each.body, type=ScoresRequest).digests
              for each in worker.seen if each.method == "POST"]  # fmt: skip
     assert asked.count([killers[0]]) in (2, 3)  # it may have been alone at first, too
+
+
+def test_a_stop_does_not_wait_for_an_answer(
+    worker: WorkerDouble, cluster: Cluster, make: Make, put: Put
+) -> None:
+    hang = threading.Event()
+    worker.says = lambda seen: hang.wait(120) and None if seen.method == "POST" else None
+    daemon = make(cluster=cluster(worker))
+    put("cat", "cat.png")
+    daemon.start()
+    wait_for(lambda: any(each.method == "POST" for each in worker.seen))
+    began = time.monotonic()
+    assert daemon.stop() == 0
+    assert time.monotonic() - began < 20
+    hang.set()
+    assert daemon.states() == {"pending": 1}
+    worker.says = lambda _: None
+    daemon.start()
+    daemon.wait_for_states(written=1)
 
 
 def test_a_scan_without_any_worker_says_so_and_ends(
