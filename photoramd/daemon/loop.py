@@ -20,7 +20,6 @@ from photoramd.config.schedule import ALWAYS, Schedule
 from photoramd.daemon.backup import DailyBackup
 from photoramd.daemon.figures import FigureKeeper
 from photoramd.daemon.hooks import Announcer
-from photoramd.daemon.patience import Patience
 from photoramd.daemon.sd_notify import Notifier
 from photoramd.daemon.status_line import Situation, StatusLine
 from photoramd.daemon.triage import Triage
@@ -28,7 +27,7 @@ from photoramd.database.editing import Editing
 from photoramd.database.queue import WITH_INFERENCE, WITHOUT_INFERENCE, Queue
 from photoramd.database.requests import Requests
 from photoramd.errors import StoreError, printable
-from photoramd.models.availability import Availability
+from photoramd.models.availability import Availability, require_hope
 from photoramd.photo import PhotoState
 from photoramd.pipeline.pipeline import Outcome, Pipeline
 from photoramd.pipeline.rereading import Rereader
@@ -130,7 +129,6 @@ class Daemon:
         self._announcer = parts.announcer
         self._figures = parts.figures
         self._availability = parts.availability
-        self._patience = Patience(parts.availability)
         self._interrupts = interrupts = surroundings.interrupts
         self._notifier = surroundings.notifier
         self._status_line = surroundings.status_line
@@ -192,7 +190,7 @@ class Daemon:
         The schedule does not apply: a user who asks for a scan wants it now.
 
         Raises:
-            ModelUnavailableError: The model runs elsewhere, and nobody has answered for long.
+            ModelUnavailableError: It runs elsewhere, and no machine is there.
         """
         with self._interrupts.on_signals() if handle_signals else nullcontext():
             for top in tops:
@@ -322,7 +320,7 @@ class Daemon:
         if once:
             if self._is_done(wall):
                 return True
-            self._patience.require(now)
+            require_hope(self._availability)
         self._interrupts.wait(self._idle_seconds(now, wall))
         return False
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Protocol, cast
 
 from photoramd.clock import Monotonic
+from photoramd.errors import ModelUnavailableError
 from photoramd.models.tagger import Tagger
 
 
@@ -18,6 +19,10 @@ class Availability(Protocol):
     @property
     def trouble(self) -> str:
         """Why the model is not available, as a sentence; usually empty."""
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether only those should wait for it who wait for ever."""
 
     def step(self, now: Monotonic) -> None:
         """Do what is due; does not wait. The loop calls this in each turn."""
@@ -33,3 +38,15 @@ def availability(tagger: Tagger) -> Availability | None:
     """Return how to ask for a tagger's availability; None of one that is always available."""
     # Of the class, so that a model is not loaded for it.
     return cast(Availability, tagger) if hasattr(type(tagger), "is_available") else None
+
+
+def require_hope(model: Availability | None) -> None:
+    """Require a model that is available, or may soon be.
+
+    Raises:
+        ModelUnavailableError: Neither.
+    """
+    if model is not None and model.is_hopeless:
+        raise ModelUnavailableError(
+            model.trouble, remedy="what was found waits; start a worker, and run this again"
+        )

@@ -61,6 +61,11 @@ class LazyTagger:
         """See `Availability`."""
         return self._varying.trouble if self._varying else ""
 
+    @property
+    def is_hopeless(self) -> bool:
+        """See `Availability`."""
+        return self._varying is not None and self._varying.is_hopeless
+
     def step(self, now: Monotonic) -> None:
         """See `Availability`."""
         if self._varying:

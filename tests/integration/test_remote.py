@@ -10,12 +10,14 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from photoramd.models.remote.protocol import ScoresRequest
 from photoramd.models.tagger import Tagger
 from tests.support.certificates import Authority
 from tests.support.daemons import Photoramd, wait_for
-from tests.support.worker_double import TOKEN, Reply, WorkerDouble, problem
+from tests.support.worker_double import TOKEN, Reply, Seen, WorkerDouble, problem
 from tests.support.xmp import subjects
 
 HEAVY = ("onnxruntime", "torch", "torchvision", "timm", "ray", "uvicorn", "starlette")
@@ -93,8 +95,8 @@ def test_keywords_are_those_of_this_machine(
     assert done.returncode == 0, done.stderr
     assert [sidecar(photo) for photo in photos] == here
     assert worker.pictures == 2
-    features = daemon.run("query", "similar:cat.png", "--json")
-    assert features.returncode == 0, features.stderr
+    alike = daemon.run("query", f"like:{photos[0]}", "--json")
+    assert len(json.loads(alike.stdout)) >= 1, alike.stderr
 
 
 def test_a_worker_that_goes_and_comes_back_costs_nothing(
@@ -151,20 +153,25 @@ def test_a_worker_that_hangs_up_amid_its_answers_blames_nobody(
 def test_a_picture_that_takes_the_model_down_fails_alone(
     worker: WorkerDouble, cluster: Cluster, make: Make, put: Put
 ) -> None:
-    daemon = make(cluster=cluster(worker))
-    killer = put("china", "killer.jpg")
-    daemon.run("scan")
-    killing = next(each.body for each in worker.seen if each.method == "POST")
-    pixels = killing[-150_000:]
-    assert daemon.run("retag", "--again", killer).returncode in (0, 2)
-    daemon.close()
-    worker.says = lambda seen: problem(500, "lost") if pixels[-5000:-64] in seen.body else None
-    other = make(cluster=cluster(worker), state=f'path = "{killer.parent.parent}/other.db"')
-    other.database = killer.parent.parent / "other.db"
     put("cat", "cat.png")
-    done = other.run("scan", "--json")
+    put("china", "china.jpg")
+    killers: list[bytes] = []
+
+    def say(seen: Seen) -> Reply | None:
+        if seen.method != "POST":
+            return None
+        digests = msgspec.msgpack.decode(seen.body, type=ScoresRequest).digests
+        killers.extend(digests[:1] if not killers else [])
+        return problem(500, "lost") if killers[0] in digests else None
+
+    worker.says = say
+    daemon = make(cluster=cluster(worker))
+    done = daemon.run("scan", "--json")
     assert json.loads(done.stdout)["failed"] == 1, done.stderr
-    assert other.states() == {"written": 1, "failed": 1}
+    assert daemon.states() == {"written": 1, "failed": 1}
+    asked = [msgspec.msgpack.decode(each.body, type=ScoresRequest).digests
+             for each in worker.seen if each.method == "POST"]  # fmt: skip
+    assert asked.count([killers[0]]) in (2, 3)  # it may have been alone at first, too
 
 
 def test_a_scan_without_any_worker_says_so_and_ends(
@@ -234,7 +241,7 @@ def test_a_wrong_token_file_is_refused_at_the_start(
 @pytest.mark.parametrize(
     ("model", "reason"),
     [
-        ('name = "torchvision:resnet50"', "cannot run on another machine"),
+        ('name = "torchvision:mobilenet_v3_large"', "cannot run on another machine"),
         ('name = "ram++"\ndevice = "cuda"', "which precision ram++ has"),
         ('name = "ram++"\nprecision = "bfloat16"', "what ram++ runs on"),
         ('name = "ram++"\nprecision = "int8"\ndevice = "cpu"', "which precision ram++ has"),
@@ -294,24 +301,21 @@ def test_doctor_looks_at_workers(worker: WorkerDouble, cluster: Cluster, make: M
 def test_check_looks_at_workers_as_a_daemon_does(
     worker: WorkerDouble, cluster: Cluster, make: Make
 ) -> None:
-    program = (
-        "import sys, photoramd.cli as c, photoramd.cli.worker_check as w\n"
-        "c.cli.add_command(w.command, 'worker-check'); c.main()\n"
-    )
+    program = "import photoramd.cli as c\nc.COMMANDS['worker_check'] = ''; c.main()\n"
     daemon = make(cluster=cluster(worker), program=program)
-    done = daemon.run("worker-check")
+    done = daemon.run("worker_check")
     assert done.returncode == 0, done.stderr
     assert f"{worker.url}: well" in done.stdout
     assert worker.pictures == 8
-    (found,) = json.loads(daemon.run("worker-check", worker.url, "--json").stdout)
+    (found,) = json.loads(daemon.run("worker_check", worker.url, "--json").stdout)
     assert found["good"]
     assert found["seconds_a_picture"] > 0
     worker.stop()
-    done = daemon.run("worker-check")
+    done = daemon.run("worker_check")
     assert done.returncode == 3
     assert "cannot be used" in done.stdout
     assert "-> start it" in done.stdout
-    refused = daemon.run("worker-check", "http://desktop.lan:80")
+    refused = daemon.run("worker_check", "http://desktop.lan:80")
     assert refused.returncode == 2
     assert "this machine alone" in refused.stderr
     assert TOKEN not in done.stdout + done.stderr

@@ -145,6 +145,11 @@ class UnloadingTagger:
         """Whether the model takes photos: it does not rest after failures."""
         return self._now >= self._resting_until
 
+    @property
+    def is_hopeless(self) -> bool:
+        """See `photoramd.models.availability.Availability`: it is tried again by itself."""
+        return False
+
     def _running(self) -> ModelProcess:
         """Return the process; started if need be."""
         self._refuse_if_stopped()

@@ -8,12 +8,10 @@ short absence, and a night costs few attempts. The log has a line for each chang
 from __future__ import annotations
 
 import logging
-from collections import deque
-from collections.abc import Callable
-from itertools import count
 
 from photoramd.clock import Monotonic, UnixTime
 from photoramd.models.remote.failures import Kind, WorkerError
+from photoramd.models.remote.pace import Pace
 from photoramd.models.remote.protocol import ModelAnswer
 from photoramd.models.remote.state import WorkerState
 
@@ -28,17 +26,10 @@ _PAUSES = 12
 _QUIET_SECONDS = 60.0
 """One that is busy is worth a line of the log after this time."""
 
+_RESTART_SECONDS = 300.0
+"""A worker that is started again is back sooner."""
+
 _MOST_PLACES = 16
-
-_FIRST_SECONDS, _FIRST_SECONDS_A_PICTURE = 60.0, 15.0
-"""A worker of unknown speed may take so long, and so long more for each picture."""
-
-_LEAST_SECONDS = 30.0
-
-_LATE_SECONDS = 10.0
-
-_PATIENCE = 8
-"""A worker may take so many times as long as its slowest recent answer: others may use it."""
 
 
 class Link:
@@ -54,6 +45,7 @@ class Link:
         is_known: Whether it was ever found available or not.
         in_flight: How many requests are under way.
         places: How many may be.
+        pace: How long its answers take.
         state: What people are told.
     """
 
@@ -63,15 +55,19 @@ class Link:
         self.is_known = False
         self.in_flight = 0
         self.places = 2
+        self.pace = Pace()
         self.state = WorkerState(url, False, "it was not asked yet", "", wall)
-        self._is_probed = False
+        self._is_probed = self._was_available = False
         self._probe_at = now
         self._away_since: Monotonic | None = now
         self._failures = 0  # of requests for scores, since the last success
         self._told_kinds: set[Kind] = set()
-        self._late_at: dict[int, Monotonic] = {}
-        self._numbers = count()
-        self._rates: deque[float] = deque(maxlen=16)
+
+    def is_hopeless(self, now: Monotonic) -> bool:
+        """Whether it never was available, or has not been for so long that it is not restarting."""
+        if self.is_available or not self.is_known:
+            return False
+        return not self._was_available or self._away(now) > _RESTART_SECONDS
 
     @property
     def has_place(self) -> bool:
@@ -86,63 +82,42 @@ class Link:
     @property
     def burden(self) -> tuple[float, float]:
         """Less for a worker that answers sooner."""
-        return self.in_flight / self.places, self._slowest
+        return self.in_flight / self.places, self.pace.slowest
 
     def deadline(self) -> Monotonic:
         """Return when it is to be looked at again, or an answer is late."""
-        return Monotonic(min([self.probe_due(), *self._late_at.values()]))
+        return min(self.probe_due(), self.pace.deadline())
 
     def probe_due(self) -> Monotonic:
         """Return when it is to be looked at again."""
         is_settled = self.is_available or self._is_probed
         return Monotonic(float("inf")) if is_settled else self._probe_at
 
-    def take_due(self, now: Monotonic) -> bool:
-        """Return whether it is to be looked at now; it then counts as being looked at."""
-        if self.probe_due() > now:
-            return False
+    def begin_probe(self, now: Monotonic) -> None:
+        """Note that it is being looked at."""
         self._is_probed = True
         # From one beginning to the next: a look may take long, too.
         self._probe_at = Monotonic(now + self._pause(now))
-        return True
 
-    def take_late(self, now: Monotonic) -> bool:
-        """Return whether an answer is late, though some of it may come now and then; once each."""
-        late = [number for number, at in self._late_at.items() if at <= now]
-        for number in late:
-            del self._late_at[number]
-        return bool(late)
-
-    def expect(self, until: Monotonic) -> Callable[[], object]:
-        """Note that an answer is to come; returns what is to be called when it is over."""
-        number = next(self._numbers)
-        # The connection's own limit comes first, where nothing comes at all.
-        self._late_at[number] = Monotonic(until + _LATE_SECONDS)
-        return lambda: self._late_at.pop(number, None)
-
-    def limit(self, pictures: int) -> float:
-        """Return how many seconds an answer about so many pictures may take."""
-        if not self._rates:
-            return _FIRST_SECONDS + _FIRST_SECONDS_A_PICTURE * pictures
-        return max(_LEAST_SECONDS, _PATIENCE * self._slowest * pictures)
-
-    def looked_at(self, found: ModelAnswer | WorkerError, wall: UnixTime) -> None:
-        """Note that it was looked at: that it is well, or why it cannot be used."""
+    def found(self, answer: ModelAnswer, wall: UnixTime) -> None:
+        """Note that it was looked at, and is well."""
         self._is_probed = False
-        self.is_known = True
-        self.is_available = not isinstance(found, WorkerError)
-        if isinstance(found, WorkerError):
-            self._tell_away(found, wall)
-            return
+        self.is_available = self.is_known = self._was_available = True
         # One works on what the other is sent meanwhile.
-        self.places = max(2, min(found.at_once + 1, _MOST_PLACES))
+        self.places = max(2, min(answer.at_once + 1, _MOST_PLACES))
         if self._failures <= 1:
             self._away_since = None
-            self._tell_well(wall, f"{found.device}, photoramd {found.version}")
+            self._tell_well(wall, f"{answer.device}, photoramd {answer.version}")
+
+    def missed(self, error: WorkerError, wall: UnixTime) -> None:
+        """Note that it was looked at, and cannot be used."""
+        self._is_probed = False
+        self.is_available, self.is_known = False, True
+        self._tell_away(error, wall)
 
     def answered(self, pictures: int, seconds: float, wall: UnixTime) -> None:
         """Note that it gave scores."""
-        self._rates.append(seconds / pictures)
+        self.pace.learn(pictures, seconds)
         self._failures = 0
         self._away_since = None
         if self.is_available:
@@ -150,7 +125,7 @@ class Link:
 
     def failed(self, error: WorkerError, now: Monotonic, wall: UnixTime) -> None:
         """Note that it gave no scores; it is looked at again before it gets others."""
-        self._rates.clear()
+        self.pace.forget()
         if not self.is_available:
             return  # another request has said so
         self.is_available = False
@@ -168,10 +143,6 @@ class Link:
     def _pause(self, now: Monotonic) -> float:
         wanted = self._away(now) / _PAUSES
         return min(LONGEST_PAUSE_SECONDS, max(SHORTEST_PAUSE_SECONDS, wanted))
-
-    @property
-    def _slowest(self) -> float:
-        return max(self._rates, default=0.0)
 
     def _tell_well(self, wall: UnixTime, how: str) -> None:
         self._told_kinds.clear()

@@ -128,11 +128,20 @@ class RemoteTagger:
         local = self._fallback.trouble if self._fallback else ""
         return "; ".join(filter(None, (f"no worker is available: {reasons}", local)))
 
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether no worker was ever available, or none has been for minutes."""
+        now = self._clock()
+        with self._changed:
+            return not self._is_local and all(each.is_hopeless(now) for each in self._links)
+
     def step(self, now: Monotonic) -> None:
         """Look at the workers that are due, and give up late answers; does not wait."""
         with self._changed:
-            due = [] if self._is_closed else [each for each in self._links if each.take_due(now)]
-            late = [each for each in self._links if each.take_late(now)]
+            due = [] if self._is_closed else [e for e in self._links if e.probe_due() <= now]
+            for each in due:
+                each.begin_probe(now)
+            late = [each for each in self._links if each.pace.take_late(now)]
         for each in late:
             self._links[each].cut()
         for each in due:
@@ -222,8 +231,8 @@ class RemoteTagger:
     def _ask_one(self, link: Link, pictures: list[Picture]) -> tuple[Scores, Vectors | None]:
         began = self._clock()
         with self._changed:
-            limit = link.limit(len(pictures))
-            end = link.expect(Monotonic(began + limit))
+            limit = link.pace.limit(len(pictures))
+            end = link.pace.expect(Monotonic(began + limit))
         failure: WorkerError | None = None
         try:
             found = _only_ours(lambda: self._links[link].scores(pictures, limit))
@@ -245,7 +254,7 @@ class RemoteTagger:
 
     def _probe(self, link: Link) -> None:
         with self._changed:
-            end = link.expect(Monotonic(self._clock() + PROBE_SECONDS))
+            end = link.pace.expect(Monotonic(self._clock() + PROBE_SECONDS))
         answer: ModelAnswer | WorkerError
         try:
             answer = _only_ours(self._links[link].model)
@@ -255,7 +264,10 @@ class RemoteTagger:
             end()
             if self._is_closed:
                 return
-            link.looked_at(answer, self._wall_clock())
+            if isinstance(answer, WorkerError):
+                link.missed(answer, self._wall_clock())
+            else:
+                link.found(answer, self._wall_clock())
             self._changed.notify_all()
         self._wake()
 

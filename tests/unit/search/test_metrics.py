@@ -220,8 +220,8 @@ def test_names_follow_the_conventions(metric: metrics.Metric) -> None:
     assert ("seconds" in metric.name) <= bool(re.search(r"_seconds(_total)?$", metric.name))
     assert not metric.name.endswith(("_count", "_sum", "_bucket", "_gauge", "_counter"))
     assert set(metric.labels) <= {"state", "root", "health", "outcome", "model", "revision"} | {
-        "version"
-    }
+        "version", "worker",
+    }  # fmt: skip
 
 
 def test_every_metric_has_a_help_text_and_a_type(connection: sqlite3.Connection) -> None:

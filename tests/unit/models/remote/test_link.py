@@ -64,12 +64,12 @@ def lines() -> Iterator[list[str]]:
 def look(link: Link, now: float, answer: ModelAnswer | WorkerError, takes: float = 0) -> None:
     """Look at a worker when it is due."""
     assert link.probe_due() <= now
-    assert link.take_due(at(now))
+    link.begin_probe(at(now))
     assert link.probe_due() == float("inf")  # not twice at a time
     if isinstance(answer, WorkerError):
-        link.looked_at(answer, wall(now + takes))
+        link.missed(answer, wall(now + takes))
     else:
-        link.looked_at(answer, wall(now + takes))
+        link.found(answer, wall(now + takes))
 
 
 def away(link: Link, begin: float, end: float, error: WorkerError = OFF) -> list[float]:
@@ -111,8 +111,8 @@ def test_it_is_found_soon_after_it_is_back(link: Link, outage: float) -> None:
 def test_looks_that_take_long_do_not_add_to_the_pause(link: Link) -> None:
     away(link, 0, 120)
     due = link.probe_due()
-    assert link.take_due(due)
-    link.looked_at(LATE, wall(due + 5))
+    link.begin_probe(due)
+    link.missed(LATE, wall(due + 5))
     assert link.probe_due() - due == pytest.approx(due / 12)
 
 
@@ -197,28 +197,28 @@ def test_one_that_always_is_busy_when_asked_for_scores_is_a_line(
 
 
 def test_answers_may_take_some_times_as_long_as_lately(link: Link) -> None:
-    assert link.limit(4) == 60 + 4 * 15
+    assert link.pace.limit(4) == 60 + 4 * 15
     link.answered(8, 4.0, wall(0))
-    assert link.limit(8) == 32
-    assert link.limit(1) == 30
+    assert link.pace.limit(8) == 32
+    assert link.pace.limit(1) == 30
     link.answered(8, 16.0, wall(0))
-    assert link.limit(8) == 128
+    assert link.pace.limit(8) == 128
     for _ in range(16):
         link.answered(8, 0.1, wall(0))
-    assert link.limit(8) == 30
+    assert link.pace.limit(8) == 30
     look(link, 0, WELL)
     link.failed(LATE, at(0), wall(0))
-    assert link.limit(4) == 120  # it may have become slower
+    assert link.pace.limit(4) == 120  # it may have become slower
 
 
 def test_an_answer_that_comes_in_drops_is_late(link: Link) -> None:
     look(link, 0, WELL)
-    end = link.expect(at(30))
-    other = link.expect(at(50))
-    assert not link.take_late(at(39))
+    end = link.pace.expect(at(30))
+    other = link.pace.expect(at(50))
+    assert not link.pace.take_late(at(39))
     assert link.deadline() == 40
-    assert link.take_late(at(40))
-    assert not link.take_late(at(41))
+    assert link.pace.take_late(at(40))
+    assert not link.pace.take_late(at(41))
     other()
     end()
     assert link.deadline() == float("inf")
@@ -227,5 +227,17 @@ def test_an_answer_that_comes_in_drops_is_late(link: Link) -> None:
 def test_many_models_have_many_places(link: Link) -> None:
     for at_once, places in ((1, 2), (2, 3), (8, 9), (1000, 16)):
         answer = ModelAnswer(identity=WELL.identity, version="1", device="", at_once=at_once)
-        link.looked_at(answer, wall(0))
+        link.found(answer, wall(0))
         assert link.places == places
+
+
+def test_who_never_was_there_or_is_away_for_minutes_is_not_waited_for(link: Link) -> None:
+    assert not link.is_hopeless(at(1))  # nobody has looked
+    look(link, 0, OFF)
+    assert link.is_hopeless(at(1))
+    look(link, 1, WELL)
+    assert not link.is_hopeless(at(1000))
+    link.failed(OFF, at(1000), wall(1000))
+    look(link, 1001, OFF)
+    assert not link.is_hopeless(at(1299))
+    assert link.is_hopeless(at(1301))
