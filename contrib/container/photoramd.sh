@@ -51,7 +51,7 @@ check_config_directory() {
   if [ "$(id -u)" = 0 ] && [ -z "$(ls -A /config)" ]; then
     chown "$user" /config 2>/dev/null || true
   fi
-  $as_user test -w /config -a -x /config || die \
+  $as_user test -w /config || die \
     "user $user may not write in /config, which belongs to $(owner /config)" \
     "on the host: chown -R $user DIRECTORY; or set PUID and PGID to its owner"
 }
@@ -59,7 +59,7 @@ check_config_directory() {
 check_photos() {
   if ! grep -q ' /photos' /proc/self/mountinfo; then
     echo "photoramd: there are no photos: -v /where/they/are:/photos" >&2
-  elif mountpoint -q /photos && ! $as_user test -w /photos -a -x /photos; then
+  elif mountpoint -q /photos && ! $as_user test -w /photos; then
     printf 'photoramd: %s\n  %s\n' \
       "user $user may not write in /photos, which belongs to $(owner /photos): no tags beside them" \
       "set PUID and PGID to the owner, or mount it writable, or set write = \"none\" in $config" >&2
@@ -72,7 +72,11 @@ case ${1:-} in
   run)
     check_config_directory
     check_photos
-    [ -e "$config" ] || photoramd config init --photos /photos
+    $as_user mkdir -p /config/cache
+    if [ ! -e "$config" ]; then
+      photoramd config init --photos /photos >/dev/null
+      echo "photoramd: wrote $config, which watches /photos" >&2
+    fi
     ;;
   serve)
     check_config_directory
@@ -81,4 +85,8 @@ case ${1:-} in
     esac
     ;;
 esac
-exec $as_user /opt/photoramd/bin/photoramd --config "$config" "$@"
+# As the first process it is to reap what hooks leave behind, which tini does. That must be the
+# user's, as root without capabilities may not send it the signal to stop.
+init=''
+[ $$ != 1 ] || init='tini --'
+exec $as_user $init /opt/photoramd/bin/photoramd --config "$config" "$@"
