@@ -12,4 +12,4 @@ def is_container() -> bool:
     https://systemd.io/CONTAINER_INTERFACE/. In a whole system in a container services do not have
     it, which is right: they have a systemd of their own.
     """
-    return bool(os.environ.get("container"))
+    return bool(os.environ.get("container"))  # noqa: SIM112  it is written so
