@@ -56,6 +56,14 @@ check_config_directory() {
     "on the host: chown -R $user DIRECTORY; or set PUID and PGID to its owner"
 }
 
+make_config() {
+  $as_user mkdir -p /config/cache
+  [ ! -e "$config" ] || return 0
+  # The daemon and the gallery may be started at once: one of them makes it.
+  photoramd config init --photos /photos >/dev/null || [ -e "$config" ]
+  echo "photoramd: $config is there now, and names /photos" >&2
+}
+
 check_photos() {
   if ! grep -q ' /photos' /proc/self/mountinfo; then
     echo "photoramd: there are no photos: -v /where/they/are:/photos" >&2
@@ -72,14 +80,11 @@ case ${1:-} in
   run)
     check_config_directory
     check_photos
-    $as_user mkdir -p /config/cache
-    if [ ! -e "$config" ]; then
-      photoramd config init --photos /photos >/dev/null
-      echo "photoramd: wrote $config, which watches /photos" >&2
-    fi
+    make_config
     ;;
   serve)
     check_config_directory
+    make_config
     case " $* " in
       *" --token-file $token "*) [ -e "$token" ] || photoramd serve --new-token "$token" ;;
     esac
