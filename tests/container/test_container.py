@@ -198,7 +198,7 @@ def test_it_runs_without_root_from_the_start(podman: Podman, volumes: Volumes) -
 def test_the_umask_is_as_it_is_told(podman: Podman, volumes: Volumes) -> None:
     with as_owner(podman, volumes, "--env=UMASK=027") as container:
         wait_for(watches(container), "the first scan")
-        assert (volumes.config / "config.toml").stat().st_mode & 0o777 == 0o640
+        assert (volumes.config / "cache").stat().st_mode & 0o777 == 0o750
         assert {status["Umask"] for _, status in container.processes()} == {"0027"}
 
 
