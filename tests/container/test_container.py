@@ -311,8 +311,11 @@ def test_it_stops_cleanly_in_the_midst_of_work(
 def test_what_loses_its_parent_is_reaped(daemon: Container) -> None:
     wait_for(watches(daemon), "the first scan")
     daemon.run("sh", "-c", "sh -c 'sleep 0.3 & sleep 0.3 &'")
+
     # One that ended and was not reaped is still there, as a zombie of its name.
-    names = lambda: {status["Name"] for _, status in daemon.processes()}  # noqa: E731
+    def names() -> set[str]:
+        return {status["Name"] for _, status in daemon.processes()}
+
     wait_for(lambda: "sleep" not in names(), "their end", 20)
 
 
