@@ -3,6 +3,7 @@
 # make test-fast    run the unit tests and the check of the architecture (two minutes)
 # make test-systemd install the service in a machine of its own and test it (as root)
 # make test-cluster  kill and cut off workers on machines of their own (as root, ten minutes)
+# make test-container build the container's image and run it (as root, a few minutes)
 # make soak         random load, kills and restarts for MINUTES (3), from SEED
 # make fuzz         damage photos, sidecars and names for MINUTES (5), from SEED; CORPUS has more
 # make fuzz-parsers the same for the parsers in Python, by what they cover, MINUTES (3) for each
@@ -29,7 +30,7 @@ TOOLS := .venv-release
 TOOLS_STAMP := $(TOOLS)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test setup-bench demo test test-fast test-systemd test-cluster soak fuzz fuzz-parsers \
+.PHONY: help setup setup-test setup-bench demo test test-fast test-systemd test-cluster test-container soak fuzz fuzz-parsers \
   bench bench-check scale lint security format docs constraints dist sbom clean
 
 help:
@@ -85,6 +86,12 @@ test-systemd: setup-test
 
 test-cluster: setup-test
 	$(BIN)/python -m pytest tests/cluster
+
+# podman-compose is not a dependency, as only some machines have podman.
+test-container: setup-test
+	@PYTHON=$(PYTHON) contrib/system-packages.sh test-container
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check podman-compose==1.6.0
+	$(BIN)/python -m pytest -x -s tests/container
 
 MINUTES ?= 3
 soak: setup-test

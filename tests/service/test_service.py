@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from tests.service.machine import REPOSITORY, Machine, booted, progress, wait_for
+from tests.service.machine import Machine, booted
+from tests.support.debian import REPOSITORY, progress, wait_for
 from tests.support.documents import blocks
 from tests.support.xmp import subjects
 
