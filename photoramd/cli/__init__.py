@@ -8,17 +8,16 @@ Must not know how anything is done: a command parses its options, calls, and pri
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 import sys
-import traceback
 from dataclasses import dataclass, replace
 from errno import ENOSPC
 from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from photoramd import __version__
 from photoramd.errors import ExitCode, PhotoramdError
@@ -41,6 +40,7 @@ COMMANDS = {
     "config": "Write, check and show the configuration.",
     "model": "List, describe, fetch, verify, judge, compare and calibrate models.",
     "db": "Check, copy and restore the database, forget missing photos.",
+    "completion": "Print what makes bash, zsh or fish complete commands, options and tags.",
 }
 
 
@@ -76,8 +76,10 @@ class _LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in COMMANDS:
-            close = difflib.get_close_matches(args[0], COMMANDS, n=1)
+        if args and args[0] not in COMMANDS and not ctx.resilient_parsing:
+            from difflib import get_close_matches  # only a mistake need wait for it
+
+            close = get_close_matches(args[0], COMMANDS, n=1)
             if close:
                 ctx.fail(f"There is no command '{args[0]}'. Did you mean '{close[0]}'?")
         return super().resolve_command(ctx, args)
@@ -87,6 +89,16 @@ class _LazyGroup(click.Group):
             return super().invoke(ctx)
         except BrokenPipeError as error:
             raise _ReaderGoneError from error
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        """Return the commands, and the options before them."""
+        names = [
+            CompletionItem(name, help=text)
+            for name, text in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        # A group would import every command for its help.
+        return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
@@ -112,7 +124,11 @@ def _accept_config(command: click.Command) -> None:
 
 
 def _set_config(context: click.Context, _: click.Parameter, value: Path | None) -> None:
-    if value is not None:
+    if value is None:
+        return
+    # A shell that asks for completions has not called the group, which makes the settings.
+    context.find_root().params["config_path"] = value
+    if context.obj is not None:
         context.obj = replace(context.obj, config_path=value)
 
 
@@ -144,7 +160,13 @@ def cli(context: click.Context, config_path: Path | None, verbose: bool) -> None
 
 
 def main() -> None:
-    """Run the command line and end the process."""
+    """Run the command line, or complete it for a shell, and end the process."""
+    shell = os.environ.get("_PHOTORAMD_COMPLETE")
+    if shell is not None:
+        from photoramd.cli.shells import complete
+
+        complete(shell, cli)
+        return
     try:
         code = cli.main(standalone_mode=False)
         sys.stdout.flush()
@@ -168,6 +190,8 @@ def main() -> None:
             _drop_output()
         else:
             # A bug: print the traceback, which helps to fix it, and exit with the right code.
+            import traceback
+
             traceback.print_exc()
             click.echo("photoramd: this is a fault in photoramd; please report the above", err=True)
         code = PhotoramdError.exit_code

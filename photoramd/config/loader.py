@@ -6,7 +6,6 @@ allowed; `examine` collects all of them, `load` raises the first.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import tomllib
@@ -241,7 +240,9 @@ def _check_value(where: str, key: Key, value: Any) -> Iterator[str]:
 
 def _unknown(name: str, known: list[str], kind: str) -> str:
     """Describe an unknown name, with the nearest known one or where it belongs."""
-    for close in difflib.get_close_matches(name, known, n=1):
+    from difflib import get_close_matches  # takes longer to import than a file to read
+
+    for close in get_close_matches(name, known, n=1):
         return f"unknown {kind}; did you mean {close}?"
     elsewhere = [key.dotted for table in tables() for key in table.keys if key.name == name]
     if elsewhere:

@@ -1,0 +1,53 @@
+"""A shell on a terminal of its own, which is typed into."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.support.daemons import wait_for
+
+BEGIN_OF_LINE = "\x01"
+
+
+def arguments_after(shell: Sequence[str], directory: Path, typed: str) -> list[str]:
+    """Return the arguments that a line has after it was typed, completions included.
+
+    Before Enter, a program that writes its arguments into a file is put before the line.
+
+    Args:
+        shell: An interactive shell with its arguments.
+        directory: An empty directory.
+        typed: What is typed; a tab asks for a completion.
+    """
+    answer = directory / "answer"
+    program = directory / "arguments"
+    program.write_text(
+        f"#!{sys.executable}\nimport json, os, sys\n"
+        f"open({os.fspath(answer)!r} + '~', 'w').write(json.dumps(sys.argv[1:]))\n"
+        f"os.rename({os.fspath(answer)!r} + '~', {os.fspath(answer)!r})\n"
+    )
+    program.chmod(0o755)
+    control, terminal = pty.openpty()
+    log = directory / "screen"
+    try:
+        process = subprocess.Popen(
+            shell, stdin=terminal, stdout=log.open("wb"), stderr=subprocess.STDOUT,
+            cwd=directory, start_new_session=True,
+        )  # fmt: skip
+        os.write(control, f"{typed}{BEGIN_OF_LINE}{program} \r".encode())
+        wait_for(lambda: answer.exists() or process.poll() is not None, log.read_text())
+        assert answer.exists(), log.read_text()
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    finally:
+        os.close(control)
+        os.close(terminal)
+    found: list[str] = json.loads(answer.read_text())
+    return found
