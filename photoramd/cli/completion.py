@@ -11,7 +11,7 @@ from photoramd.cli.shells import SHELLS, script
 @click.argument("shell", type=click.Choice(list(SHELLS)))
 @click.pass_context
 def command(context: click.Context, shell: str) -> None:
-    """Print the script that makes a shell complete commands, options, tags and more.
+    """Print what makes bash, zsh or fish complete commands, options and tags.
 
     The installer puts it where each shell looks. For yourself alone:
 

@@ -133,6 +133,11 @@ def split(text: str, breaks: str = "") -> Line:
 class _Complete(ShellComplete):
     """Answers a shell; a shell's own rules are in the classes below."""
 
+    @property
+    def func_name(self) -> str:
+        # That of zsh's file, which is called whenever zsh has read it.
+        return f"_{self.prog_name}"
+
     def get_completion_args(self) -> tuple[list[str], str]:
         line = self._line()
         return line.words[1:], line.typed

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from tests.support.daemons import wait_for
@@ -23,7 +24,7 @@ def arguments_after(shell: Sequence[str], directory: Path, typed: str) -> list[s
 
     Args:
         shell: An interactive shell with its arguments.
-        directory: An empty directory.
+        directory: The working directory, which gets files.
         typed: What is typed; a tab asks for a completion.
     """
     answer = directory / "answer"
@@ -34,20 +35,23 @@ def arguments_after(shell: Sequence[str], directory: Path, typed: str) -> list[s
         f"os.rename({os.fspath(answer)!r} + '~', {os.fspath(answer)!r})\n"
     )
     program.chmod(0o755)
+    answer.unlink(missing_ok=True)
+    screen = directory / "screen"
     control, terminal = pty.openpty()
-    log = directory / "screen"
     try:
-        process = subprocess.Popen(
-            shell, stdin=terminal, stdout=log.open("wb"), stderr=subprocess.STDOUT,
-            cwd=directory, start_new_session=True,
-        )  # fmt: skip
+        with screen.open("wb") as output:
+            process = subprocess.Popen(
+                shell, stdin=terminal, stdout=output, stderr=output, cwd=directory,
+                start_new_session=True,
+            )  # fmt: skip
         os.write(control, f"{typed}{BEGIN_OF_LINE}{program} \r".encode())
-        wait_for(lambda: answer.exists() or process.poll() is not None, log.read_text())
-        assert answer.exists(), log.read_text()
-        os.killpg(process.pid, signal.SIGKILL)
+        wait_for(lambda: answer.exists() or process.poll() is not None, typed)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     finally:
         os.close(control)
         os.close(terminal)
+    assert answer.exists(), screen.read_text()
     found: list[str] = json.loads(answer.read_text())
     return found
