@@ -132,7 +132,11 @@ def _set_config(context: click.Context, _: click.Parameter, value: Path | None) 
         context.obj = replace(context.obj, config_path=value)
 
 
-@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_LazyGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.option(
     "--config",
     "config_path",
@@ -146,6 +150,8 @@ def _set_config(context: click.Context, _: click.Parameter, value: Path | None) 
 def cli(context: click.Context, config_path: Path | None, verbose: bool) -> None:
     """Tag the photos on a NAS, once each, and find them.
 
+    Without a command it says what to do next.
+
     \b
     Exit codes:
       0   success
@@ -157,6 +163,10 @@ def cli(context: click.Context, config_path: Path | None, verbose: bool) -> None
       130 interrupted (Ctrl-C)
     """
     context.obj = Settings(config_path, verbose)
+    if context.invoked_subcommand is None:
+        from photoramd.cli.next_steps import next_steps
+
+        click.echo("\n".join(next_steps(config_path)))
 
 
 def main() -> None:
@@ -174,7 +184,9 @@ def main() -> None:
         error.show()
         code = error.exit_code
     except PhotoramdError as error:
-        click.echo(f"photoramd: {error}", err=True)
+        from photoramd.cli.output import Color, styled
+
+        click.echo(f"{styled('photoramd:', Color.BAD)} {error}", err=True)
         if error.remedy:
             click.echo(f"  {error.remedy}", err=True)
         code = error.exit_code

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from contextlib import AbstractContextManager
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -30,6 +32,22 @@ def print_json(value: Any) -> None:
     except UnicodeEncodeError:
         text = json.dumps(value, indent=2)
     click.echo(text)
+
+
+class Color(StrEnum):
+    """The colours that texts have on a terminal."""
+
+    GOOD = "green"
+    WARNING = "yellow"
+    BAD = "red"
+
+
+def styled(text: str, color: Color) -> str:
+    """Return a text in a colour; `click.echo` leaves it out where there is no terminal.
+
+    NO_COLOR in the environment leaves it out everywhere: https://no-color.org.
+    """
+    return text if os.environ.get("NO_COLOR") else click.style(text, fg=color.value)
 
 
 def waiting(what: str) -> AbstractContextManager[object]:

@@ -55,3 +55,20 @@ def arguments_after(shell: Sequence[str], directory: Path, typed: str) -> list[s
     assert answer.exists(), screen.read_text()
     found: list[str] = json.loads(answer.read_text())
     return found
+
+
+def shown_by(command: Sequence[str]) -> str:
+    """Return what a command prints on a terminal, escape sequences included."""
+    control, terminal = pty.openpty()
+    shown = bytearray()
+    try:
+        process = subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal)
+        os.close(terminal)
+        # The end of what was printed is an error in place of an empty answer: see pty(7).
+        with suppress(OSError):
+            while part := os.read(control, 65_536):
+                shown += part
+        process.wait()
+    finally:
+        os.close(control)
+    return shown.decode()
