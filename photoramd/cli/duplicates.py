@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 import click
 
-from photoramd.cli.output import print_json, waiting
+from photoramd.cli.output import print_json, progress_bar
 from photoramd.cli.values import complete_query
 from photoramd.config import loader
 from photoramd.errors import NoImagesError, printable
 
 if TYPE_CHECKING:
     from photoramd.cli import Settings
-    from photoramd.search.duplicates import Copy, Group
+    from photoramd.search.duplicates import Copy
 
 
 @click.command("duplicates")
@@ -56,11 +54,10 @@ def command(
         if text:
             parsed = queries.parse(text, searches=config.searches)
             among = evaluate(Situation(connection, sets), parsed)
-        found: Iterator[Group] = same_pictures(connection, among)
+        groups = list(same_pictures(connection, among))
         if not only_same:
-            found = itertools.chain(found, similar_pictures(connection, database, among))
-        with waiting("Comparing pictures"):
-            groups = list(found)
+            with progress_bar("Comparing pictures", 1.0) as show:
+                groups += similar_pictures(connection, database, among, show)
     if as_json:
         print_json([{"same": g.is_same, "photos": [*map(_plain, g.copies)]} for g in groups])
     for number, group in enumerate([] if as_json else groups):

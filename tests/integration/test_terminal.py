@@ -1,4 +1,4 @@
-"""`photoramd` without a command, colours, and what is said to the misspelt."""
+"""What people see: `photoramd` without a command, colours, progress, and what was meant."""
 
 from __future__ import annotations
 
@@ -82,6 +82,20 @@ def test_states_are_coloured_on_a_terminal_and_nowhere_else(
     assert "\x1b[31mphotoramd:\x1b[0m" in shown_by(photoramd.command("query", "cat"))
     monkeypatch.setenv("NO_COLOR", "1")
     assert "\x1b" not in shown_by(photoramd.command("status"))
+
+
+def test_what_takes_long_is_shown_on_a_terminal_alone(tmp_path: Path, album: Path) -> None:
+    photoramd = Photoramd(tmp_path, album)
+    assert photoramd.run("scan").returncode == 1  # there is no photo yet
+    for arguments, what in (
+        (["db", "check"], "Reading the whole database"),
+        (["db", "backup", tmp_path / "copy"], "Copying the database"),
+        (["clean", album], "Looking for sidecars"),
+    ):
+        assert what in shown_by(photoramd.command(*arguments))
+        done = photoramd.run(*arguments)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert what not in done.stdout
 
 
 @pytest.mark.parametrize(
