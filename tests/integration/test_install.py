@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 import threading
-import zipfile
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -15,6 +14,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+
+from tests.support.torch_index import write_index
 
 ROOT = Path(__file__).resolve().parents[2]
 NOBODY = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--"]
@@ -382,12 +383,7 @@ def test_a_disk_without_room_for_it_is_said_before_anything_is_downloaded(tmp_pa
 @pytest.fixture
 def index(tmp_path: Path) -> Iterator[tuple[str, list[str]]]:
     """An index of FAKE wheels by the names of PyTorch's, and what was asked of it."""
-    pins = re.findall(r"^(torch|torchvision)==(\S+)", (ROOT / "constraints.txt").read_text(), re.M)
-    for name, version in pins:
-        directory = tmp_path / "index" / name
-        directory.mkdir(parents=True)
-        wheel = write_wheel(directory, name, f"{version}+cpu", needs="not-on-this-index")
-        (directory / "index.html").write_text(f'<a href="{wheel.name}">{wheel.name}</a>')
+    write_index(tmp_path / "index")
     asked: list[str] = []
 
     class Handler(SimpleHTTPRequestHandler):
@@ -401,24 +397,6 @@ def index(tmp_path: Path) -> Iterator[tuple[str, list[str]]]:
         yield f"http://127.0.0.1:{server.server_port}", asked
         server.shutdown()
         thread.join()
-
-
-def write_wheel(directory: Path, name: str, version: str, *, needs: str) -> Path:
-    """A wheel with nothing in it but its description."""
-    path = directory / f"{name}-{version}-py3-none-any.whl"
-    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nRequires-Dist: {needs}\n"
-    files = {
-        "METADATA": metadata,
-        "WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }
-    info = f"{name}-{version}.dist-info"
-    with zipfile.ZipFile(path, "w") as wheel:
-        for file, text in files.items():
-            wheel.writestr(f"{info}/{file}", text)
-        wheel.writestr(
-            f"{info}/RECORD", "".join(f"{info}/{file},,\n" for file in [*files, "RECORD"])
-        )
-    return path
 
 
 def test_pytorch_for_processors_comes_from_its_own_index_and_nothing_else_does(

@@ -1,5 +1,8 @@
 """A small machine with a real systemd: this host's release of Debian, booted by systemd-nspawn.
 
+Another release, or one of Ubuntu, is made with PHOTORAMD_TEST_RELEASE=trixie and its address in
+PHOTORAMD_TEST_MIRROR. What its Python needs is fetched inside, with the host's network.
+
 What takes long to fetch is kept in a cache directory ($PHOTORAMD_TEST_CACHE, by default
 ~/.cache/photoramd-tests): a fresh root file system, and the wheels that photoramd needs, so
 that the machine itself needs no network. It gets the files of the working copy.
@@ -25,6 +28,7 @@ PACKAGES = (
     *("python3-venv", "python3-dev", "gcc", "pkg-config", "libsystemd-dev"),
     "libimage-exiftool-perl",
 )
+SCRIPTS = Path("/usr/share/debootstrap/scripts")
 BUILD_TOOLS = ("hatchling", "setuptools", "wheel")
 BOOT_SECONDS = 60.0
 
@@ -59,15 +63,20 @@ def made(target: Path) -> Iterator[Path | None]:
 
 def base() -> Path:
     """A fresh root file system, made by debootstrap from where this host has its packages."""
-    release = platform.freedesktop_os_release()["VERSION_CODENAME"]
+    own = platform.freedesktop_os_release()["VERSION_CODENAME"]
+    release = os.environ.get("PHOTORAMD_TEST_RELEASE", own)
     mirror = os.environ.get("PHOTORAMD_TEST_MIRROR") or _mirror(release)
     digest = hashlib.sha256(" ".join(PACKAGES).encode()).hexdigest()[:8]
     target = cache() / f"{release}-{digest}"
     with made(target) as partial:
         if partial is not None:
             progress(f"debootstrap {release} (about a minute)")
-            include = f"--include={','.join(PACKAGES)}"
-            run("debootstrap", "--variant=minbase", include, release, partial, mirror)
+            options = ["--variant=minbase", f"--include={','.join(PACKAGES)}"]
+            script = []
+            if "ubuntu" in mirror:
+                options.append("--components=main,universe")
+                script.append(SCRIPTS / "gutsy")  # that of all later ones, newer than debootstrap
+            run("debootstrap", *options, release, partial, mirror, *script)
             # Packages that were unpacked are not needed again.
             shutil.rmtree(partial / "var/cache/apt/archives", ignore_errors=True)
     return target
@@ -81,18 +90,38 @@ def _mirror(release: str) -> str:
     return found[0]
 
 
-def wheels() -> Path:
-    """Everything that pip installs, fetched as this host's pip is configured to."""
+def wheels(origin: Path) -> Path:
+    """Everything that pip installs on a machine, fetched as this host's pip is configured to."""
     content = [REPOSITORY / "constraints.txt", REPOSITORY / "pyproject.toml"]
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in content)).hexdigest()[:8]
-    target = cache() / f"wheels-{digest}"
+    python = os.readlink(origin / "usr/bin/python3")
+    target = cache() / f"wheels-{python}-{digest}"
     with made(target) as partial:
         if partial is not None:
-            progress("pip download")
-            command = [sys.executable, "-m", "pip", "download", "--quiet", "-d", partial]
-            constrained = ["-c", "constraints.txt", ".[raw,systemd,web]", *BUILD_TOOLS]
-            run(*command, *constrained, cwd=REPOSITORY)
+            progress(f"pip download, {python}")
+            wanted = ["-c", "constraints.txt", ".[raw,systemd,web]", *BUILD_TOOLS]
+            download = ["-m", "pip", "download", "--quiet"]
+            if python == f"python{sys.version_info.major}.{sys.version_info.minor}":
+                run(sys.executable, *download, "-d", partial, *wanted, cwd=REPOSITORY)
+            else:
+                script = 'python3 -m venv /tmp/pip; cd /src; exec /tmp/pip/bin/python "$@"'
+                inside = ["sh", "-ec", script, "sh", *download, "-d", "/wheels", *wanted]
+                run(*_with_network(origin, partial), *inside)
     return target
+
+
+def _with_network(origin: Path, store: Path) -> list[object]:
+    """What runs a command inside, unbooted, with the host's network and pip's variables."""
+    settings = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
+    readable = [f"{REPOSITORY}:/src"]
+    if certificates := settings.get("PIP_CERT"):
+        readable.append(os.path.realpath(certificates) + f":{certificates}")
+    return [
+        *("systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--console=pipe"),
+        *("--directory", origin, "--volatile=overlay", f"--bind={store}:/wheels"),
+        *(f"--bind-ro={each}" for each in readable),
+        *(f"--setenv={name}={value}" for name, value in settings.items()),
+    ]
 
 
 def run(*command: object, cwd: Path | None = None) -> str:
@@ -149,10 +178,8 @@ def wait_for(condition: Callable[[], object], what: str, seconds: float = 60.0) 
 @contextmanager
 def booted() -> Iterator[Machine]:
     """A fresh machine with the working copy at /src and the wheels at /wheels."""
-    origin, store = base(), wheels()
-    python = os.readlink(origin / "usr/bin/python3")
-    own = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    assert python == own, f"the wheels were fetched for {own}, but the machine has {python}"
+    origin = base()
+    store = wheels(origin)
     place = Path(tempfile.mkdtemp(prefix="machine.", dir=cache()))
     root = place / "root"
     try:
