@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,15 +19,17 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    for name in ("groff", "mandoc"):
+        assert shutil.which(name), f"the tests need {name}: apt-get install {name}"
     directory = tmp_path_factory.mktemp("man1")
-    program = [sys.executable, ROOT / "contrib" / "man_pages.py", directory]
+    program: list[str | Path] = [sys.executable, ROOT / "contrib" / "man_pages.py", directory]
     subprocess.run(program, check=True, cwd="/")
     return sorted(directory.iterdir())
 
 
 def rendered(page: Path) -> str:
     """A page as `man` shows it, without overstrikes."""
-    command = ["groff", "-man", "-Tutf8", "-P-cbou", "-ww", "-rHY=0", page]
+    command: list[str | Path] = ["groff", "-man", "-Tutf8", "-P-cbou", "-ww", "-rHY=0", page]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert not done.stderr, page.name
     return done.stdout
