@@ -130,3 +130,36 @@ def test_nothing_disturbs_what_is_being_typed(shell: str, line: str, tmp_path: P
         env=environment | {"_PHOTORAMD_COMPLETE": shell},
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+HEAVY = {
+    "numpy",
+    "rich",
+    "PIL",
+    "lxml",
+    "onnxruntime",
+    "torch",
+    "sqlite_utils",
+    "asyncio",
+    "difflib",
+}
+
+
+@pytest.mark.usefixtures("home")
+def test_a_shell_waits_for_nothing_that_it_does_not_need() -> None:
+    program = "import sys; from photoramd.cli import main; main(); print(*sys.modules)"
+    for line, offered in (
+        ("photoramd q", "query"),
+        ("photoramd query --und", "--under"),
+        ("photoramd query bald", "'\"bald eagle\"'"),
+        ("photoramd edit --add bald", "'bald eagle'"),
+        ("photoramd show --sc", "--scores"),
+        ("photoramd duplicates --sa", "--same"),
+        ("photoramd model verify ram", "ram++"),
+    ):
+        environment = {**os.environ, "_PHOTORAMD_COMPLETE": "bash", "COMP_WORDS": line}
+        command = [sys.executable, "-c", program]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+        value, modules = done.stdout.splitlines()
+        assert value == f"plain,{offered}"
+        assert not HEAVY & set(modules.split()), line
