@@ -1,5 +1,8 @@
 """Debian for tests: a root file system of this host's release, and what pip installs into it.
 
+Another release, or one of Ubuntu, is made with PHOTORAMD_TEST_RELEASE=trixie and its address in
+PHOTORAMD_TEST_MIRROR. What its Python needs is fetched inside, with the host's network.
+
 What takes long to fetch is kept in a cache directory ($PHOTORAMD_TEST_CACHE, by default
 ~/.cache/photoramd-tests), so that machines and containers of tests need no network.
 """
@@ -19,6 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+SCRIPTS = Path("/usr/share/debootstrap/scripts")
 BUILD_TOOLS = ("hatchling", "setuptools", "wheel")
 
 
@@ -55,15 +59,21 @@ def base(packages: Sequence[str] = ()) -> Path:
 
     They come from where this host has its own.
     """
-    release = platform.freedesktop_os_release()["VERSION_CODENAME"]
+    own = platform.freedesktop_os_release()["VERSION_CODENAME"]
+    release = os.environ.get("PHOTORAMD_TEST_RELEASE", own)
     mirror = os.environ.get("PHOTORAMD_TEST_MIRROR") or _mirror(release)
     digest = hashlib.sha256(" ".join(packages).encode()).hexdigest()[:8]
     target = cache() / f"{release}-{digest}"
     with made(target) as partial:
         if partial is not None:
             progress(f"debootstrap {release} (about a minute)")
-            include = [f"--include={','.join(packages)}"] if packages else []
-            run("debootstrap", "--variant=minbase", *include, release, partial, mirror)
+            options = ["--variant=minbase"]
+            options += [f"--include={','.join(packages)}"] if packages else []
+            script = []
+            if "ubuntu" in mirror:
+                options.append("--components=main,universe")
+                script.append(SCRIPTS / "gutsy")  # that of all later ones, newer than debootstrap
+            run("debootstrap", *options, release, partial, mirror, *script)
             # Packages that were unpacked are not needed again.
             shutil.rmtree(partial / "var/cache/apt/archives", ignore_errors=True)
     return target
@@ -77,18 +87,43 @@ def _mirror(release: str) -> str:
     return found[0]
 
 
-def wheels() -> Path:
-    """Everything that pip installs, fetched as this host's pip is configured to."""
+def wheels(origin: Path | None = None) -> Path:
+    """Everything that pip installs, fetched as this host's pip is configured to.
+
+    Args:
+        origin: The root file system that it is for; None: one with this host's Python.
+    """
     content = [REPOSITORY / "constraints.txt", REPOSITORY / "pyproject.toml"]
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in content)).hexdigest()[:8]
-    target = cache() / f"wheels-{digest}"
+    own = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    python = own if origin is None else os.readlink(origin / "usr/bin/python3")
+    target = cache() / f"wheels-{python}-{digest}"
     with made(target) as partial:
         if partial is not None:
-            progress("pip download")
-            command = [sys.executable, "-m", "pip", "download", "--quiet", "-d", partial]
-            constrained = ["-c", "constraints.txt", ".[raw,systemd,web]", *BUILD_TOOLS]
-            run(*command, *constrained, cwd=REPOSITORY)
+            progress(f"pip download, {python}")
+            wanted = ["-c", "constraints.txt", ".[raw,systemd,web]", *BUILD_TOOLS]
+            download = ["-m", "pip", "download", "--quiet"]
+            if origin is None or python == own:
+                run(sys.executable, *download, "-d", partial, *wanted, cwd=REPOSITORY)
+            else:
+                script = 'python3 -m venv /tmp/pip; cd /src; exec /tmp/pip/bin/python "$@"'
+                inside = ["sh", "-ec", script, "sh", *download, "-d", "/wheels", *wanted]
+                run(*_with_network(origin, partial), *inside)
     return target
+
+
+def _with_network(origin: Path, store: Path) -> list[object]:
+    """What runs a command inside, unbooted, with the host's network and pip's variables."""
+    settings = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
+    readable = [f"{REPOSITORY}:/src"]
+    if certificates := settings.get("PIP_CERT"):
+        readable.append(os.path.realpath(certificates) + f":{certificates}")
+    return [
+        *("systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--console=pipe"),
+        *("--directory", origin, "--volatile=overlay", f"--bind={store}:/wheels"),
+        *(f"--bind-ro={each}" for each in readable),
+        *(f"--setenv={name}={value}" for name, value in settings.items()),
+    ]
 
 
 def run(*command: object, cwd: Path | None = None) -> str:
