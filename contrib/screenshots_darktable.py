@@ -65,7 +65,7 @@ def take(directory: Path) -> Image.Image:
         with running(darktable, environment):
             settled(display, LEAST_COLOURS)
             choose = ["xdotool", "mousemove", "500", "250", "click", "1", "sleep", "1"]
-            aside = ["mousemove", str(SIZE[0] // 2), str(SIZE[1] - 5)]
+            aside = ["mousemove", "1120", "750"]
             subprocess.run([*choose, *aside], env=environment, check=True)
             return settled(display, LEAST_COLOURS)
 
