@@ -10,7 +10,7 @@
 # make bench        measure speed and memory of everything (6 to 20 minutes; QUICK=1: two)
 # make bench-check  fail if something became worse than its baseline (two minutes)
 # make scale        measure with a million photos (an hour, 5 GB)
-# make lint         format, lint, types and bandit, as continuous integration runs them
+# make lint         format, lint, types, spelling and bandit, as continuous integration runs them
 # make security     bandit, the workflows, and known weaknesses of what we depend on
 # make format       format, and mend what ruff can mend
 # make docs         write the parts of docs/ that are made from the code
@@ -126,6 +126,7 @@ lint: setup-test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/codespell *.md docs photoramd benchmarks contrib
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive photoramd benchmarks contrib
 
 security: setup-test $(TOOLS_STAMP)
