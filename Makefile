@@ -3,13 +3,14 @@
 # make test-fast    run the unit tests and the check of the architecture (two minutes)
 # make test-systemd install the service in a machine of its own and test it (as root)
 # make test-cluster  kill and cut off workers on machines of their own (as root, ten minutes)
+# make test-container build the container's image and run it (as root, a few minutes)
 # make soak         random load, kills and restarts for MINUTES (3), from SEED
 # make fuzz         damage photos, sidecars and names for MINUTES (5), from SEED; CORPUS has more
 # make fuzz-parsers the same for the parsers in Python, by what they cover, MINUTES (3) for each
 # make bench        measure speed and memory of everything (6 to 20 minutes; QUICK=1: two)
 # make bench-check  fail if something became worse than its baseline (two minutes)
 # make scale        measure with a million photos (an hour, 5 GB)
-# make lint         format, lint, types and bandit, as continuous integration runs them
+# make lint         format, lint, types, spelling and bandit, as continuous integration runs them
 # make security     bandit, the workflows, and known weaknesses of what we depend on
 # make format       format, and mend what ruff can mend
 # make docs         write the parts of docs/ that are made from the code
@@ -29,7 +30,7 @@ TOOLS := .venv-release
 TOOLS_STAMP := $(TOOLS)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test setup-bench demo test test-fast test-systemd test-cluster soak fuzz fuzz-parsers \
+.PHONY: help setup setup-test setup-bench demo test test-fast test-systemd test-cluster test-container soak fuzz fuzz-parsers \
   bench bench-check scale lint security format docs constraints dist sbom clean
 
 help:
@@ -86,6 +87,12 @@ test-systemd: setup-test
 test-cluster: setup-test
 	$(BIN)/python -m pytest tests/cluster
 
+# podman-compose is not a dependency, as only some machines have podman.
+test-container: setup-test
+	@PYTHON=$(PYTHON) contrib/system-packages.sh test-container
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check podman-compose==1.6.0
+	$(BIN)/python -m pytest -x -s tests/container
+
 MINUTES ?= 3
 soak: setup-test
 	$(BIN)/python -m tests.system.soak --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
@@ -119,6 +126,7 @@ lint: setup-test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/codespell *.md docs photoramd benchmarks contrib
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive photoramd benchmarks contrib
 
 security: setup-test $(TOOLS_STAMP)

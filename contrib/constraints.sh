@@ -3,9 +3,10 @@
 #   constraints.txt            versions of everything, development included
 #   constraints-hashes.txt     the same versions with hashes: what a user installs, but for
 #                              systemd-python, which is compiled where it is installed
+#   contrib/container/requirements.txt  those of them that the container has
 #   contrib/release-tools.txt  the tools of a release, with hashes
 # Versions stay as they are where they still fit; those of the named packages are renewed.
-# All three hold for every supported Python and platform; the hashes are of all files that
+# All hold for every supported Python and platform; the hashes are of all files that
 # the index has. Where the index is stays out of them.
 set -eu
 cd "$(dirname "$0")/.."
@@ -27,4 +28,6 @@ compile() {
 compile constraints.txt pyproject.toml --all-extras
 compile constraints-hashes.txt pyproject.toml --extra all --constraint constraints.txt --generate-hashes \
   --no-emit-package systemd-python
+compile contrib/container/requirements.txt pyproject.toml --extra raw --extra web --constraint constraints.txt \
+  --generate-hashes
 compile contrib/release-tools.txt --group pyproject.toml:release --constraint constraints.txt --generate-hashes

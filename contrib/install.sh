@@ -6,7 +6,8 @@ export LC_ALL=C.UTF-8
 
 usage() {
   cat <<'END'
-Usage: contrib/install.sh --photos DIR... [--user NAME] [--group NAME] [--prefix DIR] [--gallery]
+Usage: contrib/install.sh --photos DIR... [--user NAME] [--group NAME] [--prefix DIR]
+                          [--model NAME] [--gallery]
        contrib/install.sh --uninstall
 
 Installs photoramd as a systemd service, as root. Run it again at any time: to upgrade, to
@@ -19,6 +20,8 @@ mend, or with other options. It never touches your photos, nor their owners or p
   --group NAME     a further group of that user, such as the one that may write your photos
   --prefix DIR     where the program goes, a directory of its own (default: where it is, else
                    /opt/photoramd)
+  --model NAME     the model of a new configuration: embedded (the default), or ram++, which needs
+                   PyTorch; that and its weights are fetched, and their sizes are said before
   --gallery        the gallery too, for this machine only: docs/gallery.md tells more. A later run
                    keeps it
   --uninstall      stop the service and remove the program; photos, tags, configuration and
@@ -27,6 +30,8 @@ mend, or with other options. It never touches your photos, nor their owners or p
 
 PYTHON names the Python to use (default: python3). pip's own variables (PIP_INDEX_URL,
 PIP_FIND_LINKS, PIP_NO_INDEX, ...) work as always, for a mirror or without a network.
+PHOTORAMD_TORCH_INDEX is where PyTorch comes from on machines without an NVIDIA device (default:
+https://download.pytorch.org/whl/cpu, which has builds for processors alone).
 END
 }
 
@@ -38,8 +43,18 @@ SYSCTL=/etc/sysctl.d/60-photoramd.conf
 SYSUSERS=/etc/sysusers.d/photoramd.conf
 LINK=/usr/local/bin/photoramd
 MARK=made-by-photoramds-install.sh
-NEEDED_MB=600
-NEEDED_WITH_TORCH_MB=7000
+# On the disk, and of those what is downloaded.
+PROGRAM_MB=600 PROGRAM_FETCHED_MB=80
+CPU_TORCH_MB=1200 CPU_TORCH_FETCHED_MB=200
+CUDA_TORCH_MB=6400 CUDA_TORCH_FETCHED_MB=3000
+RAM_PLUS_MB=3010
+CPU_TORCH_INDEX=${PHOTORAMD_TORCH_INDEX:-https://download.pytorch.org/whl/cpu}
+NVIDIA=/dev/nvidia0
+# Where shells and man look.
+BASH_COMPLETION=/usr/local/share/bash-completion/completions/photoramd
+ZSH_COMPLETION=/usr/local/share/zsh/site-functions/_photoramd
+FISH_COMPLETION=/etc/fish/completions/photoramd.fish
+MAN=/usr/local/share/man/man1
 
 say() { printf '\n== %s\n' "$*"; }
 note() { printf '   %s\n' "$*"; }
@@ -56,7 +71,7 @@ installed_prefix() {
 }
 
 parse_options() {
-  prefix='' user='' group='' gallery='' uninstall='' photos=()
+  prefix='' user='' group='' model='' gallery='' uninstall='' photos=()
   while [ $# -gt 0 ]; do
     case $1 in
       --photos)
@@ -67,7 +82,7 @@ parse_options() {
           shift
         done
         ;;
-      --prefix | --user | --group)
+      --prefix | --user | --group | --model)
         [ $# -gt 1 ] && [ -n "$2" ] || die "$1 needs a value"
         printf -v "${1#--}" %s "$2"
         shift 2
@@ -78,6 +93,10 @@ parse_options() {
       *) die "unknown option: $1" "contrib/install.sh --help tells the options" ;;
     esac
   done
+  case $model in
+    '' | embedded | ram++ | torchvision:*) ;;
+    *) die "there is no model $model" "embedded, ram++ and those of docs/models.md can be named" ;;
+  esac
   before=$(installed_prefix)
   prefix=${prefix:-${before:-/opt/photoramd}}
 }
@@ -148,14 +167,31 @@ check_python() {
     "install one, then PYTHON=python3.12 contrib/install.sh ..., say"
   check_visible PYTHON "$("$python" -c 'import os, sys; print(os.path.realpath(sys.base_prefix))')"
   PYTHON=$python contrib/system-packages.sh service || die "system packages are missing"
+}
+
+# Says what will be downloaded, and whether there is room for it.
+check_sizes() {
+  local fetched=0 needed=0 place=$prefix free
   if [ ! -x "$prefix/bin/photoramd" ]; then
-    local place=$prefix free needed=$NEEDED_MB
-    ! needs_torch || needed=$NEEDED_WITH_TORCH_MB
-    while [ ! -d "$place" ]; do place=$(dirname "$place"); done
-    free=$(df --output=avail -m "$place" | tail -1)
-    [ "$free" -ge "$needed" ] || die \
-      "$needed MB are needed for $prefix, and $free MB are free" "--prefix puts it elsewhere"
+    fetched=$PROGRAM_FETCHED_MB needed=$PROGRAM_MB
+    note "the program and its libraries: about $fetched MB to download"
   fi
+  if [ "$torch" = cpu ] && [ "$torch_before" != cpu ]; then
+    note "PyTorch for the processor, as there is no NVIDIA device: about $CPU_TORCH_FETCHED_MB MB"
+    fetched=$((fetched + CPU_TORCH_FETCHED_MB)) needed=$((needed + CPU_TORCH_MB))
+  elif [ "$torch" = cuda ] && [ "$torch_before" != cuda ]; then
+    note "PyTorch with its libraries for NVIDIA devices: about $CUDA_TORCH_FETCHED_MB MB"
+    fetched=$((fetched + CUDA_TORCH_FETCHED_MB)) needed=$((needed + CUDA_TORCH_MB))
+  fi
+  if [ "$model" = ram++ ]; then
+    note "the weights of ram++, unless they are there: $RAM_PLUS_MB MB, at the end"
+  fi
+  [ "$needed" -gt 0 ] || return 0
+  while [ ! -d "$place" ]; do place=$(dirname "$place"); done
+  free=$(df --output=avail -m "$place" | tail -1)
+  [ "$free" -ge "$needed" ] || die \
+    "$needed MB are needed for $prefix, and $free MB are free" "--prefix puts it elsewhere"
+  note "about $fetched MB in all, which take $needed MB of the $free MB that are free"
 }
 
 # A later run keeps the user of an earlier one.
@@ -190,10 +226,43 @@ mark_prefix() {
   touch "$prefix/$MARK"
 }
 
-# Whether the configured model needs PyTorch, or it is there already.
-needs_torch() {
-  grep -Eqs '^[[:space:]]*name[[:space:]]*=[[:space:]]*.(ram\+\+|torchvision:)' "$CONFIG" \
-    || "$prefix/bin/python" -c 'import torch' 2>/dev/null
+# Which build of PyTorch is there: cpu, cuda or none.
+installed_torch() {
+  local version
+  version=$("$prefix/bin/python" -c \
+    'from importlib.metadata import version; print(version("torch"))' 2>/dev/null) || version=none
+  case $version in
+    none) echo none ;;
+    *+cpu) echo cpu ;;
+    *) echo cuda ;;
+  esac
+}
+
+# Which is wanted. What is there stays, unless a model is asked for.
+choose_torch() {
+  torch_before=$(installed_torch)
+  torch=$torch_before
+  case $model in
+    embedded) return ;;
+    '')
+      [ "$torch" = none ] || return 0
+      grep -Eqs '^[[:space:]]*name[[:space:]]*=[[:space:]]*.(ram\+\+|torchvision:)' "$CONFIG" || return 0
+      ;;
+  esac
+  torch=cpu
+  if [ -e "$NVIDIA" ] || nvidia-smi -L >/dev/null 2>&1; then torch=cuda; fi
+}
+
+# Only these two come from the index of builds for processors; what they need comes with the rest.
+install_torch() {
+  [ "$torch_before" = none ] || [ "$torch_before" = "$torch" ] || \
+    "$prefix/bin/python" -m pip uninstall --yes --quiet torch torchvision
+  [ "$torch" = cpu ] || return 0
+  local pins
+  mapfile -t pins < <(grep -Eo '^(torch|torchvision)==[^ ]+' constraints.txt)
+  "$prefix/bin/python" -m pip install --no-deps --index-url "$CPU_TORCH_INDEX" "${pins[@]}" || die \
+    "pip could not install PyTorch from $CPU_TORCH_INDEX; its messages are above" \
+    "PHOTORAMD_TORCH_INDEX names another index"
 }
 
 # Whether the gallery is asked for, or there already.
@@ -204,8 +273,7 @@ has_gallery() {
 install_program() {
   local extras=raw,systemd
   ! has_gallery || extras=$extras,web
-  # Not all: a worker for other machines brings half a gigabyte more.
-  ! needs_torch || extras=raw,systemd,torch,web
+  [ "$torch" = none ] || extras=$extras,torch
   # The wheels of PyTorch are large; nobody misses a second copy of them.
   [ -n "${PIP_CACHE_DIR:-}" ] || export PIP_NO_CACHE_DIR=${PIP_NO_CACHE_DIR:-1}
   export PIP_DISABLE_PIP_VERSION_CHECK=1
@@ -215,6 +283,7 @@ install_program() {
     [ ! -e "$prefix/$MARK" ] || remove_environment
     "$python" -m venv "$prefix"
   fi
+  [ "$torch" = none ] || install_torch
   "$prefix/bin/python" -m pip install -c constraints.txt ".[$extras]" || die \
     "pip could not install photoramd; its messages are above" \
     "what is installed already stays: run this again when the cause is mended"
@@ -227,11 +296,13 @@ install_configuration() {
   if [ ! -e "$CONFIG" ]; then
     local options=() directory
     for directory in "${photos[@]}"; do options+=(--photos "$directory"); done
+    [ -z "$model" ] || options+=(--model "$model")
     "$prefix/bin/photoramd" config init --path "$CONFIG" "${options[@]}" >/dev/null
     note "wrote $CONFIG"
     return
   fi
   note "$CONFIG is there and stays as it is"
+  [ -z "$model" ] || grep -Eqs "^name = \"${model//+/\\+}\"" "$CONFIG" || note "name = \"$model\" under [model] in it chooses that model"
   [ ${#photos[@]} = 0 ] || "$prefix/bin/python" - "$CONFIG" "${photos[@]}" <<'END'
 import os, sys, tomllib
 try:
@@ -244,6 +315,25 @@ for directory in sys.argv[2:]:
     if directory not in watched:
         print(f"   {directory} is not in it: add a section [[watch]] with this path")
 END
+}
+
+# As root, so that they are in the system's store. A download that was interrupted goes on.
+fetch_weights() {
+  "$prefix/bin/photoramd" model fetch "$model" || {
+    note "they could not be fetched, and without them the service cannot run with this model"
+    note "later: sudo photoramd model fetch $model && sudo systemctl restart photoramd"
+  }
+}
+
+install_completion() {
+  local shell file
+  for shell in BASH ZSH FISH; do
+    file=${shell}_COMPLETION
+    "$prefix/bin/photoramd" completion "${shell,,}" | install -D -m 644 /dev/stdin "${!file}"
+  done
+  install -d "$MAN"
+  rm -f "$MAN"/photoramd{,-*}.1
+  "$prefix/bin/python" contrib/man_pages.py "$MAN"
 }
 
 # A path as systemd reads it in quotes.
@@ -360,7 +450,8 @@ uninstall() {
     systemctl disable --quiet --now "$unit" 2>/dev/null || true
   done
   say "Removing the program"
-  rm -f "$UNITS/photoramd.service" "$GALLERY.service" "$GALLERY.socket" "$SYSCTL" "$SYSUSERS"
+  rm -f "$UNITS/photoramd.service" "$GALLERY.service" "$GALLERY.socket" "$SYSCTL" "$SYSUSERS" \
+    "$BASH_COMPLETION" "$ZSH_COMPLETION" "$FISH_COMPLETION" "$MAN"/photoramd{,-*}.1
   local place
   for place in "$DROPINS" "$GALLERY.service.d"; do
     rm -f "$place"/{,10-}photos.conf "$place"/{,10-}user.conf
@@ -389,12 +480,21 @@ main() {
   cd "$(dirname "$0")/.."
   say "Checking Python and system packages"
   check_python
+  say "What will be downloaded"
+  choose_torch
+  check_sizes
   say "The user of the service"
   install_user
   say "Installing the program into $prefix"
   install_program
   say "The configuration"
   install_configuration
+  say "Completion for shells, and manual pages"
+  install_completion
+  case $model in
+    '' | embedded) ;;
+    *) say "The weights of $model" && fetch_weights ;;
+  esac
   say "The limit of watched directories"
   install_limits
   say "The service"

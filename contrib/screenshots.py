@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Make the pictures of the gallery in docs/images: a real daemon, a real server, real photos.
+"""Make the pictures in docs/images: a real daemon, a real gallery and darktable, real photos.
 
-    python contrib/screenshots.py
+    python contrib/screenshots.py [gallery|darktable]
 
 The photos come inside packages that the extra dev installs (scikit-image, scikit-learn, foolbox);
-they are given dates and cameras of no meaning. It needs chromium and exiftool.
+they are given dates and cameras of no meaning. It needs exiftool; chromium for the gallery;
+darktable, Xvfb and xdotool (Debian's packages darktable, xvfb, xdotool) for darktable.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from playwright.sync_api import Browser, sync_playwright
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, os.fspath(ROOT))
 
+from contrib import screenshots_darktable  # noqa: E402
 from tests.support.daemons import Photoramd  # noqa: E402
 from tests.support.gallery import Gallery  # noqa: E402
 from tests.support.samples import sample_photos  # noqa: E402
@@ -38,7 +40,17 @@ QUALITY = 74
 
 
 def main() -> None:
-    """Make them."""
+    """Make all of them, or those that are named."""
+    wanted = sys.argv[1:] or ["gallery", "darktable"]
+    if "gallery" in wanted:
+        gallery()
+    if "darktable" in wanted:
+        with tempfile.TemporaryDirectory(prefix="photoramd-") as name:
+            save(screenshots_darktable.take(Path(name).resolve()), "darktable")
+
+
+def gallery() -> None:
+    """Make those of the gallery."""
     with tempfile.TemporaryDirectory(prefix="photoramd-") as name:
         directory = Path(name).resolve()
         album = directory / "Photos"
@@ -114,12 +126,16 @@ def shoot(
         page.locator(".tile .picture").nth(1).click()
         page.wait_for_selector(".stage.ready")
         page.wait_for_timeout(800)
-    picture = Image.open(io.BytesIO(page.screenshot()))
+    save(Image.open(io.BytesIO(page.screenshot())), name)
+    context.close()
+
+
+def save(picture: Image.Image, name: str) -> None:
+    """Save a picture among the documents' and print its size."""
     path = IMAGES / f"{name}.webp"
     IMAGES.mkdir(exist_ok=True)
     picture.convert("RGB").save(path, quality=QUALITY, method=6)
     print(f"{path.relative_to(ROOT)}: {path.stat().st_size:,} bytes")
-    context.close()
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 #!/bin/sh
-# Install missing system packages, or say which they are: system-packages.sh demo|test|bench|test-systemd|service
+# Install missing system packages, or say which they are: system-packages.sh demo|test|bench|test-systemd|test-container|service
 # Where Debian has servers, which is in root's path only.
 PATH="$PATH:/usr/sbin"
 # package:command
 wanted=""
-[ "$1" = test ] && wanted="libimage-exiftool-perl:exiftool exiv2:exiv2 strace:strace darktable:darktable-cli systemd:systemd-analyze nginx-light:nginx caddy:caddy chromium:chromium"
+[ "$1" = test ] && wanted="libimage-exiftool-perl:exiftool exiv2:exiv2 strace:strace darktable:darktable-cli zsh:zsh fish:fish groff-base:groff mandoc:mandoc systemd:systemd-analyze nginx-light:nginx caddy:caddy chromium:chromium"
 [ "$1" = bench ] && wanted="valgrind:valgrind"
 [ "$1" = test-systemd ] && wanted="debootstrap:debootstrap systemd-container:systemd-nspawn"
+[ "$1" = test-container ] && wanted="debootstrap:debootstrap podman:podman crun:crun netavark:/usr/lib/podman/netavark iptables:iptables"
 missing=""
 for pair in $wanted; do
   command -v "${pair#*:}" >/dev/null 2>&1 || missing="$missing ${pair%%:*}"

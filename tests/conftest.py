@@ -35,7 +35,9 @@ settings.register_profile(
 )
 settings.load_profile("repeatable")
 
-FOREIGN = re.compile(r"(XDG|HF)_.*|PHOTORAMD_MIRROR|NOTIFY_SOCKET|WATCHDOG_.*|JOURNAL_STREAM")
+FOREIGN = re.compile(
+    r"(XDG|HF)_.*|PHOTORAMD_MIRROR|NOTIFY_SOCKET|WATCHDOG_.*|JOURNAL_STREAM|container"
+)
 """Variables by which the machine's own settings would reach into tests."""
 
 

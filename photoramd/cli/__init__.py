@@ -8,17 +8,16 @@ Must not know how anything is done: a command parses its options, calls, and pri
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 import sys
-import traceback
 from dataclasses import dataclass, replace
 from errno import ENOSPC
 from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from photoramd import __version__
 from photoramd.errors import ExitCode, PhotoramdError
@@ -42,6 +41,7 @@ COMMANDS = {
     "config": "Write, check and show the configuration.",
     "model": "List, describe, fetch, verify, judge, compare and calibrate models.",
     "db": "Check, copy and restore the database, forget missing photos.",
+    "completion": "Print what makes bash, zsh or fish complete commands, options and tags.",
 }
 
 
@@ -77,8 +77,10 @@ class _LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in COMMANDS:
-            close = difflib.get_close_matches(args[0], COMMANDS, n=1)
+        if args and args[0] not in COMMANDS and not ctx.resilient_parsing:
+            from difflib import get_close_matches  # only a mistake need wait for it
+
+            close = get_close_matches(args[0], COMMANDS, n=1)
             if close:
                 ctx.fail(f"There is no command '{args[0]}'. Did you mean '{close[0]}'?")
         return super().resolve_command(ctx, args)
@@ -88,6 +90,16 @@ class _LazyGroup(click.Group):
             return super().invoke(ctx)
         except BrokenPipeError as error:
             raise _ReaderGoneError from error
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        """Return the commands, and the options before them."""
+        names = [
+            CompletionItem(name, help=text)
+            for name, text in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        # A group would import every command for its help.
+        return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
@@ -113,11 +125,19 @@ def _accept_config(command: click.Command) -> None:
 
 
 def _set_config(context: click.Context, _: click.Parameter, value: Path | None) -> None:
-    if value is not None:
+    if value is None:
+        return
+    # A shell that asks for completions has not called the group, which makes the settings.
+    context.find_root().params["config_path"] = value
+    if context.obj is not None:
         context.obj = replace(context.obj, config_path=value)
 
 
-@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_LazyGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.option(
     "--config",
     "config_path",
@@ -131,6 +151,8 @@ def _set_config(context: click.Context, _: click.Parameter, value: Path | None) 
 def cli(context: click.Context, config_path: Path | None, verbose: bool) -> None:
     """Tag the photos on a NAS, once each, and find them.
 
+    Without a command it says what to do next.
+
     \b
     Exit codes:
       0   success
@@ -142,10 +164,20 @@ def cli(context: click.Context, config_path: Path | None, verbose: bool) -> None
       130 interrupted (Ctrl-C)
     """
     context.obj = Settings(config_path, verbose)
+    if context.invoked_subcommand is None:
+        from photoramd.cli.next_steps import next_steps
+
+        click.echo("\n".join(next_steps(config_path)))
 
 
 def main() -> None:
-    """Run the command line and end the process."""
+    """Run the command line, or complete it for a shell, and end the process."""
+    shell = os.environ.get("_PHOTORAMD_COMPLETE")
+    if shell is not None:
+        from photoramd.cli.shells import complete
+
+        complete(shell, cli)
+        return
     try:
         code = cli.main(standalone_mode=False)
         sys.stdout.flush()
@@ -153,7 +185,9 @@ def main() -> None:
         error.show()
         code = error.exit_code
     except PhotoramdError as error:
-        click.echo(f"photoramd: {error}", err=True)
+        from photoramd.cli.output import Color, styled
+
+        click.echo(f"{styled('photoramd:', Color.BAD)} {error}", err=True)
         if error.remedy:
             click.echo(f"  {error.remedy}", err=True)
         code = error.exit_code
@@ -169,6 +203,8 @@ def main() -> None:
             _drop_output()
         else:
             # A bug: print the traceback, which helps to fix it, and exit with the right code.
+            import traceback
+
             traceback.print_exc()
             click.echo("photoramd: this is a fault in photoramd; please report the above", err=True)
         code = PhotoramdError.exit_code

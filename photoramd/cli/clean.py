@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from photoramd.cli.output import print_json
+from photoramd.cli.output import print_json, waiting
 from photoramd.config import loader
 from photoramd.errors import PhotoramdError, StoreError, printable
 
@@ -45,7 +45,9 @@ def command(context: click.Context, directory: Path, dry_run: bool, as_json: boo
         return ()
 
     top = Path(os.path.realpath(directory))
-    found = list(clean(top, seeds_of, shared(), enters=is_photo_directory_name, dry_run=dry_run))
+    orphans = clean(top, seeds_of, shared(), enters=is_photo_directory_name, dry_run=dry_run)
+    with waiting("Looking for sidecars without photos"):
+        found = list(orphans)
     removed = [each for each in found if not each.kept and each.error is None]
     kept = [each for each in found if each.kept]
     failed = [each for each in found if each.error is not None]

@@ -11,11 +11,13 @@ import click
 import msgspec
 
 from photoramd.cli.output import print_json
+from photoramd.cli.values import complete_model
 from photoramd.config import loader as configuration
 from photoramd.config.sample import sample
 from photoramd.config.schema import Config
 from photoramd.config.tables import format_value, tables
 from photoramd.errors import ConfigError, UsageError, printable
+from photoramd.models.weights.catalog import known_model
 from photoramd.system import paths
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -40,16 +42,29 @@ def _file(context: click.Context, path: Path | None) -> Path | None:
     metavar="DIR",
     help="A directory to watch; may be repeated.",
 )
+@click.option(
+    "--model",
+    shell_complete=complete_model,
+    help="The model; photoramd model list tells which there are.",
+)
 @click.option("--force", is_flag=True, help="Overwrite a file that exists.")
 @click.pass_context
-def init(context: click.Context, path: Path | None, photos: tuple[Path, ...], force: bool) -> None:
+def init(
+    context: click.Context,
+    path: Path | None,
+    photos: tuple[Path, ...],
+    model: str | None,
+    force: bool,
+) -> None:
     """Write a commented sample of the configuration file."""
     target = _file(context, path) or paths.default_config()
     for each in photos:
         if "\\x" in printable(each):
             raise UsageError("a configuration file cannot hold this name", path=each)
+    if model is not None:
+        known_model(model)
     try:
-        _write(target, sample([each.absolute() for each in photos]), force)
+        _write(target, sample([each.absolute() for each in photos], model=model), force)
     except OSError as error:
         raise ConfigError(
             f"cannot be written: {error.strerror}",

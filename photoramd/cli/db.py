@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from photoramd.cli.output import print_json
+from photoramd.cli.output import print_json, waiting
 from photoramd.clock import UnixTime, unix_time
 from photoramd.config import loader
 from photoramd.errors import StoreError, printable
@@ -37,13 +37,15 @@ def check(settings: Settings, file: Path | None, as_json: bool) -> None:
     from photoramd.database import backups
 
     database = file or _database(settings)
-    problems = backups.check(database)
+    with waiting("Reading the whole database"):
+        problems = backups.check(database)
     copies = [printable(path) for path in backups.copies(database)]
     mended = 0
     if file is None and not problems:
         from photoramd.database.mend import mend_sets
 
-        mended = mend_sets(database)
+        with waiting("Comparing the sets of photos"):
+            mended = mend_sets(database)
     if as_json:
         found = {"problems": problems, "copies": copies, "mended_sets": mended}
         print_json({"database": printable(database), **found})
@@ -82,7 +84,8 @@ def backup(settings: Settings, file: Path | None) -> None:
             "there is no such directory", path=target.parent, remedy="make it, or name another file"
         )
     backups.require_replaceable(target, database)
-    backups.copy(database, target)
+    with waiting("Copying the database"):
+        backups.copy(database, target)
     click.echo(printable(target))
 
 
@@ -99,7 +102,8 @@ def restore(settings: Settings, file: Path) -> None:
     from photoramd.database import backups
 
     database = _database(settings)
-    aside = backups.restore(file, database)
+    with waiting("Checking and copying the database"):
+        aside = backups.restore(file, database)
     click.echo(f"{printable(database)} is what {printable(file)} was.")
     if aside is not None:
         click.echo(f"What it was is {printable(aside)}.")
@@ -124,8 +128,10 @@ def prune(settings: Settings, days: float) -> None:
     from photoramd.database.features import prune_features
     from photoramd.database.prune import prune as forget
 
-    count = forget(_database(settings), UnixTime(unix_time() - days * _DAY_SECONDS))
-    prune_features(_database(settings))
+    database = _database(settings)
+    with waiting("Forgetting photos"):
+        count = forget(database, UnixTime(unix_time() - days * _DAY_SECONDS))
+        prune_features(database)
     click.echo(f"{count} photos forgotten")
 
 

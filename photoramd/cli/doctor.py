@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from photoramd import doctor
-from photoramd.cli.output import print_json
+from photoramd.cli.output import Color, print_json, styled
 from photoramd.doctor import Notice, systemd_unit
 from photoramd.doctor.finding import ERROR, Finding, Grade, user_name
 from photoramd.system import paths
@@ -22,6 +22,8 @@ from photoramd.system import paths
 if TYPE_CHECKING:
     from photoramd.cli import Settings
     from photoramd.doctor.systemd_unit import Unit
+
+_COLORS = {Grade.OK: Color.GOOD, Grade.WARNING: Color.WARNING, Grade.ERROR: Color.BAD}
 
 
 @click.command("doctor")
@@ -101,7 +103,8 @@ def _become(unit: Unit) -> Finding:
 
 
 def _echo(finding: Finding) -> None:
-    click.echo(f"{finding.grade:<8} {finding.subject}: {finding.text}")
+    grade = styled(f"{finding.grade:<8}", _COLORS[finding.grade])
+    click.echo(f"{grade} {finding.subject}: {finding.text}")
     if finding.remedy:
         click.echo(f"{'':<8} -> {finding.remedy}")
 

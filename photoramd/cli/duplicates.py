@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 import click
 
-from photoramd.cli.output import print_json, waiting
+from photoramd.cli.output import print_json, progress_bar
+from photoramd.cli.values import complete_query
 from photoramd.config import loader
-from photoramd.database.derived import Kind
 from photoramd.errors import NoImagesError, printable
-from photoramd.search import queries
-from photoramd.search.duplicates import Copy, Group, same_pictures, similar_pictures
-from photoramd.search.evaluation import evaluate
-from photoramd.search.sets import Sets
-from photoramd.search.situation import Situation
 
 if TYPE_CHECKING:
     from photoramd.cli import Settings
+    from photoramd.search.duplicates import Copy
 
 
 @click.command("duplicates")
-@click.argument("expression", nargs=-1)
+@click.argument("expression", nargs=-1, shell_complete=complete_query)
 @click.option("--same", "only_same", is_flag=True, help="Only the same pictures, to the pixel.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
 @click.pass_obj
@@ -43,6 +37,14 @@ def command(
     Groups are parted by an empty line, the largest picture comes first. Nothing is removed.
     Exits with 1 if there is none.
     """
+    # What a shell that completes the options need not wait for.
+    from photoramd.database.derived import Kind
+    from photoramd.search import queries
+    from photoramd.search.duplicates import same_pictures, similar_pictures
+    from photoramd.search.evaluation import evaluate
+    from photoramd.search.sets import Sets
+    from photoramd.search.situation import Situation
+
     config = loader.load(settings.config_path, need_file=False)
     text = " ".join(expression)
     database = config.state.path
@@ -52,11 +54,10 @@ def command(
         if text:
             parsed = queries.parse(text, searches=config.searches)
             among = evaluate(Situation(connection, sets), parsed)
-        found: Iterator[Group] = same_pictures(connection, among)
+        groups = list(same_pictures(connection, among))
         if not only_same:
-            found = itertools.chain(found, similar_pictures(connection, database, among))
-        with waiting("Comparing pictures"):
-            groups = list(found)
+            with progress_bar("Comparing pictures", 1.0) as show:
+                groups += similar_pictures(connection, database, among, show)
     if as_json:
         print_json([{"same": g.is_same, "photos": [*map(_plain, g.copies)]} for g in groups])
     for number, group in enumerate([] if as_json else groups):

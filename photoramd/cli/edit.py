@@ -11,22 +11,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from photoramd.cli.answers import Edited, EditedReason
 from photoramd.cli.options import collected
 from photoramd.cli.output import print_json
 from photoramd.cli.progress import Progress, is_watched
+from photoramd.cli.values import complete_query, complete_tag
 from photoramd.config import loader
 from photoramd.database import edits
 from photoramd.database.lock import holder
+from photoramd.database.readonly import open_readonly
 from photoramd.errors import ExitCode, NoImagesError, PhotoramdError, UsageError, printable
-from photoramd.search import queries
-from photoramd.search.evaluation import evaluate
-from photoramd.search.known_photo import photo_id
-from photoramd.search.sets import Sets
-from photoramd.search.situation import Situation
 
 if TYPE_CHECKING:
     from photoramd.cli import Settings
+    from photoramd.cli.answers import Edited
     from photoramd.config.schema import Config
     from photoramd.database.edits import EditProgress
 
@@ -67,10 +64,25 @@ class EditOptions:
 @click.command("edit")
 @click.argument("photos", nargs=-1, metavar="[PHOTO]...", type=click.Path(path_type=Path))
 @click.option(
-    "--query", metavar="EXPR", help="The photos that this query finds, in place of PHOTO."
+    "--query",
+    metavar="EXPR",
+    shell_complete=complete_query,
+    help="The photos that this query finds, in place of PHOTO.",
 )
-@click.option("--add", multiple=True, metavar="TAG", help="Add this tag; may be repeated.")
-@click.option("--reject", multiple=True, metavar="TAG", help="Reject this tag; may be repeated.")
+@click.option(
+    "--add",
+    multiple=True,
+    metavar="TAG",
+    shell_complete=complete_tag,
+    help="Add this tag; may be repeated.",
+)
+@click.option(
+    "--reject",
+    multiple=True,
+    metavar="TAG",
+    shell_complete=complete_tag,
+    help="Reject this tag; may be repeated.",
+)
 @click.option("--undo", is_flag=True, help="Take back the last edit.")
 @click.option("--undo-edit", type=click.IntRange(min=1), metavar="ID", help="Take back this edit.")
 @click.option("--wait", is_flag=True, help="Wait until a running daemon has done what it can now.")
@@ -137,9 +149,15 @@ def _chosen(configuration: Config, options: EditOptions) -> list[int]:
         NoImagesError: One is not known, or none is found.
         UsageError: There are more than one edit takes, or one is a directory.
     """
-    with closing(queries.open_readonly(configuration.state.path)) as connection:
+    from photoramd.search.evaluation import evaluate
+    from photoramd.search.known_photo import photo_id
+    from photoramd.search.parser import parse
+    from photoramd.search.sets import Sets
+    from photoramd.search.situation import Situation
+
+    with closing(open_readonly(configuration.state.path)) as connection:
         if options.query is not None:
-            parsed = queries.parse(options.query, searches=configuration.searches)
+            parsed = parse(options.query, searches=configuration.searches)
             found = evaluate(Situation(connection, Sets(connection)), parsed)
             if not found:
                 raise NoImagesError("no photo matches")
@@ -169,7 +187,7 @@ def _chosen(configuration: Config, options: EditOptions) -> list[int]:
 
 
 def _last(database: Path) -> int:
-    with closing(queries.open_readonly(database)) as connection:
+    with closing(open_readonly(database)) as connection:
         found = edits.last_edit(connection)
     if found is None:
         raise UsageError("there is no edit to undo")
@@ -177,12 +195,12 @@ def _last(database: Path) -> int:
 
 
 def _progress(database: Path, edit_id: int) -> EditProgress:
-    with closing(queries.open_readonly(database)) as connection:
+    with closing(open_readonly(database)) as connection:
         return edits.edit_progress(connection, edit_id)
 
 
 def _directories(database: Path, edit_id: int) -> list[Path]:
-    with closing(queries.open_readonly(database)) as connection:
+    with closing(open_readonly(database)) as connection:
         return edits.directories_of(connection, edit_id)
 
 
@@ -212,6 +230,8 @@ def _say(progress: EditProgress, *, is_running: bool) -> None:
 
 
 def _plain(progress: EditProgress, *, is_running: bool) -> Edited:
+    from photoramd.cli.answers import Edited, EditedReason
+
     return Edited(
         edit=progress.edit_id,
         daemon=is_running,

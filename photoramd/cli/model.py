@@ -12,6 +12,7 @@ import click
 
 from photoramd.cli import model_calibrate, model_compare, model_eval
 from photoramd.cli.output import console, print_json
+from photoramd.cli.values import complete_model
 from photoramd.errors import ModelError, printable
 from photoramd.models.weights import catalog, converted, verified
 from photoramd.models.weights.catalog import Model, PinnedFile
@@ -32,7 +33,7 @@ command.add_command(model_calibrate.calibrate)
 command.add_command(model_eval.evaluate)
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-_name = click.argument("name", default=catalog.EMBEDDED.name)
+_name = click.argument("name", default=catalog.EMBEDDED.name, shell_complete=complete_model)
 
 
 @command.command("list")
@@ -83,7 +84,7 @@ def info(name: str, as_json: bool) -> None:
 
 
 @command.command()
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_model)
 @_json
 def verify(names: tuple[str, ...], as_json: bool) -> None:
     """Check every byte of models' files; of all that are installed if none is named.
@@ -161,7 +162,7 @@ def _echo_verified(name: str, file: dict[str, Any]) -> None:
 
 
 @command.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_model)
 @click.option(
     "--without-weights",
     is_flag=True,

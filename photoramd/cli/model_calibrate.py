@@ -14,6 +14,7 @@ import click
 from photoramd.cli.options import collected
 from photoramd.cli.output import echo_comparison, print_json, waiting
 from photoramd.cli.photos import collect_photos, decoded, scored
+from photoramd.cli.values import complete_model
 from photoramd.config import loader
 from photoramd.errors import ModelError, NoImagesError, UsageError, printable
 from photoramd.models.registry import specification
@@ -42,7 +43,7 @@ class CalibrateOptions:
 
 
 @click.command()
-@click.argument("name", metavar="ram++")
+@click.argument("name", metavar="ram++", shell_complete=complete_model)
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
 @click.option(
     "--limit",

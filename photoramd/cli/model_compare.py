@@ -11,6 +11,7 @@ import click
 from photoramd.cli.options import collected
 from photoramd.cli.output import echo_comparison, print_json
 from photoramd.cli.photos import collect_photos, load_model, scored
+from photoramd.cli.values import complete_model
 from photoramd.config import loader
 from photoramd.errors import NoImagesError
 from photoramd.images import formats
@@ -35,7 +36,12 @@ class CompareOptions:
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
-@click.option("--model", "name", help="The model. Default: the configured one.")
+@click.option(
+    "--model",
+    "name",
+    shell_complete=complete_model,
+    help="The model. Default: the configured one.",
+)
 @click.option("--precision", type=_PRECISIONS, required=True, help="The precision to judge.")
 @click.option(
     "--against",

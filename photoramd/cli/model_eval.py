@@ -12,6 +12,7 @@ import click
 from photoramd.cli.options import collected
 from photoramd.cli.output import console, print_json
 from photoramd.cli.photos import decoded, load_model
+from photoramd.cli.values import complete_model
 from photoramd.config import loader
 from photoramd.errors import NoImagesError, printable
 
@@ -47,7 +48,12 @@ class EvalOptions:
     required=True,
     help="CSV: file,keywords with | between them, or file and a column for each word (1, 0).",
 )
-@click.option("--model", "name", help="The model. Default: the configured one.")
+@click.option(
+    "--model",
+    "name",
+    shell_complete=complete_model,
+    help="The model. Default: the configured one.",
+)
 @click.option("--precision", help="Of the model. Default: the configured one.")
 @click.option(
     "--all",

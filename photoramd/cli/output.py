@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -32,9 +35,48 @@ def print_json(value: Any) -> None:
     click.echo(text)
 
 
+class Color(StrEnum):
+    """The colours that texts have on a terminal."""
+
+    GOOD = "green"
+    WARNING = "yellow"
+    BAD = "red"
+
+
+def styled(text: str, color: Color) -> str:
+    """Return a text in a colour; `click.echo` leaves it out where there is no terminal.
+
+    NO_COLOR in the environment leaves it out everywhere: https://no-color.org.
+    """
+    return text if os.environ.get("NO_COLOR") else click.style(text, fg=color.value)
+
+
 def waiting(what: str) -> AbstractContextManager[object]:
     """Show on a terminal that something takes a while, until it is done."""
     return console(stderr=True).status(what)
+
+
+@contextmanager
+def progress_bar(
+    title: str, total: float, *, is_hidden: bool = False
+) -> Iterator[Callable[[float], None]]:
+    """Show on a terminal how far something is, and how long it still takes.
+
+    Args:
+        title: What is being done.
+        total: How much there is to do.
+        is_hidden: Whether to show nothing there, either.
+
+    Yields:
+        What to call with how much is done by now.
+    """
+    from rich.progress import Progress
+
+    screen = console(stderr=True)
+    hidden = is_hidden or not screen.is_terminal
+    with Progress(console=screen, disable=hidden, transient=True) as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda done: bar.update(task, completed=done)
 
 
 def console(*, stderr: bool = False) -> Console:

@@ -16,8 +16,6 @@ from photoramd.clock import wall_time
 from photoramd.errors import printable
 from photoramd.search.queries import Match
 
-FORMATS = ("paths", "table", "json", "ndjson", "csv")
-
 _TABLE_ROWS = 1_000
 """A table is laid out as a whole; longer ones come in parts."""
 

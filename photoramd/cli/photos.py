@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from photoramd.cli.output import console, waiting
+from photoramd.cli.output import progress_bar, waiting
 from photoramd.errors import NoImagesError, PhotoramdError, printable
 from photoramd.models import registry
 from photoramd.watch.collect import collect
@@ -87,12 +87,9 @@ def scored(
 
 def _batched(items: Iterable[T], title: str, total: int) -> Iterator[list[T]]:
     """Yield batches; show progress on a terminal."""
-    from rich.progress import Progress
-
-    bar_console = console(stderr=True)
-    rest = iter(items)
-    with Progress(console=bar_console, disable=not bar_console.is_terminal, transient=True) as bar:
-        task = bar.add_task(title, total=total)
+    rest, done = iter(items), 0
+    with progress_bar(title, total) as show:
         while batch := list(islice(rest, _BATCH)):
             yield batch
-            bar.advance(task, len(batch))
+            done += len(batch)
+            show(done)

@@ -9,22 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from click.shell_completion import CompletionItem
 
-from photoramd.cli.answers import Linked
 from photoramd.cli.options import collected
 from photoramd.cli.output import print_json
-from photoramd.cli.photo_output import FORMATS, PathStyle, print_photos
+from photoramd.cli.values import complete_query
 from photoramd.config import loader
-from photoramd.database.requests import canonical_path, is_known
-from photoramd.errors import NoImagesError, PhotoramdError, UsageError
-from photoramd.search import queries
-from photoramd.search.expression import leaves
-from photoramd.search.fields import FIELDS
-from photoramd.search.order import SORTS, Sort
+from photoramd.errors import NoImagesError, UsageError
+from photoramd.search.sorts import SORTS, Sort
 
 if TYPE_CHECKING:
     from photoramd.cli import Settings
+    from photoramd.search.queries import Match
+
+FORMATS = ("paths", "table", "json", "ndjson", "csv")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,23 +49,6 @@ class QueryOptions:
         is_paths = self.format == "paths" and not self.as_json
         if (self.null or self.confidence) and not is_paths:
             raise UsageError("-0 and -c are for paths", remedy="leave out the format")
-
-
-def complete_query(
-    context: click.Context, _: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
-    """Return what a shell offers for a word of a query; nothing if that cannot be told."""
-    from photoramd.search.completion import complete
-
-    try:
-        config = loader.load(context.find_root().params.get("config_path"), need_file=False)
-        with closing(queries.open_readonly(config.state.path)) as connection:
-            found = complete(connection, incomplete, searches=config.searches)
-    except PhotoramdError:
-        return []
-    return [
-        CompletionItem(incomplete[: each.start] + each.text, help=each.meaning) for each in found
-    ]
 
 
 @click.command("query")
@@ -122,6 +102,12 @@ def command(settings: Settings, options: QueryOptions) -> None:
 
     Prints one path a line. Exits with 1 if there is none.
     """
+    # What a shell that completes the options need not wait for.
+    from photoramd.cli.photo_output import PathStyle, print_photos
+    from photoramd.search import queries
+    from photoramd.search.expression import leaves
+    from photoramd.search.fields import FIELDS
+
     if options.fields:
         for field in FIELDS.values():
             click.echo(f"{field.name + ':':<10} {field.meaning:<58} {field.example}")
@@ -152,7 +138,8 @@ def command(settings: Settings, options: QueryOptions) -> None:
         raise NoImagesError("no photo matches", remedy="; ".join(advice) or None)
 
 
-def _link(found: Iterator[queries.Match], directory: Path, *, as_json: bool) -> None:
+def _link(found: Iterator[Match], directory: Path, *, as_json: bool) -> None:
+    from photoramd.cli.answers import Linked
     from photoramd.search.album import link
 
     album = link((match.path for match in found), directory)
@@ -177,6 +164,8 @@ def _require_known(database: Path, directory: Path) -> None:
         UsageError: It is a file.
         NoImagesError: No photo is known there.
     """
+    from photoramd.database.requests import canonical_path, is_known
+
     if directory.is_file():
         raise UsageError(
             "--under takes a directory",

@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from photoramd.cli.answers import ShownEdit, ShownLook, ShownPhoto
 from photoramd.cli.output import print_json
 from photoramd.clock import wall_time
 from photoramd.config import loader
-from photoramd.database.edited import EditedTag
 from photoramd.errors import NoImagesError, printable
 from photoramd.metadata.changes import Place
 from photoramd.photo import Look
-from photoramd.search import queries
 
 if TYPE_CHECKING:
     from photoramd.cli import Settings
+    from photoramd.cli.answers import ShownEdit, ShownLook, ShownPhoto
+    from photoramd.database.edited import EditedTag
+    from photoramd.search.details import Details
 
 
 @click.command("show")
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 @click.pass_obj
 def command(settings: Settings, photo: Path, scores: bool, as_json: bool) -> None:
     """Show what is known of a photo: tags, state, sidecar, and why it failed if it did."""
+    # What a shell that completes the options need not wait for.
+    from photoramd.search import queries
+
     database = loader.load(settings.config_path, need_file=False).state.path
     with closing(queries.open_readonly(database)) as connection:
         # Watched directories are known by their real paths.
@@ -55,7 +58,7 @@ def command(settings: Settings, photo: Path, scores: bool, as_json: bool) -> Non
             click.echo(f"    {tag.confidence:.2f}  {tag.name}")
 
 
-def _lines(details: queries.Details) -> list[tuple[str, str]]:
+def _lines(details: Details) -> list[tuple[str, str]]:
     lines: list[tuple[str, str]] = [("state", details.state)]
     if details.reason:
         lines.append(("reason", details.reason))
@@ -129,7 +132,9 @@ def _time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
-def _plain(details: queries.Details, scores: bool) -> ShownPhoto:
+def _plain(details: Details, scores: bool) -> ShownPhoto:
+    from photoramd.cli.answers import ShownPhoto
+
     plain = ShownPhoto(
         file=str(details.path),
         state=details.state,
@@ -159,6 +164,8 @@ def _plain(details: queries.Details, scores: bool) -> ShownPhoto:
 
 
 def _plain_edit(edit: EditedTag) -> ShownEdit:
+    from photoramd.cli.answers import ShownEdit
+
     return ShownEdit(
         edit=edit.edit_id,
         kind=edit.kind,
@@ -171,6 +178,8 @@ def _plain_edit(edit: EditedTag) -> ShownEdit:
 
 
 def _plain_look(look: Look) -> ShownLook:
+    from photoramd.cli.answers import ShownLook
+
     return ShownLook(
         width=look.width,
         height=look.height,

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from photoramd.cli.output import print_json
+from photoramd.cli.output import Color, print_json, styled
 from photoramd.clock import unix_time
 from photoramd.config import loader
 from photoramd.config.schedule import Schedule
+from photoramd.database.health import RootState
 from photoramd.database.readonly import open_readonly
 from photoramd.errors import UsageError
 from photoramd.images.formats import RAW_REMEDY
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
     from photoramd.cli import Settings
     from photoramd.config.schema import Config
+
+_HEALTH = {RootState.ONLINE: Color.GOOD, RootState.OFFLINE: Color.BAD}
 
 
 @click.command("status")
@@ -65,7 +68,10 @@ def _status(configuration: Config) -> Status:
 
 
 def _print(status: Status) -> None:
-    running = f"running (process {status['process']})" if status["running"] else "not running"
+    if status["running"]:
+        running = f"{styled('running', Color.GOOD)} (process {status['process']})"
+    else:
+        running = styled("not running", Color.BAD)
     click.echo(f"photoramd:  {running}")
     click.echo(f"database:   {status['database']}")
     photos = ", ".join(f"{n} {state}" for state, n in status["photos"].items() if n)
@@ -92,7 +98,8 @@ def _print(status: Status) -> None:
             photos = f"{root['scanned_photos']} photos seen since {since:%H:%M}"
             click.echo(f"scanning:   {root['path']}, {photos}")
         when = f", scanned {datetime.fromtimestamp(scanned):%Y-%m-%d %H:%M}" if scanned else ""
-        click.echo(f"watched:    {root['path']} is {root['health']}{when}")
+        health = styled(root["health"], _HEALTH.get(root["health"], Color.WARNING))
+        click.echo(f"watched:    {root['path']} is {health}{when}")
         for key in ("reason", "remedy"):
             if root[key]:
                 click.echo(f"            {root[key]}")
@@ -107,7 +114,7 @@ def _print(status: Status) -> None:
             if text:
                 click.echo(f"            {text}")
     _print_reasons("in a sidecar instead of inside the photo:", found["fallbacks"])
-    _print_reasons("problems:", status["problems"])
+    _print_reasons(styled("problems:", Color.BAD), status["problems"])
 
 
 def _duration(seconds: float) -> str:

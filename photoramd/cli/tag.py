@@ -11,8 +11,8 @@ import io
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ from msgspec import structs
 
 from photoramd.cli.answers import TaggedFile
 from photoramd.cli.options import collected
-from photoramd.cli.output import console, waiting
+from photoramd.cli.output import progress_bar, waiting
 from photoramd.cli.photos import collect_photos
 from photoramd.clock import unix_time
 from photoramd.config import loader, schema
@@ -162,14 +162,14 @@ def command(settings: Settings, options: TagOptions) -> None:
         batch_size=options.batch_size or configuration.debounce.batch_size,
         max_pixels=configuration.decode.max_pixels,
     )
-    with _progress(len(photos), options.quiet) as advance:
-        for tagged in tagging:
+    with progress_bar("Tagging", len(photos), is_hidden=options.quiet) as show:
+        for done_photos, tagged in enumerate(tagging, 1):
             error = None if tagged.error is None else tagged.error.message
             result = Result(tagged.path, tagged.tags, error)
             if options.write_metadata and result.error is None:
                 _write(result, tagger, configuration)
             results.append(result)
-            advance()
+            show(done_photos)
     done = time.perf_counter()
     for result in results:
         for text in [*([result.error] if result.error else []), *result.warnings]:
@@ -186,18 +186,6 @@ def command(settings: Settings, options: TagOptions) -> None:
             f"images:     {len(photos)}",
             err=True,
         )
-
-
-@contextmanager
-def _progress(total: int, quiet: bool) -> Iterator[Callable[[], None]]:
-    """Show a progress bar on standard error; yield what to call for every photo."""
-    from rich.progress import Progress
-
-    bar_console = console(stderr=True)
-    hidden = quiet or not bar_console.is_terminal
-    with Progress(console=bar_console, disable=hidden, transient=True) as bar:
-        task = bar.add_task("Tagging", total=total)
-        yield lambda: bar.advance(task)
 
 
 def _rules(configured: Rules, options: TagOptions) -> Rules:

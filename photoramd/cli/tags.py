@@ -7,16 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from photoramd.cli.answers import CountedTag
 from photoramd.cli.output import console, print_json
-from photoramd.cli.query import complete_query
+from photoramd.cli.values import complete_query, complete_tag
 from photoramd.config import loader
 from photoramd.errors import NoImagesError
-from photoramd.search import queries
-from photoramd.search.evaluation import evaluate
-from photoramd.search.sets import Sets
-from photoramd.search.situation import Situation
-from photoramd.search.tags import count_tags
 
 if TYPE_CHECKING:
     from photoramd.cli import Settings
@@ -24,7 +18,13 @@ if TYPE_CHECKING:
 
 @click.command("tags")
 @click.argument("expression", nargs=-1, shell_complete=complete_query)
-@click.option("--prefix", default="", metavar="TEXT", help="Only tags with a word that begins so.")
+@click.option(
+    "--prefix",
+    default="",
+    metavar="TEXT",
+    shell_complete=complete_tag,
+    help="Only tags with a word that begins so.",
+)
 @click.option("--limit", type=click.IntRange(min=1), help="At most so many tags.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
 @click.pass_obj
@@ -40,6 +40,14 @@ def command(
       photoramd tags --prefix be
       photoramd tags 'beach taken:2024'
     """
+    # What a shell that completes the options need not wait for.
+    from photoramd.cli.answers import CountedTag
+    from photoramd.search import queries
+    from photoramd.search.evaluation import evaluate
+    from photoramd.search.sets import Sets
+    from photoramd.search.situation import Situation
+    from photoramd.search.tags import count_tags
+
     config = loader.load(settings.config_path, need_file=False)
     text = " ".join(expression)
     with closing(queries.open_readonly(config.state.path)) as connection:

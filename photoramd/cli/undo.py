@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from photoramd.cli.options import collected
-from photoramd.cli.output import console, print_json
+from photoramd.cli.output import print_json, progress_bar
 from photoramd.clock import unix_time
 from photoramd.config import loader
 from photoramd.errors import LockedError, PhotoramdError, printable
@@ -136,14 +136,7 @@ def _plain(each: Undone) -> dict[str, object]:
 
 def _shown(outcomes: Iterator[Undone], total: int) -> Iterator[Undone]:
     """Yield the outcomes, with a progress bar on a terminal."""
-    from rich.progress import track
-
-    screen = console(stderr=True)
-    yield from track(
-        outcomes,
-        description="Taking back",
-        total=total,
-        console=screen,
-        disable=not screen.is_terminal,
-        transient=True,
-    )
+    with progress_bar("Taking back", total) as show:
+        for done, outcome in enumerate(outcomes, 1):
+            yield outcome
+            show(done)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from photoramd.cli.output import console, print_json
+from photoramd.cli.output import print_json, progress_bar
 from photoramd.database.edited import edit_progress
 from photoramd.database.lock import holder
 from photoramd.database.readonly import open_readonly
@@ -82,17 +82,13 @@ def wait_for_daemon(database: Path, tops: Sequence[Path], total: int) -> None:
 
 
 def _wait(database: Path, total: int, count: Callable[[], int]) -> None:
-    from rich.progress import Progress
-
-    screen = console(stderr=True)
-    with Progress(console=screen, disable=not screen.is_terminal, transient=True) as bar:
-        task = bar.add_task("The daemon works", total=total)
+    with progress_bar("The daemon works", total) as show:
         # A request is taken before its photos wait: they are looked at once more.
         is_done = False
         while not is_done:
             time.sleep(LOOK_SECONDS)
             waiting = count()
-            bar.update(task, completed=max(0, total - waiting))
+            show(max(0, total - waiting))
             is_done = not waiting and not count()
             if not is_done and holder(database) is None:
                 raise PhotoramdError(

@@ -6,16 +6,15 @@ allowed; `examine` collects all of them, `load` raises the first.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
-import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import tomli
 
 from photoramd.config import cluster, gallery, hooks
 from photoramd.config.schema import Config, Tags
@@ -153,7 +152,7 @@ def _read(path: Path) -> dict[str, Any]:
     if len(content) > _MAX_FILE_BYTES:
         raise ConfigError("larger than 1 MiB, surely no configuration", path=path)
     try:
-        return tomllib.loads(content.decode("utf-8-sig"))
+        return tomli.loads(content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise ConfigError(
@@ -242,7 +241,9 @@ def _check_value(where: str, key: Key, value: Any) -> Iterator[str]:
 
 def _unknown(name: str, known: list[str], kind: str) -> str:
     """Describe an unknown name, with the nearest known one or where it belongs."""
-    for close in difflib.get_close_matches(name, known, n=1):
+    from difflib import get_close_matches  # takes longer to import than a file to read
+
+    for close in get_close_matches(name, known, n=1):
         return f"unknown {kind}; did you mean {close}?"
     elsewhere = [key.dotted for table in tables() for key in table.keys if key.name == name]
     if elsewhere:

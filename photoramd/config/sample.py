@@ -11,10 +11,14 @@ import msgspec
 from photoramd.config.tables import format_value, tables
 
 
-def sample(watches: Sequence[Path] = ()) -> str:
+def sample(watches: Sequence[Path] = (), *, model: str | None = None) -> str:
     """Return a commented configuration file for these directories; without any, an example.
 
     Explanations begin with ``# ``, defaults that can be uncommented with ``#`` alone.
+
+    Args:
+        watches: The directories.
+        model: The name of the model, if another than the default one is chosen.
     """
     first, *others = watches or [Path("/volume1/photos")]
     lines = [
@@ -31,6 +35,8 @@ def sample(watches: Sequence[Path] = ()) -> str:
             lines += ["", *_comment(key.description), *_comment(f"Allowed: {key.allowed}.")]
             if key.default is msgspec.NODEFAULT:
                 lines.append(f"{key.name} = {format_value(first)}")
+            elif model is not None and key.dotted == "model.name":
+                lines.append(f"{key.name} = {format_value(model)}")
             else:
                 lines.append(f"#{key.name} = {format_value(key.default)}")
         if table.name == "watch":

@@ -11,6 +11,7 @@ from photoramd.doctor.finding import ERROR, Finding, Grade, user_name
 from photoramd.errors import PhotoramdError, WriteError, printable
 from photoramd.system import atomic, paths
 from photoramd.system.atomic import TEMPORARY_PREFIX
+from photoramd.system.container import is_container
 from photoramd.system.mounts import read_mounts, silent_parts
 from photoramd.watch.filters import Filter
 
@@ -118,9 +119,15 @@ class Checkup:
             yield self._found(Grade.OK, f"sidecars can be written ({directories} directories)")
 
     def _permit(self, rights: str, directory: str) -> str:
+        otherwise = "" if rights == "rX" else ', or set write = "none"'
+        if is_container():
+            status = os.stat(directory)
+            return (
+                f"set PUID={status.st_uid} and PGID={status.st_gid}, whom it belongs to"
+                f" (docs/container.md); if it is mounted read-only, mount it writable{otherwise}"
+            )
         user = user_name(os.geteuid())
         lists = f"-m u:{user}:{rights} -m d:u:{user}:{rights}"
-        otherwise = "" if rights == "rX" else ', or set write = "none"'
         return (
             f'setfacl -R {lists} "{printable(directory)}", or a group that may (docs/install.md);'
             f" if it is mounted read-only, mount it writable{otherwise}"
@@ -175,7 +182,8 @@ def limits(needed: int) -> Iterator[Finding]:
                 "inotify",
                 Grade.WARNING,
                 f"{text}; what cannot be watched is polled",
-                f"raise fs.inotify.{name} in /etc/sysctl.d/60-photoramd.conf, then sysctl --system",
+                f"raise fs.inotify.{name} in /etc/sysctl.d/60-photoramd.conf"
+                f"{' of the host' if is_container() else ''}, then sysctl --system",
             )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from photoramd.doctor.finding import ERROR, Finding, Grade
 from photoramd.errors import PIP
 from photoramd.system import child
+from photoramd.system.container import is_container
 
 NAME = "photoramd.service"
 
@@ -106,9 +107,10 @@ def _allows_internet(families: str) -> bool:
 def examine_service(unit: Unit | None, *, has_systemd_python: bool) -> Iterator[Finding]:
     """Check that the service runs and starts with the machine."""
     if unit is None:
-        yield Finding(
-            "service", Grade.OK, "not installed as a systemd service; photoramd run starts it"
-        )
+        text = "not installed as a systemd service; photoramd run starts it"
+        if is_container():
+            text = "in a container, which starts it"
+        yield Finding("service", Grade.OK, text)
         return
     if not has_systemd_python:
         yield Finding(

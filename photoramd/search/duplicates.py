@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +76,10 @@ def same_pictures(connection: sqlite3.Connection, among: BitMap) -> Iterator[Gro
 
 
 def similar_pictures(
-    connection: sqlite3.Connection, database: Path, among: BitMap
+    connection: sqlite3.Connection,
+    database: Path,
+    among: BitMap,
+    progress: Callable[[float], object] = lambda _: None,
 ) -> Iterator[Group]:
     """Yield groups of photos whose pictures are nearly the same; seconds to minutes.
 
@@ -84,6 +87,7 @@ def similar_pictures(
         connection: From `open_readonly`.
         database: The database's file.
         among: Only these photos.
+        progress: Called with the part of the comparisons that is done, from 0 to 1.
 
     Raises:
         StoreError: The database cannot be read, or it is not known what photos look like.
@@ -95,7 +99,7 @@ def similar_pictures(
     from photoramd.search.similar import Similar
 
     with closing(StoredVectors(features_path(database), features_version())) as stored:
-        groups = near_duplicates(Similar.load(stored))
+        groups = near_duplicates(Similar.load(stored), progress=progress)
     for digests in groups:
         by_digest = photos_of(connection, digests)
         chosen = {digest: photos & among for digest, photos in by_digest.items()}

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from photoramd.photo import PhotoState
@@ -108,8 +107,13 @@ FIELDS = {
 
 def nearest(name: str) -> str | None:
     """Return the name of the field that somebody may have meant."""
-    close = difflib.get_close_matches(name.lower(), FIELDS, n=1, cutoff=0.6)
-    return close[0] if close else None
+    return _closest(name.lower(), FIELDS)
+
+
+def _closest(word: str, known: Iterable[str]) -> str | None:
+    from difflib import get_close_matches  # only a mistake need wait for it
+
+    return next(iter(get_close_matches(word, known, n=1)), None)
 
 
 def values_of(
@@ -145,8 +149,8 @@ def _value(kind: FieldKind, raw: RawValue, is_exact: bool, now: float) -> Value:
     if kind.words:
         word = raw.text.lower()
         if word not in kind.words:
-            close = difflib.get_close_matches(word, kind.words, n=1, cutoff=0.6)
-            meant = f"; did you mean {close[0]}?" if close else ""
+            close = _closest(word, kind.words)
+            meant = f"; did you mean {close}?" if close else ""
             raise BadValueError(
                 f"{raw.text}, where {kind.name}: takes {_either(kind.words)}{meant}"
             )

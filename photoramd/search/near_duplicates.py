@@ -9,7 +9,7 @@ vectors. Time grows with the number of pictures, and memory is bounded whatever 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -50,10 +50,14 @@ _FAILURES = 4
 
 Rows = npt.NDArray[np.intp]
 Counts = npt.NDArray[np.uint16]
+Progress = Callable[[float], object]
 
 
 def near_duplicates(
-    similar: Similar, threshold: float = NEARLY_THE_SAME, within: Rows | None = None
+    similar: Similar,
+    threshold: float = NEARLY_THE_SAME,
+    within: Rows | None = None,
+    progress: Progress = lambda _: None,
 ) -> list[list[bytes]]:
     """Return groups of the digests of pictures that are nearly the same.
 
@@ -64,6 +68,7 @@ def near_duplicates(
         similar: The pictures.
         threshold: The least cosine.
         within: Only these rows of them, as `Similar.rows` returns them.
+        progress: Called with the part that is done, from 0 to 1.
 
     Raises:
         StoreError: The vectors cannot be read.
@@ -73,21 +78,23 @@ def near_duplicates(
         return []
     vectors = _Vectors(similar, rows)
     signs = similar.signs if within is None else similar.signs[:, within]
-    linked = _linked(signs, vectors, threshold)
+    linked = _linked(signs, vectors, threshold, progress)
     groups = [each for members in linked for each in _stars(members, vectors, threshold)]
     groups.sort(key=lambda group: group[0])
     digests = similar.digests[rows]
     return [[digests[each].tobytes() for each in group] for group in groups]
 
 
-def _linked(signs: Signs, vectors: _Vectors, threshold: float) -> Iterator[Rows]:
+def _linked(
+    signs: Signs, vectors: _Vectors, threshold: float, progress: Progress
+) -> Iterator[Rows]:
     """Return sets of pictures that chains of pairs connect, as places, rising."""
     chains = _Chains(signs.shape[1])
     most = _most_different(threshold, 64 * len(signs))
     # Among thousands that are alike, but not nearly the same, fewer and fewer signs may differ:
     # copies are still found, and not all are compared with all.
     failures = np.zeros(signs.shape[1], np.int32)
-    for one, other, different in _candidates(signs, most):
+    for one, other, different in _candidates(signs, most, progress):
         patience = most - np.minimum(failures[one], failures[other]) // _FAILURES
         asked = different <= np.maximum(patience, most // 3)
         asked &= chains.roots[one] != chains.roots[other]
@@ -104,10 +111,11 @@ def _most_different(threshold: float, bits: int) -> int:
     return math.ceil(bits * chance + _DEVIATIONS * math.sqrt(bits * chance * (1 - chance)))
 
 
-def _candidates(signs: Signs, most: int) -> Iterator[tuple[Rows, Rows, Counts]]:
+def _candidates(signs: Signs, most: int, progress: Progress) -> Iterator[tuple[Rows, Rows, Counts]]:
     """Return pairs of pictures of which no more signs differ, and how many; some pairs often."""
-    for turn in _TURNS:
-        for word in signs:
+    for number, turn in enumerate(_TURNS):
+        for place, word in enumerate(signs):
+            progress((number + place / len(signs)) / len(_TURNS))
             key = word if not turn else word << np.uint64(turn) | word >> np.uint64(64 - turn)
             order = np.argsort(key)
             ordered = signs[:, order]

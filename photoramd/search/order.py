@@ -8,7 +8,7 @@ import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 from pyroaring import BitMap
 
@@ -17,9 +17,7 @@ from photoramd.database.readonly import fetch
 from photoramd.errors import UsageError
 from photoramd.search.by_look import month_span
 from photoramd.search.situation import Situation
-
-Sort = Literal["path", "taken", "added", "score", "random"]
-SORTS: tuple[str, ...] = get_args(Sort)
+from photoramd.search.sorts import Sort
 
 _FEW = 2_000
 """So many photos are sorted rather than met on the way through all."""

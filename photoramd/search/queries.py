@@ -21,7 +21,7 @@ from photoramd.search.by_tag import matching, with_those_below
 from photoramd.search.details import Details, photo
 from photoramd.search.evaluation import evaluate
 from photoramd.search.expression import And, Expression, Field, Not, Or, Text, leaves
-from photoramd.search.order import Sort, cursor_of, ordered
+from photoramd.search.order import cursor_of, ordered
 from photoramd.search.overview import (
     RootStatus,
     counts,
@@ -35,6 +35,7 @@ from photoramd.search.parser import parse
 from photoramd.search.places import Reason
 from photoramd.search.sets import Sets
 from photoramd.search.situation import Situation
+from photoramd.search.sorts import Sort
 from photoramd.search.tags import tags
 
 __all__ = [

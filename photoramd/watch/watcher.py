@@ -34,6 +34,7 @@ from watchdog.observers.api import BaseObserver, ObservedWatch
 from watchdog.observers.inotify import InotifyWatchGroup
 
 from photoramd.errors import PhotoramdError
+from photoramd.system.container import is_container
 
 CAPACITY = 10_000
 """With more names than this, the next scan looks at everything."""
@@ -259,7 +260,8 @@ def explain(root: str, number: int | None, reason: str) -> PhotoramdError:
         return PhotoramdError(
             f"the system's limit of inotify {what.rsplit('_', 1)[-1]} is reached",
             path=root,
-            remedy=f"raise the limit: sysctl fs.inotify.{what}=524288",
+            remedy=f"raise the limit{' of the host' if is_container() else ''}:"
+            f" sysctl fs.inotify.{what}=524288",
         )
     return PhotoramdError(
         f"cannot be watched: {reason}",

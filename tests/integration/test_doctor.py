@@ -182,6 +182,27 @@ def test_too_few_watches_are_a_warning_that_names_the_setting(make: Make, album:
     assert "max_user_instances" in (warning.remedy or "")
 
 
+def test_in_a_container_the_remedies_are_those_of_containers(
+    make: Make, put: Put, tmp_path: Path, album: Path
+) -> None:
+    put("cat", "cat.png")
+    os.chown(album, 1026, 100)
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state").chmod(0o777)
+    nobody = unprivileged(tmp_path)
+    findings = diagnose(make(), 4, *nobody, container="docker")
+    (error,) = of(findings, album)
+    assert "PUID=1026 and PGID=100" in (error.remedy or "")
+    assert "docs/container.md" in (error.remedy or "")
+    (service,) = of(findings, "service", "ok")
+    assert service.text == "in a container, which starts it"
+    os.chown(album, 0, 0)
+    limit = 'echo 0 > /proc/sys/user/max_inotify_watches; exec "$@"'
+    few = ["unshare", "-Ur", "--", "sh", "-c", limit, "sh"]
+    (warning,) = of(diagnose(make(), 0, *few, container="docker"), "inotify")
+    assert "of the host" in (warning.remedy or "")
+
+
 @pytest.mark.parametrize(("megabytes", "grade"), [(20, "error"), (400, "warning")])
 def test_scarce_space_is_named(make: Make, album: Path, megabytes: int, grade: str) -> None:
     small = private(f"mount -t tmpfs -o size={megabytes}m none {album}")

@@ -28,6 +28,7 @@ from tests.support.documents import (
 
 TEXTS = {os.fspath(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in DOCUMENTS}
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)")
+TEST = re.compile(r"\[(test_\w+)\]\(([^)]+)\)")
 KEYS = {f"{table.name}.{key.name}" for table in tables() for key in table.keys}
 SESSIONS = [
     pytest.param(session, id=f"{name}: {session.scene}")
@@ -186,6 +187,26 @@ def test_every_document_can_be_reached_from_the_readme() -> None:
             path = os.path.normpath(Path(name).parent / target)
             found |= {path} & TEXTS.keys()
     assert reached == TEXTS.keys()
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_links_to_tests_lead_to_one(name: str) -> None:
+    for test, target in TEST.findall(TEXTS[name]):
+        source = (ROOT / name).parent.joinpath(target).read_text(encoding="utf-8")
+        assert re.search(rf"(?m)^def {test}\(", source), test
+
+
+def test_each_promise_of_the_readme_links_to_a_test() -> None:
+    promises = TEXTS["README.md"].partition("| Promise | Kept by |\n|---|---|\n")[2]
+    rows = promises.partition("\n\n")[0].splitlines()
+    assert rows
+    assert [row for row in rows if not TEST.search(row)] == []
+
+
+def test_the_index_names_every_page() -> None:
+    named = set(LINK.findall(TEXTS["docs/README.md"]))
+    pages = {path.name for path in ROOT.glob("docs/*.md")} - {"README.md"}
+    assert pages <= named
 
 
 def test_accepted_weaknesses_have_a_reason_and_a_date() -> None:

@@ -6,10 +6,16 @@ import os
 import re
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+
+from tests.support.torch_index import write_index
 
 ROOT = Path(__file__).resolve().parents[2]
 NOBODY = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--"]
@@ -27,7 +33,8 @@ def test_help_and_documentation_name_every_option() -> None:
     assert done.returncode == 0
     options = set(re.findall(r"--[a-z]+", done.stdout))
     assert options == {
-        *("--photos", "--user", "--group", "--prefix", "--gallery", "--uninstall", "--help")
+        *("--photos", "--user", "--group", "--prefix", "--model", "--gallery"),
+        *("--uninstall", "--help"),
     }
     document = (ROOT / "docs" / "install.md").read_text()
     assert options - {"--help"} <= set(re.findall(r"--[a-z]+", document))
@@ -39,6 +46,7 @@ def test_help_and_documentation_name_every_option() -> None:
         (["--photo", "/srv"], "unknown option: --photo"),
         (["--photos"], "--photos needs a directory"),
         (["--user", ""], "--user needs a value"),
+        (["--model", "resnet"], "there is no model resnet"),
         (["--photos", "/srv", "--uninstall"], "exclude each other"),
         (["--photos", "/srv", "/mnt"], "must run as root"),
     ],
@@ -163,7 +171,9 @@ def test_an_environment_whose_python_is_gone_is_made_anew(tmp_path: Path) -> Non
     venv = tmp_path / "python3"
     venv.write_text('#!/bin/sh\nmkdir -p "$3/bin"; ln -s /bin/true "$3/bin/python"\n')
     venv.chmod(0o755)
-    done = call("LINK=$2/link prefix=$1 python=$2/python3; install_program", prefix, tmp_path)
+    done = call(
+        "LINK=$2/link prefix=$1 python=$2/python3 torch=none; install_program", prefix, tmp_path
+    )
     assert done.returncode == 0, done.stderr
     assert {path.name for path in prefix.iterdir()} == {"bin", "made-by-photoramds-install.sh"}
 
@@ -204,6 +214,9 @@ cd "$1"; top=$1
 CONFIG=$top/config.toml UNITS=$top/units DROPINS=$top/units/d LINK=$top/link
 GALLERY=$top/units/photoramd-gallery
 SYSCTL=$top/sysctl SYSUSERS=$top/sysusers
+BASH_COMPLETION=$top/shells/bash ZSH_COMPLETION=$top/shells/zsh FISH_COMPLETION=$top/shells/fish
+MAN=$top/man NVIDIA=$top/nvidia0
+installed_torch() { cat "$top/torch" 2>/dev/null || echo none; }
 check_python() { python=$top/venv; }
 cat >venv <<'END_OF_VENV'
 #!/bin/sh
@@ -239,8 +252,8 @@ def test_the_gallery_comes_if_asked_for_and_stays_with_later_runs(tmp_path: Path
     (tmp_path / "photos").mkdir()
     units = tmp_path / "units"
     options = ["--photos", tmp_path / "photos", "--prefix", tmp_path / "prefix", "--user", "nobody"]
-    # Prints what it is told to install, and has no PyTorch.
-    python = 'echo "$*"; [ "$2" != "import torch" ]'
+    # Prints what it is told to install.
+    python = 'echo "$*"'
     fakes = FAKES.replace("printf '#!/bin/sh\\n' >", f"printf '#!/bin/sh\\n{python}\\n' >")
     assert fakes != FAKES
 
@@ -292,8 +305,118 @@ def test_installed_twice_and_uninstalled_nothing_is_left_but_what_is_said(tmp_pa
         assert (tmp_path / "link").resolve() == tmp_path / "prefix" / "bin" / "photoramd"
         unit = (tmp_path / "units" / "photoramd.service").read_text()
         assert f"ExecStart={tmp_path}/prefix/bin/photoramd " in unit
+        for shell in ("bash", "zsh", "fish"):
+            assert (tmp_path / "shells" / shell).read_text() == f"photoramd completion {shell}\n"
+    (tmp_path / "man" / "photoramd-query.1").touch()
     done = call(f'{FAKES}main "$@"', tmp_path, "--uninstall")
     assert (done.returncode, done.stderr) == (0, "")
     left = {path.name for path in tmp_path.iterdir()}
-    assert left == {"photos", "config.toml", "units", "venv"}
-    assert not list((tmp_path / "units").iterdir())
+    assert left == {"photos", "config.toml", "units", "venv", "shells", "man"}
+    for directory in ("units", "shells", "man"):
+        assert not list((tmp_path / directory).iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "there", "said", "extras"),
+    [
+        ("", "none", [], "raw,systemd"),
+        ("--model embedded", "none", [], "raw,systemd"),
+        ("--model ram++", "none", ["for the processor", "3010 MB"], "raw,systemd,torch"),
+        ("--model ram++", "cpu", ["3010 MB"], "raw,systemd,torch"),
+        ("--model torchvision:swin_v2_b", "none", ["for the processor"], "raw,systemd,torch"),
+        ("", "cpu", [], "raw,systemd,torch"),
+        ("", "cuda", [], "raw,systemd,torch"),
+    ],
+)
+def test_what_is_downloaded_is_said_before_and_depends_on_the_model(
+    options: str, there: str, said: list[str], extras: str, tmp_path: Path
+) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "torch").write_text(f"{there}\n")
+    script = FAKES.replace("printf '#!/bin/sh\\n' >", "printf '#!/bin/sh\\necho \"$*\"\\n' >")
+    assert script != FAKES
+    arguments = ["--photos", tmp_path / "photos", "--prefix", tmp_path / "prefix"]
+    arguments += ["--user", "nobody", *options.split()]
+    done = call(f'{script}main "$@"', tmp_path, *arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+    before, _, after = done.stdout.partition("-m pip install")
+    assert "about 80 MB to download" in before
+    assert f"-c constraints.txt .[{extras}]" in after
+    notes = {"for the processor", "for NVIDIA devices", "3010 MB"}
+    assert [note for note in sorted(notes) if note in before] == sorted(said)
+    (tmp_path / "nvidia0").touch()
+    if "for the processor" in said:
+        (tmp_path / "torch").write_text("none\n")
+        again = call(f'{script}main "$@"', tmp_path, *arguments).stdout
+        assert "for NVIDIA devices: about 3000 MB" in again
+        assert "--index-url" not in again
+
+
+def test_the_model_is_written_into_a_new_configuration_alone(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    options = ["--photos", tmp_path / "photos", "--prefix", tmp_path / "prefix"]
+    options += ["--user", "nobody", "--model", "ram++"]
+    stub = FAKES.replace('echo >"$4"', 'echo "$*" >"$4"')
+    assert stub != FAKES
+    first = call(f'{stub}main "$@"', tmp_path, *options)
+    assert (first.returncode, first.stderr) == (0, "")
+    config = tmp_path / "config.toml"
+    assert config.read_text().endswith(f"--photos {tmp_path}/photos --model ram++\n")
+    assert "photoramd model fetch ram++" in first.stdout
+    config.write_text("# mine\n")
+    again = call(f'{stub}main "$@"', tmp_path, *options)
+    assert 'name = "ram++" under [model] in it chooses that model' in again.stdout
+    assert config.read_text() == "# mine\n"
+
+
+def test_a_disk_without_room_for_it_is_said_before_anything_is_downloaded(tmp_path: Path) -> None:
+    script = r"""df() { printf "Avail
+1500
+"; }; NVIDIA=$1/nvidia0
+    parse_options --prefix "$1/p" "${@:2}"; choose_torch; check_sizes"""
+    assert call(script, tmp_path).returncode == 0
+    done = call(script, tmp_path, "--model", "ram++")
+    assert done.returncode == 1
+    assert f"1800 MB are needed for {tmp_path}/p, and 1500 MB are free" in done.stderr
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[tuple[str, list[str]]]:
+    """An index of FAKE wheels by the names of PyTorch's, and what was asked of it."""
+    write_index(tmp_path / "index")
+    asked: list[str] = []
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_message(self, _: str, *what: object) -> None:
+            asked.append(str(what[0]).split()[1])
+
+    serve = partial(Handler, directory=os.fspath(tmp_path / "index"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", asked
+        server.shutdown()
+        thread.join()
+
+
+def test_pytorch_for_processors_comes_from_its_own_index_and_nothing_else_does(
+    tmp_path: Path, index: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("PIP_NO_INDEX", "PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    address, asked = index
+    monkeypatch.setenv("PHOTORAMD_TORCH_INDEX", address)
+    prefix = tmp_path / "prefix"
+    subprocess.run([sys.executable, "-m", "venv", prefix], check=True)
+    script = 'NVIDIA=$1/nvidia0; parse_options --prefix "$1/prefix" --model ram++; choose_torch'
+    install = f'{script}; echo "$torch_before $torch"; install_torch; installed_torch'
+    first = call(install, tmp_path)
+    assert first.returncode == 0, first.stderr
+    lines = first.stdout.splitlines()
+    assert (lines[0], lines[-1]) == ("none cpu", "cpu")
+    assert {path.strip("/").split("/")[0] for path in asked} == {"torch", "torchvision"}
+    # With a device, the build without its libraries goes; pip brings the other with the rest.
+    (tmp_path / "nvidia0").touch()
+    again = call(install, tmp_path).stdout.splitlines()
+    assert (again[0], again[-1]) == ("cpu cuda", "none")

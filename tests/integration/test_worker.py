@@ -127,7 +127,7 @@ def head(worker: Worker, *lines: str, token: str | None = None) -> bytes:
     named = [
         "POST /v1/scores HTTP/1.1",
         "Host: localhost",
-        f"Authorization: Bearer {token or worker - token}",
+        f"Authorization: Bearer {token or worker.token}",
         "Content-Type: application/msgpack",
         *lines,
     ]
@@ -224,7 +224,7 @@ def test_no_secret_can_be_seen(worker: Worker) -> None:
     ray_token = Path(os.fsdecode(variables[b"RAY_AUTH_TOKEN_PATH"]))
     assert ray_token.stat().st_mode & 0o777 == 0o600
     assert ray_token.parent.stat().st_mode & 0o777 == 0o700
-    secrets = (worker - token.encode(), ray_token.read_bytes())
+    secrets = (worker.token.encode(), ray_token.read_bytes())
     places = [worker.log, *(each for each in ray_token.parent.rglob("*.*") if each.is_file())]
     for number in worker.processes():
         places += [Path(f"/proc/{number}/{name}") for name in ("cmdline", "environ")]

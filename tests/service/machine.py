@@ -1,106 +1,27 @@
-"""A small machine with a real systemd: this host's release of Debian, booted by systemd-nspawn.
+"""A small machine with a real systemd: Debian or Ubuntu, booted by systemd-nspawn.
 
-What takes long to fetch is kept in a cache directory ($PHOTORAMD_TEST_CACHE, by default
-~/.cache/photoramd-tests): a fresh root file system, and the wheels that photoramd needs, so
-that the machine itself needs no network. It gets the files of the working copy.
+It needs no network: its packages and wheels are fetched before, and kept (tests.support.debian).
+It gets the files of the working copy.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
-import platform
 import shutil
 import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+from tests.support.debian import REPOSITORY, base, cache, run, wait_for, wheels
+
 PACKAGES = (
     *("systemd", "systemd-sysv", "dbus", "libpam-systemd", "procps", "sudo"),
     *("python3-venv", "python3-dev", "gcc", "pkg-config", "libsystemd-dev"),
     "libimage-exiftool-perl",
 )
-BUILD_TOOLS = ("hatchling", "setuptools", "wheel")
 BOOT_SECONDS = 60.0
-
-
-def cache() -> Path:
-    """The directory of what is kept."""
-    named = os.environ.get("PHOTORAMD_TEST_CACHE")
-    return Path(named) if named else Path.home() / ".cache" / "photoramd-tests"
-
-
-def progress(text: str) -> None:
-    """Say what takes long, at once; pytest shows it with -s."""
-    print(f"[{time.strftime('%X')}] {text}", file=sys.stderr, flush=True)
-
-
-@contextmanager
-def made(target: Path) -> Iterator[Path | None]:
-    """A directory to fill that becomes the target when it is whole; None if that is there."""
-    if target.exists():
-        yield None
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f"{target.name}.", dir=target.parent))
-    try:
-        yield partial
-        partial.chmod(0o755)
-        partial.rename(target)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-
-
-def base() -> Path:
-    """A fresh root file system, made by debootstrap from where this host has its packages."""
-    release = platform.freedesktop_os_release()["VERSION_CODENAME"]
-    mirror = os.environ.get("PHOTORAMD_TEST_MIRROR") or _mirror(release)
-    digest = hashlib.sha256(" ".join(PACKAGES).encode()).hexdigest()[:8]
-    target = cache() / f"{release}-{digest}"
-    with made(target) as partial:
-        if partial is not None:
-            progress(f"debootstrap {release} (about a minute)")
-            include = f"--include={','.join(PACKAGES)}"
-            run("debootstrap", "--variant=minbase", include, release, partial, mirror)
-            # Packages that were unpacked are not needed again.
-            shutil.rmtree(partial / "var/cache/apt/archives", ignore_errors=True)
-    return target
-
-
-def _mirror(release: str) -> str:
-    """Where apt has this release from."""
-    form = ["--format", "$(REPO_URI)", "Created-By: Packages", f"Codename: {release}"]
-    found = run("apt-get", "indextargets", *form, "Component: main").splitlines()
-    assert found, "apt knows no mirror; name one with PHOTORAMD_TEST_MIRROR"
-    return found[0]
-
-
-def wheels() -> Path:
-    """Everything that pip installs, fetched as this host's pip is configured to."""
-    content = [REPOSITORY / "constraints.txt", REPOSITORY / "pyproject.toml"]
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in content)).hexdigest()[:8]
-    target = cache() / f"wheels-{digest}"
-    with made(target) as partial:
-        if partial is not None:
-            progress("pip download")
-            command = [sys.executable, "-m", "pip", "download", "--quiet", "-d", partial]
-            constrained = ["-c", "constraints.txt", ".[raw,systemd,web]", *BUILD_TOOLS]
-            run(*command, *constrained, cwd=REPOSITORY)
-    return target
-
-
-def run(*command: object, cwd: Path | None = None) -> str:
-    """Run a command that must succeed; returns what it printed."""
-    words = [os.fspath(word) if isinstance(word, Path) else str(word) for word in command]
-    done = subprocess.run(words, capture_output=True, text=True, cwd=cwd, check=False)
-    assert done.returncode == 0, f"{words}: {done.stdout[-3000:]}{done.stderr[-3000:]}"
-    return done.stdout
 
 
 class Machine:
@@ -138,21 +59,11 @@ class Machine:
         return self.root / inside.lstrip("/")
 
 
-def wait_for(condition: Callable[[], object], what: str, seconds: float = 60.0) -> None:
-    """Wait until a condition holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"timed out: {what}"
-        time.sleep(0.1)
-
-
 @contextmanager
 def booted() -> Iterator[Machine]:
     """A fresh machine with the working copy at /src and the wheels at /wheels."""
-    origin, store = base(), wheels()
-    python = os.readlink(origin / "usr/bin/python3")
-    own = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    assert python == own, f"the wheels were fetched for {own}, but the machine has {python}"
+    origin = base(PACKAGES)
+    store = wheels(origin)
     place = Path(tempfile.mkdtemp(prefix="machine.", dir=cache()))
     root = place / "root"
     try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -17,8 +18,10 @@ from typing import Any
 
 import pytest
 
-from tests.service.machine import REPOSITORY, Machine, booted, progress, wait_for
+from tests.service.machine import Machine, booted
+from tests.support.debian import REPOSITORY, progress, wait_for
 from tests.support.documents import blocks
+from tests.support.torch_index import write_index
 from tests.support.xmp import subjects
 
 pytestmark = pytest.mark.timeout(1800)
@@ -440,6 +443,47 @@ def test_a_later_run_renews_the_gallery_unless_it_was_disabled(machine: Machine)
     assert fetch(machine, "/healthz")[0] == 200
 
 
+def test_shells_complete_and_the_manual_is_there(machine: Machine) -> None:
+    script = """. /usr/local/share/bash-completion/completions/photoramd
+    COMP_LINE='photoramd q' COMP_POINT=11 COMP_WORDBREAKS=:
+    _photoramd photoramd; echo "$COMPREPLY" """
+    assert machine.run(f"bash -c {shlex.quote(script)}").strip() == "query"
+    assert "#compdef photoramd" in machine.run("cat /usr/local/share/zsh/site-functions/_photoramd")
+    assert "--command photoramd" in machine.run("cat /etc/fish/completions/photoramd.fish")
+    assert "PHOTORAMD\\-QUERY 1" in machine.run("cat /usr/local/share/man/man1/photoramd-query.1")
+
+
+def test_a_model_that_needs_pytorch_brings_its_build_for_processors(machine: Machine) -> None:
+    config = machine.path("/etc/photoramd/config.toml")
+    before = config.read_text()
+    write_index(machine.path("/srv/index"))
+    machine.run(
+        "systemd-run --quiet --unit=index python3 -m http.server 9000"
+        " --bind 127.0.0.1 --directory /srv/index"
+    )
+    index = "http://127.0.0.1:9000"
+    machine.run(
+        f"for n in 1 2 3 4 5; do python3 -c '{FETCH}' {index} && exit; sleep 1; done; exit 1"
+    )
+    output = machine.run(
+        f"PHOTORAMD_TORCH_INDEX={index} PIP_INDEX_URL={index} PIP_FIND_LINKS=/wheels"
+        " /src/contrib/install.sh --model ram++ 2>&1",
+        timeout=1500,
+    )
+    assert "PyTorch for the processor, as there is no NVIDIA device: about 200 MB" in output
+    assert 'name = "ram++" under [model] in it chooses that model' in output
+    assert "later: sudo photoramd model fetch ram++" in output  # there is no network
+    assert output.rstrip().endswith("errors: 0, warnings: 0"), output
+    assert config.read_text() == before
+    python = "/opt/photoramd/bin/python"
+    version = f"{python} -c \"import importlib.metadata as m; print(m.version('torch'))\""
+    assert machine.run(version).strip().endswith("+cpu")
+    # A later run keeps what is there, and asks no index for it.
+    machine.run("systemctl stop index")
+    assert "PyTorch" not in install(machine)
+    assert machine.run(version).strip().endswith("+cpu")
+
+
 def test_uninstalled_it_leaves_photos_configuration_and_database(machine: Machine) -> None:
     kept = snapshot(machine, PHOTOS, PICTURES, "/etc/photoramd")
     assert "/var/lib/photoramd" in machine.run("/src/contrib/install.sh --uninstall")
@@ -448,5 +492,6 @@ def test_uninstalled_it_leaves_photos_configuration_and_database(machine: Machin
     assert machine.run("systemctl show -p LoadState photoramd.service") == "LoadState=not-found\n"
     for gone in ("/opt/photoramd", "/usr/local/bin/photoramd", "/etc/sysusers.d/photoramd.conf"):
         assert not os.path.lexists(machine.path(gone))
-    assert not list(machine.path("/etc/systemd/system").rglob("*photoramd*"))
+    for place in ("/etc/systemd/system", "/usr/local", "/etc/fish"):
+        assert not list(machine.path(place).rglob("*photoramd*"))
     machine.run("/src/contrib/install.sh --uninstall")

@@ -125,7 +125,7 @@ def refusal(status: int, body: bytes, expected: Expected) -> WorkerError | Faile
             return WorkerError(Kind.BUSY, said, "it becomes available by itself, or see its log")
         case "unauthorized":
             return WorkerError(
-                Kind.TOKEN,
+                Kind.REFUSED,
                 f"it refuses the token: {said}",
                 "copy its worker.token_file to this machine's cluster.token_file",
             )

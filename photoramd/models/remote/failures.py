@@ -11,7 +11,7 @@ class Kind(StrEnum):
     UNREACHABLE = "unreachable"
     BUSY = "busy"
     TRUST = "trust"
-    TOKEN = "token"  # noqa: S105  no secret
+    REFUSED = "refused"
     OTHER_MODEL = "other model"
     ANSWER = "answer"
 

@@ -93,29 +93,27 @@ class Link:
         is_settled = self.is_available or self._is_probed
         return Monotonic(float("inf")) if is_settled else self._probe_at
 
-    def take_due(self, now: Monotonic) -> bool:
-        """Return whether it is to be looked at now; it then counts as being looked at."""
-        if self.probe_due() > now:
-            return False
+    def begin_probe(self, now: Monotonic) -> None:
+        """Note that it is being looked at."""
         self._is_probed = True
         # From one beginning to the next: a look may take long, too.
         self._probe_at = Monotonic(now + self._pause(now))
-        return True
 
-    def looked_at(self, found: ModelAnswer | WorkerError, wall: UnixTime) -> None:
-        """Note that it was looked at: that it is well, or why it cannot be used."""
+    def found(self, answer: ModelAnswer, wall: UnixTime) -> None:
+        """Note that it was looked at, and is well."""
         self._is_probed = False
-        self.is_known = True
-        self.is_available = not isinstance(found, WorkerError)
-        if isinstance(found, WorkerError):
-            self._tell_away(found, wall)
-            return
-        self._was_available = True
+        self.is_available = self.is_known = self._was_available = True
         # One works on what the other is sent meanwhile.
-        self.places = max(2, min(found.at_once + 1, _MOST_PLACES))
+        self.places = max(2, min(answer.at_once + 1, _MOST_PLACES))
         if self._failures <= 1:
             self._away_since = None
-            self._tell_well(wall, f"{found.device}, photoramd {found.version}")
+            self._tell_well(wall, f"{answer.device}, photoramd {answer.version}")
+
+    def missed(self, error: WorkerError, wall: UnixTime) -> None:
+        """Note that it was looked at, and cannot be used."""
+        self._is_probed = False
+        self.is_available, self.is_known = False, True
+        self._tell_away(error, wall)
 
     def answered(self, pictures: int, seconds: float, wall: UnixTime) -> None:
         """Note that it gave scores."""

@@ -138,7 +138,9 @@ class RemoteTagger:
     def step(self, now: Monotonic) -> None:
         """Look at the workers that are due, and give up late answers; does not wait."""
         with self._changed:
-            due = [] if self._is_closed else [each for each in self._links if each.take_due(now)]
+            due = [] if self._is_closed else [e for e in self._links if e.probe_due() <= now]
+            for each in due:
+                each.begin_probe(now)
             late = [each for each in self._links if each.pace.take_late(now)]
         for each in late:
             self._links[each].cut()
@@ -262,7 +264,10 @@ class RemoteTagger:
             end()
             if self._is_closed:
                 return
-            link.looked_at(answer, self._wall_clock())
+            if isinstance(answer, WorkerError):
+                link.missed(answer, self._wall_clock())
+            else:
+                link.found(answer, self._wall_clock())
             self._changed.notify_all()
         self._wake()
 

@@ -17,7 +17,7 @@ from photoramd.cli.output import console, print_json
 from photoramd.config import loader
 from photoramd.config.sample import sample
 from photoramd.config.tables import format_value
-from photoramd.errors import ConfigError, UsageError
+from photoramd.errors import ConfigError, ModelError, UsageError
 from photoramd.system import paths
 
 
@@ -84,6 +84,15 @@ def test_init_names_the_directories_that_it_is_given(tmp_path: Path) -> None:
     refused = run("init", "--path", tmp_path / "other.toml", "--photos", strange)
     assert isinstance(refused.exception, UsageError)
     assert not (tmp_path / "other.toml").exists()
+
+
+def test_init_names_the_model_that_it_is_given(tmp_path: Path) -> None:
+    target = tmp_path / "c.toml"
+    refused = run("init", "--path", target, "--photos", tmp_path, "--model", "resnet")
+    assert isinstance(refused.exception, ModelError)
+    assert not target.exists()
+    run("init", "--path", target, "--photos", tmp_path, "--model", "ram++")
+    assert loader.load(target).model.name == "ram++"
 
 
 def test_init_overwrites_only_with_force(tmp_path: Path) -> None:

@@ -83,8 +83,14 @@ WANTED = {
     "constraints.txt": [*RUNTIME, *EXTRAS["dev"]],
     # What has no wheel is compiled by tools that no digest covers.
     "constraints-hashes.txt": [each for each in RUNTIME if not each.startswith("systemd-python")],
+    "contrib/container/requirements.txt": [
+        *PROJECT["project"]["dependencies"],
+        *EXTRAS["raw"],
+        *EXTRAS["web"],
+    ],
     "contrib/release-tools.txt": TOOLS,
 }
+WITH_DIGESTS = [file for file in WANTED if file != "constraints.txt"]
 
 
 def disagreements(pins: Pins, wanted: Iterable[str]) -> list[str]:
@@ -130,7 +136,7 @@ def test_the_extra_all_has_every_other_extra_but_dev() -> None:
     assert named == EXTRAS.keys() - {"all", "dev"}
 
 
-@pytest.mark.parametrize("file", ["constraints-hashes.txt", "contrib/release-tools.txt"])
+@pytest.mark.parametrize("file", WITH_DIGESTS)
 def test_every_pin_of_a_release_has_digests_and_the_version_of_constraints(file: str) -> None:
     everything = pins_of("constraints.txt")
     for name, several in pins_of(file).items():

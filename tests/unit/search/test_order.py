@@ -21,9 +21,10 @@ from photoramd.database.connection import connect
 from photoramd.database.derived import Kind
 from photoramd.errors import UsageError
 from photoramd.search import order
-from photoramd.search.order import SORTS, Sort, cursor_of, ordered
+from photoramd.search.order import cursor_of, ordered
 from photoramd.search.sets import Sets
 from photoramd.search.situation import Situation
+from photoramd.search.sorts import SORTS, Sort
 from tests.support.random_rows import Rows
 
 PAGED: tuple[Sort, ...] = ("path", "taken", "added", "score")

@@ -146,7 +146,10 @@ def test_groups_are_made_within_given_rows(load: Load) -> None:
     values[50:52] = changed(values[:2], 0.95, 2)
     similar = load(quantised(values))
     rows = similar.rows([digest(n) for n in (1, 30, 50, 51)])
-    assert near_duplicates(similar, within=rows) == [[digest(1), digest(51)]]
+    parts: list[float] = []
+    assert near_duplicates(similar, within=rows, progress=parts.append) == [[digest(1), digest(51)]]
+    assert (parts[0], parts) == (0, sorted(parts))
+    assert 0.9 < parts[-1] < 1
     assert near_duplicates(similar, threshold=0.97) == []
 
 

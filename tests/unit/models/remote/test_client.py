@@ -188,7 +188,7 @@ REPLIES: dict[str, tuple[Reply, Kind, str]] = {
         Kind.ANSWER, "an unknown number of bytes"),
     "elsewhere": (
         Reply(302, headers={"Location": "https://example.org/"}), Kind.ANSWER, "elsewhere"),
-    "401": (problem(401, "unauthorized"), Kind.TOKEN, "refuses the token"),
+    "401": (problem(401, "unauthorized"), Kind.REFUSED, "refuses the token"),
     "503": (problem(503, "busy", "no model"), Kind.BUSY, "no model"),
     "422": (problem(422, "wrong_digest"), Kind.ANSWER, "wrong_digest"),
     "413": (problem(413, "too_large"), Kind.ANSWER, "too_large"),
@@ -323,7 +323,7 @@ def test_a_plain_server_gets_no_token(authority: Authority) -> None:
 
 def test_another_token_is_refused(worker: WorkerDouble, authority: Authority) -> None:
     client = client_of(worker, authority, token="f" * 32)
-    assert model_failure(client).kind is Kind.TOKEN
+    assert model_failure(client).kind is Kind.REFUSED
     client.close()
 
 

@@ -64,12 +64,12 @@ def lines() -> Iterator[list[str]]:
 def look(link: Link, now: float, answer: ModelAnswer | WorkerError, takes: float = 0) -> None:
     """Look at a worker when it is due."""
     assert link.probe_due() <= now
-    assert link.take_due(at(now))
+    link.begin_probe(at(now))
     assert link.probe_due() == float("inf")  # not twice at a time
     if isinstance(answer, WorkerError):
-        link.looked_at(answer, wall(now + takes))
+        link.missed(answer, wall(now + takes))
     else:
-        link.looked_at(answer, wall(now + takes))
+        link.found(answer, wall(now + takes))
 
 
 def away(link: Link, begin: float, end: float, error: WorkerError = OFF) -> list[float]:
@@ -111,8 +111,8 @@ def test_it_is_found_soon_after_it_is_back(link: Link, outage: float) -> None:
 def test_looks_that_take_long_do_not_add_to_the_pause(link: Link) -> None:
     away(link, 0, 120)
     due = link.probe_due()
-    assert link.take_due(due)
-    link.looked_at(LATE, wall(due + 5))
+    link.begin_probe(due)
+    link.missed(LATE, wall(due + 5))
     assert link.probe_due() - due == pytest.approx(due / 12)
 
 
@@ -227,7 +227,7 @@ def test_an_answer_that_comes_in_drops_is_late(link: Link) -> None:
 def test_many_models_have_many_places(link: Link) -> None:
     for at_once, places in ((1, 2), (2, 3), (8, 9), (1000, 16)):
         answer = ModelAnswer(identity=WELL.identity, version="1", device="", at_once=at_once)
-        link.looked_at(answer, wall(0))
+        link.found(answer, wall(0))
         assert link.places == places
 
 
