@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import msgspec
 
 from photoramd.contained.pool import Answers, Pool, Task
-from photoramd.contained.results import Crop, ExifToolRequest, Read, Seen
+from photoramd.contained.results import Crop, Read, Seen, exiftool_request
 from photoramd.errors import DecodeError, LostError, PhotoramdError
 from photoramd.images.renditions import THUMBNAIL, Rendition
 from photoramd.metadata.changes import Place, Recorded
@@ -376,7 +376,7 @@ def _command(exiftool: ExifTool, fd: int, asked: object) -> object:
 
 
 def _done(exiftool: ExifTool, fd: int, asked: object) -> object:
-    request = msgspec.convert(asked, ExifToolRequest)
+    request = exiftool_request(asked)
     is_known = (
         request.extension in _EXTENSIONS
         and request.lists.keys() <= _LISTS

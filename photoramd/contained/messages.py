@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from threading import Lock
 from typing import Any, TypeVar
 
 import msgspec
@@ -30,6 +31,11 @@ _ERRORS = {
 """What a worker may fail with."""
 
 MOST_WARNINGS, _MOST_CHARACTERS = 20, 2000
+
+_decoders: dict[object, msgspec.msgpack.Decoder[Any]] = {}
+
+_learning = Lock()
+"""msgspec 0.22 learns a dataclass when it first meets it, and crashes if two threads do that."""
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -87,7 +93,12 @@ def decode(body: bytes | bytearray, kind: type[T]) -> T:
     Raises:
         ValueError: It is not of that type.
     """
-    return msgspec.msgpack.decode(body, type=kind, dec_hook=_special)
+    with _learning:
+        decoder = _decoders.get(kind)
+        if decoder is None:
+            decoder = _decoders[kind] = msgspec.msgpack.Decoder(kind, dec_hook=_special)
+    value: T = decoder.decode(body)
+    return value
 
 
 def _plain(value: object) -> object:

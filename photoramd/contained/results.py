@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from photoramd.contained import messages
 from photoramd.metadata.own_keywords import FileKeywords
 from photoramd.photo import Fingerprint, Look
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 else:
     Crop = object
 
-__all__ = ["Crop", "ExifToolRequest", "Read", "Seen"]
+__all__ = ["Crop", "ExifToolRequest", "Read", "Seen", "exiftool_request"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,3 +76,12 @@ class ExifToolRequest:
     xmp: bytes | None = None
     lists: dict[str, tuple[str, ...]] = field(default_factory=dict)
     data: bytes = b""
+
+
+def exiftool_request(asked: object) -> ExifToolRequest:
+    """Return what a worker asks of ExifTool, from plain values.
+
+    Raises:
+        ValueError: It is not of that type.
+    """
+    return messages.decode(messages.encode(asked), ExifToolRequest)

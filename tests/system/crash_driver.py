@@ -4,9 +4,10 @@ Run by test_crashes.py in a process of its own, because it forks: the model is l
 once, and every run of a scan is a child. A step is a call of one of STEPS made by
 photoramd's own code; the child with number n ends by SIGKILL just before its n-th step.
 
-    python -m tests.system.crash_driver SAMPLE_PHOTO DIRECTORY STRAND STRANDS none|existing|embed
+    python -m tests.system.crash_driver SAMPLE_PHOTO DIRECTORY STRAND STRANDS KIND
 
-Of STRANDS that run beside each other, each takes every STRANDS-th point, and the one with
+KIND is none, existing, embed, or ahead: with the model in a thread of its own, whose steps do not
+count. Of STRANDS that run beside each other, each takes every STRANDS-th point, and the one with
 the number STRAND starts with that one. Prints one JSON object a kill point.
 """
 
@@ -28,6 +29,8 @@ from photoramd.daemon import assembly
 from photoramd.database.connection import Database
 from photoramd.metadata import containers
 from photoramd.models import registry
+from photoramd.models.tagger import Tagger
+from tests.support.held_tagger import HeldTagger
 from tests.support.xmp import subjects
 
 STEPS = {"execute", "executemany", "open", "write", "fsync", "unlink", "rename", "take", "scores"}
@@ -134,10 +137,14 @@ def main() -> None:
     sample, directory = Path(sys.argv[1]), Path(sys.argv[2])
     strand, strands, kind = int(sys.argv[3]), int(sys.argv[4]), sys.argv[5]
     with_sidecar, is_embedding = kind == "existing", kind == "embed"
-    tagger = registry.load("embedded", threads=1)
+    tagger: Tagger = registry.load("embedded", threads=1)
+    if kind == "ahead":
+        held = HeldTagger(tagger, 1)
+        held.let_all_go()
+        tagger = held
     assembly.load_tagger = lambda _: tagger
     # All points once; where the way is the same as without a sidecar, every third is enough.
-    first, stride = (1, 1) if kind == "none" else (2, 3)
+    first, stride = {"none": (1, 1), "ahead": (3, 5)}.get(kind, (2, 3))
     for point in count(first + strand * stride, strands * stride):
         album = directory / f"album{point}"
         album.mkdir()

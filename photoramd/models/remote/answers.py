@@ -38,6 +38,11 @@ _MOST_TEXT = 300
 
 T = TypeVar("T", bound=msgspec.Struct)
 
+# Made here: msgspec 0.22 crashes if two threads make it learn a type at once.
+_problem = msgspec.msgpack.Decoder(Problem)
+_model = msgspec.msgpack.Decoder(ModelAnswer)
+_scores = msgspec.msgpack.Decoder(ScoresAnswer)
+
 
 @dataclass(frozen=True, slots=True)
 class Expected:
@@ -73,7 +78,7 @@ def read_model(body: bytes, expected: Expected) -> ModelAnswer:
     Raises:
         WorkerError: It is another one, or cannot be read.
     """
-    answer = _decoded(body, ModelAnswer)
+    answer = _decoded(body, _model)
     _require_same(answer.identity, expected.identity)
     return msgspec.structs.replace(
         answer, version=text_of(answer.version), device=text_of(answer.device)
@@ -88,7 +93,7 @@ def read_scores(
     Raises:
         WorkerError: The answer is of another model or of other pictures, or is no scores.
     """
-    answer = _decoded(body, ScoresAnswer)
+    answer = _decoded(body, _scores)
     _require_same(answer.identity, expected.identity)
     if answer.digests != list(digests):
         raise _wrong("its answer is about other pictures, or in another order")
@@ -112,7 +117,7 @@ def read_scores(
 def refusal(status: int, body: bytes, expected: Expected) -> WorkerError | FailedPicturesError:
     """Return the error that an answer with another status than 200 means."""
     try:
-        problem = msgspec.msgpack.decode(body, type=Problem)
+        problem = _problem.decode(body)
     except msgspec.MsgspecError:
         return _wrong(f"it answers with the status {status}, and no reason that can be read")
     said = text_of(problem.message)
@@ -142,9 +147,9 @@ def text_of(given: str) -> str:
     return printable(given[:_MOST_TEXT])
 
 
-def _decoded(body: bytes, kind: type[T]) -> T:
+def _decoded(body: bytes, decoder: msgspec.msgpack.Decoder[T]) -> T:
     try:
-        return msgspec.msgpack.decode(body, type=kind)
+        return decoder.decode(body)
     except msgspec.MsgspecError as error:
         raise _wrong(f"its answer cannot be read: {text_of(str(error))}") from error
 
