@@ -69,7 +69,7 @@ class _Options:
 @click.pass_obj
 @collected(_Options)
 def run(settings: Settings, options: _Options) -> None:
-    """Run the model for daemons on other machines, until stopped.
+    """Serve the model to daemons on other machines, until stopped.
 
     What is not given is as the section [worker] of the configuration says; the model is that of
     [model]. Only this machine can reach it without a certificate.

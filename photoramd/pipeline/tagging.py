@@ -74,10 +74,11 @@ class Tagging:
         self._rules = source.rules
         self._results = results
         self._most = most
-        self._is_closed = threading.Event()
+        self._is_closed = is_closed = threading.Event()
 
+        # Not of this object: a reference cycle would keep the model that a reload replaces.
         def goes_on() -> bool:
-            return not self._is_closed.is_set() if at_once(tagger) else proceed()
+            return not is_closed.is_set() if at_once(tagger) else proceed()
 
         self.scorer = Scorer(tagger, results, source.features, goes_on)
         self._groups = Groups(self.scorer.infer, lambda: at_once(tagger))

@@ -83,6 +83,7 @@ export class Scrubber {
   setLayout(isWhole = true) {
     const { layout, scale } = this.grid;
     show(this.root, isWhole && scale.wholeEnd > scale.view);
+    if (!isWhole) return;
     this.height = this.root.clientHeight;
     const marks = [];
     let year;
