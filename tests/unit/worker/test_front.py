@@ -29,6 +29,7 @@ from photoramd.system.token import Token
 from photoramd.worker.front import Front
 from photoramd.worker.requests import Expected
 from photoramd.worker.scorer import FailedError, LostError, Stack, UnavailableError
+from tests.support import loops
 
 SECRET = "0123456789abcdef" * 2
 IDENTITY = Identity(protocol=1, model="small", revision="r1", columns="c1")
@@ -121,7 +122,7 @@ def ask(scorer: FakeScorer, *arguments: Any, **headers: Any) -> Answer:
     async def run() -> Answer:
         return await asked(Front(EXPECTED, Token(SECRET), scorer, "cpu"), *arguments, **headers)
 
-    return asyncio.run(run())
+    return loops.run(run)
 
 
 def test_scores_come_with_the_digests_and_the_identity() -> None:
@@ -173,7 +174,7 @@ def test_wrong_tokens_do_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> N
         for _ in range(50):
             await asked(front, authorization="Bearer wrong")
 
-    asyncio.run(run())
+    loops.run(run)
     assert [each.message for each in caplog.records] == ["a wrong token came from 192.0.2.7"]
 
 
@@ -273,7 +274,7 @@ def test_only_so_many_bodies_are_in_memory() -> None:
         answers = list(await asyncio.gather(*waiting))
         return [*answers, await asked(front)]
 
-    assert [each.status for each in asyncio.run(run())] == [200] * 5
+    assert [each.status for each in loops.run(run)] == [200] * 5
 
 
 async def until(condition: Callable[[], bool]) -> None:
