@@ -21,9 +21,9 @@ import numpy as np
 
 from photoramd.models import registry
 from photoramd.models.preprocessing import Pixels
-from photoramd.models.remote.protocol import Identity
+from photoramd.models.remote.protocol import Identity, identity_of
 from photoramd.worker.certificate import make
-from tests.support.workers import Client, Worker, embedded, identity_of, request_of
+from tests.support.workers import Client, Worker, embedded, request_of
 
 BATCHES = (1, 8, 16, 32)
 REPLICA = "ray::ServeReplica"

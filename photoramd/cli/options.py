@@ -1,10 +1,13 @@
-"""Collect a command's options in one value."""
+"""What commands have in common: options in one value, and parts that must be installed."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from typing import Any, TypeVar
+
+from photoramd.errors import PIP, ToolError
 
 T = TypeVar("T")
 
@@ -24,3 +27,22 @@ def collected(kind: Callable[..., T]) -> Callable[[Callable[[Any, T], None]], Ca
         return call
 
     return decorate
+
+
+def require_extra(what: str, extra: str, packages: Sequence[str]) -> None:
+    """Look for the packages of an extra, without importing them.
+
+    Args:
+        what: What needs them.
+        extra: The name of the extra.
+        packages: Their import names.
+
+    Raises:
+        ToolError: One is not installed.
+    """
+    missing = [name for name in packages if find_spec(name) is None]
+    if missing:
+        raise ToolError(
+            f"{what} needs what is not installed: {', '.join(missing)}",
+            remedy=f"{PIP} 'photoramd[{extra}]'",
+        )

@@ -6,19 +6,18 @@ import logging
 import os
 import threading
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 from msgspec.structs import replace
 
-from photoramd.cli.options import collected
+from photoramd.cli.options import collected, require_extra
 from photoramd.clock import monotonic
 from photoramd.config import gallery, loader
 from photoramd.daemon import sd_notify
 from photoramd.database.readonly import open_readonly
-from photoramd.errors import PIP, StoreError, ToolError, UsageError, printable
+from photoramd.errors import StoreError, UsageError, printable
 from photoramd.system import log
 
 if TYPE_CHECKING:
@@ -76,12 +75,7 @@ def command(settings: Settings, options: _Options) -> None:
     only this machine can look: an address that others can reach is refused then.
     """
     log.configure(verbose=settings.verbose)
-    missing = [name for name in _PARTS if find_spec(name) is None]
-    if missing:
-        raise ToolError(
-            f"the gallery needs what is not installed: {', '.join(missing)}",
-            remedy=f"{PIP} 'photoramd[web]'",
-        )
+    require_extra("the gallery", "web", _PARTS)
     if options.new_token is not None:
         _write_token(options.new_token)
         return

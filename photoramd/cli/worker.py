@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 from msgspec.structs import replace
 
-from photoramd.cli.options import collected
+from photoramd.cli.options import collected, require_extra
 from photoramd.config import cluster, loader
-from photoramd.errors import PIP, ConfigError, ToolError, UsageError, printable
+from photoramd.errors import ConfigError, UsageError, printable
 from photoramd.system import log
 
 if TYPE_CHECKING:
@@ -75,7 +74,7 @@ def run(settings: Settings, options: _Options) -> None:
     [model]. Only this machine can reach it without a certificate.
     """
     log.configure(verbose=settings.verbose)
-    _require_parts()
+    require_extra("a worker", "worker", _PARTS)
     configuration = _configured(settings.config_path, options)
     from photoramd.cli.worker_run import run_configured
 
@@ -110,7 +109,7 @@ def certificate(directory: Path, hosts: tuple[str, ...], renew: bool) -> None:
     Daemons need the authority's certificate, ca.pem, and no key. For several workers make all
     certificates in one place: an authority that is in DIRECTORY is used again.
     """
-    _require_parts()
+    require_extra("a worker", "worker", _PARTS)
     from photoramd.worker.certificate import make
 
     made = make(directory, hosts, datetime.now(UTC), renews=renew)
@@ -120,15 +119,6 @@ def certificate(directory: Path, hosts: tuple[str, ...], renew: bool) -> None:
     click.echo(f"The worker's certificate, until {made.ends_at:%Y-%m-%d}, and its key:")
     click.echo(f"  --certificate {printable(made.certificate)}")
     click.echo(f"  --key {printable(made.key)}")
-
-
-def _require_parts() -> None:
-    missing = [name for name in _PARTS if find_spec(name) is None]
-    if missing:
-        raise ToolError(
-            f"a worker needs what is not installed: {', '.join(missing)}",
-            remedy=f"{PIP} 'photoramd[worker]'",
-        )
 
 
 def _configured(path: Path | None, options: _Options) -> Config:

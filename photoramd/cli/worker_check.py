@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -67,9 +66,8 @@ def _check(configuration: Config, urls: tuple[str, ...], *, quiet: bool) -> list
         raise UsageError(problem)
     description = registry.describe(model.name, precision=model.precision, device=model.device)
     group = made_up_group(description.crop, _PICTURES)
-    authority = Path(chosen.ca_file) if chosen.ca_file else None
     found = []
-    for client in clients(urls, Path(chosen.token_file), authority, description):
+    for client in clients(urls, chosen.token_file, chosen.ca_file, description):
         with nullcontext() if quiet else waiting(f"Asking {client.url}"):
             found.append(check(client, group))
         client.close()

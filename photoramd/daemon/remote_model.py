@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 from photoramd.clock import monotonic
 from photoramd.config.schema import Config
@@ -30,8 +29,7 @@ def remote_tagger(config: Config, wake: Callable[[], object]) -> RemoteTagger:
     model, cluster = config.model, config.cluster
     local = _local(config) if cluster.fallback == "local" else None
     description = registry.describe(model.name, precision=model.precision, device=model.device)
-    authority = Path(cluster.ca_file) if cluster.ca_file else None
-    workers = clients(cluster.workers, Path(cluster.token_file), authority, description)
+    workers = clients(cluster.workers, cluster.token_file, cluster.ca_file, description)
     tagger = RemoteTagger(description, workers, local=local, wake=wake)
     tagger.step(monotonic())
     return tagger

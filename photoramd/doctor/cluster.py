@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from photoramd.clock import unix_time
@@ -42,10 +41,9 @@ def examine_cluster(
         text = "the service has no network, so it cannot reach any worker"
         yield Finding("workers", Grade.ERROR, text, _DROP_IN, ModelUnavailableError.exit_code)
     model, cluster = config.model, config.cluster
-    authority = Path(cluster.ca_file) if cluster.ca_file else None
     try:
         description = registry.describe(model.name, precision=model.precision, device=model.device)
-        asking = clients(cluster.workers, Path(cluster.token_file), authority, description)
+        asking = clients(cluster.workers, cluster.token_file, cluster.ca_file, description)
     except PhotoramdError as error:
         yield failure("workers", error)
         return

@@ -24,9 +24,4 @@ class Description:
     @property
     def columns_digest(self) -> str:
         """SHA-256, hexadecimal, of what the scores are of, in their order."""
-        return columns_digest(self.vocabulary)
-
-
-def columns_digest(vocabulary: Vocabulary) -> str:
-    """Return SHA-256, hexadecimal, of what the scores are of, in their order."""
-    return hashlib.sha256("\n".join(vocabulary.columns).encode()).hexdigest()
+        return hashlib.sha256("\n".join(self.vocabulary.columns).encode()).hexdigest()

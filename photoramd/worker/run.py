@@ -16,7 +16,7 @@ from PIL import Image
 
 from photoramd.errors import ConfigError, ModelError
 from photoramd.models import registry
-from photoramd.models.remote.protocol import PROTOCOL, Identity
+from photoramd.models.remote.protocol import identity_of
 from photoramd.net.connections import BoundedProtocol
 from photoramd.net.server import Server, bounded
 from photoramd.net.sockets import is_for_others
@@ -183,13 +183,7 @@ class _Protocol(BoundedProtocol):
 def _expected(description: Description) -> Expected:
     side = description.crop.decode_side
     picture = description.crop.pixels(Image.new("RGB", (side, side)))
-    identity = Identity(
-        protocol=PROTOCOL,
-        model=description.name,
-        revision=description.revision,
-        columns=description.columns_digest,
-    )
-    return Expected(identity, picture.shape)
+    return Expected(identity_of(description), picture.shape)
 
 
 def _device(device: str) -> str:

@@ -23,7 +23,13 @@ import pytest
 from photoramd.models import registry
 from photoramd.models.features import SIZE
 from photoramd.models.preprocessing import Pixels
-from photoramd.models.remote.protocol import MODEL_PATH, MOST_PHOTOS, ModelAnswer, ScoresAnswer
+from photoramd.models.remote.protocol import (
+    MODEL_PATH,
+    MOST_PHOTOS,
+    ModelAnswer,
+    ScoresAnswer,
+    identity_of,
+)
 from photoramd.worker.certificate import Made, make
 from tests.support.daemons import wait_for
 from tests.support.workers import (
@@ -31,7 +37,6 @@ from tests.support.workers import (
     Worker,
     embedded,
     free_port,
-    identity_of,
     problem_of,
     request_of,
     scores_of,

@@ -24,12 +24,12 @@ from photoramd.models.preprocessing import digest_of
 from photoramd.models.remote.protocol import (
     MEDIA_TYPE,
     MODEL_PATH,
-    PROTOCOL,
     Identity,
     ModelAnswer,
     Problem,
     ScoresAnswer,
     ScoresRequest,
+    identity_of,
 )
 from photoramd.models.tagger import Tagger
 
@@ -65,15 +65,6 @@ def problem(status: int, code: str, message: str = "so", identity: Identity | No
     """A refusal, as workers word it."""
     said = Problem(code=code, message=message, identity=identity)  # type: ignore[arg-type]
     return Reply(status, msgspec.msgpack.encode(said))
-
-
-def identity_of(description: Description) -> Identity:
-    return Identity(
-        protocol=PROTOCOL,
-        model=description.name,
-        revision=description.revision,
-        columns=description.columns_digest,
-    )
 
 
 class WorkerDouble:

@@ -22,7 +22,6 @@ from photoramd.models.description import Description
 from photoramd.models.preprocessing import Pixels, digest_of
 from photoramd.models.remote.protocol import (
     MEDIA_TYPE,
-    PROTOCOL,
     SCORES_PATH,
     Identity,
     Problem,
@@ -32,16 +31,6 @@ from photoramd.models.remote.protocol import (
 from tests.support.daemons import wait_for
 
 STOP_SECONDS = 15.0
-
-
-def identity_of(description: Description) -> Identity:
-    """What a worker with this model is."""
-    return Identity(
-        protocol=PROTOCOL,
-        model=description.name,
-        revision=description.revision,
-        columns=description.columns_digest,
-    )
 
 
 def embedded() -> Description:

@@ -25,6 +25,7 @@ from photoramd.models.layers.attention import LOG2_E, attend
 from photoramd.models.layers.linear import Linear, Precision
 from photoramd.models.layers.norm import EPSILON, Norm, norm_shapes
 from photoramd.models.layers.state_dict import Scales, Shapes, Weights
+from photoramd.models.ram_plus.identity import SIDE
 
 _MLP_RATIO = 4
 _CHUNK_ROWS = 8 * 144
@@ -53,7 +54,7 @@ class SwinShape:
     depths: tuple[int, ...]
     heads: tuple[int, ...]
     window: int = 12
-    image_side: int = 384
+    image_side: int = SIDE
     patch: int = 4
 
     def side(self, stage: int) -> int:

@@ -59,13 +59,7 @@ class Expected:
     @classmethod
     def of(cls, description: Description) -> Self:
         """Return what a worker with a model must answer."""
-        identity = Identity(
-            protocol=protocol.PROTOCOL,
-            model=description.name,
-            revision=description.revision,
-            columns=description.columns_digest,
-        )
-        return cls(identity, len(description.vocabulary.columns))
+        return cls(protocol.identity_of(description), len(description.vocabulary.columns))
 
     def most_bytes(self, pictures: int) -> int:
         """Return how large an answer about so many pictures may be."""

@@ -254,22 +254,22 @@ class Client:
 
 
 def clients(
-    urls: Sequence[str], token_file: Path, ca_file: Path | None, description: Description
+    urls: Sequence[str], token_file: str, ca_file: str, description: Description
 ) -> list[Client]:
     """Return what asks the workers of a configuration.
 
     Args:
         urls: Their addresses.
         token_file: Has the token that they ask for.
-        ca_file: See `photoramd.models.remote.trust.client_context`.
+        ca_file: The only authority that is trusted; empty: those that this machine trusts.
         description: Their model.
 
     Raises:
         ConfigError: The token, or the certificate of the authority, cannot be used.
         ModelError: The HTTP library is missing.
     """
-    token = read_token(token_file, "photoramd worker token")
-    context = client_context(ca_file)
+    token = read_token(Path(token_file), "photoramd worker token")
+    context = client_context(Path(ca_file) if ca_file else None)
     expected = Expected.of(description)
     return [Client(url.rstrip("/"), token, context, expected) for url in urls]
 

@@ -15,6 +15,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from photoramd.models.description import Description
+
 PROTOCOL = 1
 """Raise it when one side would misunderstand the other; both refuse another number."""
 
@@ -39,13 +41,23 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
         protocol: See `PROTOCOL`.
         model: The name in the configuration.
         revision: See `photoramd.models.tagger.Tagger`.
-        columns: SHA-256 of what the scores are of: `photoramd.models.description.columns_digest`.
+        columns: See `photoramd.models.description.Description.columns_digest`.
     """
 
     protocol: int
     model: _Name
     revision: _Name
     columns: _Name
+
+
+def identity_of(description: Description) -> Identity:
+    """Return what both sides say of a model."""
+    return Identity(
+        protocol=PROTOCOL,
+        model=description.name,
+        revision=description.revision,
+        columns=description.columns_digest,
+    )
 
 
 class ModelAnswer(msgspec.Struct, frozen=True, kw_only=True):

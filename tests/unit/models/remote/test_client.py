@@ -354,19 +354,19 @@ def test_the_token_is_in_no_log(
 def test_files_that_cannot_be_used_are_named(tmp_path: Path, authority: Authority) -> None:
     token = tmp_path / "token"
     with pytest.raises(ConfigError, match="there is no such file") as caught:
-        clients(["https://a:1"], token, None, DESCRIPTION)
+        clients(["https://a:1"], str(token), "", DESCRIPTION)
     assert "photoramd worker token" in str(caught.value.remedy)
     token.write_text(TOKEN)
     token.chmod(0o644)
     with pytest.raises(ConfigError, match="others may read the token"):
-        clients(["https://a:1"], token, None, DESCRIPTION)
+        clients(["https://a:1"], str(token), "", DESCRIPTION)
     token.chmod(0o600)
     with pytest.raises(ConfigError, match="cannot be read: No such file"):
-        clients(["https://a:1"], token, tmp_path / "ca.pem", DESCRIPTION)
+        clients(["https://a:1"], str(token), str(tmp_path / "ca.pem"), DESCRIPTION)
     (tmp_path / "ca.pem").write_text("no certificate")
     with pytest.raises(ConfigError, match="has no certificate"):
-        clients(["https://a:1"], token, tmp_path / "ca.pem", DESCRIPTION)
-    (one,) = clients(["https://a:1/"], token, authority.ca_file, DESCRIPTION)
+        clients(["https://a:1"], str(token), str(tmp_path / "ca.pem"), DESCRIPTION)
+    (one,) = clients(["https://a:1/"], str(token), str(authority.ca_file), DESCRIPTION)
     assert one.url == "https://a:1"
     one.close()
 
