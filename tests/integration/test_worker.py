@@ -163,10 +163,17 @@ def test_odd_lengths(
     assert exchange(worker, trust, head(worker, *lines)).split()[1] == status
 
 
+def chunk(size: int) -> bytes:
+    """So many bytes as a part of a body: RFC 9112, 7.1."""
+    return b"%x\r\n" % size + bytes(size) + b"\r\n"
+
+
 def test_a_body_without_end_costs_no_memory(worker: Worker, trust: ssl.SSLContext) -> None:
     limit = MOST_PHOTOS * 140176 * 3 + 65536
-    piece = b"10000\r\n" + b"\0" * 65536 + b"\r\n"
-    data = head(worker, "Transfer-Encoding: chunked") + piece * (limit // 65536 + 2)
+    whole, rest = divmod(limit, 65536)
+    # The last byte is the first too many, so that all is sent before the answer can come.
+    pieces = chunk(65536) * whole + chunk(rest + 1)
+    data = head(worker, "Transfer-Encoding: chunked") + pieces
     assert b"413" in exchange(worker, trust, data)[:20]
 
 
