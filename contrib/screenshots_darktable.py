@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from PIL import Image, ImageGrab
 
+from tests.support.programs import running
 from tests.support.samples import sample_photos
 
 SIZE = (1280, 800)
@@ -86,24 +85,6 @@ def tag(album: Path, directory: Path) -> None:
     )
     command = [sys.executable, "-m", "photoramd", "--config", config, "scan"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-
-
-@contextmanager
-def running(command: Sequence[str | Path], environment: dict[str, str]) -> Iterator[None]:
-    """Run a program in a session of its own for the duration of a block."""
-    process = subprocess.Popen(
-        command,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        yield
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 def wait_for(display: str) -> None:

@@ -21,8 +21,7 @@ from photoramd.models import registry
 from photoramd.models.tagger import Tagger
 from photoramd.models.weights.catalog import RAM_PLUS, PinnedFile
 from photoramd.models.weights.store import default_store
-from photoramd.pipeline.pipeline import Outcome
-from tests.support.album import Scan
+from tests.support.album import Scan, scanned
 from tests.support.samples import sample_photos
 from tests.support.taggers import CountingTagger
 
@@ -130,14 +129,7 @@ def configure(tmp_path: Path, album: Path) -> Callable[..., Config]:
 def scan(tagger: CountingTagger) -> Scan:
     """Run `photoramd scan` in this process; returns what became of photos."""
 
-    def run(config: Config) -> list[Outcome]:
-        outcomes: list[Outcome] = []
-        with assembly.assemble(config) as daemon:
-            tops = [str(watch.path) for watch in config.watch]
-            assert daemon.scan_once(tops, outcomes.extend, handle_signals=False)
-        return outcomes
-
-    return run
+    return scanned
 
 
 @pytest.fixture(scope="session")

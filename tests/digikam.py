@@ -16,11 +16,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import closing, suppress
 from pathlib import Path
 
 from skimage import data
+
+from tests.support.programs import running
 
 TIMEOUT_SECONDS = 120.0
 PROGRAMS = ("digikam", "Xvfb", "xdotool", "dbus-run-session", "exiftool")
@@ -63,24 +65,6 @@ def tagged(directory: Path, mode: str) -> Path:
     command = [sys.executable, "-m", "photoramd", "--config", config, "scan"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return album
-
-
-@contextmanager
-def running(command: list[str], environment: dict[str, str]) -> Iterator[None]:
-    """Run a program in a session of its own for the duration of a block."""
-    process = subprocess.Popen(
-        command,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        yield
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, 9)
-        process.wait()
 
 
 def imported(directory: Path, album: Path) -> dict[str, object]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -20,6 +19,9 @@ from tests.support.xmp import subjects
 
 COUNT = 160
 """Photos: so many that a fault falls into the midst of them."""
+
+SOME = 15
+"""So many photos are written when the fault comes."""
 
 
 @dataclass(frozen=True)
@@ -69,26 +71,27 @@ def credentials(
 
 
 @pytest.fixture(scope="session")
-def machine(
+def make_machine(
     tmp_path_factory: pytest.TempPathFactory,
     networks: tuple[Network, Network],
     credentials: Credentials,
-) -> Iterator[Machine]:
+) -> Callable[[int], Machine]:
+    """Make a worker in one of the networks."""
+    top = tmp_path_factory.mktemp("worker").resolve()
+    return lambda number: Machine(top / str(number), networks[number], credentials)
+
+
+@pytest.fixture(scope="session")
+def machine(make_machine: Callable[[int], Machine]) -> Iterator[Machine]:
     """One worker, which all tests disturb, and leave as they found it."""
-    directory = tmp_path_factory.mktemp("worker").resolve() / "first"
-    with Machine(directory, networks[0], credentials) as running:
+    with make_machine(0) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-def other_machine(
-    tmp_path_factory: pytest.TempPathFactory,
-    networks: tuple[Network, Network],
-    credentials: Credentials,
-) -> Iterator[Machine]:
+def other_machine(make_machine: Callable[[int], Machine]) -> Iterator[Machine]:
     """A second worker, on request."""
-    directory = tmp_path_factory.mktemp("worker").resolve() / "second"
-    with Machine(directory, networks[1], credentials) as running:
+    with make_machine(1) as running:
         yield running
 
 
@@ -102,12 +105,18 @@ class World:
         self.daemon = Photoramd(directory, album, cluster=cluster)
         self.photos: dict[Path, str] = {}
 
-    def put(self, count: int | None = None) -> None:
-        """Copy photos into the album, all at once."""
-        for name, file in list(self.pictures.files.items())[:count]:
+    def put(self) -> None:
+        """Copy all photos into the album at once."""
+        for name, file in self.pictures.files.items():
             target = self.daemon.album / file.name
             target.write_bytes(file.read_bytes())
             self.photos[target] = name
+
+    def begin(self) -> None:
+        """Start the daemon, give it all photos, and wait until some of them are written."""
+        self.daemon.start()
+        self.put()
+        self.wait_for_written(SOME)
 
     def wait_for_written(self, least: int) -> None:
         wait_for(lambda: self.daemon.states().get("written", 0) >= least, f"{least} written")
@@ -160,8 +169,3 @@ def make_world(tmp_path: Path, pictures: Pictures) -> Iterator[Callable[[str], W
             return found
 
         yield make
-
-
-def model_state(world: World) -> object:
-    """What the daemon says of its workers."""
-    return json.loads(world.daemon.run("status", "--json").stdout)["workers"]

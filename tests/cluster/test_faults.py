@@ -6,20 +6,15 @@ photos go on by themselves, without a failed one.
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections.abc import Callable
-from contextlib import suppress
 
 import pytest
 
-from tests.cluster.conftest import World
-from tests.support.machines import Credentials, Machine
+from tests.cluster.conftest import SOME, World
+from tests.support.machines import Credentials, Machine, signal_all
 from tests.support.network import Network
-
-SOME = 15
-"""So many photos are written when the fault comes."""
 
 PARTS = {
     "replica": "ServeReplica",
@@ -33,9 +28,7 @@ PARTS = {
 
 @pytest.mark.parametrize("part", [part for part in PARTS if part != "worker"])
 def test_a_part_of_a_worker_is_killed(world: World, machine: Machine, part: str) -> None:
-    world.daemon.start()
-    world.put()
-    world.wait_for_written(SOME)
+    world.begin()
     machine.send(PARTS[part])
     world.wait_until_done()
     world.check()
@@ -44,9 +37,7 @@ def test_a_part_of_a_worker_is_killed(world: World, machine: Machine, part: str)
 
 
 def test_a_worker_is_switched_off_and_on(world: World, machine: Machine) -> None:
-    world.daemon.start()
-    world.put()
-    world.wait_for_written(SOME)
+    world.begin()
     machine.switch_off()
     time.sleep(5)
     machine.switch_on()
@@ -78,9 +69,7 @@ def test_a_partition(
     to_there: bool,
     from_there: bool,
 ) -> None:
-    world.daemon.start()
-    world.put()
-    world.wait_for_written(SOME)
+    world.begin()
     networks[0].cut(to_there=to_there, from_there=from_there)
     try:
         time.sleep(seconds)
@@ -97,32 +86,26 @@ def test_a_partition(
 
 @pytest.mark.parametrize("part", ["replica", "worker"])
 def test_a_part_of_a_worker_stands_still(world: World, machine: Machine, part: str) -> None:
-    world.daemon.start()
-    world.put()
-    world.wait_for_written(SOME)
+    world.begin()
     machine.send(PARTS[part], signal.SIGSTOP)
     try:
         time.sleep(30)
     finally:
-        for pid in machine.find(PARTS[part]):
-            _continue(pid)
+        signal_all(machine.find(PARTS[part]), signal.SIGCONT)
     world.wait_until_done()
     world.check()
     machine.wait_until_ready()
 
 
-def test_a_machine_is_suspended_in_a_batch(world: World, networks: tuple[Network, Network]) -> None:
-    world.daemon.start()
-    world.put()
-    world.wait_for_written(SOME)
-    pids = networks[0].processes()
-    for pid in pids:
-        _signal(pid, signal.SIGSTOP)
+def test_a_machine_is_suspended_in_a_batch(
+    world: World, machine: Machine, networks: tuple[Network, Network]
+) -> None:
+    world.begin()
+    machine.signal_everything(signal.SIGSTOP)
     networks[0].cut()
     time.sleep(40)
     networks[0].heal()
-    for pid in pids:
-        _continue(pid)
+    machine.signal_everything(signal.SIGCONT)
     world.wait_until_done()
     world.check()
 
@@ -135,9 +118,7 @@ def test_one_worker_comes_and_another_goes(
 ) -> None:
     other_machine.switch_off()
     world = make_world(credentials.cluster(machine.url, other_machine.url))
-    world.daemon.start()
-    world.put()
-    world.wait_for_written(SOME)
+    world.begin()
     other_machine.switch_on()
     other_machine.wait_until_ready()
     world.daemon.wait_for_log(f"{other_machine.url} is available", "the other worker to be used")
@@ -162,12 +143,3 @@ def test_a_daemon_that_starts_without_workers_waits_for_them(
     machine.wait_until_ready()
     world.wait_until_done()
     world.check()
-
-
-def _signal(pid: int, number: signal.Signals) -> None:
-    with suppress(ProcessLookupError):
-        os.kill(pid, number)
-
-
-def _continue(pid: int) -> None:
-    _signal(pid, signal.SIGCONT)

@@ -8,14 +8,9 @@ from tests.cluster.conftest import World
 from tests.support.machines import Machine
 from tests.support.network import Network
 
-SOME = 15
-"""So many photos are written when the fault comes."""
-
 
 def test_a_worker_is_killed(world: World, machine: Machine) -> None:
-    world.daemon.start()
-    world.put()
-    world.wait_for_written(SOME)
+    world.begin()
     machine.send("worker run")
     world.wait_until_done()
     world.check()
@@ -26,9 +21,7 @@ def test_a_worker_is_killed(world: World, machine: Machine) -> None:
 def test_a_short_partition(
     world: World, machine: Machine, networks: tuple[Network, Network]
 ) -> None:
-    world.daemon.start()
-    world.put()
-    world.wait_for_written(SOME)
+    world.begin()
     networks[0].cut()
     time.sleep(5)  # so long it lasts
     networks[0].heal()

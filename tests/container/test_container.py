@@ -10,7 +10,6 @@ import ctypes
 import json
 import os
 import shutil
-import socket
 import time
 import urllib.error
 import urllib.request
@@ -24,6 +23,7 @@ import pytest
 
 from tests.container.podman import IMAGE, Container, Podman
 from tests.support.debian import REPOSITORY, progress, wait_for
+from tests.support.programs import free_port
 from tests.support.xmp import subjects
 
 pytestmark = pytest.mark.timeout(1800)
@@ -383,13 +383,6 @@ class Gallery:
         )
         with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
             return json.load(answer)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture

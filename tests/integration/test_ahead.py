@@ -21,9 +21,8 @@ from photoramd.database.results import Results
 from photoramd.errors import ModelError, ModelUnavailableError
 from photoramd.models.preprocessing import digest_of
 from photoramd.models.vocabulary import kept
-from photoramd.pipeline.pipeline import Outcome
 from photoramd.search import queries
-from tests.support.album import states, written
+from tests.support.album import scanned, states, written
 from tests.support.pretended_gpu import PretendedGpu, scores_of
 
 Configure = Callable[..., Config]
@@ -46,14 +45,6 @@ def use(monkeypatch: pytest.MonkeyPatch) -> Callable[[PretendedGpu], None]:
     return lambda tagger: monkeypatch.setattr(assembly, "load_tagger", lambda _: tagger)
 
 
-def scan(config: Config) -> list[Outcome]:
-    outcomes: list[Outcome] = []
-    with assembly.assemble(config) as daemon:
-        tops = [str(watch.path) for watch in config.watch]
-        assert daemon.scan_once(tops, outcomes.extend, handle_signals=False)
-    return outcomes
-
-
 @pytest.mark.parametrize("at_once", [1, 3])
 def test_each_photo_gets_its_own_scores(
     configure: Configure,
@@ -64,7 +55,7 @@ def test_each_photo_gets_its_own_scores(
     tagger = PretendedGpu(at_once, rate=20)
     use(tagger)
     config = configure()
-    assert written(scan(config)) == [path.name for path in photos]
+    assert written(scanned(config)) == [path.name for path in photos]
     assert tagger.inferred == COUNT
     assert tagger.most_running == at_once
     assert max(map(len, tagger.batches)) <= config.debounce.batch_size
@@ -85,7 +76,7 @@ def test_equal_pictures_are_looked_at_once(
     tagger = PretendedGpu(2, rate=100)
     use(tagger)
     config = msgspec.structs.replace(configure(), similar=Similar(enabled=False))
-    assert len(written(scan(config))) == 2 * COUNT
+    assert len(written(scanned(config))) == 2 * COUNT
     assert max(Counter(digest for batch in tagger.batches for digest in batch).values()) == 1
     assert tagger.inferred == COUNT
 
@@ -99,7 +90,7 @@ def test_a_bad_photo_costs_only_itself(
     tagger = PretendedGpu(2, refuses=lambda d: ModelError("cannot") if bad in d else None)
     use(tagger)
     config = configure()
-    outcomes = scan(config)
+    outcomes = scanned(config)
     assert states(config) == {"written": COUNT - 1, "failed": 1}
     (failed,) = [each for each in outcomes if each.state == "failed"]
     assert failed.path == photos[7]
@@ -120,7 +111,7 @@ def test_a_model_that_is_away_blames_nobody(
     tagger = PretendedGpu(2, refuses=refuses)
     use(tagger)
     config = configure()
-    outcomes = scan(config)
+    outcomes = scanned(config)
     assert states(config) == {"written": COUNT}
     assert {str(each.state) for each in outcomes} == {"pending", "written"}
 
@@ -153,7 +144,7 @@ def test_a_stop_does_not_wait_for_a_call_that_hangs_and_loses_nothing(
     assert 0 < states(config)["written"] < COUNT
     again = PretendedGpu(1)
     use(again)
-    scan(config)
+    scanned(config)
     assert states(config) == {"written": COUNT}
     with closing(queries.open_readonly(config.state.path)) as connection:
         (blamed,) = connection.execute("SELECT sum(attempts) FROM photos").fetchone()

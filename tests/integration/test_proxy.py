@@ -27,6 +27,7 @@ from photoramd.database.connection import Database
 from photoramd.database.queue import Queue
 from photoramd.photo import Fingerprint, Photo
 from tests.support.daemons import Photoramd, unprivileged, wait_for
+from tests.support.programs import free_port
 
 EXAMPLES = Path(__file__).parents[2] / "contrib" / "proxy"
 NOBODY = 65534
@@ -229,9 +230,7 @@ def proxy(request: pytest.FixtureRequest, stage: Stage, samples: dict[str, Path]
         place = Path(stack.enter_context(TemporaryDirectory(dir=stage.directory)))
         os.chown(place, NOBODY, NOBODY)
         prefix = unprivileged(place)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
+        port = free_port()
         command = [*prefix, *make(stage, place, port, takes_path=takes_path)]
         stack.enter_context(running(command, place / "log", lambda: answers(port)))
         yield port

@@ -32,11 +32,11 @@ from photoramd.models.remote.protocol import (
 )
 from photoramd.worker.certificate import Made, make
 from tests.support.daemons import wait_for
+from tests.support.programs import free_port
 from tests.support.workers import (
     Client,
     Worker,
     embedded,
-    free_port,
     problem_of,
     request_of,
     scores_of,

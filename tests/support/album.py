@@ -10,6 +10,7 @@ import msgspec
 
 from photoramd.clock import UnixTime
 from photoramd.config.schema import Config
+from photoramd.daemon import assembly
 from photoramd.daemon.undo_assembly import opened_for_undo
 from photoramd.database.connection import Database
 from photoramd.database.requests import Requests
@@ -55,3 +56,12 @@ def ask_again(config: Config, *paths: Path) -> None:
 
 def changed(config: Config, **tags: object) -> Config:
     return msgspec.structs.replace(config, tags=msgspec.structs.replace(config.tags, **tags))
+
+
+def scanned(config: Config) -> list[Outcome]:
+    """Run `photoramd scan` in this process; returns what became of photos."""
+    outcomes: list[Outcome] = []
+    with assembly.assemble(config) as daemon:
+        tops = [str(watch.path) for watch in config.watch]
+        assert daemon.scan_once(tops, outcomes.extend, handle_signals=False)
+    return outcomes

@@ -104,7 +104,7 @@ class Machine:
         """Kill everything there, as a power cut does."""
         self._is_wanted = False
         while self._attendant is not None and self._attendant.is_alive():
-            self.kill_everything()  # what was started at this very moment, too
+            self.signal_everything()  # what was started at this very moment, too
             self._attendant.join(0.2)
 
     def wait_until_ready(self) -> None:
@@ -115,12 +115,6 @@ class Machine:
     def ready(self) -> int:
         """How often it has said that it serves."""
         return self.log.read_text().count("Ready at ") if self.log.exists() else 0
-
-    @property
-    def main(self) -> int:
-        """The worker's own process."""
-        assert self._process is not None
-        return self._process.pid
 
     def find(self, name: str) -> list[int]:
         """The processes there whose command line has a text."""
@@ -136,15 +130,11 @@ class Machine:
         """Send a signal to the processes whose command line has a text; there must be some."""
         pids = self.find(name)
         assert pids, f"no process {name} among {self._network.processes()}"
-        for pid in pids:
-            with suppress(ProcessLookupError):
-                os.kill(pid, number)
+        signal_all(pids, number)
 
-    def kill_everything(self) -> None:
-        """What KillMode=control-group does, with SIGKILL."""
-        for pid in self._network.processes():
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+    def signal_everything(self, number: signal.Signals = signal.SIGKILL) -> None:
+        """Send a signal to all processes; SIGKILL is what KillMode=control-group ends with."""
+        signal_all(self._network.processes(), number)
 
     def _attend(self) -> None:
         prefix = list(self._network.prefix)
@@ -163,7 +153,14 @@ class Machine:
                 )
                 self.starts += 1
                 self._process.wait()
-            self.kill_everything()
+            self.signal_everything()
 
     def _tail(self) -> str:
         return self.log.read_text()[-3000:] if self.log.exists() else ""
+
+
+def signal_all(pids: Sequence[int], number: signal.Signals) -> None:
+    """Send a signal to those of some processes that are still there."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)

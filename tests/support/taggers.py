@@ -12,10 +12,16 @@ from photoramd.models.tagger import Scores, Tagger
 
 
 class CountingTagger:
-    """The real embedded tagger, with a count of the pictures it was asked about."""
+    """The real embedded tagger, with a count of the pictures it was asked about.
 
-    def __init__(self, tagger: Tagger) -> None:
+    Args:
+        tagger: That.
+        at_once: See `photoramd.models.tagger.at_once`.
+    """
+
+    def __init__(self, tagger: Tagger, at_once: int = 0) -> None:
         self._tagger = tagger
+        self.at_once = at_once
         self.inferred = 0
         self.batches: list[int] = []
         self.name = tagger.name

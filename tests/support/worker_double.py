@@ -32,6 +32,7 @@ from photoramd.models.remote.protocol import (
     identity_of,
 )
 from photoramd.models.tagger import Tagger
+from tests.support.programs import free_port
 
 TOKEN = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"  # noqa: S105  of the tests
 
@@ -91,9 +92,7 @@ class WorkerDouble:
         self._lock = threading.Lock()  # a model is called from one thread
         self._connections: set[socket.socket] = set()
         self._server: ThreadingHTTPServer | None = None
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port()
         scheme = "http" if tls is None else "https"
         self.url = f"{scheme}://127.0.0.1:{self.port}"
         description = Description(tagger.name, tagger.revision, tagger.vocabulary, tagger.crop)

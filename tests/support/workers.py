@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import ssl
 import subprocess
 import sys
@@ -29,6 +28,7 @@ from photoramd.models.remote.protocol import (
     ScoresRequest,
 )
 from tests.support.daemons import wait_for
+from tests.support.programs import free_port
 
 STOP_SECONDS = 15.0
 
@@ -55,13 +55,6 @@ def scores_of(answer: httpx2.Response, columns: int) -> np.ndarray[tuple[int, in
 
 def problem_of(answer: httpx2.Response) -> Problem:
     return msgspec.msgpack.decode(answer.content, type=Problem)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Worker:

@@ -30,7 +30,7 @@ from photoramd.database.connection import Database
 from photoramd.metadata import containers
 from photoramd.models import registry
 from photoramd.models.tagger import Tagger
-from tests.support.held_tagger import HeldTagger
+from tests.support.taggers import CountingTagger
 from tests.support.xmp import subjects
 
 STEPS = {"execute", "executemany", "open", "write", "fsync", "unlink", "rename", "take", "scores"}
@@ -139,9 +139,7 @@ def main() -> None:
     with_sidecar, is_embedding = kind == "existing", kind == "embed"
     tagger: Tagger = registry.load("embedded", threads=1)
     if kind == "ahead":
-        held = HeldTagger(tagger, 1)
-        held.let_all_go()
-        tagger = held
+        tagger = CountingTagger(tagger, at_once=1)
     assembly.load_tagger = lambda _: tagger
     # All points once; where the way is the same as without a sidecar, every third is enough.
     first, stride = {"none": (1, 1), "ahead": (3, 5)}.get(kind, (2, 3))
