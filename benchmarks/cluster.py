@@ -19,11 +19,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import ahead, fixtures, machine
+from benchmarks.processes import resident_mib
 from tests.support.machines import Credentials, Machine
 from tests.support.network import Network
 
@@ -58,7 +59,8 @@ def scanned(directory: Path, album: Path, cluster: str) -> Scan:
         began, most = time.monotonic(), 0.0
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         while process.poll() is None:
-            most = max(most, _resident(process.pid))
+            with suppress(OSError, StopIteration):  # it has ended
+                most = max(most, resident_mib(process.pid))
             time.sleep(0.05)
         seconds = time.monotonic() - began
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -69,15 +71,6 @@ def scanned(directory: Path, album: Path, cluster: str) -> Scan:
         sidecar.unlink()
     used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return Scan(len(photos) * 60 / seconds, used / len(photos) * 1000, most)
-
-
-def _resident(pid: int) -> float:
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return 0.0
-    lines = (line.split() for line in status.splitlines())
-    return next((int(words[1]) / 1024 for words in lines if words[0] == "VmRSS:"), 0.0)
 
 
 def main(argv: Sequence[str]) -> None:

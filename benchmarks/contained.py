@@ -19,6 +19,7 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks import fixtures
+from benchmarks.processes import mapped_mib
 from photoramd.contained.client import Contained
 from photoramd.contained.process import server
 from photoramd.images.decoder import decode
@@ -95,5 +96,5 @@ def _processor_seconds() -> float:
 
 
 def _private_mib(process: int) -> float:
-    lines = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="ascii").splitlines()
-    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) / 1024
+    sizes = mapped_mib(process).items()
+    return sum(size for name, size in sizes if name.startswith("Private_"))

@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
+from benchmarks.processes import processor_seconds
 from tests.support.photos import camera_photos
 
 QUIET_SECONDS = 5.0
@@ -56,9 +57,9 @@ def running(directory: Path, idle_seconds: float, arrivals: int) -> tuple[float,
         while b"Watching" not in log.read_bytes():
             time.sleep(0.1)
         time.sleep(3)
-        before, started = cpu_seconds(process.pid), time.monotonic()
+        before, started = processor_seconds(process.pid), time.monotonic()
         time.sleep(idle_seconds)
-        idle = (cpu_seconds(process.pid) - before) / (time.monotonic() - started)
+        idle = (processor_seconds(process.pid) - before) / (time.monotonic() - started)
         latencies = []
         for index, photo in enumerate(incoming):
             target = album / f"{index}.jpg"
@@ -88,9 +89,3 @@ def configure(directory: Path, album: Path, quiet_seconds: float) -> Path:
 def photoramd(config: Path, *arguments: str) -> list[str]:
     """A command line."""
     return [sys.executable, "-m", "photoramd", "--config", os.fspath(config), *arguments]
-
-
-def cpu_seconds(process: int) -> float:
-    """Processor seconds that a process and its threads have used (proc(5), fields 14, 15)."""
-    fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -13,7 +13,6 @@ import argparse
 import gzip
 import http.client
 import json
-import os
 import random
 import socket
 import statistics
@@ -31,6 +30,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.million import COMMON, MIDDLE, add_looks, make_old
+from benchmarks.processes import processor_seconds, resident_mib
 from photoramd.database.connection import connect
 
 SECONDS = 60.0
@@ -85,14 +85,12 @@ class Server:
     @property
     def memory_mib(self) -> float:
         """Its resident memory in MiB."""
-        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
-        return int(next(each for each in lines if each.startswith("VmRSS")).split()[1]) / 1024
+        return resident_mib(self.process.pid)
 
     @property
     def processor_ms(self) -> float:
         """The milliseconds that its threads ran."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) * 1000 / os.sysconf("SC_CLK_TCK")
+        return processor_seconds(self.process.pid) * 1000
 
 
 @contextmanager

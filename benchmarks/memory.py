@@ -24,6 +24,7 @@ from PIL import Image
 
 from benchmarks import machine, report
 from benchmarks.figures import Figure, Judged, Result
+from benchmarks.processes import mapped_mib
 from benchmarks.report import progress
 from tests.support.samples import sample_photos
 
@@ -56,15 +57,15 @@ def peak_mib(album: Path, batch: int) -> float:
         )
         command = [machine.python(), "-m", "photoramd", "--config", os.fspath(config)]
         scan = subprocess.Popen([*command, "scan", "--json"], stdout=subprocess.PIPE, text=True)
-        peak = 0
+        peak = 0.0
         with scan:
             while scan.poll() is None:
-                peak = max(peak, sum(map(_proportional_kib, _with_descendants(scan.pid))))
+                peak = max(peak, sum(map(_proportional_mib, _with_descendants(scan.pid))))
                 time.sleep(_LOOK_SECONDS)
             summary = "" if scan.stdout is None else scan.stdout.read()
     if json.loads(summary)["inferred"] != len(list(album.iterdir())):
         raise RuntimeError(f"not every photo was tagged: {summary}")
-    return peak / 2**10
+    return peak
 
 
 def _with_descendants(process: int) -> Iterator[int]:
@@ -75,12 +76,11 @@ def _with_descendants(process: int) -> Iterator[int]:
                 yield from _with_descendants(int(child))
 
 
-def _proportional_kib(process: int) -> int:
+def _proportional_mib(process: int) -> float:
     """Return a process's memory, with its share of what several have: proc_pid_smaps(5)."""
     with suppress(OSError):
-        lines = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="ascii").splitlines()
-        return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-    return 0
+        return mapped_mib(process).get("Pss", 0.0)
+    return 0.0
 
 
 def add(options: argparse.Namespace, result: Result) -> None:

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from benchmarks.processes import processor_seconds
 from photoramd.clock import Monotonic, UnixTime, monotonic, unix_time
 from photoramd.database.connection import Database
 from photoramd.database.photos import Photos
@@ -150,19 +151,14 @@ def start(config: Path, log: Path) -> subprocess.Popen[bytes]:
     return process
 
 
-def processor_seconds(process: subprocess.Popen[bytes]) -> float:
-    fields = Path(f"/proc/{process.pid}/stat").read_text().rsplit(") ", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def idle(directory: Path, top: Path, path: Path, seconds: float) -> dict[str, float]:
     """Measure the processor time of an idle daemon, including audits."""
     process = start(configuration(directory, top, path), directory / "log")
     try:
         time.sleep(30)
-        before = processor_seconds(process)
+        before = processor_seconds(process.pid)
         time.sleep(seconds)
-        share = (processor_seconds(process) - before) / seconds
+        share = (processor_seconds(process.pid) - before) / seconds
     finally:
         process.terminate()
         process.wait()

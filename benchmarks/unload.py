@@ -31,7 +31,8 @@ from statistics import median
 import numpy as np
 from PIL import Image
 
-from benchmarks.daemon import configure, cpu_seconds
+from benchmarks.daemon import configure
+from benchmarks.processes import mapped_mib, processor_seconds
 from benchmarks.ram_plus import materials
 from photoramd.clock import Monotonic
 from photoramd.models import registry
@@ -151,12 +152,12 @@ def pipe_seconds(side: int, labels: int) -> tuple[float, float]:
     with UnloadingTagger(partial(_NoTagger, side, labels), idle_seconds=3600) as tagger:
         tagger.scores(batch)
         [child] = children(os.getpid())
-        busy = time.process_time() + cpu_seconds(child)
+        busy = time.process_time() + processor_seconds(child)
         for _ in range(_PIPE_ROUNDS):
             started = time.perf_counter()
             tagger.scores(batch)
             walls.append(time.perf_counter() - started)
-        busy = time.process_time() + cpu_seconds(child) - busy
+        busy = time.process_time() + processor_seconds(child) - busy
     return median(walls) / _BATCH, busy / _PIPE_ROUNDS / _BATCH
 
 
@@ -235,10 +236,9 @@ def children(pid: int) -> list[int]:
 
 
 def _memory_bytes(pid: int) -> tuple[int, int]:
-    """RSS and PSS; see proc_pid_smaps(5)."""
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
-    fields = {line.split()[0]: int(line.split()[1]) * 1024 for line in lines}
-    return fields["Rss:"], fields["Pss:"]
+    """RSS and PSS."""
+    sizes = mapped_mib(pid)
+    return round(sizes["Rss"] * 2**20), round(sizes["Pss"] * 2**20)
 
 
 def _report(name: str, idle_seconds: float, found: dict[str, list[tuple[int, int]]]) -> None:

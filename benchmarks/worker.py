@@ -7,18 +7,18 @@ plain client. The same pictures go through the same model in this process, for c
 from __future__ import annotations
 
 import argparse
-import os
 import ssl
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.processes import mapped_mib, processor_seconds
 from photoramd.models import registry
 from photoramd.models.preprocessing import Pixels
 from photoramd.models.remote.protocol import Identity, identity_of
@@ -27,8 +27,6 @@ from tests.support.workers import Client, Worker, embedded, request_of
 
 BATCHES = (1, 8, 16, 32)
 REPLICA = "ray::ServeReplica"
-
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def main(arguments: list[str]) -> None:
@@ -77,19 +75,13 @@ def ask(client: Client, batch: list[Pixels], identity: Identity) -> None:
 
 def show_memory(worker: Worker) -> None:
     """Print the memory of all processes, in MiB: resident, and with shared pages divided."""
-    rows = [(name, *memory(number)) for number, name in worker.processes().items()]
+    sizes = [(name, mapped_mib(number)) for number, name in worker.processes().items()]
+    rows = [(name, each["Rss"], each["Pss"]) for name, each in sizes]
     for name, resident, share in sorted(rows, key=lambda row: -row[2]):
         print(f"{name[:40]:<40} {resident:6.0f} {share:6.0f}")
     beside = [row for row in rows if not row[0].startswith(REPLICA)]
     print(f"{'beside the replica':<40} {sum(r for _, r, _ in beside):6.0f}", end=" ")
     print(f"{sum(s for _, _, s in beside):6.0f}")
-
-
-def memory(number: int) -> tuple[float, float]:
-    """Return the resident and the proportional set size of a process, in MiB."""
-    lines = Path(f"/proc/{number}/smaps_rollup").read_text(encoding="ascii").splitlines()[1:]
-    sizes = {line.split(":")[0]: int(line.split()[1]) / 1024 for line in lines}
-    return sizes["Rss"], sizes["Pss"]
 
 
 def repeat(times: int, call: Callable[..., object], *arguments: object) -> None:
@@ -113,12 +105,4 @@ def own() -> float:
 def total(worker: Worker, name: str = "") -> float:
     """Return the processor time of a worker's processes whose names begin so, in seconds."""
     found = worker.processes().items()
-    return sum(ticks(number for number, each in found if each.startswith(name))) / _TICKS
-
-
-def ticks(numbers: Iterable[int]) -> Iterable[int]:
-    """Yield the processor time of processes: user's and system's, see proc(5)."""
-    for number in numbers:
-        stat = Path(f"/proc/{number}/stat").read_text(encoding="utf-8", errors="replace")
-        parts = stat[stat.rindex(")") + 1 :].split()
-        yield int(parts[11]) + int(parts[12])
+    return sum(processor_seconds(number) for number, each in found if each.startswith(name))
