@@ -54,7 +54,8 @@ def _check(configuration: Config, urls: tuple[str, ...], *, quiet: bool) -> list
     """
     from photoramd.config import cluster
     from photoramd.models import registry
-    from photoramd.models.remote.checkup import check, made_up_group
+    from photoramd.models.known import known_pictures
+    from photoramd.models.remote.checkup import check
     from photoramd.models.remote.client import clients
 
     model, chosen = configuration.model, configuration.cluster
@@ -65,7 +66,7 @@ def _check(configuration: Config, urls: tuple[str, ...], *, quiet: bool) -> list
     for problem in cluster.problems(replace(chosen, workers=urls), configuration.worker):
         raise UsageError(problem)
     description = registry.describe(model.name, precision=model.precision, device=model.device)
-    group = made_up_group(description.crop, _PICTURES)
+    group = known_pictures(description.crop, _PICTURES)
     found = []
     for client in clients(urls, chosen.token_file, chosen.ca_file, description):
         with nullcontext() if quiet else waiting(f"Asking {client.url}"):

@@ -58,7 +58,7 @@ def examine_cluster(
 def _finding(found: Checkup) -> Finding:
     if found.error is not None:
         # One that is switched off is no error: photos wait for it.
-        is_away = found.error.kind in (Kind.UNREACHABLE, Kind.BUSY)
+        is_away = found.error.kind in (Kind.UNREACHABLE, Kind.NO_MODEL, Kind.BUSY)
         return Finding(
             found.url,
             Grade.WARNING if is_away else Grade.ERROR,

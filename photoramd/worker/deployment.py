@@ -13,7 +13,7 @@ from photoramd.clock import Monotonic, monotonic
 from photoramd.errors import ModelError
 from photoramd.models.features import Vectors
 from photoramd.models.tagger import Scores
-from photoramd.worker.replica import Options, Replica
+from photoramd.worker.replica import Options, Refusal, Replica
 from photoramd.worker.scorer import FailedError, LostError, Stack, UnavailableError
 
 log = logging.getLogger(__name__)
@@ -90,7 +90,8 @@ class Deployment:
 
     async def _call(self, reference: Any, count: int) -> tuple[Scores, Vectors | None]:
         """Run a call. None waits in a replica, where it would be lost for what another did."""
-        from ray.exceptions import RayError
+        from ray.exceptions import RayError, RayTaskError
+        from ray.serve.exceptions import RayServeException
 
         response = self._handle.remote(reference)
         call = asyncio.ensure_future(_result(response))
@@ -100,6 +101,11 @@ class Deployment:
             if not call.done():
                 raise UnavailableError
             outcome = call.result()
+        except RayTaskError as error:
+            # The process lives, and could not even begin with them.
+            raise FailedError(_line(error)) from error
+        except RayServeException as error:
+            raise UnavailableError from error
         except RayError as error:
             log.warning("a replica was lost with %d pictures: %s", count, _line(error))
             raise LostError from error
@@ -109,10 +115,17 @@ class Deployment:
                 response.cancel()
                 # What it then says is of no interest, but must be looked at.
                 call.add_done_callback(lambda done: done.cancelled() or done.exception())
-        if isinstance(outcome, str):
-            raise FailedError(outcome)
-        scores, features = outcome
-        return scores, features
+        if not isinstance(outcome, Refusal):
+            scores, features = outcome
+            return scores, features
+        match outcome.blames:
+            case "pictures":
+                raise FailedError(outcome.reason)
+            case "process":
+                log.warning("a replica is to be started again: %s", outcome.reason)
+                raise LostError
+            case _:
+                raise UnavailableError
 
     async def _gone(self) -> None:
         """Return when there has been no replica for some time."""

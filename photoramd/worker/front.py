@@ -33,7 +33,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 _BODIES = 2
-"""So many requests may be in memory for each that is worked on."""
+"""So many requests of the largest size may be in memory for each that is worked on."""
 
 _RETRY_SECONDS = 1
 
@@ -60,7 +60,7 @@ class Front:
         self._token = token
         self._scorer = scorer
         self._device = device
-        self._bodies = 0
+        self._bytes = 0
         self._warned_at: Monotonic | None = None
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
@@ -104,7 +104,7 @@ class Front:
     def _model(self) -> bytes:
         at_once = self._scorer.at_once
         if not at_once:
-            raise _busy("no model is loaded now")
+            raise _unavailable()
         return requests.encode(
             ModelAnswer(
                 identity=self._expected.identity,
@@ -117,28 +117,30 @@ class Front:
     async def _scores(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
         if headers.get(b"content-type", b"").partition(b";")[0].strip() != MEDIA_TYPE.encode():
             raise refusal(415, "wrong_type", f"only {MEDIA_TYPE} is understood", closes=True)
-        length = headers.get(b"content-length")
-        if length is not None and int(length) > self._expected.most_bytes:
+        most = self._expected.most_bytes
+        size = int(headers.get(b"content-length", most))
+        if size > most:
             raise self._too_large()
-        if self._bodies >= _BODIES * self._scorer.at_once:
+        at_once = self._scorer.at_once
+        if self._bytes + size > _BODIES * at_once * most:
             # Read, so that the answer is; without the end of a request clients look for none.
             await self._body(receive, keeps=False)
-            raise _busy("too much is asked for at once, or no model is loaded now")
-        self._bodies += 1
+            raise _busy() if at_once else _unavailable()
+        self._bytes += size
         try:
             body = await self._body(receive)
             digests, pictures = await asyncio.to_thread(requests.read, body, self._expected)
             del body
             scores, features = await self._scorer.scores(pictures)
         except UnavailableError as error:
-            raise _busy("no model is loaded now") from error
+            raise _unavailable() from error
         except LostError as error:
             message = "the model's process was lost with these pictures"
             raise refusal(500, "lost", message) from error
         except FailedError as error:
             raise refusal(500, "failed", str(error)[:2000]) from error
         finally:
-            self._bodies -= 1
+            self._bytes -= size
         return requests.write(self._expected.identity, digests, scores, features)
 
     async def _body(self, receive: Receive, *, keeps: bool = True) -> bytearray:
@@ -162,8 +164,16 @@ class Front:
         return refusal(413, "too_large", message, closes=True)
 
 
-def _busy(message: str) -> RefusedError:
-    return RefusedError(503, Problem(code="busy", message=message), retry_seconds=_RETRY_SECONDS)
+def _unavailable() -> RefusedError:
+    return _later(Problem(code="unavailable", message="no model is loaded now"))
+
+
+def _busy() -> RefusedError:
+    return _later(Problem(code="busy", message="too much is asked for at once"))
+
+
+def _later(problem: Problem) -> RefusedError:
+    return RefusedError(503, problem, retry_seconds=_RETRY_SECONDS)
 
 
 async def _refuse(refused: RefusedError, send: Send) -> None:

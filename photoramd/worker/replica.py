@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
 
 from photoramd.errors import ModelError
 from photoramd.models import registry
 from photoramd.models.features import Vectors, scores_and_features
+from photoramd.models.known import known_pictures
+from photoramd.models.preprocessing import Pixels
+from photoramd.models.remote.pace import Rates
 from photoramd.models.tagger import Scores
 from photoramd.worker import loopback
 from photoramd.worker.scorer import Stack
 
-_CALL_SECONDS = 60.0
-_PICTURE_SECONDS = 15.0
-"""A call may take so long, and so long for each picture, before the process counts as hung."""
+log = logging.getLogger(__name__)
+
+_KNOWN = 2
+"""So many known pictures show whether the model works."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +45,20 @@ class Options:
     precision: str
     device: str
     threads: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why there are no scores.
+
+    Attributes:
+        reason: For people.
+        blames: What is to blame: ``pictures``; ``process``, which was well before it had these
+            pictures; ``nobody``: the process was not well before.
+    """
+
+    reason: str
+    blames: Literal["pictures", "process", "nobody"]
 
 
 class Replica:
@@ -62,25 +85,59 @@ class Replica:
                 f"the model {options.model} was loaded as revision {self._tagger.revision}, "
                 f"and should be {options.revision}"
             )
+        self._known = known_pictures(self._tagger.crop, _KNOWN)
+        self._rates = Rates()
+        self._ends_by: float | None = None
+        self._trouble = ""
+        # A broken GPU is found here: the process then never counts as ready.
+        self._scores(self._known)
         # The model is called from one thread; Serve's own goes on answering meanwhile.
         self._thread = ThreadPoolExecutor(1, "model")
-        self._ends_by: float | None = None
 
-    async def scores(self, pictures: Stack) -> tuple[Scores, Vectors | None] | str:
-        """Return scores and features, or why the model refused these pictures."""
+    async def scores(self, pictures: Stack) -> tuple[Scores, Vectors | None] | Refusal:
+        """Return scores and features, or why there are none."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, pictures)
 
     def check_health(self) -> None:
-        """Raise an error if the model hangs; Serve then ends the process and starts another."""
+        """Raise an error if the model hangs or fails with everything.
+
+        Serve then ends the process and starts another.
+        """
         ends_by = self._ends_by
         if ends_by is not None and time.monotonic() > ends_by:
             raise RuntimeError("the model does not answer")
+        if self._trouble:
+            raise RuntimeError(self._trouble)
 
-    def _run(self, pictures: Stack) -> tuple[Scores, Vectors | None] | str:
-        self._ends_by = time.monotonic() + _CALL_SECONDS + _PICTURE_SECONDS * len(pictures)
+    def _run(self, pictures: Stack) -> tuple[Scores, Vectors | None] | Refusal:
+        if self._trouble:
+            return Refusal(self._trouble, "nobody")
         try:
-            return scores_and_features(self._tagger, list(pictures))
-        except ModelError as error:
-            return str(error)
+            return self._scores(list(pictures))
+        except Exception as error:
+            if not isinstance(error, ModelError):
+                log.exception("Unexpected error in the model")
+            reason = str(error) or repr(error)
+        try:
+            self._scores(self._known)
+        except Exception as error:
+            self._trouble = f"the model fails with every picture: {error}"
+            return Refusal(self._trouble, "process")
+        return Refusal(reason, "pictures")
+
+    def _scores(self, batch: Sequence[Pixels]) -> tuple[Scores, Vectors | None]:
+        """Run the model.
+
+        Raises:
+            ModelError: It failed, or its scores are no numbers.
+        """
+        began = time.monotonic()
+        self._ends_by = began + self._rates.hangs_after(len(batch))
+        try:
+            scores, features = scores_and_features(self._tagger, batch)
         finally:
             self._ends_by = None
+        if not np.isfinite(scores).all():
+            raise ModelError("the model gave scores that are no numbers")
+        self._rates.learn(len(batch), time.monotonic() - began)
+        return scores, features

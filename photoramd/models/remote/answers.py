@@ -119,9 +119,12 @@ def refusal(status: int, body: bytes, expected: Expected) -> WorkerError | Faile
         case "failed":
             return FailedPicturesError(said)
         case "lost":
-            return LostPicturesError(Kind.BUSY, said)
+            return LostPicturesError(Kind.NO_MODEL, said)
+        case "unavailable":
+            remedy = "it becomes available by itself, or see its log"
+            return WorkerError(Kind.NO_MODEL, said, remedy)
         case "busy":
-            return WorkerError(Kind.BUSY, said, "it becomes available by itself, or see its log")
+            return WorkerError(Kind.BUSY, said, "it has other work; add a worker if that goes on")
         case "unauthorized":
             return WorkerError(
                 Kind.REFUSED,

@@ -5,11 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 
-import numpy as np
-from PIL import Image
-
 from photoramd.clock import UnixTime
-from photoramd.models.preprocessing import Crop, Pixels, digest_of
+from photoramd.models.preprocessing import Pixels, digest_of
 from photoramd.models.remote.client import Client
 from photoramd.models.remote.failures import FailedPicturesError, Kind, WorkerError
 
@@ -67,11 +64,3 @@ def check(client: Client, group: list[Pixels] | None = None) -> Checkup:
     except FailedPicturesError as error:
         return replace(found, error=WorkerError(Kind.ANSWER, f"the model failed: {error}"))
     return replace(found, seconds=(time.monotonic() - began) / len(group))
-
-
-def made_up_group(crop: Crop, count: int) -> list[Pixels]:
-    """Return made-up pictures, all different, as a model's input."""
-    noise = np.random.default_rng(0)
-    side = crop.decode_side
-    images = (noise.integers(0, 256, (side, side, 3), np.uint8) for _ in range(count))
-    return [crop.pixels(Image.fromarray(each)) for each in images]

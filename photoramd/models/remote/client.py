@@ -25,7 +25,7 @@ from photoramd.models.features import Vectors
 from photoramd.models.preprocessing import Pixels
 from photoramd.models.remote import answers, protocol
 from photoramd.models.remote.answers import Expected
-from photoramd.models.remote.failures import Kind, WorkerError
+from photoramd.models.remote.failures import FailedPicturesError, Kind, WorkerError
 from photoramd.models.remote.protocol import ModelAnswer, ScoresRequest
 from photoramd.models.remote.trust import client_context, distrust, expiry
 from photoramd.models.tagger import Scores
@@ -52,6 +52,8 @@ _SOCKET_OPTIONS = (
 
 _NEW_CONNECTIONS = ("connection.connect_tcp.complete", "connection.start_tls.complete")
 """What httpcore's trace extension calls them: https://www.encode.io/httpcore/extensions/."""
+
+_STRANGER = "is it photoramd worker run that listens there?"
 
 _START = "start it (photoramd worker run), or check the network and the firewall in between"
 
@@ -112,7 +114,12 @@ class Client:
         Raises:
             WorkerError: It is another one, or does not answer.
         """
-        body = self._ask("GET", protocol.MODEL_PATH, PROBE_SECONDS, protocol.MOST_MESSAGE_BYTES)
+        most = protocol.MOST_MESSAGE_BYTES
+        try:
+            body = self._ask("GET", protocol.MODEL_PATH, PROBE_SECONDS, most)
+        except FailedPicturesError as error:  # of which there are none
+            reason = f"it does not say which model it has: {error}"
+            raise WorkerError(Kind.ANSWER, reason, _STRANGER) from error
         return answers.read_model(body, self._expected)
 
     def scores(
@@ -216,17 +223,17 @@ class Client:
                 Kind.ANSWER,
                 f"it answers with the status {status} and the type "
                 f"{answers.text_of(kind) or 'none'}, not {protocol.MEDIA_TYPE}",
-                "is it photoramd worker run that listens there?",
+                _STRANGER,
             )
         most = most_bytes if status == 200 else protocol.MOST_MESSAGE_BYTES
         length = response.headers.get("Content-Length", "")
-        if not length.isdecimal() or int(length) > most:
-            raise WorkerError(
-                Kind.ANSWER,
-                f"its answer has {answers.text_of(length) or 'an unknown number of'} bytes, and "
-                f"may have {most}",
-                "is it photoramd worker run that listens there?",
-            )
+        # With a Transfer-Encoding the length says nothing: RFC 9112, section 6.3.
+        is_chunked = "Transfer-Encoding" in response.headers
+        is_told = length.isdecimal() and len(length) < 20 and not is_chunked
+        if not is_told or int(length) > most:
+            size = answers.text_of(length) if is_told else "an unknown number of"
+            reason = f"its answer has {size} bytes, and may have {most}"
+            raise WorkerError(Kind.ANSWER, reason, _STRANGER)
         body = b"".join(response.iter_raw())
         if status != 200:
             raise answers.refusal(status, body, self._expected)

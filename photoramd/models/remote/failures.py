@@ -9,6 +9,7 @@ class Kind(StrEnum):
     """What is wrong with a worker; the log has a line for each kind, not for each wording."""
 
     UNREACHABLE = "unreachable"
+    NO_MODEL = "no model"
     BUSY = "busy"
     TRUST = "trust"
     REFUSED = "refused"

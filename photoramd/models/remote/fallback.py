@@ -31,6 +31,7 @@ class Fallback:
         self._revision = revision
         self._lock = threading.Lock()
         self._tagger: Tagger | None = None
+        self._is_closed = False
 
     def scores_and_features(self, batch: Sequence[Pixels]) -> tuple[Scores, Vectors | None]:
         """See `photoramd.models.features.FeatureTagger`.
@@ -42,19 +43,36 @@ class Fallback:
         with self._lock:
             return scores_and_features(self._loaded(), batch)
 
+    def close(self) -> None:
+        """Drop the model; one that is running ends its batch first, which is not waited for."""
+        self._is_closed = True
+        self._tagger = None
+
     def _loaded(self) -> Tagger:
         if self.trouble:
             raise ModelUnavailableError(self.trouble)
-        if self._tagger is None:
+        if self._is_closed:
+            raise ModelUnavailableError("photoramd is being stopped")
+        found = self._tagger
+        if found is None:
             log.info("No worker is available: the model is loaded here")
             try:
-                self._tagger = _same(self._load(), self._revision)
+                found = _same(self._load(), self._revision)
             except ModelError as error:
-                self.trouble = f"the model cannot run here either: {error}"
-                remedy = f"; {error.remedy}" if error.remedy else ""
-                log.error("The model cannot run here either: %s%s", error, remedy)
-                raise ModelUnavailableError(self.trouble, remedy=error.remedy) from error
-        return self._tagger
+                raise self._give_up(str(error), error.remedy) from error
+            except Exception as error:
+                # No picture is to blame, whatever it is.
+                log.exception("Unexpected error while the model was loaded here")
+                raise self._give_up(f"unexpected error: {error!r}") from error
+            self._tagger = found
+            if self._is_closed:
+                self._tagger = None
+        return found
+
+    def _give_up(self, reason: str, remedy: str | None = None) -> ModelUnavailableError:
+        self.trouble = f"the model cannot run here either: {reason}"
+        log.error("T%s%s", self.trouble[1:], f"; {remedy}" if remedy else "")
+        return ModelUnavailableError(self.trouble, remedy=remedy)
 
 
 def _same(tagger: Tagger, revision: str) -> Tagger:

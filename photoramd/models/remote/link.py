@@ -1,8 +1,11 @@
 """One worker as a daemon sees it: whether it can be used, when to look again, and what to log.
 
 Time comes as a parameter, and nothing here waits or asks. After a failure a worker is looked at
-again after a pause that grows with the time it has been away, so that it is used soon after a
-short absence, and a night costs few attempts. The log has a line for each change of state only.
+again after a pause that grows with the time since it was last well for a minute, so that it is
+used soon after a short absence, and neither a night nor one that comes and goes costs many
+attempts. The log has a line for each change of state only.
+
+One that has too much to do is well: it gets fewer requests at a time, and others wait a moment.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import logging
 
 from photoramd.clock import Monotonic, UnixTime
 from photoramd.models.remote.failures import Kind, WorkerError
-from photoramd.models.remote.pace import Pace
+from photoramd.models.remote.pace import Late, Rates
 from photoramd.models.remote.protocol import ModelAnswer
 from photoramd.models.remote.state import WorkerState
 
@@ -23,8 +26,17 @@ SHORTEST_PAUSE_SECONDS = 1.0
 _PAUSES = 12
 """A pause is this part of the time away: 15 seconds after three minutes."""
 
+_STEADY_SECONDS = 60.0
+"""One that was well for so long had recovered from what was before."""
+
+_UNSTEADY_PAUSE_SECONDS = 15.0
+"""One that was well for less is looked at again after this time at most."""
+
 _QUIET_SECONDS = 60.0
-"""One that is busy is worth a line of the log after this time."""
+"""One that has no model now, or too much to do, is worth a line of the log after this time."""
+
+_BUSY_SECONDS = 1.0
+"""How long one that has too much to do is left alone."""
 
 _RESTART_SECONDS = 300.0
 """A worker that is started again is back sooner."""
@@ -45,7 +57,8 @@ class Link:
         is_known: Whether it was ever found available or not.
         in_flight: How many requests are under way.
         places: How many may be.
-        pace: How long its answers take.
+        rates: How long its answers take.
+        late: The answers that are to come.
         state: What people are told.
     """
 
@@ -55,13 +68,20 @@ class Link:
         self.is_known = False
         self.in_flight = 0
         self.places = 2
-        self.pace = Pace()
+        self.rates = Rates()
+        self.late = Late()
         self.state = WorkerState(url, False, "it was not asked yet", "", wall)
+        self._most_places = self.places
         self._is_probed = self._was_available = False
         self._probe_at = now
         self._away_since: Monotonic | None = now
+        self._well_since: Monotonic | None = None
+        self._unsteady_since = now
+        self._busy_since: Monotonic | None = None
+        self._busy_until = self._fewer_since = now
         self._failures = 0  # of requests for scores, since the last success
         self._told_kinds: set[Kind] = set()
+        self._is_told_well = False
 
     def is_hopeless(self, now: Monotonic) -> bool:
         """Whether it never was available, or has not been for so long that it is not restarting."""
@@ -69,10 +89,13 @@ class Link:
             return False
         return not self._was_available or self._away(now) > _RESTART_SECONDS
 
-    @property
-    def has_place(self) -> bool:
-        """Whether it takes another request now."""
-        return self.is_available and self.in_flight < self.places
+    def has_place(self, now: Monotonic) -> bool:
+        """Return whether it takes another request now."""
+        return self.is_available and self.in_flight < self.places and now >= self._busy_until
+
+    def place_due(self, now: Monotonic) -> float:
+        """Return in how many seconds it may take a request though none ends before."""
+        return self._busy_until - now if now < self._busy_until else float("inf")
 
     @property
     def is_new(self) -> bool:
@@ -82,11 +105,11 @@ class Link:
     @property
     def burden(self) -> tuple[float, float]:
         """Less for a worker that answers sooner."""
-        return self.in_flight / self.places, self.pace.slowest
+        return self.in_flight / self.places, self.rates.slowest
 
     def deadline(self) -> Monotonic:
         """Return when it is to be looked at again, or an answer is late."""
-        return min(self.probe_due(), self.pace.deadline())
+        return min(self.probe_due(), self.late.deadline())
 
     def probe_due(self) -> Monotonic:
         """Return when it is to be looked at again."""
@@ -99,63 +122,99 @@ class Link:
         # From one beginning to the next: a look may take long, too.
         self._probe_at = Monotonic(now + self._pause(now))
 
-    def found(self, answer: ModelAnswer, wall: UnixTime) -> None:
+    def found(self, answer: ModelAnswer, now: Monotonic, wall: UnixTime) -> None:
         """Note that it was looked at, and is well."""
         self._is_probed = False
         self.is_available = self.is_known = self._was_available = True
         # One works on what the other is sent meanwhile.
-        self.places = max(2, min(answer.at_once + 1, _MOST_PLACES))
+        self._most_places = max(2, min(answer.at_once + 1, _MOST_PLACES))
+        self.places = self._most_places
         if self._failures <= 1:
-            self._away_since = None
+            self._note_well(now)
             self._tell_well(wall, f"{answer.device}, photoramd {answer.version}")
 
-    def missed(self, error: WorkerError, wall: UnixTime) -> None:
+    def missed(self, error: WorkerError, now: Monotonic, wall: UnixTime) -> None:
         """Note that it was looked at, and cannot be used."""
         self._is_probed = False
         self.is_available, self.is_known = False, True
-        self._tell_away(error, wall)
+        self._note_away(now)
+        self._tell_away(error, now, wall)
 
-    def answered(self, pictures: int, seconds: float, wall: UnixTime) -> None:
-        """Note that it gave scores."""
-        self.pace.learn(pictures, seconds)
+    def answered(self, now: Monotonic, wall: UnixTime) -> None:
+        """Note that it answered well what it was asked about pictures."""
         self._failures = 0
-        self._away_since = None
-        if self.is_available:
-            self._tell_well(wall, "it answers again")
+        self._busy_since = None
+        if not self.is_available:
+            return  # another request has failed meanwhile
+        self._note_well(now)
+        if self.places < self._most_places and now - self._fewer_since > _STEADY_SECONDS:
+            self.places += 1
+            self._fewer_since = now
+        self._tell_well(wall, "it answers again")
 
     def failed(self, error: WorkerError, now: Monotonic, wall: UnixTime) -> None:
-        """Note that it gave no scores; it is looked at again before it gets others."""
-        self.pace.forget()
+        """Note that it gave no scores.
+
+        It is looked at again before it gets other requests, unless it has just too much to do.
+        """
         if not self.is_available:
             return  # another request has said so
+        if error.kind is Kind.BUSY and not self._is_busy_for_long(now):
+            self.places = max(1, self.in_flight)
+            self._fewer_since = now
+            self._busy_until = Monotonic(now + _BUSY_SECONDS)
+            return
+        self.rates.forget()
         self.is_available = False
         self._failures += 1
+        self._note_away(now)
+        self._probe_at = Monotonic(now + self._pause(now))
+        # One that lost a process may have others.
+        if error.kind is not Kind.NO_MODEL or self._away(now) > _QUIET_SECONDS:
+            self._tell_away(error, now, wall)
+
+    def _is_busy_for_long(self, now: Monotonic) -> bool:
+        if self._busy_since is None:
+            self._busy_since = now
+        return now - self._busy_since > _QUIET_SECONDS
+
+    def _note_well(self, now: Monotonic) -> None:
+        self._away_since = None
+        if self._well_since is None:
+            self._well_since = now
+
+    def _note_away(self, now: Monotonic) -> None:
+        if self._well_since is not None:
+            earliest = Monotonic(now - _PAUSES * _UNSTEADY_PAUSE_SECONDS)
+            self._unsteady_since = max(self._unsteady_since, earliest)
+            if now - self._well_since >= _STEADY_SECONDS:
+                self._unsteady_since = now
+                self._told_kinds.clear()
+        self._well_since = None
         if self._away_since is None:
             self._away_since = now
-        self._probe_at = Monotonic(now + self._pause(now))
-        # One that has too much to do is not away, and one that lost a process may have others.
-        if error.kind is not Kind.BUSY or self._away(now) > _QUIET_SECONDS:
-            self._tell_away(error, wall)
 
     def _away(self, now: Monotonic) -> float:
         return 0.0 if self._away_since is None else now - self._away_since
 
     def _pause(self, now: Monotonic) -> float:
-        wanted = self._away(now) / _PAUSES
+        wanted = (now - self._unsteady_since) / _PAUSES
         return min(LONGEST_PAUSE_SECONDS, max(SHORTEST_PAUSE_SECONDS, wanted))
 
     def _tell_well(self, wall: UnixTime, how: str) -> None:
-        self._told_kinds.clear()
         if not self.state.is_available:
-            log.info("The worker %s is available: %s", self.url, how)
             self.state = WorkerState(self.url, True, "", "", wall)
+            if not self._is_told_well:
+                self._is_told_well = True
+                log.info("The worker %s is available: %s", self.url, how)
 
-    def _tell_away(self, error: WorkerError, wall: UnixTime) -> None:
-        since = self.state.since
-        if self.state.is_available or not self._told_kinds:
-            since = wall
-        if error.kind not in self._told_kinds:
+    def _tell_away(self, error: WorkerError, now: Monotonic, wall: UnixTime) -> None:
+        since = wall if self.state.is_available or not self._told_kinds else self.state.since
+        # Each kind once, until it was well for long; but the last line must not say that it is.
+        is_wrong = self._is_told_well and self._away(now) > _QUIET_SECONDS
+        if error.kind not in self._told_kinds or is_wrong:
             self._told_kinds.add(error.kind)
+            self._is_told_well = False
             log.warning(
                 "The worker %s is not available: %s%s",
                 self.url,

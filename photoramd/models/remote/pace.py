@@ -1,7 +1,13 @@
-"""How long a worker's answers take, and when one is given up."""
+"""How long a model's answers take, and when one is given up.
+
+The limits of both sides are here because one must be below the other. The process with the model
+counts as hung before whoever waits for its answer gives up: so it is known that the pictures were
+lost with it, and not only that a worker does not answer.
+"""
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 from itertools import count
@@ -14,29 +20,24 @@ _FIRST_SECONDS, _FIRST_SECONDS_A_PICTURE = 60.0, 15.0
 _LEAST_SECONDS = 30.0
 
 _PATIENCE = 8
-"""A worker may take so many times as long as its slowest recent answer: others may use it."""
+"""An answer may take so many times as long as the slowest recent one."""
+
+_NOTICE_SECONDS = 15.0
+"""So long after a model has hung its process is ended, and whoever waits for it is told."""
 
 _LATE_SECONDS = 10.0
 
 
-class Pace:
-    """The pace of one worker."""
+class Rates:
+    """How many seconds a picture took in recent answers."""
 
     def __init__(self) -> None:
         self._rates: deque[float] = deque(maxlen=16)
-        self._late_at: dict[int, Monotonic] = {}
-        self._numbers = count()
 
     @property
     def slowest(self) -> float:
         """How many seconds a picture took in the slowest recent answer; 0: not known."""
         return max(self._rates, default=0.0)
-
-    def limit(self, pictures: int) -> float:
-        """Return how many seconds an answer about so many pictures may take."""
-        if not self._rates:
-            return _FIRST_SECONDS + _FIRST_SECONDS_A_PICTURE * pictures
-        return max(_LEAST_SECONDS, _PATIENCE * self.slowest * pictures)
 
     def learn(self, pictures: int, seconds: float) -> None:
         """Learn how long an answer took."""
@@ -45,6 +46,32 @@ class Pace:
     def forget(self) -> None:
         """Forget how long answers took: the worker may have become slower."""
         self._rates.clear()
+
+    def hangs_after(self, pictures: int) -> float:
+        """Return after how many seconds a model that looks at so many pictures has hung."""
+        wanted = max(_LEAST_SECONDS, _PATIENCE * self.slowest * pictures)
+        # Whoever asks may not know the rate yet.
+        return min(wanted, first_limit(pictures) / 2) if self._rates else math.inf
+
+    def limit(self, pictures: int) -> float:
+        """Return how many seconds whoever asks about so many pictures waits for an answer."""
+        if not self._rates:
+            return first_limit(pictures)
+        # What whoever asks measures has also the way and the turns of others in it.
+        return 2 * max(_LEAST_SECONDS, _PATIENCE * self.slowest * pictures) + _NOTICE_SECONDS
+
+
+def first_limit(pictures: int) -> float:
+    """Return how many seconds an answer about so many pictures may take before any is known."""
+    return _FIRST_SECONDS + _FIRST_SECONDS_A_PICTURE * pictures
+
+
+class Late:
+    """The answers that are to come, and when they are late."""
+
+    def __init__(self) -> None:
+        self._late_at: dict[int, Monotonic] = {}
+        self._numbers = count()
 
     def expect(self, until: Monotonic) -> Callable[[], object]:
         """Note that an answer is to come; returns what is to be called when it is over."""

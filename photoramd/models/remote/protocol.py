@@ -118,7 +118,8 @@ Code = Literal[
     "wrong_digest",  # 422 pixels that do not match their digests
     "failed",  # 500 the model refused these pictures
     "lost",  # 500 the model's process was lost with these pictures
-    "busy",  # 503 no model is loaded now, or too much is asked for at once
+    "unavailable",  # 503 no model is loaded now
+    "busy",  # 503 too much is asked for at once
 ]
 
 

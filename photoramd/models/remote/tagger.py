@@ -9,14 +9,17 @@ unavailable until a worker is well.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from photoramd.clock import Monotonic, UnixTime, monotonic, unix_time
 from photoramd.errors import ModelError, ModelUnavailableError
 from photoramd.models.description import Description
 from photoramd.models.features import Vectors
+from photoramd.models.known import known_pictures
 from photoramd.models.preprocessing import Pixels, digest_of
 from photoramd.models.remote.client import PROBE_SECONDS
 from photoramd.models.remote.failures import (
@@ -36,6 +39,9 @@ if TYPE_CHECKING:
     from PIL import Image
 
 log = logging.getLogger(__name__)
+
+_KNOWN = 2
+"""So many known pictures: an answer about one would hide that another's were swapped."""
 
 T = TypeVar("T")
 
@@ -98,6 +104,10 @@ class RemoteTagger:
         now, wall = clock(), wall_clock()
         self._links = {Link(each.url, now, wall): each for each in workers}
 
+    @cached_property
+    def _known(self) -> list[Picture]:
+        return [(digest_of(each), each) for each in known_pictures(self.crop, _KNOWN)]
+
     @property
     def at_once(self) -> int:
         """How many batches it takes at a time, each from a thread of its own."""
@@ -141,7 +151,7 @@ class RemoteTagger:
             due = [] if self._is_closed else [e for e in self._links if e.probe_due() <= now]
             for each in due:
                 each.begin_probe(now)
-            late = [each for each in self._links if each.pace.take_late(now)]
+            late = [each for each in self._links if each.late.take_late(now)]
         for each in late:
             self._links[each].cut()
         for each in due:
@@ -160,6 +170,8 @@ class RemoteTagger:
             self._changed.notify_all()
         for each in self._links.values():
             each.close()
+        if self._fallback is not None:
+            self._fallback.close()
 
     def pixels(self, image: Image.Image) -> Pixels:
         """Crop and resize, in this process."""
@@ -198,17 +210,22 @@ class RemoteTagger:
     def _ask(self, pictures: list[Picture]) -> tuple[Scores, Vectors | None]:
         """Ask one worker after the other about pictures, until one answers."""
         asked: set[Link] = set()
+        refusals: list[tuple[Link, FailedPicturesError]] = []
         while (link := self._take_place(asked)) is not None:
-            asked.add(link)
             try:
                 return self._ask_one(link, pictures)
             except LostPicturesError as error:
                 self._suspects.note_lost(pictures)
                 raise ModelUnavailableError(f"{link.url}: {error.reason}") from error
-            except WorkerError:
-                continue  # noted; another one may be well
             except FailedPicturesError as error:
-                raise ModelError(f"the model failed on {link.url}: {error}") from error
+                asked.add(link)
+                refusals.append((link, error))
+            except WorkerError:
+                # Noted; another one may be well. One that is just busy may be asked again.
+                if not link.is_available:
+                    asked.add(link)
+        for link, refusal in refusals:
+            raise ModelError(f"the model failed on {link.url}: {refusal}") from refusal
         if self._fallback is not None and not self._is_closed:
             return self._fallback.scores_and_features([pixels for _, pixels in pictures])
         raise ModelUnavailableError(self.trouble or "no worker is available")
@@ -217,25 +234,24 @@ class RemoteTagger:
         """Return a worker with a place for a request, waiting for one; None: none is available."""
         with self._changed:
             while not self._is_closed:
+                now = self._clock()
                 able = [e for e in self._links if e.is_available and e not in asked]
-                free = [each for each in able if each.has_place]
+                free = [each for each in able if each.has_place(now)]
                 if free:
                     link = min(free, key=lambda each: each.burden)
                     link.in_flight += 1
                     return link
                 if not able and not any(each.is_new for each in self._links):
                     return None
-                self._changed.wait()
+                due = min((each.place_due(now) for each in able), default=math.inf)
+                self._changed.wait(due if math.isfinite(due) else None)
         return None
 
     def _ask_one(self, link: Link, pictures: list[Picture]) -> tuple[Scores, Vectors | None]:
-        began = self._clock()
-        with self._changed:
-            limit = link.pace.limit(len(pictures))
-            end = link.pace.expect(Monotonic(began + limit))
+        """Ask a worker about pictures, in its place for a request."""
         failure: WorkerError | None = None
         try:
-            found = _only_ours(lambda: self._links[link].scores(pictures, limit))
+            found = self._try(link, pictures)
             self._suspects.clear(pictures)
             return found
         except WorkerError as error:
@@ -245,16 +261,51 @@ class RemoteTagger:
             now, wall = self._clock(), self._wall_clock()
             with self._changed:
                 link.in_flight -= 1
-                end()
                 if failure is None:
-                    link.answered(len(pictures), now - began, wall)
+                    link.answered(now, wall)
                 elif not self._is_closed:
                     link.failed(failure, now, wall)
                 self._changed.notify_all()
 
+    def _try(self, link: Link, pictures: list[Picture]) -> tuple[Scores, Vectors | None]:
+        """Ask a worker about pictures; known ones show whether these are to blame.
+
+        Raises:
+            FailedPicturesError: They are: it answers well what it is asked about known ones.
+            WorkerError: It is away, or fails with any picture.
+        """
+        try:
+            return self._call(link, pictures)
+        except FailedPicturesError as error:
+            failure: Exception = error
+        except WorkerError as error:
+            if error.kind is not Kind.ANSWER:
+                raise
+            failure = error
+        try:
+            self._call(link, self._known)
+        except FailedPicturesError as error:
+            raise WorkerError(
+                Kind.ANSWER, f"its model fails with every picture: {error}", "see its log"
+            ) from failure
+        raise FailedPicturesError(str(failure)) from failure
+
+    def _call(self, link: Link, pictures: list[Picture]) -> tuple[Scores, Vectors | None]:
+        with self._changed:
+            limit, began = link.rates.limit(len(pictures)), self._clock()
+            end = link.late.expect(Monotonic(began + limit))
+        try:
+            found = _only_ours(lambda: self._links[link].scores(pictures, limit))
+            with self._changed:
+                link.rates.learn(len(pictures), self._clock() - began)
+            return found
+        finally:
+            with self._changed:
+                end()
+
     def _probe(self, link: Link) -> None:
         with self._changed:
-            end = link.pace.expect(Monotonic(self._clock() + PROBE_SECONDS))
+            end = link.late.expect(Monotonic(self._clock() + PROBE_SECONDS))
         answer: ModelAnswer | WorkerError
         try:
             answer = _only_ours(self._links[link].model)
@@ -264,10 +315,11 @@ class RemoteTagger:
             end()
             if self._is_closed:
                 return
+            now, wall = self._clock(), self._wall_clock()
             if isinstance(answer, WorkerError):
-                link.missed(answer, self._wall_clock())
+                link.missed(answer, now, wall)
             else:
-                link.found(answer, self._wall_clock())
+                link.found(answer, now, wall)
             self._changed.notify_all()
         self._wake()
 

@@ -186,10 +186,18 @@ REPLIES: dict[str, tuple[Reply, Kind, str]] = {
     "of unknown size": (
         Reply(raw=b"HTTP/1.1 200 OK\r\nContent-Type: application/msgpack\r\n\r\nabc"),
         Kind.ANSWER, "an unknown number of bytes"),
+    "of a size that is none": (
+        Reply(headers={"Content-Length": "9" * 5000}), Kind.UNREACHABLE, "cannot be reached"),
+    "of two sizes": (
+        Reply(raw=b"HTTP/1.1 200 OK\r\nContent-Type: application/msgpack\r\nContent-Length: 3\r\n"
+              b"Transfer-Encoding: chunked\r\n\r\n" + 64 * (b"10000\r\n" + b"x" * 65536 + b"\r\n")),
+        Kind.ANSWER, "an unknown number of bytes"),
     "elsewhere": (
         Reply(302, headers={"Location": "https://example.org/"}), Kind.ANSWER, "elsewhere"),
     "401": (problem(401, "unauthorized"), Kind.REFUSED, "refuses the token"),
-    "503": (problem(503, "busy", "no model"), Kind.BUSY, "no model"),
+    "503 without a model": (
+        problem(503, "unavailable", "no model"), Kind.NO_MODEL, "no model"),
+    "503": (problem(503, "busy", "too much"), Kind.BUSY, "too much"),
     "422": (problem(422, "wrong_digest"), Kind.ANSWER, "wrong_digest"),
     "413": (problem(413, "too_large"), Kind.ANSWER, "too_large"),
     "500 of a proxy": (
@@ -219,6 +227,10 @@ def test_pictures_that_are_lost_or_fail_are_told_apart(
     worker.says = lambda _: problem(500, "failed", "odd pixels")
     with pytest.raises(FailedPicturesError, match="odd pixels"):
         client.scores(PICTURES, SECONDS)
+    # Which it cannot mean where it was asked about none.
+    error = model_failure(client)
+    assert error.kind is Kind.ANSWER
+    assert "odd pixels" in error.reason
 
 
 def test_who_does_not_answer_is_given_up(client: Client, worker: WorkerDouble) -> None:

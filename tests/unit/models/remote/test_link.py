@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from itertools import pairwise
 
+import msgspec
 import pytest
 
 from photoramd.clock import Monotonic, UnixTime
@@ -17,7 +18,8 @@ URL = "https://desktop.lan:8443"
 
 OFF = WorkerError(Kind.UNREACHABLE, "it cannot be reached (refused)", "start it")
 LATE = WorkerError(Kind.UNREACHABLE, "it does not answer within 30 seconds", "start it")
-BUSY = WorkerError(Kind.BUSY, "no model is loaded now")
+NO_MODEL = WorkerError(Kind.NO_MODEL, "no model is loaded now")
+BUSY = WorkerError(Kind.BUSY, "too much is asked for at once")
 OTHER = WorkerError(Kind.OTHER_MODEL, "the worker has the revision a, this needs b", "the same")
 ODD = WorkerError(Kind.ANSWER, "its answer has scores that are no probabilities")
 
@@ -67,9 +69,9 @@ def look(link: Link, now: float, answer: ModelAnswer | WorkerError, takes: float
     link.begin_probe(at(now))
     assert link.probe_due() == float("inf")  # not twice at a time
     if isinstance(answer, WorkerError):
-        link.missed(answer, wall(now + takes))
+        link.missed(answer, at(now + takes), wall(now + takes))
     else:
-        link.found(answer, wall(now + takes))
+        link.found(answer, at(now + takes), wall(now + takes))
 
 
 def away(link: Link, begin: float, end: float, error: WorkerError = OFF) -> list[float]:
@@ -112,7 +114,7 @@ def test_looks_that_take_long_do_not_add_to_the_pause(link: Link) -> None:
     away(link, 0, 120)
     due = link.probe_due()
     link.begin_probe(due)
-    link.missed(LATE, wall(due + 5))
+    link.missed(LATE, at(due + 5), wall(due + 5))
     assert link.probe_due() - due == pytest.approx(due / 12)
 
 
@@ -155,15 +157,44 @@ def test_one_that_only_looks_well_is_said_once_and_asked_less_and_less(
     assert not link.state.is_available
     assert link.state.reason == ODD.reason
     assert asked < 150
-    link.answered(8, 1.0, wall(now))
+    link.answered(at(now), wall(now))
     assert link.state.is_available
     assert len(lines) == 5
     link.failed(OFF, at(now + 1), wall(now + 1))
-    assert link.probe_due() == now + 2
+    assert link.probe_due() == pytest.approx(now + 16)  # one answer is no recovery
 
 
-@pytest.mark.parametrize("error", [BUSY, LostPicturesError(Kind.BUSY, "lost")])
-def test_one_that_is_busy_for_a_moment_is_no_line(
+def test_one_that_answers_now_and_then_does_not_fill_the_log(link: Link, lines: list[str]) -> None:
+    now, asked = 0.0, 0
+    look(link, now, WELL)
+    while now < 3600:
+        link.answered(at(now), wall(now))
+        link.failed(ODD, at(now), wall(now))
+        asked += 1
+        now = link.probe_due()
+        look(link, now, WELL)
+    assert asked < 300
+    assert len(lines) == 3
+    assert link.state.is_available
+    # Well for a minute, it has recovered: what comes then is told, and does not last long.
+    link.answered(at(now + 61), wall(now + 61))
+    link.failed(ODD, at(now + 70), wall(now + 70))
+    assert link.probe_due() == now + 71
+    assert len(lines) == 4
+
+
+def test_the_last_line_is_not_that_it_is_well_when_it_is_not(link: Link, lines: list[str]) -> None:
+    look(link, 0, WELL)
+    link.failed(OFF, at(100), wall(100))
+    look(link, 101, WELL)
+    link.failed(OFF, at(110), wall(110))  # known already
+    assert [" is available" in line for line in lines] == [True, False, True]
+    away(link, 110, 1000)
+    assert [" is available" in line for line in lines] == [True, False, True, False]
+
+
+@pytest.mark.parametrize("error", [NO_MODEL, LostPicturesError(Kind.NO_MODEL, "lost")])
+def test_one_without_a_model_for_a_moment_is_no_line(
     link: Link, lines: list[str], error: WorkerError
 ) -> None:
     look(link, 0, WELL)
@@ -175,50 +206,77 @@ def test_one_that_is_busy_for_a_moment_is_no_line(
     assert len(lines) == 1
 
 
-def test_one_that_is_busy_for_long_is_a_line(link: Link, lines: list[str]) -> None:
+def test_one_that_is_found_without_a_model_is_a_line(link: Link, lines: list[str]) -> None:
     look(link, 0, WELL)
-    link.failed(BUSY, at(10), wall(10))
-    look(link, 11, BUSY)
+    link.failed(NO_MODEL, at(10), wall(10))
+    look(link, 11, NO_MODEL)
     assert not link.state.is_available
     assert len(lines) == 2
 
 
-def test_one_that_always_is_busy_when_asked_for_scores_is_a_line(
+def test_one_that_never_has_a_model_when_asked_for_scores_is_a_line(
     link: Link, lines: list[str]
 ) -> None:
     now = 0.0
     look(link, now, WELL)
     while now < 100:
-        link.failed(BUSY, at(now), wall(now))
+        link.failed(NO_MODEL, at(now), wall(now))
         now = link.probe_due()
         look(link, now, WELL)
     assert len(lines) == 2
     assert not link.state.is_available
 
 
-def test_answers_may_take_some_times_as_long_as_lately(link: Link) -> None:
-    assert link.pace.limit(4) == 60 + 4 * 15
-    link.answered(8, 4.0, wall(0))
-    assert link.pace.limit(8) == 32
-    assert link.pace.limit(1) == 30
-    link.answered(8, 16.0, wall(0))
-    assert link.pace.limit(8) == 128
-    for _ in range(16):
-        link.answered(8, 0.1, wall(0))
-    assert link.pace.limit(8) == 30
+def test_one_that_is_busy_gets_less_at_a_time_and_stays(link: Link, lines: list[str]) -> None:
+    link.found(msgspec.structs.replace(WELL, at_once=3), at(0), wall(0))
+    assert link.places == 4
+    link.in_flight = 2  # of three, as one was refused
+    link.failed(BUSY, at(10), wall(10))
+    assert link.is_available
+    assert link.places == 2
+    link.in_flight = 1
+    assert not link.has_place(at(10.5))
+    assert link.place_due(at(10.5)) == 0.5
+    assert link.has_place(at(11))
+    assert link.place_due(at(11)) == float("inf")
+    link.in_flight = 0
+    link.failed(BUSY, at(12), wall(12))
+    assert link.places == 1
+    assert len(lines) == 1
+    # More again, with time.
+    link.answered(at(13), wall(13))
+    assert link.places == 1
+    for minute in range(1, 6):
+        link.answered(at(13 + 61 * minute), wall(13 + 61 * minute))
+    assert link.places == 4
+
+
+def test_one_that_is_busy_for_long_is_away(link: Link, lines: list[str]) -> None:
     look(link, 0, WELL)
-    link.failed(LATE, at(0), wall(0))
-    assert link.pace.limit(4) == 120  # it may have become slower
+    for second in range(61):
+        link.failed(BUSY, at(second), wall(second))
+        assert link.is_available
+    link.failed(BUSY, at(62), wall(62))
+    assert not link.is_available
+    assert not link.state.is_available
+    assert len(lines) == 2
+    look(link, 63, WELL)
+    link.failed(BUSY, at(64), wall(64))
+    assert not link.is_available
+    look(link, 65, WELL)
+    link.answered(at(66), wall(66))
+    link.failed(BUSY, at(67), wall(67))
+    assert link.is_available
 
 
 def test_an_answer_that_comes_in_drops_is_late(link: Link) -> None:
     look(link, 0, WELL)
-    end = link.pace.expect(at(30))
-    other = link.pace.expect(at(50))
-    assert not link.pace.take_late(at(39))
+    end = link.late.expect(at(30))
+    other = link.late.expect(at(50))
+    assert not link.late.take_late(at(39))
     assert link.deadline() == 40
-    assert link.pace.take_late(at(40))
-    assert not link.pace.take_late(at(41))
+    assert link.late.take_late(at(40))
+    assert not link.late.take_late(at(41))
     other()
     end()
     assert link.deadline() == float("inf")
@@ -227,7 +285,7 @@ def test_an_answer_that_comes_in_drops_is_late(link: Link) -> None:
 def test_many_models_have_many_places(link: Link) -> None:
     for at_once, places in ((1, 2), (2, 3), (8, 9), (1000, 16)):
         answer = ModelAnswer(identity=WELL.identity, version="1", device="", at_once=at_once)
-        link.found(answer, wall(0))
+        link.found(answer, at(0), wall(0))
         assert link.places == places
 
 

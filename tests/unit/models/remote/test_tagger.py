@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -227,14 +228,107 @@ def test_a_bug_costs_no_picture_and_no_worker_for_ever(make: Make) -> None:
     look_again(tagger, lambda: tagger.is_available)
 
 
-def test_pictures_that_a_model_refuses_are_an_error_and_the_worker_stays(make: Make) -> None:
+def fails_with(worker: FakeWorker, bad: np.ndarray, error: Exception) -> None:
+    """Have a worker fail with a picture; with others it is well."""
+    ask = worker.scores
+
+    def scores(pictures: Sequence[Picture], seconds: float) -> tuple[Scores, Vectors | None]:
+        if any(pixels is bad for _, pixels in pictures):
+            worker.groups.append(len(pictures))
+            raise error
+        return ask(pictures, seconds)
+
+    worker.scores = scores  # type: ignore[method-assign]
+
+
+REFUSED = FailedPicturesError("odd")
+INVALID = WorkerError(Kind.ANSWER, "its answer has scores that are no probabilities")
+
+
+@pytest.mark.parametrize("error", [REFUSED, INVALID, ZeroDivisionError("odd")])
+def test_pictures_that_a_well_worker_fails_with_are_an_error_and_it_stays(
+    make: Make, error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
     worker = FakeWorker()
     tagger = make(worker)
-    worker.error = FailedPicturesError("odd")
-    with pytest.raises(ModelError, match="the model failed on https://a:1: odd") as caught:
+    fails_with(worker, BATCH[1], error)
+    for _ in range(5):
+        with pytest.raises(ModelError, match=r"the model failed on https://a:1: ") as caught:
+            tagger.scores(BATCH)
+        assert not isinstance(caught.value, ModelUnavailableError)
+        assert tagger.is_available
+    assert worker.groups == [3, 2] * 5
+    same(tagger.scores_and_features(BATCH[:1]), BATCH[:1])
+    assert not [each for each in caplog.messages if "is not available" in each]
+
+
+@pytest.mark.parametrize("error", [REFUSED, INVALID])
+def test_a_worker_that_fails_with_all_pictures_is_away(make: Make, error: Exception) -> None:
+    worker = FakeWorker()
+    tagger = make(worker)
+    worker.error = error
+    with pytest.raises(ModelUnavailableError):
         tagger.scores(BATCH)
-    assert not isinstance(caught.value, ModelUnavailableError)
+    assert not tagger.workers[0].is_available
+    assert str(error) in tagger.workers[0].reason
+    # Not blamed, the pictures are asked about together when it is well again.
+    worker.error = None
+    look_again(tagger, lambda: tagger.is_available)
+    worker.groups.clear()
+    same(tagger.scores_and_features(BATCH))
+    assert worker.groups == [3]
+
+
+def test_a_broken_worker_beside_a_well_one_costs_no_picture(make: Make) -> None:
+    broken, well = FakeWorker("a"), FakeWorker("b")
+    well.seconds_a_picture = 0.001  # the broken one is the faster
+    tagger = make(broken, well)
+    broken.error = FailedPicturesError("CUDA error: an illegal memory access was encountered")
+    batches = [[picture(n, m, 0) for m in range(4)] for n in range(100)]
+    with ThreadPoolExecutor(4) as pool:
+        for batch, found in zip(
+            batches, pool.map(tagger.scores_and_features, batches), strict=True
+        ):
+            same(found, batch)
+    assert sum(well.groups) >= 400
+    assert len(broken.groups) < 20
+    assert "illegal memory" in tagger.workers[0].reason
+
+
+def test_the_pictures_are_blamed_when_no_worker_can_look_at_them(make: Make) -> None:
+    first, second = FakeWorker("a"), FakeWorker("b")
+    tagger = make(first, second)
+    fails_with(first, BATCH[1], INVALID)
+    same(tagger.scores_and_features(BATCH))
+    assert [each.is_available for each in tagger.workers] == [True, True]
+    fails_with(second, BATCH[1], REFUSED)
+    with pytest.raises(ModelError, match="the model failed on"):
+        tagger.scores(BATCH)
+    assert [each.is_available for each in tagger.workers] == [True, True]
+
+
+def test_a_worker_that_has_too_much_to_do_is_asked_again_in_a_moment(
+    make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    worker = FakeWorker()
+    tagger = make(worker)
+    ask = worker.scores
+    refusals = iter([True, True])
+
+    def scores(pictures: Sequence[Picture], seconds: float) -> tuple[Scores, Vectors | None]:
+        if next(refusals, False):
+            raise WorkerError(Kind.BUSY, "too much is asked for at once")
+        return ask(pictures, seconds)
+
+    worker.scores = scores  # type: ignore[method-assign]
+    began = time.monotonic()
+    with ThreadPoolExecutor(2) as pool:
+        for found in pool.map(tagger.scores_and_features, [BATCH] * 6):
+            same(found)
+    assert time.monotonic() - began > 0.9
     assert tagger.is_available
+    assert tagger.at_once == 1
+    assert not [each for each in caplog.messages if "not available" in each]
 
 
 def test_a_picture_that_is_lost_twice_alone_fails_alone(make: Make) -> None:
@@ -246,7 +340,7 @@ def test_a_picture_that_is_lost_twice_alone_fails_alone(make: Make) -> None:
     def dies(pictures: Sequence[Picture], seconds: float) -> tuple[Scores, Vectors | None]:
         if any(pixels is killer for _, pixels in pictures):
             worker.groups.append(len(pictures))
-            raise LostPicturesError(Kind.BUSY, "lost")
+            raise LostPicturesError(Kind.NO_MODEL, "lost")
         return ask(pictures, seconds)
 
     worker.scores = dies  # type: ignore[method-assign]
@@ -398,6 +492,39 @@ def test_a_model_that_cannot_be_loaded_here_is_said_once(
     worker.look_error = None
     look_again(tagger, lambda: tagger.is_available)
     same(tagger.scores_and_features(BATCH))
+
+
+def test_an_unexpected_error_while_it_is_loaded_here_blames_nobody(make: Make) -> None:
+    worker = FakeWorker()
+    worker.look_error = OFF
+
+    def load() -> Tagger:
+        raise OSError("libcuda.so.1: cannot open shared object file")
+
+    tagger = make(worker, local=load)
+    with pytest.raises(ModelUnavailableError, match="libcuda"):
+        tagger.scores(BATCH)
+    assert "libcuda" in tagger.trouble
+
+
+def test_a_model_here_is_not_kept_after_the_end(make: Make) -> None:
+    worker = FakeWorker()
+    worker.look_error = OFF
+    loaded: list[weakref.ref[TinyTagger]] = []
+
+    def load() -> Tagger:
+        model = TinyTagger()
+        loaded.append(weakref.ref(model))
+        return model
+
+    tagger = make(worker, local=load)
+    tagger.scores(BATCH)
+    assert loaded[0]() is not None
+    tagger.close()
+    assert loaded[0]() is None
+    with pytest.raises(ModelUnavailableError):
+        tagger.scores(BATCH)
+    assert len(loaded) == 1
 
 
 def test_a_description_is_all_that_is_needed() -> None:
