@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol, cast
 
 import numpy as np
@@ -32,6 +32,20 @@ class FeatureTagger(Protocol):
         """
 
 
+class DigestTagger(Protocol):
+    """A `Tagger` that identifies pictures by their digests where it asks about them."""
+
+    def scores_of(self, pictures: Mapping[bytes, Pixels]) -> tuple[Scores, Vectors | None]:
+        """Return what `FeatureTagger.scores_and_features` does.
+
+        Args:
+            pictures: By `photoramd.models.preprocessing.digest_of` of each.
+
+        Raises:
+            ModelError: The model failed on this batch.
+        """
+
+
 def gives_features(tagger: Tagger) -> bool:
     """Return whether a tagger may return features: it is a `FeatureTagger`."""
     # Of the class, so that a model is not loaded for it.
@@ -47,6 +61,17 @@ def scores_and_features(tagger: Tagger, batch: Sequence[Pixels]) -> tuple[Scores
     if gives_features(tagger):
         return cast(FeatureTagger, tagger).scores_and_features(batch)
     return tagger.scores(batch), None
+
+
+def scores_of(tagger: Tagger, pictures: Mapping[bytes, Pixels]) -> tuple[Scores, Vectors | None]:
+    """Return the same for pictures whose digests are known: none is computed twice.
+
+    Raises:
+        ModelError: The model failed on this batch.
+    """
+    if hasattr(type(tagger), "scores_of"):
+        return cast(DigestTagger, tagger).scores_of(pictures)
+    return scores_and_features(tagger, list(pictures.values()))
 
 
 def quantised(values: npt.NDArray[np.float32]) -> Vectors:

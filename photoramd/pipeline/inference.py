@@ -18,7 +18,7 @@ from photoramd.errors import ModelError, ModelUnavailableError
 from photoramd.images.budget import MemoryRoom
 from photoramd.images.renditions import THUMBNAIL
 from photoramd.metadata.reading import Reading
-from photoramd.models.features import scores_and_features
+from photoramd.models.features import scores_of
 from photoramd.models.preprocessing import Pixels, digest_of
 from photoramd.models.tagger import Tagger
 from photoramd.models.vocabulary import kept
@@ -168,7 +168,7 @@ def infer(tagger: Tagger, unseen: Mapping[bytes, Pixels]) -> Inferred:
     if not unseen:
         return Inferred()
     try:
-        rows, vectors = scores_and_features(tagger, list(unseen.values()))
+        rows, vectors = scores_of(tagger, unseen)
         done = Inferred({d: kept(tagger.vocabulary, r) for d, r in zip(unseen, rows, strict=True)})
         if vectors is not None:
             done.features = {d: v.tobytes() for d, v in zip(unseen, vectors, strict=True)}

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -193,9 +193,20 @@ class RemoteTagger:
             ModelError: The model failed on this batch.
             ModelUnavailableError: No worker is available, or it went away.
         """
+        return self._scores([(digest_of(pixels), pixels) for pixels in batch])
+
+    def scores_of(self, batch: Mapping[bytes, Pixels]) -> tuple[Scores, Vectors | None]:
+        """See `photoramd.models.features.DigestTagger`.
+
+        Raises:
+            ModelError: The model failed on this batch.
+            ModelUnavailableError: No worker is available, or it went away.
+        """
+        return self._scores(list(batch.items()))
+
+    def _scores(self, pictures: list[Picture]) -> tuple[Scores, Vectors | None]:
         import numpy as np
 
-        pictures = [(digest_of(pixels), pixels) for pixels in batch]
         if any(self._suspects.is_guilty(each) for each in pictures):
             if len(pictures) == 1:
                 self._suspects.clear(pictures)  # whoever asks once more gets another try

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import threading
+import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -90,6 +93,32 @@ def test_a_process_that_breaks_is_ended(replica: Make, error: Exception | None) 
     ]  # fmt: skip
     with pytest.raises(RuntimeError, match="fails with every picture"):
         made.check_health()
+
+
+def test_a_model_that_hangs_is_noticed(replica: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    tagger = FailingTagger()
+    made = replica(tagger)
+    hangs, goes_on = threading.Event(), threading.Event()
+
+    def scores(batch: Sequence[Pixels]) -> tuple[Scores, Vectors | None]:
+        hangs.set()
+        goes_on.wait(60)
+        return TinyTagger().scores_and_features(batch)
+
+    tagger.scores_and_features = scores  # type: ignore[method-assign]
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(made._run, BATCH)
+        assert hangs.wait(10)
+        made.check_health()
+        now = time.monotonic()
+        monkeypatch.setattr(time, "monotonic", lambda: now + 29)
+        made.check_health()
+        monkeypatch.setattr(time, "monotonic", lambda: now + 46)
+        with pytest.raises(RuntimeError, match="does not answer"):
+            made.check_health()
+        goes_on.set()
+        assert not isinstance(call.result(10), Refusal)
+    made.check_health()
 
 
 def test_one_that_is_broken_from_the_start_never_is_ready(replica: Make) -> None:

@@ -15,7 +15,8 @@ import pytest
 from photoramd.clock import monotonic
 from photoramd.errors import ModelError, ModelUnavailableError
 from photoramd.models.availability import availability
-from photoramd.models.features import Vectors, gives_features
+from photoramd.models.features import Vectors, gives_features, scores_of
+from photoramd.models.preprocessing import digest_of
 from photoramd.models.remote.answers import Expected
 from photoramd.models.remote.failures import (
     FailedPicturesError,
@@ -158,6 +159,23 @@ def test_a_call_waits_for_the_first_look() -> None:
         go_on.set()
         same(found.result(10))
     tagger.close()
+
+
+def test_digests_that_are_known_are_not_computed_again(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = FakeWorker()
+    tagger = make(worker)
+    pictures = {digest_of(each): each for each in BATCH}
+    same(scores_of(tagger, pictures))
+    monkeypatch.setattr("photoramd.models.remote.tagger.digest_of", None)
+    same(scores_of(tagger, pictures))
+    same(scores_of(TinyTagger(), pictures))
+
+
+def test_equal_pictures_have_a_row_each(make: Make) -> None:
+    batch = [BATCH[0], BATCH[0].copy(), BATCH[1]]
+    same(make(FakeWorker()).scores_and_features(batch), batch)
 
 
 def test_large_groups_go_in_parts(make: Make) -> None:
