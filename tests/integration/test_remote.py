@@ -19,6 +19,7 @@ from photoramd.models.remote.protocol import ScoresRequest
 from photoramd.models.tagger import Tagger
 from tests.support.certificates import Authority
 from tests.support.daemons import Photoramd, wait_for
+from tests.support.photos import camera_photos
 from tests.support.worker_double import TOKEN, Reply, Seen, WorkerDouble, problem
 from tests.support.xmp import subjects
 
@@ -174,6 +175,56 @@ def test_a_picture_that_takes_the_model_down_fails_alone(
     asked = [msgspec.msgpack.decode(each.body, type=ScoresRequest).digests
              for each in worker.seen if each.method == "POST"]  # fmt: skip
     assert asked.count([killers[0]]) in (2, 3)  # it may have been alone at first, too
+
+
+def test_a_picture_without_valid_scores_fails_alone(
+    worker: WorkerDouble, cluster: Cluster, make: Make, put: Put
+) -> None:
+    for name in ("cat.png", "china.jpg", "rocket.jpg"):
+        put(name.partition(".")[0], name)
+    bad: list[bytes] = []
+
+    def say(seen: Seen) -> Reply | None:
+        if seen.method != "POST":
+            return None
+        digests = msgspec.msgpack.decode(seen.body, type=ScoresRequest).digests
+        bad.extend(digests[:1] if not bad else [])
+        if bad[0] not in digests:
+            return None
+        answer = worker.scores(seen.body)
+        nothing = memoryview(b"\xff" * answer.scores.nbytes)  # is no number
+        return Reply(body=msgspec.msgpack.encode(msgspec.structs.replace(answer, scores=nothing)))
+
+    worker.says = say
+    daemon = make(cluster=cluster(worker))
+    done = daemon.run("scan", "--json")
+    assert json.loads(done.stdout)["failed"] == 1, done.stderr
+    assert daemon.states() == {"written": 2, "failed": 1}
+    assert "no probabilities" in done.stderr
+    assert "is not available" not in done.stderr
+
+
+def test_a_broken_worker_beside_a_well_one_costs_nothing(
+    worker: WorkerDouble,
+    authority: Authority,
+    embedded_tagger: Tagger,
+    cluster: Cluster,
+    make: Make,
+    album: Path,
+) -> None:
+    camera_photos(album, 0.3, 40, seed=1)
+    with WorkerDouble(embedded_tagger, authority.server("127.0.0.1")) as broken:
+        broken.says = lambda seen: (
+            problem(500, "failed", "CUDA error") if seen.method == "POST" else None
+        )
+        daemon = make(cluster=cluster(broken, worker))
+        daemon.start()
+        daemon.wait_for_states(written=40)
+        assert "failed" not in daemon.states()
+        assert len(lines(daemon, broken.url)) <= 4
+        states = {each["url"]: each for each in daemon.ask("status")["workers"]}
+        assert "CUDA error" in states[broken.url]["reason"]
+        assert daemon.stop() == 0
 
 
 def test_a_stop_does_not_wait_for_an_answer(
