@@ -19,6 +19,7 @@ from photoramd.cli.model import command
 from photoramd.models.weights.catalog import EMBEDDED, MODELS
 from photoramd.models.weights.converted import CopyName
 from photoramd.models.weights.download import MIRROR_VARIABLE
+from tests.support.clock import bound
 from tests.support.fake_models import HOST, MODEL, TAGS, WEIGHTS, ZOO, content, served
 from tests.support.hub_server import REPOSITORY, REVISION, Fault, HubServer
 
@@ -69,7 +70,7 @@ def model(tmp_path: Path, environment: dict[str, str]) -> Command:
     def run(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
         command = command_line(tmp_path, *arguments)
         done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, check=False, timeout=60
+            command, env=environment, capture_output=True, text=True, check=False, timeout=bound(60)
         )
         assert done.returncode == code, done.stderr
         assert "Traceback" not in done.stderr
@@ -151,7 +152,7 @@ def test_interrupting_keeps_what_was_received(
     while not any(path.stat().st_size == 150_000 for path in partial.iterdir()):
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=bound(60))
     release.set()
     assert process.returncode == 130
     assert "Interrupted; run the command again to go on.\n" in said
@@ -172,7 +173,7 @@ def test_a_full_disk_is_said_and_what_was_received_is_kept(
     script += '; echo "$?" $(ls -s --block-size=1k "$1/.partial")'
     done = subprocess.run(
         ["unshare", "-m", "sh", "-c", script, "sh", tmp_path, sys.executable, program],
-        env=environment, capture_output=True, text=True, check=True, timeout=60,
+        env=environment, capture_output=True, text=True, check=True, timeout=bound(60),
     )  # fmt: skip
     assert "the disk became full while weights.pth was fetched" in done.stderr
     assert "it goes on where it stopped" in done.stderr
@@ -189,7 +190,7 @@ def test_a_disk_that_is_too_small_is_said_beforehand(
     script = 'mount -t tmpfs -o size=200k tmpfs "$1" && exec "$2" -c "$3" "$1" model fetch fake++'
     done = subprocess.run(
         ["unshare", "-m", "sh", "-c", script, "sh", tmp_path, sys.executable, PROGRAM],
-        env=environment, capture_output=True, text=True, check=False, timeout=60,
+        env=environment, capture_output=True, text=True, check=False, timeout=bound(60),
     )  # fmt: skip
     assert done.returncode == 3
     assert "not enough room: 0.3 MB and 67.1 MB in reserve are needed, 0.2 MB are free" in (
@@ -217,7 +218,7 @@ def test_progress_is_shown_on_a_terminal(
     done = subprocess.run(
         [sys.executable, "-c", program, tmp_path / "models", "model", "fetch", "fake++"],
         env=environment | {"TERM": "xterm", "COLUMNS": "120"},
-        stdout=subprocess.PIPE, stderr=slave, check=True, timeout=60,
+        stdout=subprocess.PIPE, stderr=slave, check=True, timeout=bound(60),
     )  # fmt: skip
     os.close(slave)
     shown = os.read(master, 1 << 20).decode()
@@ -417,7 +418,7 @@ def test_the_demo_says_how_to_bring_a_model_that_is_not_there(tmp_path: Path) ->
     done = subprocess.run(
         ["unshare", "-m", "sh", "-c", script, "sh", sys.executable],
         env=os.environ | {"XDG_DATA_HOME": str(tmp_path)},
-        capture_output=True, text=True, check=False, timeout=60,
+        capture_output=True, text=True, check=False, timeout=bound(60),
     )  # fmt: skip
     assert done.returncode == 3, done.stderr
     assert done.stderr == ""

@@ -23,6 +23,7 @@ from photoramd.config.schema import Config
 from photoramd.daemon import assembly
 from photoramd.errors import NoImagesError, UsageError
 from photoramd.models.tagger import Tagger
+from tests.support.clock import bound
 from tests.support.xmp import subjects
 
 Put = Callable[[str, str], Path]
@@ -60,7 +61,12 @@ def test_a_terminal_is_told_that_the_model_is_being_loaded(
     master, slave = pty.openpty()
     environment = {**os.environ, "TERM": "xterm"}
     done = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=slave, env=environment, check=True, timeout=60
+        command,
+        stdout=subprocess.PIPE,
+        stderr=slave,
+        env=environment,
+        check=True,
+        timeout=bound(60),
     )
     os.close(slave)
     shown = b""

@@ -20,6 +20,7 @@ import yaml
 from contrib import reference_database
 from photoramd.database.connection import Database
 from photoramd.database.description import VIEWS
+from tests.support.clock import bound
 from tests.support.documents import ROOT, blocks
 from tests.support.known_photos import TAGGED, fill
 
@@ -68,7 +69,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def get(address: str) -> Get:
     def ask(path: str, **parameters: object) -> str:
         url = f"{address}/photoramd{path}?{urlencode(parameters)}"
-        with urlopen(url, timeout=60) as answer:  # noqa: S310  it raises an error if not 200
+        with urlopen(url, timeout=bound(60)) as answer:  # noqa: S310  it raises an error if not 200
             return str(answer.read().decode("utf-8"))
 
     return ask

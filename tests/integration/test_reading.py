@@ -20,6 +20,7 @@ from photoramd.config.schema import Config
 from photoramd.database import derived
 from photoramd.search import queries
 from tests.support.album import Scan, ask_again
+from tests.support.clock import bound
 from tests.support.daemons import Photoramd, wait_for
 from tests.support.files import sidecar_of
 from tests.support.old_state.place import place
@@ -47,7 +48,7 @@ def config(configure: Callable[..., Config]) -> Config:
 
 def exiftool(*arguments: str | Path) -> None:
     subprocess.run(
-        ["exiftool", "-q", "-q", "-overwrite_original", *arguments], check=True, timeout=60
+        ["exiftool", "-q", "-q", "-overwrite_original", *arguments], check=True, timeout=bound(60)
     )
 
 
@@ -170,7 +171,7 @@ def test_whatever_is_edited_it_is_known_who_gave_what(
 def entries(path: Path) -> Sequence[str]:
     done = subprocess.run(
         ["exiftool", "-j", "-XMP-dc:Subject", path],
-        capture_output=True, text=True, check=True, timeout=60,
+        capture_output=True, text=True, check=True, timeout=bound(60),
     )  # fmt: skip
     (known,) = json.loads(done.stdout)
     subjects = known.get("Subject", [])
@@ -263,7 +264,7 @@ def kill(kind, rows):
 derived._chunks = kill
 connection.connect(Path({os.fspath(database)!r}))
 """
-    done = subprocess.run([sys.executable, "-c", code], check=False, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], check=False, timeout=bound(60))
     assert done.returncode == -9
     with (
         closing(queries.open_readonly(database)) as connection,

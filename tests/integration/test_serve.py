@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 import httpx2
 import pytest
 
+from tests.support.clock import bound
 from tests.support.daemons import Photoramd, unprivileged, wait_for
 from tests.support.gallery import Events, Gallery, new_token, seconds_of, status_of
 
@@ -222,7 +223,7 @@ def test_other_machines_need_a_token(photoramd: Photoramd, tmp_path: Path) -> No
     options = ["--token-file", tmp_path / "token"]
     with Gallery(photoramd, *options, listen="0.0.0.0:0") as gallery:
         with httpx2.Client(
-            base_url=f"http://{address}:{gallery.port}", trust_env=False, timeout=30
+            base_url=f"http://{address}:{gallery.port}", trust_env=False, timeout=bound(30)
         ) as client:
             assert client.get("/metrics").status_code == 401
             bearer = {"Authorization": f"Bearer {token}"}

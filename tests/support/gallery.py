@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
+from tests.support.clock import bound
 from tests.support.daemons import TIMEOUT_SECONDS, Photoramd
 
 
@@ -85,16 +86,16 @@ class Gallery:
     def stop(self) -> int:
         """Stop it as systemd does; returns its exit status."""
         self.process.terminate()
-        return self.process.wait(TIMEOUT_SECONDS)
+        return self.process.wait(bound(TIMEOUT_SECONDS))
 
     def client(self, **options: Any) -> httpx2.Client:
         """A client that is not led astray by the machine's proxies."""
-        options.setdefault("timeout", TIMEOUT_SECONDS)
+        options.setdefault("timeout", bound(TIMEOUT_SECONDS))
         return httpx2.Client(base_url=self.address, trust_env=False, **options)
 
     def connect(self) -> socket.socket:
         """A connection to write bytes to."""
-        return socket.create_connection(("127.0.0.1", self.port), TIMEOUT_SECONDS)
+        return socket.create_connection(("127.0.0.1", self.port), bound(TIMEOUT_SECONDS))
 
     def exchange(self, request: bytes) -> bytes:
         """Send bytes and return all that is answered until the server closes."""

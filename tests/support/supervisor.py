@@ -10,6 +10,8 @@ from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
+from tests.support.clock import bound
+
 TIMEOUT_SECONDS = 120.0
 
 
@@ -54,7 +56,7 @@ class Supervisor:
 
     def wait_for(self, pattern: str, meanwhile: Callable[[], object] = lambda: None) -> str:
         """Wait for a message with a line that a pattern matches; returns the message."""
-        deadline = time.monotonic() + TIMEOUT_SECONDS
+        deadline = time.monotonic() + bound(TIMEOUT_SECONDS)
         while time.monotonic() < deadline:
             message = self.receive(0.2)
             if message is not None and re.search(pattern, message, re.MULTILINE):
@@ -87,7 +89,7 @@ class Journal:
         path.parent.mkdir(parents=True)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(os.fspath(path))
-        self._socket.settimeout(TIMEOUT_SECONDS)
+        self._socket.settimeout(bound(TIMEOUT_SECONDS))
 
     def __enter__(self) -> Journal:
         return self

@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 from tests.support import hostile
+from tests.support.clock import bound
 from tests.support.daemons import Photoramd, wait_for
 from tests.support.files import sidecar_of
 from tests.support.misbehaving_crop import DEADLY, photo
@@ -107,7 +108,7 @@ def test_a_stop_does_not_wait_for_a_photo_that_hangs(
     wait_for(lambda: photoramd.states().get("written") == len(GOOD))
     began = time.monotonic()
     assert photoramd.stop() == 0
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < bound(5)
     assert photoramd.states() == {"written": len(GOOD), "pending": 1}
 
 
@@ -146,12 +147,12 @@ def test_a_stop_does_not_wait_for_an_exiftool_that_hangs(
                 image.save(album / "cat.tif")
             while not photoramd.states().get("tagged"):
                 supervisor.drain(0.1)
-                assert time.monotonic() - since < 60
+                assert time.monotonic() - since < bound(60)
             supervisor.drain(3)
-            assert supervisor.longest_pause(since) < 2
+            assert supervisor.longest_pause(since) < bound(2)
             began = time.monotonic()
             assert photoramd.stop() == 0
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - began < bound(5)
         finally:
             photoramd.close()
     assert photoramd.states()["tagged"] >= 1
@@ -170,13 +171,13 @@ def test_the_watchdog_is_told_while_a_photo_hangs_and_no_longer_than_it_may(
         # Twice the time that it has, and the watchdog would bark after half of it.
         while photoramd.states() != {"failed": 1}:
             supervisor.drain(0.2)
-            assert time.monotonic() - since < 60
+            assert time.monotonic() - since < bound(60)
         supervisor.drain(0.1)
-        assert supervisor.longest_pause(since) < 2
+        assert supervisor.longest_pause(since) < bound(2)
         put_good(put)
         while photoramd.states() != {"failed": 1, "written": len(GOOD)}:
             supervisor.drain(0.2)
-            assert time.monotonic() - since < 120
+            assert time.monotonic() - since < bound(120)
 
 
 def memory_kib(process: int) -> int:
@@ -215,7 +216,7 @@ def test_hostile_files_cost_only_themselves_under_a_watchdog_and_little_memory(
                 most = max(most, memory_kib(photoramd.process.pid))
                 assert time.monotonic() - since < 240, photoramd.states()
             supervisor.drain(0.1)
-            assert supervisor.longest_pause(since) < 10
+            assert supervisor.longest_pause(since) < bound(10)
             assert photoramd.process.poll() is None
         finally:
             photoramd.close()

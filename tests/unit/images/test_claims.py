@@ -15,6 +15,7 @@ from photoramd.errors import DecodeError
 from photoramd.images.av1 import frame_sizes
 from photoramd.images.decoder import decode
 from photoramd.images.opener import open_photo
+from tests.support.clock import bound
 from tests.support.hostile import BAD, bmp, chunk, fill, gif, png, put, scans, segments, tiff
 from tests.support.samples import sample_photos
 
@@ -27,7 +28,7 @@ def test_it_is_refused_at_once_with_the_reason(tmp_path: Path, name: str) -> Non
     started = time.process_time()
     with pytest.raises(DecodeError, match=f"claims too much: .*{BAD[name].reason}"):
         decode(path, side=448, max_pixels=MAX_PIXELS)
-    assert time.process_time() - started < 2
+    assert time.process_time() - started < bound(2)
 
 
 @pytest.mark.parametrize("suffix", ["webp", "avif", "heic", "png", "bmp", "tiff"])
@@ -116,7 +117,7 @@ def test_boxes_without_end_are_not_counted_to_the_end(tmp_path: Path) -> None:
     began = time.monotonic()
     with pytest.raises(DecodeError):
         decode(path, side=64, max_pixels=MAX_PIXELS)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < bound(3)
 
 
 def test_extents_without_end_are_not_looked_at() -> None:

@@ -24,6 +24,7 @@ from photoramd.images.decoder import Decoded, decode
 from photoramd.images.opener import open_photo
 from photoramd.photo import Fingerprint
 from photoramd.pipeline.lookahead import LookAhead
+from tests.support.clock import bound
 from tests.support.files import await_tick
 from tests.support.orientation import STORED, as_stored
 from tests.support.photos import camera_photos
@@ -561,7 +562,7 @@ def run_python(script: str, *options: str, imports_first: bool = False) -> str:
         text=True,
         check=False,
         cwd=Path(__file__).parents[3],
-        timeout=60,
+        timeout=bound(60),
     )
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout

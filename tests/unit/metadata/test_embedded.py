@@ -18,6 +18,7 @@ from PIL import Image, TiffImagePlugin
 from photoramd.errors import DecodeError
 from photoramd.metadata.containers import MAX_XMP_BYTES
 from photoramd.metadata.embedded import Embedded, read, read_keywords
+from tests.support.clock import bound
 from tests.support.samples import sample_photos
 
 FORMATS = {
@@ -55,7 +56,7 @@ def exiftool(*arguments: str | Path) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=bound(60),
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

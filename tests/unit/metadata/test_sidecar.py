@@ -22,6 +22,7 @@ from photoramd.metadata.xmp_keywords import Provenance
 from photoramd.metadata.xmp_packet import MAX_BYTES, Packet, escape
 from photoramd.system import atomic
 from photoramd.system.beneath import Directory
+from tests.support.clock import bound
 from tests.support.xmp import (
     add_subjects,
     provenance,
@@ -149,13 +150,17 @@ def canonical(data: bytes, encoding: str, without: tuple[str, ...] = ()) -> byte
 
 def exiftool(*arguments: str | Path) -> str:
     command = ["exiftool", "-config", "", *map(str, arguments)]
-    finished = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    finished = subprocess.run(
+        command, capture_output=True, text=True, timeout=bound(60), check=True
+    )
     return finished.stdout
 
 
 def exiv2(*arguments: str | Path) -> str:
     command = ["exiv2", *map(str, arguments)]
-    finished = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    finished = subprocess.run(
+        command, capture_output=True, text=True, timeout=bound(60), check=True
+    )
     assert not finished.stderr
     return finished.stdout
 

@@ -22,6 +22,7 @@ from photoramd.errors import ChangedError, SidecarError, WriteError
 from photoramd.photo import Fingerprint
 from photoramd.system import atomic, write_errors
 from photoramd.system.renameat2 import EXCHANGE
+from tests.support.clock import bound
 from tests.support.files import await_tick
 
 OLD = b"old" * 1000
@@ -75,7 +76,7 @@ def run_child(
     command = [*prefix, sys.executable, "-c", CHILD, str(target), data.hex(), note]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
     return subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=60, check=False
+        command, env=environment, capture_output=True, text=True, timeout=bound(60), check=False
     )
 
 
