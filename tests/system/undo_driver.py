@@ -29,7 +29,7 @@ from photoramd.photo import Fingerprint, Photo, Tag
 from photoramd.pipeline import undo
 from photoramd.pipeline.planner import WriteSettings
 from photoramd.pipeline.writer import Writer
-from tests.system.crash_driver import SIDECAR, Killer
+from tests.system.crash_driver import EVERY_STEP, SIDECAR, Killer
 
 TAGS = [Tag("building", 0.9, ("Places",)), Tag("sky", 0.8)]
 
@@ -81,7 +81,8 @@ def take_back_until_killed(config: Config, album: Path, point: int) -> bool:
 def main() -> None:
     sample, directory = Path(sys.argv[1]), Path(sys.argv[2])
     strand, strands = int(sys.argv[3]), int(sys.argv[4])
-    for point in count(1 + strand, strands):
+    stride = 1 if EVERY_STEP else 2
+    for point in count(1 + strand * stride, strands * stride):
         album = directory / f"album{point}"
         config = Config(watch=(Watch(path=album),), state=State(path=directory / f"{point}.db"))
         before = prepare(sample, album, config)
