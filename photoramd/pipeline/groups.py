@@ -10,7 +10,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ _END_SECONDS = 1.0
 @dataclass(frozen=True, slots=True, eq=False)
 class _Group:
     members: Sequence[tuple[Job, Decoded]]
-    digests: frozenset[bytes]
+    pictures: Mapping[bytes, Decoded]
     result: Future[Scored]
 
 
@@ -70,15 +70,18 @@ class Groups:
         """What is done when a group is."""
         return [each.result for each in self._in_flight]
 
-    def has(self, digest: bytes) -> bool:
-        """Return whether a picture is in a group that was not taken."""
-        return any(digest in each.digests for each in self._in_flight)
+    def find(self, digest: bytes) -> Decoded | None:
+        """Return a picture that is in a group that was not taken, or None."""
+        for each in self._in_flight:
+            if digest in each.pictures:
+                return each.pictures[digest]
+        return None
 
     def submit(self, members: Sequence[tuple[Job, Decoded]], recalled: Recalled) -> None:
         """Have the model run on a group."""
         result: Future[Scored] = Future()
-        digests = frozenset(decoded.digest for _, decoded in members)
-        self._in_flight.append(_Group(members, digests, result))
+        pictures = {decoded.digest: decoded for _, decoded in members}
+        self._in_flight.append(_Group(members, pictures, result))
         if not self._at_once() or not recalled.unseen:
             self._run(recalled, result)
             return
