@@ -43,14 +43,15 @@ class Finished:
     """Photos that the model is done with.
 
     Attributes:
-        jobs: All of them; those without an error are stored, or are asked for again if the rest
-            of their group was left out.
+        jobs: All of them.
         failed: Those without scores, and why.
+        left_out: Those that the model did not look at, because of a stop. The others are stored.
         fresh: The ids of those that the model ran for; equal pictures share one result.
     """
 
     jobs: list[Job] = field(default_factory=list)
     failed: list[tuple[Job, ModelError]] = field(default_factory=list)
+    left_out: list[Job] = field(default_factory=list)
     fresh: set[int] = field(default_factory=set)
 
 
@@ -166,6 +167,8 @@ class Tagging:
                 scores = scored.scores[decoded.digest]
                 tags = select(self._tagger.vocabulary, scores, self._rules)
                 tagged.append(Tagged(job, decoded.digest, scores, tags, decoded.reading))
+            else:
+                finished.left_out.append(job)
         if tagged:
             self._results.save(tagged, self._tagger.name, self._tagger.revision, now)
             self.scorer.keep_features(scored)

@@ -194,3 +194,24 @@ def test_a_stop_does_not_wait_for_a_call_that_hangs_and_loses_nothing(
     with closing(queries.open_readonly(config.state.path)) as connection:
         (blamed,) = connection.execute("SELECT sum(attempts) FROM photos").fetchone()
     assert blamed == 0
+
+
+@pytest.mark.parametrize("at_once", [0, 1])
+def test_a_stop_within_a_group_blames_none_of_the_photos_that_it_leaves_out(
+    configure: Configure, photos: list[Path], use: Callable[[PretendedGpu], None], at_once: int
+) -> None:
+    config = configure()
+
+    def stop(_: list[bytes]) -> None:
+        daemon._interrupts.stopped = True
+
+    use(PretendedGpu(at_once, wait=stop))
+    with assembly.assemble(config) as daemon:
+        daemon._reconciler.request(str(config.watch[0].path))
+        deadline = time.monotonic() + 60
+        while not daemon._interrupts.stopped:
+            assert time.monotonic() < deadline
+            daemon._turn(lambda _: None, once=True)
+    assert states(config)["pending"] > 0
+    with Database(config.state.path) as database:
+        assert database.rows("SELECT sum(begun) FROM photos") == [(0,)]
