@@ -8,7 +8,6 @@ processor runs when a group is submitted: it would gain nothing.
 from __future__ import annotations
 
 import queue
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from photoramd.database.photos import Job
 from photoramd.pipeline.inference import Decoded
 from photoramd.pipeline.scorer import Recalled, Scored
+from photoramd.system.ending import NativeThread
 
 _END_SECONDS = 1.0
 """How long `Groups.close` waits for calls that are under way, in all."""
@@ -44,7 +44,7 @@ class Groups:
         self._waiting: queue.SimpleQueue[tuple[Recalled, Future[Scored]] | None] = (
             queue.SimpleQueue()
         )
-        self._threads: list[threading.Thread] = []
+        self._threads: list[NativeThread] = []
 
     def __len__(self) -> int:
         """Return how many groups were submitted and not taken."""
@@ -87,7 +87,7 @@ class Groups:
             return
         if len(self._threads) < self._at_once():
             # A daemon's end must not wait for a call that hangs, as those of a pool would have it.
-            thread = threading.Thread(target=self._work, name="infer", daemon=True)
+            thread = NativeThread(self._work, "infer")
             self._threads.append(thread)
             thread.start()
         self._waiting.put((recalled, result))
