@@ -53,10 +53,13 @@ class Running:
         return socket.create_connection(self._address, timeout=60)
 
     def answers(self) -> bool:
-        with suppress(OSError), self.connect() as plain:
-            with self._trust.wrap_socket(plain, server_hostname="127.0.0.1") as connection:
-                connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-                return connection.recv(100).startswith(b"HTTP/1.1 204 ")
+        with (
+            suppress(OSError),
+            self.connect() as plain,
+            self._trust.wrap_socket(plain, server_hostname="127.0.0.1") as connection,
+        ):
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            return connection.recv(100).startswith(b"HTTP/1.1 204 ")
         return False
 
     @property
