@@ -21,6 +21,7 @@ from click.shell_completion import CompletionItem
 
 from photoramd import __version__
 from photoramd.errors import ExitCode, PhotoramdError
+from photoramd.system.ending import end
 
 COMMANDS = {
     "run": "Watch the configured directories and tag new photos, until stopped.",
@@ -191,6 +192,8 @@ def main() -> None:
         if error.remedy:
             click.echo(f"  {error.remedy}", err=True)
         code = error.exit_code
+    except SystemExit as ended:
+        code = ended.code  # a stop while something was loaded
     except (KeyboardInterrupt, click.Abort):
         code = ExitCode.INTERRUPTED
     except (_ReaderGoneError, BrokenPipeError):
@@ -208,7 +211,7 @@ def main() -> None:
             traceback.print_exc()
             click.echo("photoramd: this is a fault in photoramd; please report the above", err=True)
         code = PhotoramdError.exit_code
-    sys.exit(code if isinstance(code, int) else 0)
+    end(code if isinstance(code, int) else 0)
 
 
 def _drop_output() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,12 +12,12 @@ import click
 from msgspec.structs import replace
 
 from photoramd.cli.options import collected, require_extra
-from photoramd.clock import monotonic
 from photoramd.config import gallery, loader
 from photoramd.daemon import sd_notify
 from photoramd.database.readonly import open_readonly
 from photoramd.errors import StoreError, UsageError, printable
 from photoramd.system import log
+from photoramd.system.ending import leave_hung_threads
 
 if TYPE_CHECKING:
     from photoramd.cli import Settings
@@ -26,9 +25,6 @@ if TYPE_CHECKING:
     from photoramd.web.site import Site
 
 logger = logging.getLogger(__name__)
-
-_END_SECONDS = 1.0
-"""How long threads may take to end when the server has ended."""
 
 _PARTS = ("starlette", "uvicorn", "jinja2")
 
@@ -95,20 +91,8 @@ def command(settings: Settings, options: _Options) -> None:
                 notifier.ready(lambda: True)
 
             serve(site, sockets, ready, notifier.beat)
-    _leave_hung_threads()
-
-
-def _leave_hung_threads() -> None:
-    """End the process if threads wait for a disk that does not answer: Python waits for them."""
-    ends_at = monotonic() + _END_SECONDS
-    for thread in threading.enumerate():
-        if thread is threading.current_thread() or thread.daemon:
-            continue
-        thread.join(max(0.0, ends_at - monotonic()))
-        if thread.is_alive():
-            logger.warning("a disk does not answer: what was asked of it is given up")
-            logging.shutdown()
-            os._exit(0)
+    # They wait for a disk that does not answer, and Python would wait for them.
+    leave_hung_threads("a disk does not answer: what was asked of it is given up")
 
 
 def _write_token(path: Path) -> None:

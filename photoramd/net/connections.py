@@ -10,13 +10,13 @@ from typing import Any, ClassVar
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from photoramd.net.listener import MOST_CONNECTIONS
+
 REQUEST_SECONDS = 10.0
 """How long a request may take to arrive; its body has as long again."""
 
 STALL_SECONDS = 60.0
 """How long a client may take none of an answer."""
-
-MOST_CONNECTIONS = 256
 
 
 class BoundedProtocol(H11Protocol):

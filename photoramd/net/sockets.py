@@ -13,6 +13,7 @@ from pathlib import Path
 
 from photoramd.config.addresses import UNIX, address_of
 from photoramd.errors import ConfigError, PhotoramdError, printable
+from photoramd.net.listener import Listener
 
 SOCKET_MODE = 0o660
 
@@ -28,7 +29,7 @@ class ListenError(PhotoramdError):
 
 @contextmanager
 def listening(listen: str, key: str) -> Iterator[list[socket.socket]]:
-    """Open the sockets for a ``with`` block.
+    """Open the sockets, each with a limit of clients, for a ``with`` block.
 
     Args:
         listen: Where to listen, as in the configuration; what systemd hands over goes first.
@@ -83,11 +84,11 @@ def _given_by_systemd() -> list[socket.socket]:
     os.environ.pop("LISTEN_FDNAMES", None)
     if process != str(os.getpid()) or not count.isdigit():
         return []
-    found = []
+    found: list[socket.socket] = []
     for fd in range(_FIRST_FD, _FIRST_FD + int(count)):
         try:
             os.set_inheritable(fd, False)
-            each = socket.socket(fileno=fd)
+            each = Listener(fileno=fd)
             waits = each.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
         except OSError as error:
             raise ListenError(f"systemd handed over what is no socket: {error.strerror}") from error
@@ -103,7 +104,7 @@ def _given_by_systemd() -> list[socket.socket]:
 
 def _at(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    found = socket.socket(family, socket.SOCK_STREAM)
+    found = Listener(family, socket.SOCK_STREAM)
     try:
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
@@ -122,7 +123,7 @@ def _at(host: str, port: int) -> socket.socket:
 def _beneath(path: Path) -> Iterator[socket.socket]:
     """Listen on a socket's file, which is removed in the end."""
     _remove_stale(path)
-    found = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    found = Listener(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         # The umask is this thread's and all others'; there are none yet.
         before = os.umask(0o777 & ~SOCKET_MODE)

@@ -8,15 +8,15 @@ processor runs when a group is submitted: it would gain nothing.
 from __future__ import annotations
 
 import queue
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
 from photoramd.database.photos import Job
 from photoramd.pipeline.inference import Decoded
 from photoramd.pipeline.scorer import Recalled, Scored
+from photoramd.system.ending import NativeThread
 
 _END_SECONDS = 1.0
 """How long `Groups.close` waits for calls that are under way, in all."""
@@ -25,7 +25,7 @@ _END_SECONDS = 1.0
 @dataclass(frozen=True, slots=True, eq=False)
 class _Group:
     members: Sequence[tuple[Job, Decoded]]
-    digests: frozenset[bytes]
+    pictures: Mapping[bytes, Decoded]
     result: Future[Scored]
 
 
@@ -44,7 +44,7 @@ class Groups:
         self._waiting: queue.SimpleQueue[tuple[Recalled, Future[Scored]] | None] = (
             queue.SimpleQueue()
         )
-        self._threads: list[threading.Thread] = []
+        self._threads: list[NativeThread] = []
 
     def __len__(self) -> int:
         """Return how many groups were submitted and not taken."""
@@ -70,21 +70,24 @@ class Groups:
         """What is done when a group is."""
         return [each.result for each in self._in_flight]
 
-    def has(self, digest: bytes) -> bool:
-        """Return whether a picture is in a group that was not taken."""
-        return any(digest in each.digests for each in self._in_flight)
+    def find(self, digest: bytes) -> Decoded | None:
+        """Return a picture that is in a group that was not taken, or None."""
+        for each in self._in_flight:
+            if digest in each.pictures:
+                return each.pictures[digest]
+        return None
 
     def submit(self, members: Sequence[tuple[Job, Decoded]], recalled: Recalled) -> None:
         """Have the model run on a group."""
         result: Future[Scored] = Future()
-        digests = frozenset(decoded.digest for _, decoded in members)
-        self._in_flight.append(_Group(members, digests, result))
+        pictures = {decoded.digest: decoded for _, decoded in members}
+        self._in_flight.append(_Group(members, pictures, result))
         if not self._at_once() or not recalled.unseen:
             self._run(recalled, result)
             return
         if len(self._threads) < self._at_once():
             # A daemon's end must not wait for a call that hangs, as those of a pool would have it.
-            thread = threading.Thread(target=self._work, name="infer", daemon=True)
+            thread = NativeThread(self._work, "infer")
             self._threads.append(thread)
             thread.start()
         self._waiting.put((recalled, result))

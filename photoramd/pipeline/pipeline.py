@@ -279,6 +279,8 @@ class Pipeline:
     def _finish(self, now: UnixTime) -> list[Outcome]:
         """Take what the model is done with."""
         finished = self._tagging.finish(now)
+        if finished.left_out:
+            self._queue.abandon([job.id for job in finished.left_out])
         self._in_flight.difference_update(job.id for job in finished.jobs)
         self._unreported |= finished.fresh
         return [self._give_up(job, error, now) for job, error in finished.failed]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from photoramd.clock import UnixTime
@@ -43,14 +43,15 @@ class Finished:
     """Photos that the model is done with.
 
     Attributes:
-        jobs: All of them; those without an error are stored, or are asked for again if the rest
-            of their group was left out.
+        jobs: All of them.
         failed: Those without scores, and why.
+        left_out: Those that the model did not look at, because of a stop. The others are stored.
         fresh: The ids of those that the model ran for; equal pictures share one result.
     """
 
     jobs: list[Job] = field(default_factory=list)
     failed: list[tuple[Job, ModelError]] = field(default_factory=list)
+    left_out: list[Job] = field(default_factory=list)
     fresh: set[int] = field(default_factory=set)
 
 
@@ -92,22 +93,28 @@ class Tagging:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether the model has nothing to do."""
-        return not len(self._groups)
+        """Whether the model has nothing to do, and nothing is held for it."""
+        return not len(self._groups) and not self._held
 
     def can_begin(self, decoded: int) -> bool:
         """Return whether the model would take that many photos.
 
         A small group takes long for each of its photos, so it is for a model that is idle only.
         """
-        return self._groups.has_room and decoded >= (1 if self._groups.is_idle else self._most)
+        return self._has_room and decoded >= (1 if self._groups.is_idle else self._most)
 
     def begin(self, photos: Sequence[tuple[Job, Decoded]]) -> None:
-        """Have photos scored; those that are equal to one that is under way wait for it."""
+        """Have photos scored; those that are equal to one that is under way wait for it.
+
+        What waits is looked at again, so this is to be called without photos, too.
+        """
         photos, self._held = [*self._held, *photos], []
         group: list[tuple[Job, Decoded]] = []
         for job, decoded in photos:
-            (self._held if self._groups.has(decoded.digest) else group).append((job, decoded))
+            if (same := self._groups.find(decoded.digest)) is None:
+                group.append((job, decoded))
+            else:  # one picture's pixels are enough
+                self._held.append((job, replace(decoded, pixels=same.pixels)))
         if group:
             self._groups.submit(group, self.scorer.recall([decoded for _, decoded in group]))
 
@@ -120,7 +127,7 @@ class Tagging:
         """
         if self.is_waiting or self._groups.is_any_done:
             return
-        more = [each for each in decoding if not each.done()] if self._groups.has_room else []
+        more = [each for each in decoding if not each.done()] if self._has_room else []
         wait([*self._groups.futures, *more], seconds, FIRST_COMPLETED)
 
     def finish(self, now: UnixTime) -> Finished:
@@ -140,6 +147,11 @@ class Tagging:
         self._is_closed.set()
         self._groups.close()
 
+    @property
+    def _has_room(self) -> bool:
+        """Whether another group may begin; not while many photos wait for one that is under way."""
+        return self._groups.has_room and len(self._held) < self._most
+
     def _store(
         self,
         members: Sequence[tuple[Job, Decoded]],
@@ -155,6 +167,8 @@ class Tagging:
                 scores = scored.scores[decoded.digest]
                 tags = select(self._tagger.vocabulary, scores, self._rules)
                 tagged.append(Tagged(job, decoded.digest, scores, tags, decoded.reading))
+            else:
+                finished.left_out.append(job)
         if tagged:
             self._results.save(tagged, self._tagger.name, self._tagger.revision, now)
             self.scorer.keep_features(scored)

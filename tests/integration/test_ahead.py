@@ -82,6 +82,51 @@ def test_equal_pictures_are_looked_at_once(
     assert tagger.inferred == COUNT
 
 
+@pytest.mark.parametrize("others", [0, COUNT - 1])
+def test_copies_of_a_picture_that_takes_long_are_not_gathered_in_memory(
+    configure: Configure,
+    photos: list[Path],
+    use: Callable[[PretendedGpu], None],
+    others: int,
+) -> None:
+    for path in photos[1 + others :]:
+        path.unlink()
+    for number in range(100):
+        shutil.copyfile(photos[0], photos[0].with_name(f"copy-{number}.jpg"))
+    with Image.open(photos[0]) as image:
+        slow = digest_of(PretendedGpu().pixels(image))
+    go, began = threading.Event(), threading.Event()
+
+    def hang(digests: list[bytes]) -> None:
+        if slow in digests:
+            began.set()
+            assert go.wait(60)
+
+    tagger = PretendedGpu(2, wait=hang)
+    use(tagger)
+    config = configure(debounce={"batch_size": 8})
+    config = msgspec.structs.replace(config, similar=Similar(enabled=False))
+    with assembly.assemble(config) as daemon:
+        daemon._reconciler.request(str(config.watch[0].path))
+        deadline = time.monotonic() + 60
+        while not began.is_set() or daemon._pipeline._decoding.ready < 2 * 8:
+            assert time.monotonic() < deadline
+            assert len(daemon._pipeline._tagging._held) < 2 * 8
+            daemon._turn(lambda _: None, once=True)
+        held = daemon._pipeline._tagging._held
+        assert len({id(decoded.pixels) for _, decoded in held}) == 1
+        turned = time.monotonic()
+        for _ in range(4):
+            daemon._turn(lambda _: None, once=True)
+        assert time.monotonic() - turned > 0.7  # it waits meanwhile
+        assert daemon._pipeline._in_flight
+        go.set()
+        while not daemon._turn(lambda _: None, once=True):
+            assert time.monotonic() < deadline
+    assert states(config) == {"written": 101 + others}
+    assert max(Counter(digest for batch in tagger.batches for digest in batch).values()) == 1
+
+
 def test_a_bad_photo_costs_only_itself(
     configure: Configure, photos: list[Path], use: Callable[[PretendedGpu], None]
 ) -> None:
@@ -150,3 +195,24 @@ def test_a_stop_does_not_wait_for_a_call_that_hangs_and_loses_nothing(
     with closing(queries.open_readonly(config.state.path)) as connection:
         (blamed,) = connection.execute("SELECT sum(attempts) FROM photos").fetchone()
     assert blamed == 0
+
+
+@pytest.mark.parametrize("at_once", [0, 1])
+def test_a_stop_within_a_group_blames_none_of_the_photos_that_it_leaves_out(
+    configure: Configure, photos: list[Path], use: Callable[[PretendedGpu], None], at_once: int
+) -> None:
+    config = configure()
+
+    def stop(_: list[bytes]) -> None:
+        daemon._interrupts.stopped = True
+
+    use(PretendedGpu(at_once, wait=stop))
+    with assembly.assemble(config) as daemon:
+        daemon._reconciler.request(str(config.watch[0].path))
+        deadline = time.monotonic() + 60
+        while not daemon._interrupts.stopped:
+            assert time.monotonic() < deadline
+            daemon._turn(lambda _: None, once=True)
+    assert states(config)["pending"] > 0
+    with Database(config.state.path) as database:
+        assert database.rows("SELECT sum(begun) FROM photos") == [(0,)]

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from photoramd.net.connections import MOST_CONNECTIONS, REQUEST_SECONDS
+from photoramd.net.connections import REQUEST_SECONDS
+from photoramd.net.listener import MOST_CONNECTIONS
 from photoramd.web.events import MOST_CLIENTS
 from photoramd.web.headers import HEADERS
 from tests.support.clock import bound

@@ -22,7 +22,7 @@ from PIL import Image
 from photoramd.daemon.sd_notify import Notifier, connect
 from photoramd.daemon.status_line import Situation, StatusLine
 from photoramd.database.health import Health
-from photoramd.errors import ConfigError
+from photoramd.errors import ConfigError, ExitCode
 from photoramd.pipeline.inference import LONGEST_SECONDS, BatchSizer
 from photoramd.system.log import journal_handler
 from tests.support.clock import bound
@@ -116,6 +116,23 @@ def test_the_documented_drop_ins_of_the_gallery_are_valid(gallery: Path) -> None
         (directory / f"{number}.conf").write_text(drop_in, encoding="utf-8")
     verified = analyze("verify", "--man=no", gallery, gallery.with_suffix(".socket"))
     assert (verified.returncode, verified.stdout, verified.stderr) == (0, "", "")
+
+
+def test_the_worker_s_units_are_valid_and_what_the_socket_starts_has_a_limit(unit: Path) -> None:
+    units = [unit.with_name(f"photoramd-worker.{kind}") for kind in ("service", "socket")]
+    for each in units:
+        text = (CONTRIB / each.name).read_text(encoding="utf-8")
+        prefix = str(unit.parent / "prefix")
+        each.write_text(text.replace("/opt/photoramd", prefix), encoding="utf-8")
+    verified = analyze("verify", "--man=no", *units)
+    assert (verified.returncode, verified.stdout, verified.stderr) == (0, "", "")
+    service, socket = map(settings, units)
+    fatal = {ExitCode.USAGE, ExitCode.MODEL, ExitCode.CONFIGURATION}
+    assert set(map(int, service["RestartPreventExitStatus"][0].split())) == fatal
+    # Even if each start takes as long as one may.
+    hours = float(socket["TriggerLimitIntervalSec"][0].removesuffix("h"))
+    slowest = int(service["TimeoutStartSec"][0]) * int(socket["TriggerLimitBurst"][0])
+    assert slowest < 3600 * hours
 
 
 def test_fault_24_the_example_of_a_drop_in_is_valid(unit: Path) -> None:

@@ -23,6 +23,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SCRIPTS = Path("/usr/share/debootstrap/scripts")
+EXTRAS = "raw,systemd,web,worker"
 BUILD_TOOLS = ("hatchling", "setuptools", "wheel")
 
 
@@ -93,15 +94,16 @@ def wheels(origin: Path | None = None) -> Path:
     Args:
         origin: The root file system that it is for; None: one with this host's Python.
     """
+    wanted = ["-c", "constraints.txt", f".[{EXTRAS}]", *BUILD_TOOLS]
     content = [REPOSITORY / "constraints.txt", REPOSITORY / "pyproject.toml"]
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in content)).hexdigest()[:8]
+    read = b"".join(path.read_bytes() for path in content)
+    digest = hashlib.sha256(read + EXTRAS.encode()).hexdigest()[:8]
     own = f"python{sys.version_info.major}.{sys.version_info.minor}"
     python = own if origin is None else os.readlink(origin / "usr/bin/python3")
     target = cache() / f"wheels-{python}-{digest}"
     with made(target) as partial:
         if partial is not None:
             progress(f"pip download, {python}")
-            wanted = ["-c", "constraints.txt", ".[raw,systemd,web]", *BUILD_TOOLS]
             download = ["-m", "pip", "download", "--quiet"]
             if origin is None or python == own:
                 run(sys.executable, *download, "-d", partial, *wanted, cwd=REPOSITORY)

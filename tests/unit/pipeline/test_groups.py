@@ -72,13 +72,14 @@ def test_one_more_group_than_the_model_works_on_is_in_flight() -> None:
         submit(groups, bytes([number]))
         assert (groups.is_idle, groups.has_room) == (idle, room)
     until(lambda: len(running) == 2)
-    assert groups.has(b"\2")
+    found: Any = groups.find(b"\2")
+    assert found.digest == b"\2"
     assert not groups.is_any_done
     assert digests(groups) == []
     go.set()
     until(lambda: all(each.done() for each in groups.futures))
     assert digests(groups) == [[b"\0"], [b"\1"], [b"\2"]]
-    assert not groups.has(b"\2")
+    assert groups.find(b"\2") is None
     groups.close()
 
 
