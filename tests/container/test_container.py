@@ -433,7 +433,8 @@ def test_the_compose_file_brings_daemon_and_gallery(
             stranger = Gallery(port, wrong or "nas.example", token if wrong else "no")
             with pytest.raises(urllib.error.HTTPError) as error:
                 stranger.ask("status")
-            assert error.value.code == code
+            with error.value as answer:  # its connection, too
+                assert answer.code == code
         # It shows photos and can change none; what is asked of it the daemon does.
         (found,) = gallery.ask("photos?limit=9")["photos"]
         gallery.ask("edits", {"photos": [found["id"]], "add": ["whiskers"], "reject": []})
