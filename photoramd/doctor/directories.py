@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from photoramd.config.schema import Watch
-from photoramd.doctor.finding import ERROR, Finding, Grade, user_name
+from photoramd.doctor.finding import ERROR, Finding, Grade
 from photoramd.errors import PhotoramdError, WriteError, printable
 from photoramd.system import atomic, paths
 from photoramd.system.atomic import TEMPORARY_PREFIX
 from photoramd.system.container import is_container
 from photoramd.system.mounts import read_mounts, silent_parts
+from photoramd.system.users import user_name
 from photoramd.watch.filters import Filter
 
 
@@ -154,12 +155,13 @@ class Checkup:
                 " a drop-in with BindPaths=, which contrib/install.sh --photos writes",
             )
         elif is_readonly and self._watch.write != "none":
-            yield self._found(
-                Grade.ERROR,
-                "the running daemon may only read it",
+            remedy = (
                 f'add ReadWritePaths="-{self._name}" to a drop-in of its unit (systemctl edit'
-                " photoramd) and restart it",
+                " photoramd) and restart it"
             )
+            if is_container():
+                remedy = "mount it writable (docs/container.md)"
+            yield self._found(Grade.ERROR, "the running daemon may only read it", remedy)
 
 
 def limits(needed: int) -> Iterator[Finding]:
