@@ -40,8 +40,8 @@ def main() -> None:
     parser.add_argument("--keep", action="store_true", help="keep the temporary directory")
     parser.add_argument("--model", default="embedded", help="as `photoramd model list` names it")
     arguments = parser.parse_args()
-    assert isinstance(sys.stdout, io.TextIOWrapper)
-    sys.stdout.reconfigure(line_buffering=True)  # also into a pipe: each photo when it is tagged
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # in a pipe, too: each photo when it is tagged
     require(arguments.model)
     directory = Path(tempfile.mkdtemp(prefix="photoramd-demo-")).resolve()
     try:
