@@ -23,6 +23,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# pip shows how far it is to whoever looks.
+PIP_INSTALL = $(BIN)/python -m pip install $(if $(shell test -t 2 || echo no),--quiet) --disable-pip-version-check
 STAMP := $(VENV)/.installed
 STAMP_TEST := $(VENV)/.installed-test
 # The tools of a release have an environment of their own, so that they do not judge themselves.
@@ -39,19 +41,20 @@ help:
 # Programs that pip cannot bring are installed where this user may, else named.
 setup:
 	@PYTHON=$(PYTHON) contrib/system-packages.sh demo
-	@$(MAKE) --no-print-directory $(STAMP)
+	@$(MAKE) --no-print-directory --silent $(STAMP)
 
 setup-test: setup
 	@PYTHON=$(PYTHON) contrib/system-packages.sh test
-	@$(MAKE) --no-print-directory $(STAMP_TEST)
+	@$(MAKE) --no-print-directory --silent $(STAMP_TEST)
 
 # What the program needs, and two packages for the photos in them, which are not imported.
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "photoramd needs Python 3.11 or newer; set PYTHON=python3.11, say" >&2; exit 1; }
+	@echo "Installing photoramd and what it needs into $(VENV): about 90 MB to download"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+	$(PIP_INSTALL) -c constraints.txt -e .
+	$(PIP_INSTALL) -c constraints.txt \
 	  --no-deps foolbox scikit-image
 	@touch $@
 
@@ -64,8 +67,8 @@ $(TOOLS_STAMP): contrib/release-tools.txt
 # systemd-python is compiled, against packages that not every machine has: the demo, which
 # runs without systemd, must not need them.
 $(STAMP_TEST): $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-	  -c constraints.txt -e '.[dev,systemd]'
+	@echo "Installing what the tests need into $(VENV): a few GB, most of it PyTorch"
+	$(PIP_INSTALL) -c constraints.txt -e '.[dev,systemd]'
 	@touch $@
 
 MODEL ?= embedded

@@ -12,6 +12,7 @@ the commands that bring them.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import shutil
@@ -39,6 +40,8 @@ def main() -> None:
     parser.add_argument("--keep", action="store_true", help="keep the temporary directory")
     parser.add_argument("--model", default="embedded", help="as `photoramd model list` names it")
     arguments = parser.parse_args()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # in a pipe, too: each photo when it is tagged
     require(arguments.model)
     directory = Path(tempfile.mkdtemp(prefix="photoramd-demo-")).resolve()
     try:
@@ -106,14 +109,19 @@ def show(directory: Path, model: str) -> None:
                 print((directory / "log").read_text(), file=sys.stderr)
                 sys.exit("the daemon did not tag all photos")
             time.sleep(0.1)
-    sidecar = photos / "cat.png.xmp"
+    # That of few tags, so that those above stay in view.
+    sidecar = min(photos.glob("*.xmp"), key=lambda path: path.stat().st_size)
     print(f"\nThe sidecar {sidecar.name}:\n\n{indent(sidecar.read_text(encoding='utf-8'))}")
     for expression in QUERIES.get(model, QUERIES["embedded"]):
         print(f"photoramd query '{expression}':\n")
         for match in ask(config, "query", expression) or []:
             print(f"  {Path(match['file']).name:<16} {', '.join(match['tags'])}")
         print()
-    print("The daemon has been stopped; the photos themselves were not touched.")
+    print(
+        "The daemon has been stopped; the photos themselves were not touched.\n"
+        "What it sees in a photo of yours; nothing is changed:\n\n"
+        f"  {os.path.relpath(sys.executable)} -m photoramd tag --format text PHOTO"
+    )
 
 
 @contextmanager

@@ -33,7 +33,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 from embedded_model import LOGIT_LIMITS, build
 from rich.progress import track
 from sklearn.linear_model import LogisticRegression
@@ -43,6 +42,7 @@ from photoramd.images.decoder import decode
 from photoramd.models.embedded.combination import SCENE
 from photoramd.models.embedded.crop import CROP, INPUTS, split
 from photoramd.models.embedded.keywords import read_evidence
+from photoramd.models.embedded.runtime import onnxruntime
 
 Array = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int8]

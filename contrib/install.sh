@@ -281,6 +281,7 @@ install_program() {
   # The Python that it was made with may be gone, as after an upgrade of the system.
   if ! "$prefix/bin/python" -c 'import pip' 2>/dev/null; then
     [ ! -e "$prefix/$MARK" ] || remove_environment
+    note "an environment of its own is made for it, some seconds"
     "$python" -m venv "$prefix"
   fi
   [ "$torch" = none ] || install_torch
@@ -466,6 +467,17 @@ uninstall() {
   note "the user of the service, whom they belong to"
 }
 
+# Only the service's user may read the database.
+next_steps() {
+  local name
+  name=$(sed -n 's/^User=//p' "$DROPINS/user.conf" 2>/dev/null || true)
+  say "What now?"
+  [ ${#photos[@]} = 0 ] || note "copy a photo into ${photos[0]}: seconds later it is tagged"
+  note "sudo -u ${name:-photoramd} photoramd status       what is done, waiting and wrong"
+  note "sudo -u ${name:-photoramd} photoramd query cat    photos of cats"
+  has_gallery || note "sudo contrib/install.sh --gallery      a gallery, for this machine's browsers"
+}
+
 main() {
   parse_options "$@"
   [ ${#photos[@]} = 0 ] || [ -z "$uninstall" ] || die "--photos and --uninstall exclude each other"
@@ -507,7 +519,8 @@ main() {
   fi
   remove_former
   say "Is all well?"
-  "$prefix/bin/photoramd" doctor
+  "$prefix/bin/photoramd" doctor || exit
+  next_steps
 }
 
 main "$@"

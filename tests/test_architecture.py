@@ -88,16 +88,25 @@ def test_a_package_imports_only_what_is_below_it(name: str) -> None:
     assert not wrong
 
 
-def test_ray_is_imported_in_one_package_only() -> None:
-    importers = set()
+def importers(library: str) -> set[str]:
+    """The modules that import a library, at the top or inside a function."""
+    found = set()
     for name, path in modules().items():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = [each.name for each in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom):
                 names = [node.module or ""]
-            if any(each.partition(".")[0] == "ray" for each in names):
-                importers.add(package(name))
-    assert importers == {"worker"}
+            if any(each.partition(".")[0] == library for each in names):
+                found.add(name)
+    return found
+
+
+def test_ray_is_imported_in_one_package_only() -> None:
+    assert set(map(package, importers("ray"))) == {"worker"}
+
+
+def test_onnxruntime_is_imported_only_where_its_reports_are_switched_off_first() -> None:
+    assert importers("onnxruntime") == {"photoramd.models.embedded.runtime"}
 
 
 def test_imports_form_no_cycle() -> None:

@@ -16,8 +16,9 @@ import click
 from photoramd import doctor
 from photoramd.cli.output import Color, print_json, styled
 from photoramd.doctor import Notice, systemd_unit
-from photoramd.doctor.finding import ERROR, Finding, Grade, user_name
+from photoramd.doctor.finding import ERROR, Finding, Grade
 from photoramd.system import paths
+from photoramd.system.users import user_name
 
 if TYPE_CHECKING:
     from photoramd.cli import Settings

@@ -13,6 +13,7 @@ from photoramd.database.lock import holder
 from photoramd.database.readonly import open_readonly
 from photoramd.errors import ConfigError, StoreError, printable
 from photoramd.system import paths
+from photoramd.system.container import how_to, is_container
 
 if TYPE_CHECKING:
     from photoramd.config.schema import Config
@@ -67,7 +68,9 @@ def _configured(path: Path | None, program: str) -> Iterator[str]:
 def _stopped(program: str) -> Iterator[str]:
     yield "photoramd is configured, but not running."
     meanings = {"doctor": "check what it needs", "scan": "tag what is new, once, and end"}
-    if UNIT.exists() and program == "photoramd":
+    if is_container():
+        yield f"On the machine that runs the container: {how_to('start')}"
+    elif UNIT.exists() and program == "photoramd":
         yield "  sudo systemctl start photoramd"
     else:
         meanings = {"run": "start it here, until Ctrl-C", **meanings}

@@ -20,6 +20,7 @@ from photoramd.daemon.status_line import StatusLine
 from photoramd.errors import ConfigError, PhotoramdError, printable
 from photoramd.models.tagger import Tagger
 from photoramd.pipeline.pipeline import Outcome
+from photoramd.system.container import how_to
 from photoramd.system.signals import Interrupts
 
 log = logging.getLogger(__name__)
@@ -148,5 +149,5 @@ def _require_same_database(changed: Config, present: Config) -> None:
         raise ConfigError(
             f"state.path is now {printable(changed.state.path)}, which cannot change while"
             " photoramd runs",
-            remedy="restart it (systemctl restart photoramd)",
+            remedy=f"restart it ({how_to('restart')})",
         )

@@ -31,6 +31,7 @@ from photoramd.database.edited import (
 from photoramd.database.readonly import open_readonly
 from photoramd.errors import StoreError, UsageError
 from photoramd.keywords import KEYWORD_RULES, comparison_key, fold, is_keyword, normalise
+from photoramd.system.container import how_to
 
 __all__ = [
     "EditProgress",
@@ -198,7 +199,7 @@ def _asking(database: Path) -> Iterator[sqlite3.Connection]:
         raise StoreError(
             "the database is of an earlier version, which knows no edits",
             path=database,
-            remedy="restart the daemon (systemctl restart photoramd), or run photoramd scan",
+            remedy=f"restart the daemon ({how_to('restart')}), or run photoramd scan",
         )
     with connect_beside_owner(database) as db:
         db.execute("BEGIN IMMEDIATE")

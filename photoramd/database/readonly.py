@@ -13,7 +13,9 @@ from urllib.parse import quote
 from photoramd.database.connection import APPLICATION_ID, Database
 from photoramd.database.errors import translate_errors
 from photoramd.errors import StoreError
+from photoramd.system.container import how_to
 from photoramd.system.files import require_readable
+from photoramd.system.users import who_may_read
 
 BUSY_SECONDS = 5.0
 """How long a reader waits for other connections."""
@@ -35,7 +37,7 @@ def open_readonly(path: Path) -> sqlite3.Connection:
         raise StoreError(
             f"cannot read the database: {error.strerror}",
             path=path,
-            remedy="only the user of the daemon may read it: sudo -u USER photoramd ...",
+            remedy=who_may_read(path),
         ) from error
     if stat.st_size == 0:
         raise _nothing_yet(path)
@@ -90,8 +92,8 @@ def _nothing_yet(path: Path) -> StoreError:
     return StoreError(
         "nothing has been tagged yet: there is no database",
         path=path,
-        remedy="start photoramd run, or photoramd scan for one pass; if the daemon runs with "
-        "another configuration, name that with --config",
+        remedy=f"start the daemon ({how_to('start')}), or run photoramd scan"
+        " for one pass; if the daemon runs with another configuration, name that with --config",
     )
 
 

@@ -15,7 +15,9 @@ from urllib.parse import quote
 from photoramd.database.features import APPLICATION_ID
 from photoramd.database.readonly import BUSY_SECONDS, uri_options
 from photoramd.errors import StoreError
+from photoramd.system.container import how_to
 from photoramd.system.files import require_readable
+from photoramd.system.users import who_may_read
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,7 +67,7 @@ class StoredVectors:
             raise StoreError(
                 f"cannot read what similar photos are found by: {error.strerror}",
                 path=path,
-                remedy="only the user of the daemon may read it: sudo -u USER photoramd ...",
+                remedy=who_may_read(path),
             ) from error
         options = uri_options(path, stat.st_uid == os.geteuid() and os.access(path.parent, os.W_OK))
         uri = f"file:{quote(os.fsencode(path.absolute()))}?{options}"
@@ -148,7 +150,8 @@ class StoredVectors:
             raise StoreError(
                 "similar photos are found by what another version of photoramd has kept",
                 path=self.path,
-                remedy="start photoramd run, or photoramd scan for one pass, of this version",
+                remedy=f"start the daemon ({how_to('start')}), or run photoramd"
+                " scan for one pass, of this version",
             )
 
     def _rows(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
@@ -182,6 +185,6 @@ def _nothing_yet(path: Path) -> StoreError:
     return StoreError(
         "no similar photos can be found yet: nothing has been kept to find them by",
         path=path,
-        remedy="start photoramd run with the embedded model: it looks at known photos, too, when"
-        " nothing else is to be done",
+        remedy=f"start the daemon ({how_to('start')}) with the embedded model:"
+        " it looks at known photos, too, when nothing else is to be done",
     )

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from photoramd.config.schema import Watch
-from photoramd.doctor.finding import ERROR, Finding, Grade, user_name
+from photoramd.doctor.finding import ERROR, Finding, Grade
 from photoramd.errors import PhotoramdError, WriteError, printable
 from photoramd.system import atomic, paths
 from photoramd.system.atomic import TEMPORARY_PREFIX
 from photoramd.system.container import is_container
 from photoramd.system.mounts import read_mounts, silent_parts
+from photoramd.system.users import user_name
 from photoramd.watch.filters import Filter
 
 
@@ -105,8 +106,9 @@ class Checkup:
             text = f"no sidecar can be written: {error.message}"
             # Permissions do not help where the disk is full, broken or mounted read-only.
             is_disk = isinstance(error, WriteError) and error.concerns_file_system
-            permit = self._permit("rwX", os.fspath(self._watch.path))
-            yield self._found(Grade.ERROR, text, error.remedy if is_disk else permit)
+            place = os.fspath(self._watch.path)
+            remedy = error.remedy if is_disk else self._permit("rwX", place)
+            yield self._found(Grade.ERROR, text, remedy)
             return
         if closed:
             yield self._found(
@@ -120,17 +122,26 @@ class Checkup:
 
     def _permit(self, rights: str, directory: str) -> str:
         otherwise = "" if rights == "rX" else ', or set write = "none"'
-        if is_container():
+        try:
             status = os.stat(directory)
+        except OSError as error:  # such as that of a share whose server is away
+            return f"it cannot be looked at: {error.strerror}"
+        if is_container():
             return (
                 f"set PUID={status.st_uid} and PGID={status.st_gid}, whom it belongs to"
                 f" (docs/container.md); if it is mounted read-only, mount it writable{otherwise}"
             )
         user = user_name(os.geteuid())
         lists = f"-m u:{user}:{rights} -m d:u:{user}:{rights}"
+        theirs = ""
+        if status.st_uid not in (0, os.geteuid()):
+            owner = printable(user_name(status.st_uid))
+            theirs = (
+                f"run it as {owner}, whom it belongs to (contrib/install.sh --user {owner}), or "
+            )
         return (
-            f'setfacl -R {lists} "{printable(directory)}", or a group that may (docs/install.md);'
-            f" if it is mounted read-only, mount it writable{otherwise}"
+            f'{theirs}setfacl -R {lists} "{printable(directory)}" (of the package acl), or a group'
+            f" that may (docs/install.md); if it is mounted read-only, mount it writable{otherwise}"
         )
 
     def _view(self) -> Iterator[Finding]:
@@ -154,12 +165,13 @@ class Checkup:
                 " a drop-in with BindPaths=, which contrib/install.sh --photos writes",
             )
         elif is_readonly and self._watch.write != "none":
-            yield self._found(
-                Grade.ERROR,
-                "the running daemon may only read it",
+            remedy = (
                 f'add ReadWritePaths="-{self._name}" to a drop-in of its unit (systemctl edit'
-                " photoramd) and restart it",
+                " photoramd) and restart it"
             )
+            if is_container():
+                remedy = "mount it writable (docs/container.md)"
+            yield self._found(Grade.ERROR, "the running daemon may only read it", remedy)
 
 
 def limits(needed: int) -> Iterator[Finding]:

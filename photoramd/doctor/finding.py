@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pwd
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -43,11 +42,3 @@ class Finding:
 def failure(subject: str, error: PhotoramdError) -> Finding:
     """Return an error of ours as a finding."""
     return Finding(subject, Grade.ERROR, str(error), error.remedy, error.exit_code)
-
-
-def user_name(uid: int) -> str:
-    """Return a user's name, or the number of one without."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)

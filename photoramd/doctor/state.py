@@ -8,11 +8,12 @@ from contextlib import closing
 from pathlib import Path
 
 from photoramd.database.health import RootState
-from photoramd.doctor.finding import ERROR, Finding, Grade, failure, user_name
+from photoramd.doctor.finding import ERROR, Finding, Grade, failure
 from photoramd.errors import PhotoramdError, printable
 from photoramd.search import queries
 from photoramd.search.queries import RootStatus
 from photoramd.system import paths
+from photoramd.system.users import user_name
 
 SCARCE_BYTES, FULL_BYTES = 1 << 30, 64 << 20
 """Less free space than this is worth a warning, and an error."""

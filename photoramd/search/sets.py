@@ -13,6 +13,7 @@ from photoramd.database.derived import Kind
 from photoramd.database.readonly import fetch
 from photoramd.errors import StoreError
 from photoramd.keywords import comparison_key
+from photoramd.system.container import how_to
 
 T = TypeVar("T")
 
@@ -67,7 +68,8 @@ class Sets:
         if folded is None:
             raise StoreError(
                 "the database is an earlier version's",
-                remedy="start photoramd run, or photoramd scan: it is brought up to date then",
+                remedy=f"start the daemon ({how_to('start')}), or run photoramd"
+                " scan: it is brought up to date then",
             )
         if (folded, last) == (self._folded, self._seen):
             return

@@ -21,6 +21,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from photoramd.clock import Monotonic, monotonic
 from photoramd.config.addresses import UNIX
+from photoramd.system.container import is_container
 from photoramd.web.access import Access
 from photoramd.web.headers import SecureHeaders
 from photoramd.web.hosts import Hosts, is_embedded, is_own
@@ -63,7 +64,7 @@ class Gate:
         self._app = app
         self._site = site
         self._now = now
-        self._hosts = Hosts(site.config.gallery.hosts)
+        self._hosts = Hosts(site.config.gallery.hosts, has_outer_address=is_container())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request, or refuse it."""
@@ -91,11 +92,10 @@ class Gate:
         address = scope["server"][0] if scope["server"] and scope["server"][1] else None
         if self._hosts.include(headers["host"], address):
             return None
-        return _refusal(
-            421,
-            "the gallery is not known by this name",
-            "name it under hosts in the section [gallery] of photoramd's configuration",
-        )
+        remedy = "name it under hosts in the section [gallery] of photoramd's configuration"
+        if is_container():
+            remedy += ", or set GALLERY_HOST in compose.yaml's .env to it"
+        return _refusal(421, "the gallery is not known by this name", remedy)
 
     def _moved(self, scope: Scope) -> Response | None:
         """Note what of the path is the gallery's own. Proxies may have removed the rest, or not."""

@@ -6,6 +6,7 @@ send forms to it. Its browser tells so by ``Host``, ``Origin`` and ``Sec-Fetch-S
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterable
 
 from starlette.datastructures import Headers
@@ -13,6 +14,15 @@ from starlette.datastructures import Headers
 from photoramd.config.addresses import split_host, usual
 
 _OF_THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1"})
+_PRIVATE_NETWORKS = tuple(
+    ipaddress.ip_network(each)
+    for each in (
+        *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "100.64.0.0/10"),
+        *("fc00::/7", "fe80::/10"),
+    )
+)
+"""RFC 1918, 3927, 6598 (used by some VPNs), 4193 and 4291."""
+
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -24,10 +34,13 @@ class Hosts:
 
     Args:
         further: Further names; one with a port only with that port.
+        has_outer_address: Whether browsers reach it by an address that it cannot know, as in a
+            container: then it answers to every address of private networks.
     """
 
-    def __init__(self, further: Iterable[str]) -> None:
+    def __init__(self, further: Iterable[str], *, has_outer_address: bool = False) -> None:
         self._further = {split_host(each) for each in further}
+        self._has_outer_address = has_outer_address
 
     def include(self, host: str, address: str | None) -> bool:
         """Return whether a host is answered to.
@@ -41,7 +54,11 @@ class Hosts:
             return False
         name, _ = found
         own = {usual(address)} if address else set()
-        return name in _OF_THIS_MACHINE | own or not self._further.isdisjoint({found, (name, None)})
+        return (
+            name in _OF_THIS_MACHINE | own
+            or (self._has_outer_address and _is_private(name))
+            or not self._further.isdisjoint({found, (name, None)})
+        )
 
 
 def is_own(headers: Headers, host: str) -> bool:
@@ -69,6 +86,14 @@ def is_embedded(headers: Headers) -> bool:
     """Return whether a page of another site wants a part for itself, not to lead a user here."""
     site, mode = headers.get("sec-fetch-site"), headers.get("sec-fetch-mode")
     return site in ("cross-site", "same-site") and mode != "navigate"
+
+
+def _is_private(name: str) -> bool:
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:  # a name, which may be anybody's
+        return False
+    return any(address in network for network in _PRIVATE_NETWORKS)
 
 
 def _with_port(host: str, default: int) -> tuple[str, int] | None:

@@ -12,7 +12,7 @@ from photoramd.web.edit_schemas import NothingAsked
 from photoramd.web.readers import Reader
 from photoramd.web.search_schemas import FoldersAsked, TagsAsked
 from photoramd.web.site import Site
-from photoramd.web.templating import START
+from photoramd.web.templating import how_to_start
 
 _TAGS = 300
 """So many are on the page at first."""
@@ -103,7 +103,7 @@ def status(site: Site, reader: Reader, _: dict[str, str]) -> dict[str, Any]:
 
 def _lead(now: state.SiteStatus) -> str:
     if not now["running"]:
-        return f"The daemon is not running. Start it with {START}."
+        return f"The daemon is not running. Start it with {how_to_start()}."
     if now["rests_until"] is not None:
         return f"The daemon rests until {_moment(now['rests_until'])}, by its hours."
     if now["photos"]["pending"]:

@@ -24,7 +24,7 @@ from photoramd.web.orders import Order
 from photoramd.web.readers import Reader
 from photoramd.web.schemas import Asked, Photo, PhotoAsked, Query, Sort
 from photoramd.web.site import Site, site_of
-from photoramd.web.templating import START, asking, data_block, describe, page
+from photoramd.web.templating import asking, data_block, describe, how_to_start, page
 
 FIRST = 60
 """So many photos come with the page; the rest is fetched as one looks at it."""
@@ -166,7 +166,7 @@ def _advice(site: Site, reader: Reader, q: str) -> dict[str, object]:
     what = (
         "Photos appear here as soon as the daemon has found them."
         if is_running
-        else f"The daemon is not running: start it with {START}."
+        else f"The daemon is not running: start it with {how_to_start()}."
     )
     return {"title": "No photos yet", "sentences": [*watched, what]}
 

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
+from photoramd.system.container import how_to
 from photoramd.web import static_files
 from photoramd.web.news import LiveStatus
 from photoramd.web.site import site_of
@@ -45,12 +46,6 @@ KEYS = (
 )
 """What keys do, for the help."""
 
-START = (
-    "\N{LEFT DOUBLE QUOTATION MARK}systemctl start photoramd\N{RIGHT DOUBLE QUOTATION MARK} or "
-    "\N{LEFT DOUBLE QUOTATION MARK}photoramd run\N{RIGHT DOUBLE QUOTATION MARK}"
-)
-"""What starts the daemon."""
-
 _EDITING_KEYS = frozenset("trz")
 
 
@@ -65,6 +60,12 @@ def _environment() -> Environment:
     )
     environment.filters["thousands"] = lambda number: f"{number:,}"
     return environment
+
+
+def how_to_start() -> str:
+    """Return the commands that start the daemon, in quotation marks."""
+    left, right = "\N{LEFT DOUBLE QUOTATION MARK}", "\N{RIGHT DOUBLE QUOTATION MARK}"
+    return how_to("start", f"{left}{{}}{right}")
 
 
 def page(request: Request, template: str, status: int = 200, **values: object) -> Response:
@@ -91,6 +92,7 @@ def page(request: Request, template: str, status: int = 200, **values: object) -
         "q": "",
         "has_menu": True,
         "daemon": describe(None),
+        "stopped": _stopped(),
         "failed": 0,
     }
     text = _environment().get_template(f"{template}.html").render(known | values)
@@ -107,8 +109,7 @@ def describe(status: LiveStatus | None) -> dict[str, str]:
         return {
             "state": "off",
             "text": "not running",
-            "title": "The daemon is not running: new photos and edits wait. Start it with "
-            f"{START}.",
+            "title": _stopped(),
         }
     if not status.pending:
         return {"state": "idle", "text": "up to date", "title": "Every photo is tagged"}
@@ -119,6 +120,10 @@ def describe(status: LiveStatus | None) -> dict[str, str]:
         "text": f"{status.pending:,} waiting{speed}",
         "title": "The daemon is tagging photos",
     }
+
+
+def _stopped() -> str:
+    return f"The daemon is not running: new photos and edits wait. Start it with {how_to_start()}."
 
 
 def data_block(value: object) -> Markup:

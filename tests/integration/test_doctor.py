@@ -135,6 +135,12 @@ def test_directories_that_this_user_may_not_write_are_errors_with_the_remedy(
     (error,) = of(diagnose(photoramd, 4, *nobody), album)
     assert "Permission denied" in error.text
     assert f'setfacl -R -m u:nobody:rwX -m d:u:nobody:rwX "{album}"' in (error.remedy or "")
+    assert "--user" not in (error.remedy or ""), "root must not run it"
+    os.chown(album, pwd.getpwnam("daemon").pw_uid, -1)
+    (error,) = of(diagnose(photoramd, 4, *nobody), album)
+    assert (error.remedy or "").startswith(
+        "run it as daemon, whom it belongs to (contrib/install.sh --user daemon), or setfacl"
+    )
     album.chmod(0o777)
     (error,) = of(diagnose(photoramd, 4, *nobody), album)
     assert "1 of its 2 directories" in error.text

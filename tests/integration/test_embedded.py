@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -328,6 +329,25 @@ def test_an_unknown_model_or_precision_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ModelError, match="'bfloat16'") as caught:
         registry.load("embedded", precision="bfloat16")
     assert caught.value.remedy == "set model.precision to one of: auto, float32"
+
+
+def test_the_runtime_keeps_no_number_of_this_machine_and_starts_nothing_that_reports(
+    tmp_path: Path,
+) -> None:
+    # As for a user: in continuous integration and in tests the runtime reports nothing by itself.
+    environment = {"HOME": str(tmp_path), "PATH": os.defpath}
+    code = """if True:
+        import os
+        from photoramd.models import registry
+        import numpy  # has threads of its own
+        before = len(os.listdir("/proc/self/task"))
+        registry.load("embedded", threads=1)
+        print(len(os.listdir("/proc/self/task")) - before)
+    """
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, check=True)
+    assert (done.stdout, done.stderr) == (b"0\n", b"")
+    assert list(tmp_path.rglob("*")) == []
 
 
 def test_the_embedded_model_needs_no_torch() -> None:

@@ -47,7 +47,9 @@ def test_a_wrong_configuration_is_named_and_ends_with_0_all_the_same(tmp_path: P
     assert "config init --path" in said("--config", tmp_path / "not there")
 
 
-def test_without_a_daemon_it_says_how_to_start_it(tmp_path: Path, album: Path) -> None:
+def test_without_a_daemon_it_says_how_to_start_it(
+    tmp_path: Path, album: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     photoramd = Photoramd(tmp_path, album)
     assert f"\n  photoramd --config {photoramd.config} run " in said("--config", photoramd.config)
     paths.SYSTEM_CONFIG.parent.mkdir()
@@ -56,6 +58,9 @@ def test_without_a_daemon_it_says_how_to_start_it(tmp_path: Path, album: Path) -
     assert "\n  photoramd run " in said()
     next_steps.UNIT.touch()
     assert "\n  sudo systemctl start photoramd\n" in said()
+    monkeypatch.setenv("container", "oci")
+    assert "\nOn the machine that runs the container: docker start photoramd" in said()
+    assert "systemctl" not in said()
 
 
 def test_with_a_daemon_it_says_how_far_it_is(tmp_path: Path, album: Path) -> None:

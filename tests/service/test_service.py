@@ -102,7 +102,11 @@ def test_the_installer_ends_with_a_doctor_who_finds_all_well(machine: Machine) -
     started = time.monotonic()
     output = install(machine, "--photos", f"'{PHOTOS}'", PICTURES, "--group", "users")
     progress(f"installed in {time.monotonic() - started:.0f} s")
-    assert output.rstrip().endswith("errors: 0, warnings: 0"), output
+    found, _, advice = output.partition("\n== What now?\n")
+    assert found.endswith("errors: 0, warnings: 0\n"), output
+    assert f"copy a photo into {PHOTOS}: " in advice
+    assert "no photo is tagged" in machine.try_("sudo -u photoramd photoramd query cat").stderr
+    assert "sudo -u photoramd photoramd query cat" in advice
     assert "checked as photoramd" in output
     assert machine.show("ActiveState", "UnitFileState") == {
         "ActiveState": "active",

@@ -16,7 +16,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import numpy as np
-import onnxruntime
 from PIL import Image
 
 from photoramd.errors import ModelError
@@ -25,6 +24,7 @@ from photoramd.models.embedded.identity import embedded_revision
 from photoramd.models.embedded.keywords import embedded_vocabulary
 from photoramd.models.embedded.people import Array, group_and_portrait
 from photoramd.models.embedded.projection import Projection
+from photoramd.models.embedded.runtime import onnxruntime
 from photoramd.models.features import Vectors
 from photoramd.models.imagenet import membership, read_table
 from photoramd.models.preprocessing import Pixels

@@ -50,8 +50,7 @@ export function statusText(status) {
   if (!status.running) {
     return {
       state: "off", text: "not running",
-      title: "The daemon is not running: new photos and edits wait. "
-        + "Start it with “systemctl start photoramd” or “photoramd run”.",
+      title: document.body.dataset.stopped, // how to start it depends on where it runs
     };
   }
   if (!status.pending) {

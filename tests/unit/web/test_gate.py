@@ -107,6 +107,20 @@ def test_a_name_that_another_site_has_lead_here_is_refused(make: Make) -> None:
     assert client.get("/", headers=[("Host", "photos.lan"), ("Host", "evil.example")]).is_error
 
 
+def test_in_a_container_it_answers_to_addresses_that_only_its_host_has(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outer = {"Host": "192.168.1.20:8700"}
+    assert make(token=True).get("/login", headers=outer).status_code == 421
+    monkeypatch.setenv("container", "oci")
+    client = make(token=True)
+    assert client.get("/login", headers=outer).status_code == 200
+    assert client.get("/api/v1/photos", headers=outer).status_code == 401
+    answer = client.get("/login", headers={"Host": "nas.lan:8700"})
+    assert answer.status_code == 421
+    assert "GALLERY_HOST" in answer.text
+
+
 def test_a_form_of_another_site_changes_nothing(make: Make) -> None:
     client = make()
     foreign = [

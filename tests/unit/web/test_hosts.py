@@ -32,6 +32,29 @@ def test_other_names(host: str) -> None:
     assert not HOSTS.include(host, "10.0.0.5")
 
 
+IN_A_CONTAINER = Hosts(["photos.lan"], has_outer_address=True)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["192.168.1.20:8700", "10.0.0.6", "172.31.0.1:80", "100.64.3.2", "169.254.1.1", "[fd00::2]:1",
+     "[fe80::1]", "[::ffff:192.168.1.20]", "photos.lan", "localhost", "172.17.0.2"],
+)  # fmt: skip
+def test_in_a_container_addresses_of_private_networks_are_its_own(host: str) -> None:
+    assert IN_A_CONTAINER.include(host, "172.17.0.2")
+    assert IN_A_CONTAINER.include(host, None)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "192.168.1.20.evil.example", "192.168.1", "192.168.1.20.", "3232235796",
+     "0xc0a80114", "0300.0250.1.24", "192.168.01.20", "8.8.8.8", "172.32.0.1", "100.128.0.1",
+     "[2001:db8::1]", "[::ffff:8.8.8.8]", "[fe80::1%25eth0]", "nas", "nas.local"],
+)  # fmt: skip
+def test_in_a_container_names_and_all_other_addresses_stay_others(host: str) -> None:
+    assert not IN_A_CONTAINER.include(host, "172.18.0.2")
+
+
 def test_a_sockets_file_has_no_address() -> None:
     assert HOSTS.include("localhost", None)
     assert not HOSTS.include("10.0.0.5", None)

@@ -97,7 +97,22 @@ def test_a_database_that_is_not_there_is_said_on_every_page(tmp_path: Path, path
         answer = client.get(f"/{path}")
     assert answer.status_code == 503
     assert "there is no database" in answer.text
-    assert "start photoramd run" in answer.text
+    assert "systemctl start photoramd or photoramd run" in answer.text
+
+
+@pytest.mark.parametrize("path", ["", "status", "?q=nothing"])
+def test_a_daemon_that_is_stopped_is_started_by_what_is_there(
+    known: Path, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with served(known) as client:
+        assert "“systemctl start photoramd” or “photoramd run”" in client.get(f"/{path}").text
+        monkeypatch.setenv("container", "oci")
+        text = client.get(f"/{path}").text
+    assert (
+        'data-stopped="The daemon is not running: new photos and edits wait. Start it with' in text
+    )
+    assert "“docker start photoramd” or “docker compose up -d”" in text
+    assert "systemctl" not in text
 
 
 def test_a_database_of_an_earlier_version_says_what_to_do(tmp_path: Path) -> None:
@@ -109,7 +124,7 @@ def test_a_database_of_an_earlier_version_says_what_to_do(tmp_path: Path) -> Non
         answer = client.get("/")
     assert answer.status_code == 503
     assert "an earlier version" in answer.text
-    assert "start photoramd run" in answer.text
+    assert "systemctl start photoramd or photoramd run" in answer.text
 
 
 def test_a_photo_with_an_odd_name_has_a_page(client: TestClient) -> None:
