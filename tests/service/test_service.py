@@ -1,7 +1,7 @@
 """photoramd as a service on a real systemd, from contrib/install.sh to --uninstall.
 
 The tests are one story: each goes on where the one before ended. They take some minutes and
-fetch 0.6 GB when they run for the first time, so `make test` leaves them out; `make
+fetch 0.7 GB when they run for the first time, so `make test` leaves them out; `make
 test-systemd` runs them.
 """
 
