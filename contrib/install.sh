@@ -469,13 +469,14 @@ uninstall() {
 
 # Only the service's user may read the database.
 next_steps() {
-  local name
+  local name run=''
   name=$(sed -n 's/^User=//p' "$DROPINS/user.conf" 2>/dev/null || true)
+  [ "$name" = "${SUDO_USER:-}" ] || run="sudo -u ${name:-photoramd} "
   say "What now?"
   [ ${#photos[@]} = 0 ] || note "copy a photo into ${photos[0]}: seconds later it is tagged"
-  note "sudo -u ${name:-photoramd} photoramd status       what is done, waiting and wrong"
-  note "sudo -u ${name:-photoramd} photoramd query cat    photos of cats"
-  has_gallery || note "sudo contrib/install.sh --gallery      a gallery, for this machine's browsers"
+  note "${run}photoramd status                     what is done, waiting and wrong"
+  note "${run}photoramd query cat                  photos of cats"
+  has_gallery || note "sudo contrib/install.sh --gallery    a gallery, for browsers of this machine"
 }
 
 main() {

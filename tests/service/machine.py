@@ -7,11 +7,12 @@ It gets the files of the working copy.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.support.debian import REPOSITORY, base, cache, run, wait_for, wheels
@@ -104,11 +105,11 @@ def _boot(root: Path, options: Sequence[str], console: Path) -> Iterator[int]:
             stderr=log,
             start_new_session=True,
         )
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     try:
-        wait_for(lambda: process.poll() is not None or children.read_text(), "systemd-nspawn")
-        assert process.poll() is None, console.read_text()
-        yield int(children.read_text().split()[0])
+        wait_for(lambda: process.poll() is not None or _init(process.pid), "systemd-nspawn")
+        init = _init(process.pid)
+        assert init is not None, console.read_text()
+        yield init
     finally:
         process.terminate()  # an orderly shutdown
         try:
@@ -116,3 +117,13 @@ def _boot(root: Path, options: Sequence[str], console: Path) -> Iterator[int]:
         except subprocess.TimeoutExpired:
             process.kill()  # what runs inside dies with it
             process.wait()
+
+
+def _init(nspawn: int) -> int | None:
+    """Return the first process inside; None before its maker, which comes first, has made it."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for child in Path(f"/proc/{nspawn}/task/{nspawn}/children").read_text().split():
+            numbers = re.search(r"^NSpid:(.*)$", Path(f"/proc/{child}/status").read_text(), re.M)
+            if numbers is not None and numbers[1].split()[1:] == ["1"]:
+                return int(child)
+    return None
