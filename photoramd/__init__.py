@@ -1,3 +1,3 @@
 """photoramd tags the photos on a home NAS, once each, and lets people find them."""
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
