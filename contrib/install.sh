@@ -474,9 +474,11 @@ next_steps() {
   [ "$name" = "${SUDO_USER:-}" ] || run="sudo -u ${name:-photoramd} "
   say "What now?"
   [ ${#photos[@]} = 0 ] || note "copy a photo into ${photos[0]}: seconds later it is tagged"
-  note "${run}photoramd status                     what is done, waiting and wrong"
-  note "${run}photoramd query cat                  photos of cats"
-  has_gallery || note "sudo contrib/install.sh --gallery    a gallery, for browsers of this machine"
+  {
+    echo "${run}photoramd status|what is done, waiting and wrong"
+    echo "${run}photoramd query cat|photos of cats"
+    has_gallery || echo "sudo contrib/install.sh --gallery|a gallery, for browsers of this machine"
+  } | while IFS='|' read -r command meaning; do note "$(printf '%-36s  %s' "$command" "$meaning")"; done
 }
 
 main() {
