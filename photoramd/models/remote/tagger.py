@@ -299,6 +299,9 @@ class RemoteTagger:
             raise WorkerError(
                 Kind.ANSWER, f"its model fails with every picture: {error}", "see its log"
             ) from failure
+        except LostPicturesError as error:
+            # That is no more the fault of these pictures than of the known ones.
+            raise WorkerError(error.kind, error.reason, error.remedy) from failure
         raise FailedPicturesError(str(failure)) from failure
 
     def _call(self, link: Link, pictures: list[Picture]) -> tuple[Scores, Vectors | None]:

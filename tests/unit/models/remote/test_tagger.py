@@ -298,6 +298,24 @@ def test_a_worker_that_fails_with_all_pictures_is_away(make: Make, error: Except
     assert worker.groups == [3]
 
 
+def test_a_worker_that_dies_of_known_pictures_costs_no_other_picture(make: Make) -> None:
+    worker = FakeWorker()
+    tagger = make(worker)
+    fails_with(worker, BATCH[1], REFUSED)
+    refuses = worker.scores
+
+    def scores(pictures: Sequence[Picture], seconds: float) -> tuple[Scores, Vectors | None]:
+        if any(pixels is BATCH[1] for _, pixels in pictures):
+            return refuses(pictures, seconds)
+        raise LostPicturesError(Kind.NO_MODEL, "lost")
+
+    worker.scores = scores  # type: ignore[method-assign]
+    for _ in range(4):
+        with pytest.raises(ModelUnavailableError):
+            tagger.scores([BATCH[1]])
+        look_again(tagger, lambda: tagger.is_available)
+
+
 def test_a_broken_worker_beside_a_well_one_costs_no_picture(make: Make) -> None:
     broken, well = FakeWorker("a"), FakeWorker("b")
     well.seconds_a_picture = 0.001  # the broken one is the faster
