@@ -502,7 +502,12 @@ def test_reloads_amid_work_lose_nothing_and_do_nothing_twice(
         reload(photoramd, supervisor)
         # Two in a row: the second may come while the first is under way.
         photoramd.send(signal.SIGHUP)
-    wait_for(lambda: photoramd.states() == {"written": len(samples)}, photoramd.log.read_text())
+
+    def all_are_written() -> bool:
+        supervisor.drain(0.1)  # a daemon waits where nobody reads what it tells
+        return photoramd.states() == {"written": len(samples)}
+
+    wait_for(all_are_written, photoramd.log.read_text())
     assert photoramd.stop() == 0
     text = photoramd.log.read_text()
     for name in samples:
