@@ -22,7 +22,6 @@ from photoramd.daemon.hooks import Announcer
 from photoramd.daemon.kept_features import kept_features
 from photoramd.daemon.kept_thumbnails import kept_thumbnails
 from photoramd.daemon.loop import Daemon, Parts, Surroundings
-from photoramd.daemon.remote_model import remote_tagger
 from photoramd.daemon.sd_notify import Notifier
 from photoramd.daemon.settings_digest import settings_digest
 from photoramd.daemon.setup import Resources, Setup
@@ -189,6 +188,8 @@ def lasting_tagger(
 
 
 def _remote(config: Config, resources: Resources, interrupts: Interrupts) -> Tagger:
+    from photoramd.daemon.remote_model import remote_tagger  # with TLS, for those who have workers
+
     tagger = remote_tagger(config, interrupts.wake)
     resources.processes.callback(tagger.close)
     return tagger

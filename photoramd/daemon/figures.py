@@ -15,7 +15,6 @@ from photoramd.database.workers import store_workers
 from photoramd.errors import StoreError
 from photoramd.models.availability import availability
 from photoramd.models.remote.state import WorkerState
-from photoramd.models.remote.tagger import RemoteTagger
 from photoramd.models.tagger import Tagger
 from photoramd.photo import PhotoState
 from photoramd.pipeline.inference import BatchSizer
@@ -74,7 +73,9 @@ class FigureKeeper:
                 log.debug("The last figures were not stored: %s", error)
 
     def _workers(self) -> tuple[WorkerState, ...]:
-        return self._tagger.workers if isinstance(self._tagger, RemoteTagger) else ()
+        # A remote tagger's, without its module, which other daemons need not load.
+        found: tuple[WorkerState, ...] = getattr(self._tagger, "workers", ())
+        return found
 
     def _store(self, started_at: UnixTime, wall: UnixTime) -> bool:
         """Store the figures; return whether they had changed."""

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from photoramd.database import derived
+from photoramd.database import derived, versions
 from photoramd.database.columns import printable_unless_utf8
 from photoramd.database.errors import RESTORE_REMEDY, store_error, translate_errors
 from photoramd.database.lock import Lock
@@ -261,13 +261,20 @@ def _set_up(
         raise DamagedError(
             f"the database is damaged: {problem}", is_ours=True, path=path, remedy=RESTORE_REMEDY
         )
-    # Slow to import, and needed for writing only.
+    if not versions.is_current(connection):
+        _migrate(connection, path)
+    if not derived.is_made(connection):
+        _make_sets(connection, path, progress)
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    # Slow to import, and seldom needed.
     from sqlite_utils import Database
 
-    from photoramd.database.migrations import NAMES, schema
+    from photoramd.database.migrations import schema
 
     database = Database(connection)
-    newer = [step.name for step in schema.applied(database) if step.name not in NAMES]
+    newer = [each.name for each in schema.applied(database) if each.name not in versions.NAMES]
     if newer:
         raise StoreError(
             f"the database was made by a newer photoramd (it has {newer[-1]})",
@@ -275,8 +282,6 @@ def _set_up(
             remedy="install that version again, or use another [state] path",
         )
     schema.apply(database)
-    if not derived.is_made(connection):
-        _make_sets(connection, path, progress)
 
 
 def _make_sets(

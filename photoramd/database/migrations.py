@@ -15,6 +15,7 @@ from sqlite_utils import Database, Migrations
 from photoramd.database.m060 import m060_asking
 from photoramd.database.m070 import m070_edits
 from photoramd.database.m080 import m080_workers
+from photoramd.database.versions import SET
 
 
 def m001_photos(db: Database) -> None:
@@ -76,10 +77,7 @@ STEPS = (
     m080_workers,
 )
 
-NAMES = frozenset(step.__name__ for step in STEPS)
-"""The names of the migrations; a database with others is a newer version's."""
-
-schema = Migrations("photoramd")
+schema = Migrations(SET)
 for _step in STEPS:
     schema()(_step)
 

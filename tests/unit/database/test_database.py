@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from photoramd.database import migrations, versions
 from photoramd.database.connection import Database
 from photoramd.database.lock import holder
 from photoramd.errors import LockedError, StoreError
@@ -110,6 +111,32 @@ def test_a_damaged_page_is_noticed_at_the_start(path: Path) -> None:
     with pytest.raises(StoreError, match=r"damaged|malformed") as caught:
         Database(path)
     assert "aside" in (caught.value.remedy or "")
+
+
+def test_the_names_of_the_migrations_are_those_of_the_migrations() -> None:
+    assert tuple(step.__name__ for step in migrations.STEPS) == versions.NAMES
+
+
+def test_a_database_that_is_up_to_date_is_opened_without_sqlite_utils(path: Path) -> None:
+    code = (
+        "import sys, pathlib; from photoramd.database.connection import Database;"
+        "Database(pathlib.Path(sys.argv[1])).close(); print('sqlite_utils' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, path]
+    said = [subprocess.run(command, capture_output=True, check=True).stdout for _ in range(2)]
+    assert said == [b"True\n", b"False\n"]
+
+
+@pytest.mark.parametrize("missing", [versions.NAMES[-1], versions.NAMES[-2]])
+def test_a_migration_that_is_missing_is_made_up_for(path: Path, missing: str) -> None:
+    table = {"m080_workers": "workers", "m071_figures": "figures"}[missing]
+    Database(path).close()
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(f"DROP TABLE {table}")
+        connection.execute("DELETE FROM _sqlite_migrations WHERE name = ?", (missing,))
+    with Database(path) as database:
+        made = "SELECT count(*) FROM sqlite_master WHERE name = ?"
+        assert database.rows(made, (table,)) == [(1,)]
 
 
 def test_a_database_of_a_newer_version_is_refused(path: Path) -> None:
