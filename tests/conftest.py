@@ -36,6 +36,8 @@ settings.load_profile("repeatable")
 
 FOREIGN = re.compile(
     r"(XDG|HF)_.*|PHOTORAMD_MIRROR|NOTIFY_SOCKET|WATCHDOG_.*|JOURNAL_STREAM|container"
+    # Programs that the tests start thousands of times would compile all modules each time.
+    r"|PYTHONDONTWRITEBYTECODE"
 )
 """Variables by which the machine's own settings would reach into tests."""
 
