@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Callable
 
 from playwright.sync_api import Page, expect
@@ -64,8 +65,12 @@ def test_a_tag_is_added_and_pending_until_the_daemon_says_so(shown: Shown, home:
     name = open_first(page)
     page.keyboard.press("t")
     page.locator("#tag").fill("garden party")
+    home.send(signal.SIGSTOP)  # it may be done before anybody sees that it was pending
     page.keyboard.press("Enter")
-    expect(page.locator(".tags li", has_text="garden party")).to_contain_text("pending")
+    try:
+        expect(page.locator(".tags li", has_text="garden party")).to_contain_text("pending")
+    finally:
+        home.send(signal.SIGCONT)
     done = page.locator(".tags li:not(.pending)", has_text="garden party")
     expect(done).to_contain_text("you", timeout=SECONDS_30)
     path = next(home.album.rglob(name))

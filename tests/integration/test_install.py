@@ -301,7 +301,7 @@ def test_installed_twice_and_uninstalled_nothing_is_left_but_what_is_said(tmp_pa
     for _ in range(2):
         done = call(f'{FAKES}main "$@"', tmp_path, *options)
         assert (done.returncode, done.stderr) == (0, "")
-        assert done.stdout.endswith("photoramd doctor\n")
+        assert "photoramd doctor\n\n== What now?\n" in done.stdout
         assert (tmp_path / "link").resolve() == tmp_path / "prefix" / "bin" / "photoramd"
         unit = (tmp_path / "units" / "photoramd.service").read_text()
         assert f"ExecStart={tmp_path}/prefix/bin/photoramd " in unit
