@@ -253,7 +253,7 @@ def test_a_replica_that_is_killed_is_lost_with_what_ran_and_comes_again(
     replica = worker.process_of("ray::ServeReplica")
     with ThreadPoolExecutor(2) as pool, worker.client(trust) as other:
         calls = [pool.submit(each.post, body) for each in (client, other)]
-        time.sleep(0.7)  # it takes 2 s and more
+        worker.wait_until_computing(replica)
         os.kill(replica, signal.SIGKILL)
         answers = [each.result() for each in calls]
     codes = sorted("" if a.status_code == 200 else problem_of(a).code for a in answers)

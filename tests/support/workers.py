@@ -148,6 +148,11 @@ class Worker:
                 found[number] = name
         return found
 
+    def wait_until_computing(self, number: int) -> None:
+        """Wait until a process has computed for a while: it then is amid what it was asked for."""
+        began = processor_seconds(number)
+        wait_for(lambda: processor_seconds(number) > began + 0.5, "a process to compute")
+
     def process_of(self, name: str) -> int:
         """The number of the one process whose name begins so."""
         wait_for(lambda: any(each.startswith(name) for each in self.processes().values()), name)
@@ -174,6 +179,13 @@ class Client:
 
     def __exit__(self, *_: object) -> None:
         self.http.close()
+
+
+def processor_seconds(number: int) -> float:
+    """How long a process has computed so far, with all of its threads."""
+    stat = Path(f"/proc/{number}/stat").read_text(errors="replace")
+    fields = stat[stat.rindex(")") + 1 :].split()
+    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
 def processes() -> Iterator[tuple[int, tuple[int, str]]]:
