@@ -49,24 +49,31 @@ def parse(
     Raises:
         QueryError: It has an error; the message names its position.
     """
-    if now is None:
-        now = time.time() + time.localtime().tm_gmtoff
-    return _Parser(text, now, dict(searches or {}), Budget()).parse()
+    return _parser(text, now, searches).parse()
 
 
-def parts(text: str, *, searches: Mapping[str, str] | None = None) -> list[str]:
+def parts(
+    text: str, *, now: float | None = None, searches: Mapping[str, str] | None = None
+) -> list[str]:
     """Return the texts of a query all of which must hold, which may stand in any order.
 
     Joined by blanks they mean the same as the query.
 
     Args:
         text: The query.
+        now: See `parse`.
         searches: Saved searches by name.
 
     Raises:
         QueryError: It has an error.
     """
-    return _Parser(text, 0.0, dict(searches or {}), Budget()).parts()
+    return _parser(text, now, searches).parts()
+
+
+def _parser(text: str, now: float | None, searches: Mapping[str, str] | None) -> _Parser:
+    if now is None:
+        now = time.time() + time.localtime().tm_gmtoff
+    return _Parser(text, now, dict(searches or {}), Budget())
 
 
 @dataclass(slots=True)

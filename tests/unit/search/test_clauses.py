@@ -86,7 +86,7 @@ def test_what_a_click_adds_is_the_intersection_and_what_it_excludes_the_differen
 @settings(max_examples=200)
 @given(queries())
 def test_the_parts_of_a_query_say_the_same_as_all_of_it(written: Written) -> None:
-    texts = parts(written.text)
+    texts = parts(written.text, now=NOW)
     whole = " ".join(texts)
     assert parse(whole, now=NOW) == written.tree
     for text in texts:
@@ -109,6 +109,7 @@ def test_the_parts_of_a_query_say_the_same_as_all_of_it(written: Written) -> Non
         ("(dog OR cat) x", ("(dog OR cat)", "x")),
         ("NOT  dog @pets ", ("NOT  dog", "@pets")),
         ('name:"a b",c@x dog@0.5', ('name:"a b",c@x', "dog@0.5")),
+        ("dog taken:2024..today", ("dog", "taken:2024..today")),
     ],
 )
 def test_a_query_is_taken_apart_where_all_must_hold(query: str, texts: tuple[str, ...]) -> None:
