@@ -26,7 +26,8 @@ def is_word(text: str) -> bool:
     """Return whether a text can be a keyword, whatever its length: some programs cut long ones."""
     if not text or text != normalise(text) or not _SEPARATORS.isdisjoint(text):
         return False
-    return not any(_is_forbidden(character) for character in text)
+    # Nothing that is printable is forbidden, and almost all words are.
+    return text.isprintable() or not any(map(_is_forbidden, text))
 
 
 def normalise(text: str) -> str:

@@ -179,6 +179,8 @@ def main() -> None:
 
         complete(shell, cli)
         return
+    # numpy's OpenBLAS starts threads that wait actively for a tenth of a second, at each start.
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
     try:
         code = cli.main(standalone_mode=False)
         sys.stdout.flush()

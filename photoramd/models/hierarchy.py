@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from itertools import pairwise
 
 from photoramd.models.embedded.keywords import embedded_vocabulary
@@ -15,6 +16,7 @@ def parents(rules: Rules) -> Iterator[tuple[str, str]]:
     The embedded model's hierarchy is the only one there is; a ``dog`` of RAM++ is an animal, too.
     """
     vocabulary = embedded_vocabulary()
+    word = cache(rules.word)  # few stand above many
     for label, above in zip(vocabulary.labels, vocabulary.parents, strict=True):
-        words = [word for name in (*above, label) if (word := rules.word(name)) is not None]
+        words = [known for name in (*above, label) if (known := word(name)) is not None]
         yield from ((below, over) for over, below in pairwise(words))

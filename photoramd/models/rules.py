@@ -76,11 +76,12 @@ class Rules:
         if replacement is None:
             replacement = self._folded_overrides.get(fold(label), label)
         word = normalise(replacement)
-        names = {fold(label), fold(word)}
-        if self._folded_allow and not names & self._folded_allow:
+        if not is_keyword(word):
             return None
-        if names & self._folded_deny or not is_keyword(word):
-            return None
+        if self._folded_allow or self._folded_deny:
+            names = {fold(label), fold(word)}
+            if names & self._folded_deny or (self._folded_allow and not names & self._folded_allow):
+                return None
         return word
 
 

@@ -109,8 +109,8 @@ def _labels_for(
 ) -> tuple[frozenset[str], frozenset[str]]:
     """Return the classifier's labels for a thing, and with them those for what it is a kind of."""
     own = [members[name] for name in row.same]
-    same = frozenset(name for name in members if any(members[name] <= each for each in own))
-    wider = frozenset(name for name in members if any(members[name] >= each for each in own))
+    same = frozenset(name for each in own for name, its in members.items() if its <= each)
+    wider = frozenset(name for each in own for name, its in members.items() if its >= each)
     return same, same | wider | (frozenset(row.above[-1:]) & members.keys())
 
 
