@@ -35,6 +35,7 @@ from photoramd.models import registry
 from photoramd.models.tagger import Tagger
 from tests.support.taggers import CountingTagger
 from tests.support.xmp import subjects
+from tests.system import warm_workers
 
 EVERY_STEP = bool(os.environ.get("PHOTORAMD_EVERY_STEP"))
 
@@ -139,6 +140,7 @@ SIDECAR = """<x:xmpmeta xmlns:x="adobe:ns:meta/">
 
 
 def main() -> None:
+    warm_workers.prepare()
     sample, directory = Path(sys.argv[1]), Path(sys.argv[2])
     strand, strands, kind = int(sys.argv[3]), int(sys.argv[4]), sys.argv[5]
     with_sidecar, is_embedding = kind == "existing", kind == "embed"

@@ -26,6 +26,7 @@ from photoramd.database.mend import mend_sets
 from photoramd.models import registry
 from photoramd.search import queries
 from tests.support.xmp import subjects
+from tests.system import warm_workers
 from tests.system.crash_driver import packet, scan
 
 
@@ -61,6 +62,7 @@ def killed_and_completed(config: Config, point: int, ask: Callable[[], int]) -> 
 
 
 def main() -> None:
+    warm_workers.prepare()
     sample, directory = Path(sys.argv[1]), Path(sys.argv[2])
     strand, strands, write = int(sys.argv[3]), int(sys.argv[4]), sys.argv[5]
     tagger = registry.load("embedded", threads=1)

@@ -29,6 +29,7 @@ from photoramd.photo import Fingerprint, Photo, Tag
 from photoramd.pipeline import undo
 from photoramd.pipeline.planner import WriteSettings
 from photoramd.pipeline.writer import Writer
+from tests.system import warm_workers
 from tests.system.crash_driver import EVERY_STEP, SIDECAR, Killer
 
 TAGS = [Tag("building", 0.9, ("Places",)), Tag("sky", 0.8)]
@@ -79,6 +80,7 @@ def take_back_until_killed(config: Config, album: Path, point: int) -> bool:
 
 
 def main() -> None:
+    warm_workers.prepare()
     sample, directory = Path(sys.argv[1]), Path(sys.argv[2])
     strand, strands = int(sys.argv[3]), int(sys.argv[4])
     stride = 1 if EVERY_STEP else 2
