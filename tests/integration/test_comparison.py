@@ -96,6 +96,8 @@ def test_the_command_compares_on_real_photos(album: Path, put: object, tmp_path:
     assert 0.99 < figures["correlation"] < 1
     assert 0 < figures["largest_difference"] < 0.2
     assert "broken.jpg" in done.stderr
+    for name in ("coffee", "china"):
+        (album / f"{name}.jpg").unlink()
     text = CliRunner().invoke(cli, arguments[:-1], obj=Settings(None, False)).stdout
     assert "correlation of the logits" in text
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import tomllib
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -39,8 +40,13 @@ def imported(file: str) -> set[str]:
             tops |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             tops.add(node.module.split(".")[0])
-    known = {**packages_distributions(), "systemd": ["systemd-python"]}
-    return {canonicalize_name(each) for top in tops for each in known.get(top, [])}
+    return {canonicalize_name(each) for top in tops for each in distributions().get(top, [])}
+
+
+@cache
+def distributions() -> dict[str, list[str]]:
+    """What each package that can be imported came with."""
+    return {**packages_distributions(), "systemd": ["systemd-python"]}
 
 
 def test_every_dependency_is_explained_and_used_where_it_says() -> None:
