@@ -183,7 +183,8 @@ def main() -> None:
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
     try:
         code = cli.main(standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # it was closed before the process began
+            sys.stdout.flush()
     except click.ClickException as error:
         error.show()
         code = error.exit_code
@@ -196,6 +197,9 @@ def main() -> None:
         code = error.exit_code
     except SystemExit as ended:
         code = ended.code  # a stop while something was loaded
+        if isinstance(code, str):
+            click.echo(code, err=True)
+            code = 1
     except (KeyboardInterrupt, click.Abort):
         code = ExitCode.INTERRUPTED
     except (_ReaderGoneError, BrokenPipeError):

@@ -273,7 +273,8 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
 
     from photoramd.database.migrations import schema
 
-    database = Database(connection)
+    # All connections are alike, whether or not they began with a migration.
+    database = Database(connection, recursive_triggers=False)
     newer = [each.name for each in schema.applied(database) if each.name not in versions.NAMES]
     if newer:
         raise StoreError(

@@ -88,8 +88,8 @@ class Groups:
         if len(self._threads) < self._at_once():
             # A daemon's end must not wait for a call that hangs, as those of a pool would have it.
             thread = NativeThread(self._work, "infer")
-            self._threads.append(thread)
             thread.start()
+            self._threads.append(thread)
         self._waiting.put((recalled, result))
 
     def take(self) -> list[tuple[Sequence[tuple[Job, Decoded]], Scored]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -158,10 +159,15 @@ class Pipeline:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._contained.stop()  # the next process begins with what is being decoded
-        self._tagging.close()
-        self._decoding.close()
-        self._contained.close()
+        with ExitStack() as closing:
+            # Whatever fails here: no photo that is only left out is one that this process died of.
+            closing.callback(self._abandon)
+            closing.callback(self._contained.close)
+            closing.callback(self._decoding.close)
+            closing.callback(self._tagging.close)
+            self._contained.stop()  # the next process begins with what is being decoded
+
+    def _abandon(self) -> None:
         if self._in_flight:
             self._queue.abandon(self._in_flight)
 

@@ -61,8 +61,11 @@ def leave_hung_threads(warning: str) -> None:
 
 def _end_at_once(code: int) -> NoReturn:
     """End the process as Python would, but for its threads."""
-    logging.shutdown()
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):
-            stream.flush()
-    os._exit(code)
+    try:
+        logging.shutdown()
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:  # it was closed before the process began
+                with suppress(OSError, ValueError):
+                    stream.flush()
+    finally:
+        os._exit(code)

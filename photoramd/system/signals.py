@@ -61,8 +61,8 @@ class Interrupts:
 
         Args:
             reloads: Whether SIGHUP requests a reload of the configuration instead of a stop.
-            is_last: Whether the process ends afterwards, so that signals are ignored: a second
-                request would otherwise turn a clean end into a failure.
+            is_last: Whether the process ends afterwards, as it does after a stop: signals are then
+                ignored, as a second request would turn a clean end into a failure.
         """
         wanted = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -82,5 +82,6 @@ class Interrupts:
         finally:
             self.is_loading = False
             signal.set_wakeup_fd(descriptor)
+            ends = is_last or self.stopped
             for number, old in before.items():
-                signal.signal(number, signal.SIG_IGN if is_last else old)
+                signal.signal(number, signal.SIG_IGN if ends else old)

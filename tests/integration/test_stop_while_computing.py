@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.daemons import Photoramd, wait_for
+from tests.support.invariant import rows
 
 Put = Callable[[str, str], Path]
 
@@ -96,3 +98,23 @@ def test_a_scan_ends_with_its_code_and_all_of_its_output(
     assert "interrupted" in out.read_text()
     assert "terminate called" not in errors.read_text()
     assert photoramd.states() == {"pending": 1}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_who_is_impatient_makes_no_photo_a_suspect(
+    photoramd: Photoramd, tmp_path: Path, number: signal.Signals
+) -> None:
+    errors = tmp_path / "errors"
+    with errors.open("wb") as stderr:
+        process = subprocess.Popen(photoramd.command("scan"), stdout=stderr, stderr=stderr)
+    try:
+        wait_for(lambda: b"computing" in errors.read_bytes())
+        while process.poll() is None:
+            process.send_signal(number)
+            time.sleep(0.1)
+        assert process.wait() == 130
+    finally:
+        process.kill()
+        process.wait()
+    assert "interrupted" in errors.read_text()
+    assert rows(photoramd.database, "SELECT DISTINCT begun FROM photos") == [(0,)]

@@ -127,6 +127,15 @@ def test_a_database_that_is_up_to_date_is_opened_without_sqlite_utils(path: Path
     assert said == [b"True\n", b"False\n"]
 
 
+def test_the_connection_that_migrated_is_like_those_after_it(path: Path) -> None:
+    pragmas = ("recursive_triggers", "foreign_keys", "synchronous", "journal_mode")
+    found = []
+    for _ in range(2):
+        with Database(path) as database:
+            found.append([database.rows(f"PRAGMA {each}") for each in pragmas])
+    assert found[0] == found[1]
+
+
 @pytest.mark.parametrize("missing", [versions.NAMES[-1], versions.NAMES[-2]])
 def test_a_migration_that_is_missing_is_made_up_for(path: Path, missing: str) -> None:
     table = {"m080_workers": "workers", "m071_figures": "figures"}[missing]

@@ -123,6 +123,19 @@ def test_an_unexpected_error_is_raised_where_results_are_taken() -> None:
     groups.close()
 
 
+def test_a_thread_that_cannot_be_started_keeps_nothing_from_being_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    groups = Groups(lambda _: NOTHING, lambda: 1)
+    with pytest.raises(RuntimeError):
+        submit(groups, b"a")
+    groups.close()
+
+
 HANGING = """
 import threading
 from photoramd.pipeline.groups import Groups

@@ -42,3 +42,10 @@ def test_without_one_it_ends_as_python_does() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (3, "at exit\n", "")
+
+
+def test_it_ends_with_its_code_where_there_is_no_output() -> None:
+    code = HANGING.replace("DAEMON", "True").replace('print("printed")', "")
+    command = 'exec "$0" -c "$1" >&-'
+    done = subprocess.run(["sh", "-c", command, sys.executable, code], timeout=60, check=False)
+    assert done.returncode == 7
