@@ -273,3 +273,9 @@ def test_restore_does_not_call_a_sound_database_damaged(
     assert done.returncode == 0
     assert "damaged" not in done.stdout + done.stderr
     assert [path for path in photoramd.database.parent.iterdir() if ".replaced-" in path.name]
+
+
+def test_a_command_whose_output_was_closed_ends_well() -> None:
+    command = ["sh", "-c", 'exec "$0" -m photoramd --version >&-', sys.executable]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
