@@ -74,6 +74,9 @@ class Front:
             return
         except RefusedError as refused:
             await _refuse(refused, send)
+        except asyncio.CancelledError:
+            # The worker ends. Uvicorn's own answer would say that something is wrong with it.
+            await _refuse(_unavailable(), send)
         else:
             await _send(send, 200, answer, [])
 

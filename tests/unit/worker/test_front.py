@@ -295,6 +295,23 @@ def test_a_body_of_unknown_size_counts_as_the_largest() -> None:
     loops.run(run)
 
 
+def test_what_is_under_way_when_the_worker_ends_is_to_be_asked_again() -> None:
+    async def run() -> tuple[Answer, Answer]:
+        scorer = FakeScorer(goes_on=asyncio.Event())
+        front = Front(EXPECTED, Token(SECRET), scorer, "cpu")
+        call = asyncio.ensure_future(asked(front))
+        await until(lambda: len(scorer.seen) == 1)
+        call.cancel()  # as uvicorn does
+        ended = await call
+        assert scorer.goes_on is not None
+        scorer.goes_on.set()
+        return ended, await asked(front)
+
+    ended, later = loops.run(run)
+    assert (ended.status, ended.problem.code) == (503, "unavailable")
+    assert later.status == 200
+
+
 def test_without_a_model_nothing_is_kept() -> None:
     answer = ask(FakeScorer(at_once=0))
     assert (answer.status, answer.problem.code) == (503, "unavailable")
