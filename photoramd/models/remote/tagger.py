@@ -288,11 +288,26 @@ class RemoteTagger:
         try:
             return self._call(link, pictures)
         except FailedPicturesError as error:
-            failure: Exception = error
+            self._require_well(link, error)
+            raise
         except WorkerError as error:
             if error.kind is not Kind.ANSWER:
                 raise
-            failure = error
+            self._require_well(link, error)
+        # It may have been the answer of one that was ending, or had too many connections.
+        try:
+            return self._call(link, pictures)
+        except WorkerError as error:
+            if error.kind is not Kind.ANSWER:
+                raise
+            raise FailedPicturesError(str(error)) from error
+
+    def _require_well(self, link: Link, failure: Exception) -> None:
+        """Ask a worker that failed with some pictures about known ones.
+
+        Raises:
+            WorkerError: It is away, or fails with any picture.
+        """
         try:
             self._call(link, self._known)
         except FailedPicturesError as error:
@@ -302,7 +317,6 @@ class RemoteTagger:
         except LostPicturesError as error:
             # That is no more the fault of these pictures than of the known ones.
             raise WorkerError(error.kind, error.reason, error.remedy) from failure
-        raise FailedPicturesError(str(failure)) from failure
 
     def _call(self, link: Link, pictures: list[Picture]) -> tuple[Scores, Vectors | None]:
         with self._changed:

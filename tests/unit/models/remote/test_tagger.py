@@ -276,9 +276,45 @@ def test_pictures_that_a_well_worker_fails_with_are_an_error_and_it_stays(
             tagger.scores(BATCH)
         assert not isinstance(caught.value, ModelUnavailableError)
         assert tagger.is_available
-    assert worker.groups == [3, 2] * 5
+    # What was no answer is asked for once more.
+    assert worker.groups == ([3, 2] if error is REFUSED else [3, 2, 3]) * 5
     same(tagger.scores_and_features(BATCH[:1]), BATCH[:1])
     assert not [each for each in caplog.messages if "is not available" in each]
+
+
+def test_one_answer_that_is_invalid_blames_nobody(make: Make) -> None:
+    worker = FakeWorker()
+    tagger = make(worker)
+    ask, errors = worker.scores, iter([INVALID])
+
+    def scores(pictures: Sequence[Picture], seconds: float) -> tuple[Scores, Vectors | None]:
+        found = ask(pictures, seconds)
+        if (error := next(errors, None)) is not None:
+            raise error
+        return found
+
+    worker.scores = scores  # type: ignore[method-assign]
+    same(tagger.scores_and_features(BATCH))
+    assert worker.groups == [3, 2, 3]
+    assert tagger.is_available
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_worker_that_goes_away_when_asked_once_more_blames_nobody(make: Make, lost: bool) -> None:
+    worker = FakeWorker()
+    tagger = make(worker)
+    gone = LostPicturesError(Kind.NO_MODEL, "lost") if lost else OFF
+    ask, errors = worker.scores, iter([INVALID, None, gone])
+
+    def scores(pictures: Sequence[Picture], seconds: float) -> tuple[Scores, Vectors | None]:
+        if (error := next(errors, None)) is not None:
+            raise error
+        return ask(pictures, seconds)
+
+    worker.scores = scores  # type: ignore[method-assign]
+    with pytest.raises(ModelUnavailableError):
+        tagger.scores(BATCH)
+    assert not tagger.is_available
 
 
 @pytest.mark.parametrize("error", [REFUSED, INVALID])
