@@ -8,10 +8,14 @@ from collections.abc import Callable, Sequence
 
 from photoramd.errors import ModelError, ModelUnavailableError
 from photoramd.models.features import Vectors, scores_and_features
+from photoramd.models.known import known_pictures
 from photoramd.models.preprocessing import Pixels
 from photoramd.models.tagger import Scores, Tagger
 
 log = logging.getLogger(__name__)
+
+_KNOWN = 2
+"""So many known pictures show whether the model works."""
 
 
 class Fallback:
@@ -38,10 +42,17 @@ class Fallback:
 
         Raises:
             ModelError: The model failed on this batch.
-            ModelUnavailableError: It cannot be loaded, or is another one.
+            ModelUnavailableError: It cannot be loaded, is another one, or fails with any batch.
         """
         with self._lock:
-            return scores_and_features(self._loaded(), batch)
+            tagger = self._loaded()
+            try:
+                return scores_and_features(tagger, batch)
+            except ModelUnavailableError:
+                raise
+            except Exception:
+                self._require_well(tagger)
+                raise
 
     def close(self) -> None:
         """Drop the model; one that is running ends its batch first, which is not waited for."""
@@ -68,6 +79,15 @@ class Fallback:
             if self._is_closed:
                 self._tagger = None
         return found
+
+    def _require_well(self, tagger: Tagger) -> None:
+        """Give the model up if it fails with known pictures, too."""
+        try:
+            scores_and_features(tagger, known_pictures(tagger.crop, _KNOWN))
+        except Exception as error:
+            self._tagger = None
+            reason = str(error) or repr(error)
+            raise self._give_up(f"it fails with every picture: {reason}") from error
 
     def _give_up(self, reason: str, remedy: str | None = None) -> ModelUnavailableError:
         self.trouble = f"the model cannot run here either: {reason}"

@@ -580,6 +580,44 @@ def test_an_unexpected_error_while_it_is_loaded_here_blames_nobody(make: Make) -
     assert "libcuda" in tagger.trouble
 
 
+class FailingTagger(TinyTagger):
+    """A model that fails with a picture, or with all."""
+
+    def __init__(self, bad: np.ndarray | None = None) -> None:
+        self.bad = bad
+
+    def scores_and_features(self, batch: Sequence[np.ndarray]) -> tuple[Scores, Vectors | None]:
+        if self.bad is None or any(each is self.bad for each in batch):
+            raise ModelError("too little memory for one image")
+        return super().scores_and_features(batch)
+
+
+def test_a_model_here_that_fails_with_all_pictures_blames_none(
+    make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    worker = FakeWorker()
+    worker.look_error = OFF
+    tagger = make(worker, local=FailingTagger)
+    for _ in range(3):
+        with pytest.raises(ModelUnavailableError, match="every picture: too little memory"):
+            tagger.scores(BATCH)
+    assert not tagger.is_available
+    assert "too little memory" in tagger.trouble
+    assert len([each for each in caplog.messages if "too little memory" in each]) == 1
+
+
+def test_a_model_here_that_fails_with_some_pictures_stays(make: Make) -> None:
+    worker = FakeWorker()
+    worker.look_error = OFF
+    tagger = make(worker, local=lambda: FailingTagger(BATCH[1]))
+    for _ in range(3):
+        with pytest.raises(ModelError, match="too little memory") as caught:
+            tagger.scores(BATCH)
+        assert not isinstance(caught.value, ModelUnavailableError)
+    assert tagger.is_available
+    same(tagger.scores_and_features(BATCH[:1]), BATCH[:1])
+
+
 def test_a_model_here_is_not_kept_after_the_end(make: Make) -> None:
     worker = FakeWorker()
     worker.look_error = OFF
