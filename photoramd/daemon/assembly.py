@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -49,6 +50,7 @@ from photoramd.pipeline.rereading import Rereader
 from photoramd.pipeline.tagging import KeywordSource
 from photoramd.pipeline.writer import Writer
 from photoramd.system.cpu import available_cores
+from photoramd.system.files import READ_FLAGS
 from photoramd.system.signals import Interrupts
 from photoramd.watch.debouncer import Debouncer
 from photoramd.watch.filters import Filter
@@ -56,6 +58,9 @@ from photoramd.watch.reconciler import Reconciler
 from photoramd.watch.roots import Root
 from photoramd.watch.stability import StabilityTracker
 from photoramd.watch.supervisor import Supervisor
+
+_MOST_BYTES = 1 << 20
+"""No token and no authority's certificate is larger."""
 
 
 @contextmanager
@@ -135,7 +140,7 @@ def set_up(
     Args:
         resources: What is open.
         config: The configuration.
-        before: The present setup, whose model stays if its settings are the same.
+        before: The present setup, whose model stays if all that it depends on is the same.
         extra: Directories to scan that it does not mention; they get its defaults.
         load: Returns the model of a configuration; by default `load_tagger`.
 
@@ -153,12 +158,12 @@ def set_up(
         # If it is missing or refused, report it now, not for each photo.
         resources.exiftool.version()
     chosen = rules(config)
-    is_same = before is not None and _of_model(config, chosen) == _of_model(
-        before.config, before.rules
-    )
+    # Before it is loaded: a file that changes meanwhile is noticed by the next reload.
+    needs = _of_model(config, chosen)
+    is_same = before is not None and before.needs == needs
     tagger = before.tagger if before is not None and is_same else (load or load_tagger)(config)
     named = {os.fspath(watch.path): watch for watch in watches}
-    return Setup(config, chosen, tagger, tuple(roots), named)
+    return Setup(config, chosen, tagger, tuple(roots), named, needs)
 
 
 def lasting_tagger(
@@ -200,7 +205,23 @@ def _of_model(config: Config, chosen: Rules) -> tuple[object, ...]:
     model = msgspec.structs.replace(config.model, threshold="calibrated", top_n=1)
     is_restricted = bool(chosen.allow or chosen.deny)
     words = (chosen.allow, chosen.deny, dict(chosen.overrides)) if is_restricted else ()
-    return model, words, config.cluster
+    cluster = config.cluster
+    files = (cluster.token_file, cluster.ca_file) if cluster.workers else ()
+    return model, words, cluster, [_digest_of(path) for path in files if path]
+
+
+def _digest_of(path: str) -> bytes | None:
+    """Return a digest of a small file; None if it cannot be read, which loading then says."""
+    try:
+        fd = os.open(path, READ_FLAGS & ~os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        return hashlib.blake2b(os.read(fd, _MOST_BYTES)).digest()
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
 
 
 @contextmanager

@@ -127,7 +127,8 @@ class Session:
             self._refuse(f"unexpected error: {error!r}")
             return None
         self._status_line.complaint = ""
-        if (other.config, other.rules) == (setup.config, setup.rules):
+        is_model_same = other.tagger is setup.tagger
+        if is_model_same and (other.config, other.rules) == (setup.config, setup.rules):
             log.info("The configuration is the same")
             return None
         for warning in loader.warnings(changed):

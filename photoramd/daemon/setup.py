@@ -39,6 +39,8 @@ class Setup:
     tagger: Tagger
     roots: tuple[Root, ...]
     watches: Mapping[str, Watch]
+    needs: tuple[object, ...] = ()
+    """What its model depends on: another setup with the same keeps it."""
 
     def root_of(self, path: str) -> Root | None:
         """Return the watched directory that a path belongs to."""

@@ -300,6 +300,23 @@ def test_workers_can_be_configured_and_left_out_while_it_runs(
     assert worker.pictures == 1
 
 
+def test_a_token_that_was_repaired_is_used_after_a_reload(
+    worker: WorkerDouble, cluster: Cluster, make: Make, put: Put, tmp_path: Path
+) -> None:
+    daemon = make(cluster=cluster(worker))
+    token = tmp_path / "token"
+    token.write_text(TOKEN[8:] + TOKEN[:8])
+    daemon.start()
+    daemon.wait_for_log("it refuses the token")
+    token.write_text(TOKEN)
+    daemon.send(signal.SIGHUP)
+    daemon.wait_for_log(f"The worker {worker.url} is available")
+    put("cat", "cat.png")
+    daemon.wait_for_states(written=1)
+    daemon.send(signal.SIGHUP)
+    daemon.wait_for_log("The configuration is the same")
+
+
 def test_a_wrong_token_file_is_refused_at_the_start(
     worker: WorkerDouble, cluster: Cluster, make: Make, tmp_path: Path
 ) -> None:
