@@ -12,6 +12,7 @@ into text and an exit code.
     ├── ModelError             3   weights missing, unusable, or not loadable
     │   ├── IntegrityError     3   weights are not the pinned bytes
     │   └── ModelUnavailableError 3  for now; no photo's fault
+    │       └── UndecidedError 3   refused by some machines, while others are away
     ├── ConfigError           78   configuration file (EX_CONFIG of sysexits.h)
     ├── DecodeError            4   one photo cannot be decoded
     ├── ChangedError           4   a file changed while it was being read or replaced
@@ -118,6 +119,10 @@ class IntegrityError(ModelError):
 
 class ModelUnavailableError(ModelError):
     """The model cannot run now, whatever the photo; it is tried again by itself."""
+
+
+class UndecidedError(ModelUnavailableError):
+    """A machine refused this photo, and another one that may soon be back was not asked."""
 
 
 class ConfigError(PhotoramdError):

@@ -27,6 +27,7 @@ from photoramd.errors import (
     StoppedError,
     StoreError,
     ToolError,
+    UndecidedError,
     printable,
 )
 from photoramd.models.lazy import LazyTagger
@@ -42,7 +43,7 @@ from photoramd.system import beneath
 log = logging.getLogger(__name__)
 
 ABSENT_SECONDS = 60.0
-"""When a photo that is absent now is looked for again."""
+"""When what is absent now, a photo or a machine that looks at it, is looked for again."""
 
 ORPHAN_SECONDS = 3600.0
 """When a sidecar that could not be removed with its photo is looked at again."""
@@ -369,7 +370,9 @@ class Pipeline:
         if isinstance(error, ChangedError):
             return self._look_again(job.photo, now)
         if isinstance(error, ModelUnavailableError):
-            self._queue.postpone(job, now)
+            # The model goes on with others, so an undecided one would be tried again at once.
+            is_undecided = isinstance(error, UndecidedError)
+            self._queue.postpone(job, UnixTime(now + ABSENT_SECONDS) if is_undecided else now)
             return Outcome(job.photo.path, PhotoState.PENDING, error=error)
         is_suspect = isinstance(error, LostError) and not self._is_quarantined
         if is_suspect or isinstance(error, ToolError):

@@ -18,7 +18,7 @@ from photoramd.config.schema import Config, Similar
 from photoramd.daemon import assembly
 from photoramd.database.connection import Database
 from photoramd.database.results import Results
-from photoramd.errors import ModelError, ModelUnavailableError
+from photoramd.errors import ModelError, ModelUnavailableError, UndecidedError
 from photoramd.models.preprocessing import digest_of
 from photoramd.models.vocabulary import kept
 from photoramd.search import queries
@@ -142,6 +142,27 @@ def test_a_bad_photo_costs_only_itself(
     assert failed.path == photos[7]
     assert failed.error is not None
     assert failed.error.message == "cannot"
+
+
+def test_a_photo_that_is_undecided_waits_and_others_go_on(
+    configure: Configure, photos: list[Path], use: Callable[[PretendedGpu], None]
+) -> None:
+    tagger = PretendedGpu(2)
+    with Image.open(photos[7]) as image:
+        bad = digest_of(tagger.pixels(image))
+    asked_alone = 0
+
+    def refuses(digests: Sequence[bytes]) -> ModelError | None:
+        nonlocal asked_alone
+        asked_alone += list(digests) == [bad]
+        error = UndecidedError if len(digests) == 1 else ModelError
+        return error("cannot") if bad in digests else None
+
+    use(PretendedGpu(2, refuses=refuses))
+    config = configure()
+    scanned(config)
+    assert states(config) == {"written": COUNT - 1, "pending": 1}
+    assert asked_alone == 1
 
 
 def test_a_model_that_is_away_blames_nobody(

@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from photoramd.clock import Monotonic, UnixTime, monotonic, unix_time
-from photoramd.errors import ModelError, ModelUnavailableError
+from photoramd.errors import ModelError, ModelUnavailableError, UndecidedError
 from photoramd.models.description import Description
 from photoramd.models.features import Vectors
 from photoramd.models.known import known_pictures
@@ -235,11 +235,22 @@ class RemoteTagger:
                 # Noted; another one may be well. One that is just busy may be asked again.
                 if not link.is_available:
                     asked.add(link)
-        for link, refusal in refusals:
-            raise ModelError(f"the model failed on {link.url}: {refusal}") from refusal
+        if refusals:
+            link, refusal = refusals[0]
+            reason = f"the model failed on {link.url}: {refusal}"
+            # A group is not decided about: each of it is asked about alone.
+            if len(pictures) == 1 and self._has_hope_beside({each for each, _ in refusals}):
+                raise UndecidedError(reason) from refusal
+            raise ModelError(reason) from refusal
         if self._fallback is not None and not self._is_closed:
             return self._fallback.scores_and_features([pixels for _, pixels in pictures])
         raise ModelUnavailableError(self.trouble or "no worker is available")
+
+    def _has_hope_beside(self, refused: set[Link]) -> bool:
+        """Return whether another worker than those that refused pictures may soon be asked."""
+        now = self._clock()
+        with self._changed:
+            return not all(each in refused or each.is_hopeless(now) for each in self._links)
 
     def _take_place(self, asked: set[Link]) -> Link | None:
         """Return a worker with a place for a request, waiting for one; None: none is available."""

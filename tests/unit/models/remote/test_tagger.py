@@ -12,8 +12,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from photoramd.clock import monotonic
-from photoramd.errors import ModelError, ModelUnavailableError
+from photoramd.clock import Monotonic, monotonic
+from photoramd.errors import ModelError, ModelUnavailableError, UndecidedError
 from photoramd.models.availability import availability
 from photoramd.models.features import Vectors, gives_features, scores_of
 from photoramd.models.preprocessing import digest_of
@@ -378,6 +378,41 @@ def test_the_pictures_are_blamed_when_no_worker_can_look_at_them(make: Make) -> 
     with pytest.raises(ModelError, match="the model failed on"):
         tagger.scores(BATCH)
     assert [each.is_available for each in tagger.workers] == [True, True]
+
+
+@pytest.mark.parametrize("error", [OFF, WorkerError(Kind.NO_MODEL, "no model is loaded now")])
+def test_a_picture_is_not_blamed_while_another_worker_may_soon_be_back(
+    make: Make, error: WorkerError
+) -> None:
+    now = monotonic()
+    first, second = FakeWorker("a"), FakeWorker("b")
+    tagger = make(first, second, clock=lambda: Monotonic(now))
+    fails_with(first, BATCH[1], REFUSED)
+    second.error = error
+    with pytest.raises(UndecidedError, match="the model failed on https://a:1: odd"):
+        tagger.scores([BATCH[1]])
+    # With the others of a group it is no decision.
+    with pytest.raises(ModelError) as caught:
+        tagger.scores(BATCH)
+    assert not isinstance(caught.value, UndecidedError)
+    # One that is away for long is not waited for.
+    now += 301
+    with pytest.raises(ModelError) as caught:
+        tagger.scores([BATCH[1]])
+    assert not isinstance(caught.value, UndecidedError)
+    second.error = None
+    look_again(tagger, lambda: all(each.is_available for each in tagger._links))
+    same(tagger.scores_and_features([BATCH[1]]), [BATCH[1]])
+
+
+def test_a_worker_that_never_was_there_saves_no_picture(make: Make) -> None:
+    first, second = FakeWorker("a"), FakeWorker("b")
+    second.look_error = OFF
+    tagger = make(first, second)
+    fails_with(first, BATCH[1], REFUSED)
+    with pytest.raises(ModelError) as caught:
+        tagger.scores([BATCH[1]])
+    assert not isinstance(caught.value, UndecidedError)
 
 
 def test_a_worker_that_has_too_much_to_do_is_asked_again_in_a_moment(
