@@ -78,7 +78,7 @@ class Link:
         self._well_since: Monotonic | None = None
         self._unsteady_since = now
         self._busy_since: Monotonic | None = None
-        self._busy_until = self._fewer_since = now
+        self._busy_at = self._busy_until = self._fewer_since = now
         self._failures = 0  # of requests for scores, since the last success
         self._told_kinds: set[Kind] = set()
         self._is_told_well = False
@@ -164,6 +164,8 @@ class Link:
             self._fewer_since = now
             self._busy_until = Monotonic(now + _BUSY_SECONDS)
             return
+        if error.kind is not Kind.BUSY:
+            self._busy_since = None
         self.rates.forget()
         self.is_available = False
         self._failures += 1
@@ -174,8 +176,10 @@ class Link:
             self._tell_away(error, now, wall)
 
     def _is_busy_for_long(self, now: Monotonic) -> bool:
-        if self._busy_since is None:
+        # Not asked for as long as that, it may have had nothing to do.
+        if self._busy_since is None or now - self._busy_at > _QUIET_SECONDS:
             self._busy_since = now
+        self._busy_at = now
         return now - self._busy_since > _QUIET_SECONDS
 
     def _note_well(self, now: Monotonic) -> None:

@@ -269,6 +269,23 @@ def test_one_that_is_busy_for_long_is_away(link: Link, lines: list[str]) -> None
     assert link.is_available
 
 
+def test_one_that_was_busy_hours_ago_is_not_busy_for_long(link: Link) -> None:
+    look(link, 0, WELL)
+    link.failed(BUSY, at(10), wall(10))
+    link.failed(BUSY, at(30_000), wall(30_000))  # no photo came meanwhile
+    assert link.is_available
+
+
+def test_one_that_went_away_while_busy_may_be_busy_again(link: Link) -> None:
+    look(link, 0, WELL)
+    for second in range(50):
+        link.failed(BUSY, at(second), wall(second))
+    link.failed(OFF, at(50), wall(50))
+    look(link, 60, WELL)
+    link.failed(BUSY, at(65), wall(65))
+    assert link.is_available
+
+
 def test_an_answer_that_comes_in_drops_is_late(link: Link) -> None:
     look(link, 0, WELL)
     end = link.late.expect(at(30))
