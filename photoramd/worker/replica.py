@@ -91,6 +91,9 @@ class Replica:
         self._trouble = ""
         # A broken GPU is found here: the process then never counts as ready.
         self._scores(self._known)
+        # The first run starts the GPU, too, and says nothing about how long others take.
+        self._rates.forget()
+        self._scores(self._known)
         # The model is called from one thread; Serve's own goes on answering meanwhile.
         self._thread = ThreadPoolExecutor(1, "model")
 

@@ -121,6 +121,28 @@ def test_a_model_that_hangs_is_noticed(replica: Make, monkeypatch: pytest.Monkey
     made.check_health()
 
 
+class SlowTagger(FailingTagger):
+    """A model that takes some seconds for its first call, and others for each picture."""
+
+    def __init__(self, first: float, each: float) -> None:
+        super().__init__()
+        self.now = 0.0
+        self._first, self._each = first, each
+
+    def scores_and_features(self, batch: Sequence[Pixels]) -> tuple[Scores, Vectors | None]:
+        self.now += self._first + self._each * len(batch)
+        self._first = 0.0
+        return super().scores_and_features(batch)
+
+
+def test_the_first_run_says_nothing_about_when_a_model_hangs(
+    replica: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tagger = SlowTagger(first=20, each=0.1)
+    monkeypatch.setattr(time, "monotonic", lambda: tagger.now)
+    assert replica(tagger)._rates.hangs_after(64) < 60
+
+
 def test_one_that_is_broken_from_the_start_never_is_ready(replica: Make) -> None:
     tagger = FailingTagger(RuntimeError("CUDA error"))
     tagger.is_broken = True
