@@ -69,7 +69,7 @@ class Replica:
 
     Raises:
         IntegrityError: The weights are not the pinned bytes.
-        ModelError: It cannot be loaded, or is another one than described.
+        ModelError: It cannot be loaded, is another one than described, or is too slow.
     """
 
     def __init__(self, options: Options) -> None:
@@ -94,6 +94,12 @@ class Replica:
         # The first run starts the GPU, too, and says nothing about how long others take.
         self._rates.forget()
         self._scores(self._known)
+        seconds = self._rates.slowest * _KNOWN
+        if seconds > self._rates.hangs_after(_KNOWN):
+            raise ModelError(
+                f"the model takes {seconds:.0f} seconds for {_KNOWN} pictures here, which is too "
+                "slow for a worker: it would be taken for hung"
+            )
         # The model is called from one thread; Serve's own goes on answering meanwhile.
         self._thread = ThreadPoolExecutor(1, "model")
 

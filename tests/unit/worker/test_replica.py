@@ -143,6 +143,19 @@ def test_the_first_run_says_nothing_about_when_a_model_hangs(
     assert replica(tagger)._rates.hangs_after(64) < 60
 
 
+@pytest.mark.parametrize("seconds", [21, 23, 45])
+def test_one_that_would_be_taken_for_hung_never_is_ready(
+    replica: Make, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    tagger = SlowTagger(first=0, each=seconds)
+    monkeypatch.setattr(time, "monotonic", lambda: tagger.now)
+    if seconds < 22:
+        replica(tagger)
+    else:
+        with pytest.raises(ModelError, match=f"takes {2 * seconds} seconds for 2 pictures"):
+            replica(tagger)
+
+
 def test_one_that_is_broken_from_the_start_never_is_ready(replica: Make) -> None:
     tagger = FailingTagger(RuntimeError("CUDA error"))
     tagger.is_broken = True
