@@ -132,6 +132,9 @@ class Link:
         if self._failures <= 1:
             self._note_well(now)
             self._tell_well(wall, f"{answer.device}, photoramd {answer.version}")
+        else:
+            # It may only look well: that is worth a line once it has answered.
+            self._show_well(wall)
 
     def missed(self, error: WorkerError, now: Monotonic, wall: UnixTime) -> None:
         """Note that it was looked at, and cannot be used."""
@@ -206,11 +209,14 @@ class Link:
         return min(LONGEST_PAUSE_SECONDS, max(SHORTEST_PAUSE_SECONDS, wanted))
 
     def _tell_well(self, wall: UnixTime, how: str) -> None:
+        self._show_well(wall)
+        if not self._is_told_well:
+            self._is_told_well = True
+            log.info("The worker %s is available: %s", self.url, how)
+
+    def _show_well(self, wall: UnixTime) -> None:
         if not self.state.is_available:
             self.state = WorkerState(self.url, True, "", "", wall)
-            if not self._is_told_well:
-                self._is_told_well = True
-                log.info("The worker %s is available: %s", self.url, how)
 
     def _tell_away(self, error: WorkerError, now: Monotonic, wall: UnixTime) -> None:
         since = wall if self.state.is_available or not self._told_kinds else self.state.since
