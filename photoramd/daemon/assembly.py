@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -39,7 +40,7 @@ from photoramd.database.results import Results
 from photoramd.database.roots import HealthStore
 from photoramd.metadata.exiftool import ExifTool
 from photoramd.models import hierarchy, registry
-from photoramd.models.availability import availability
+from photoramd.models.availability import Availability, availability
 from photoramd.models.isolated.tagger import UnloadingTagger
 from photoramd.models.lazy import LazyTagger
 from photoramd.models.rules import Rules
@@ -188,7 +189,7 @@ def lasting_tagger(
         is_stopped=lambda: interrupts.stopped,
         beat=notifier.beat,
     )
-    resources.processes.callback(tagger.close)
+    _close_at_end(resources, tagger)
     return tagger
 
 
@@ -196,8 +197,19 @@ def _remote(config: Config, resources: Resources, interrupts: Interrupts) -> Tag
     from photoramd.daemon.remote_model import remote_tagger  # with TLS, for those who have workers
 
     tagger = remote_tagger(config, interrupts.wake)
-    resources.processes.callback(tagger.close)
+    _close_at_end(resources, tagger)
     return tagger
+
+
+def _close_at_end(resources: Resources, model: Availability) -> None:
+    """Close a model at the end; one that a reload has replaced and closed is gone by then."""
+    found = weakref.ref(model)
+
+    def close() -> None:
+        if (still_there := found()) is not None:
+            still_there.close()
+
+    resources.processes.callback(close)
 
 
 def _of_model(config: Config, chosen: Rules) -> tuple[object, ...]:
