@@ -11,6 +11,7 @@ One that has too much to do is well: it gets fewer requests at a time, and other
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 from photoramd.clock import Monotonic, UnixTime
 from photoramd.models.remote.failures import Kind, WorkerError
@@ -42,6 +43,9 @@ _RESTART_SECONDS = 300.0
 """A worker that is started again is back sooner."""
 
 _MOST_PLACES = 16
+
+_UNPROVEN = "it looks well now, and the next photo shows whether it is; its log may say more"
+"""What is said of one that was found well, but gave no scores when it was last asked for some."""
 
 
 class Link:
@@ -132,9 +136,8 @@ class Link:
         if self._failures <= 1:
             self._note_well(now)
             self._tell_well(wall, f"{answer.device}, photoramd {answer.version}")
-        else:
-            # It may only look well: that is worth a line once it has answered.
-            self._show_well(wall)
+        elif not self.state.is_available:
+            self.state = replace(self.state, remedy=_UNPROVEN)
 
     def missed(self, error: WorkerError, now: Monotonic, wall: UnixTime) -> None:
         """Note that it was looked at, and cannot be used."""
@@ -209,14 +212,11 @@ class Link:
         return min(LONGEST_PAUSE_SECONDS, max(SHORTEST_PAUSE_SECONDS, wanted))
 
     def _tell_well(self, wall: UnixTime, how: str) -> None:
-        self._show_well(wall)
-        if not self._is_told_well:
-            self._is_told_well = True
-            log.info("The worker %s is available: %s", self.url, how)
-
-    def _show_well(self, wall: UnixTime) -> None:
         if not self.state.is_available:
             self.state = WorkerState(self.url, True, "", "", wall)
+            if not self._is_told_well:
+                self._is_told_well = True
+                log.info("The worker %s is available: %s", self.url, how)
 
     def _tell_away(self, error: WorkerError, now: Monotonic, wall: UnixTime) -> None:
         since = wall if self.state.is_available or not self._told_kinds else self.state.since

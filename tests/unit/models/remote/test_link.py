@@ -149,13 +149,14 @@ def test_one_that_only_looks_well_is_said_once_and_asked_less_and_less(
     while now < 10 * 3600:
         now += 0.5
         link.failed(ODD, at(now), wall(now))
-        assert link.state.reason == ODD.reason
         asked += 1
         now = link.probe_due()
         look(link, now, WELL)
         assert link.is_available  # it gets another try
-        assert link.state.is_available
     assert len(lines) == 4
+    assert not link.state.is_available
+    assert link.state.reason == ODD.reason
+    assert "the next photo shows" in link.state.remedy
     assert asked < 150
     link.answered(at(now), wall(now))
     assert link.state.is_available
@@ -223,7 +224,6 @@ def test_one_that_never_has_a_model_when_asked_for_scores_is_a_line(
         link.failed(NO_MODEL, at(now), wall(now))
         now = link.probe_due()
         look(link, now, WELL)
-    link.failed(NO_MODEL, at(now), wall(now))
     assert len(lines) == 2
     assert not link.state.is_available
 
