@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -38,15 +38,18 @@ class Deployment:
 
     Args:
         handle: Serve's handle of the method `Replica.scores`.
+        clock: The present time.
     """
 
-    def __init__(self, handle: Any) -> None:
+    def __init__(self, handle: Any, clock: Callable[[], Monotonic] = monotonic) -> None:
         self._handle = handle
+        self._clock = clock
         self._ready = 0
         self._running = 0
         self._freed = asyncio.Condition()
         self._trouble = ""
-        self._seen_at: Monotonic = monotonic()
+        self._messages: list[str] = []
+        self._seen_at = self._hangs_since = clock()
         self._closed = threading.Event()
         self._observer = threading.Thread(target=self._observe, name="replicas", daemon=True)
 
@@ -62,7 +65,14 @@ class Deployment:
 
     def silent_seconds(self) -> float:
         """Return for how long Serve has told nothing."""
-        return monotonic() - self._seen_at
+        return self._clock() - self._seen_at
+
+    def hanging_seconds(self) -> float:
+        """Return for how long no replica has been ready, nor another start of one has failed.
+
+        Serve waits for a replica that starts without limit; one that fails it starts again.
+        """
+        return self._clock() - self._hangs_since
 
     async def scores(self, pictures: Stack) -> tuple[Scores, Vectors | None]:
         """Return the scores of pictures, and their features if the model gives any.
@@ -130,12 +140,12 @@ class Deployment:
     async def _gone(self) -> None:
         """Return when there has been no replica for some time."""
         since = None
-        while since is None or monotonic() - since < _GONE_SECONDS:
+        while since is None or self._clock() - since < _GONE_SECONDS:
             await asyncio.sleep(_LOOK_SECONDS / 4)
             if self._ready:
                 since = None
             elif since is None:
-                since = monotonic()
+                since = self._clock()
 
     def _observe(self) -> None:
         while not self._closed.wait(_LOOK_SECONDS):
@@ -149,13 +159,17 @@ class Deployment:
         application = serve.status().applications.get(_NAME)
         deployments = application.deployments.values() if application else ()
         ready = sum(each.replica_states.get(ReplicaState.RUNNING, 0) for each in deployments)
-        trouble = "" if ready else "; ".join(_line(each.message) for each in deployments)
-        self._seen_at = monotonic()
+        messages = [each.message for each in deployments]
+        trouble = "" if ready else "; ".join(map(_line, messages))
+        self._seen_at = self._clock()
+        # With each start that has failed the message has another number of them.
+        if ready or messages != self._messages:
+            self._hangs_since = self._seen_at
         if bool(ready) != bool(self._ready):
             log.info("replicas that are ready: %d", ready)
         if trouble and trouble != self._trouble:
             log.warning("no replica is ready: %s", trouble)
-        self._ready, self._trouble = ready, trouble
+        self._ready, self._trouble, self._messages = ready, trouble, messages
 
 
 async def _result(response: Any) -> Any:

@@ -39,6 +39,9 @@ _BODY_SECONDS = 120.0
 _SILENT_SECONDS = 30.0
 """Serve's controller starts again by itself; if it does not, everything does."""
 
+_HANGING_SECONDS = 600.0
+"""As long as a whole start may take under systemd, whose next start is what helps then."""
+
 _LOOK_SECONDS = 1
 
 
@@ -146,19 +149,11 @@ def _serve(
     progress: Progress,
 ) -> str | None:
     """Answer requests until the end; return what Ray lacks if that is why."""
-
-    def trouble() -> str | None:
-        if (name := ray.lost()) is not None:
-            return f"Ray's process {name} has ended"
-        if (seconds := deployment.silent_seconds()) > _SILENT_SECONDS:
-            return f"Ray Serve has not answered for {seconds:.0f} seconds"
-        return None
-
     ended: str | None = None
 
     def look() -> None:
         nonlocal ended
-        ended = ended or trouble()
+        ended = ended or _trouble(ray, deployment)
         if ended:
             server.should_exit = True
         progress.beat(f"{deployment.ready} replicas are ready")
@@ -166,9 +161,23 @@ def _serve(
     config = bounded(front, _Protocol, beat=look, lifespan="off", timeout_notify=_LOOK_SECONDS)
     if tls is not None:
         _use(config, tls)
-    server = Server(config, lambda: progress.ready(deployment.ready, lambda: not trouble()))
+    server = Server(
+        config,
+        lambda: progress.ready(deployment.ready, lambda: not _trouble(ray, deployment)),
+    )
     server.run(list(sockets))
     return ended
+
+
+def _trouble(ray: cluster.Cluster, deployment: Deployment) -> str | None:
+    """Return what only a new start puts right."""
+    if (name := ray.lost()) is not None:
+        return f"Ray's process {name} has ended"
+    if (seconds := deployment.silent_seconds()) > _SILENT_SECONDS:
+        return f"Ray Serve has not answered for {seconds:.0f} seconds"
+    if (seconds := deployment.hanging_seconds()) > _HANGING_SECONDS:
+        return f"no replica has been ready for {seconds / 60:.0f} minutes: the start of one hangs"
+    return None
 
 
 def _use(config: uvicorn.Config, tls: ssl.SSLContext) -> None:
