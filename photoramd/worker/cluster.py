@@ -17,8 +17,8 @@ from photoramd.worker import environment, processes
 
 log = logging.getLogger(__name__)
 
-_OBJECT_STORE_BYTES = 200 << 20
-"""What is under way between the front and the replicas; a request is 28 MB at most."""
+_LEAST_STORE_BYTES = 200 << 20
+"""Ray's memory for what is under way between the front and the replicas."""
 
 _ESSENTIAL = ("gcs_server", "raylet")
 """Without these nothing works, and Ray's own detection takes a minute."""
@@ -65,12 +65,13 @@ class Cluster:
 
 
 @contextmanager
-def started(directory: Path, *, has_gpu: bool) -> Iterator[Cluster]:
+def started(directory: Path, *, has_gpu: bool, held_bytes: int) -> Iterator[Cluster]:
     """Start Ray for a ``with`` block; afterwards no process of it is left.
 
     Args:
         directory: A private directory with a short path, for its sockets and logs.
         has_gpu: Whether it should look for GPUs.
+        held_bytes: How much is under way at most between the front and the replicas.
 
     Raises:
         RayError: It cannot be started.
@@ -86,7 +87,7 @@ def started(directory: Path, *, has_gpu: bool) -> Iterator[Cluster]:
                 address="local",
                 num_cpus=2,
                 num_gpus=None if has_gpu else 0,
-                object_store_memory=_OBJECT_STORE_BYTES,
+                object_store_memory=_store_bytes(held_bytes),
                 include_dashboard=False,
                 configure_logging=False,
                 log_to_driver=False,
@@ -109,6 +110,12 @@ def started(directory: Path, *, has_gpu: bool) -> Iterator[Cluster]:
         yield Cluster({name: found[name] for name in _ESSENTIAL})
     finally:
         _shut_down()
+
+
+def _store_bytes(held_bytes: int) -> int:
+    """Return how large Ray's memory must be: what does not fit there waits for the disk."""
+    # More, for answers, gaps, and what a replica still reads although nobody waits for it.
+    return max(_LEAST_STORE_BYTES, held_bytes + held_bytes // 4)
 
 
 def _shut_down() -> None:

@@ -18,7 +18,7 @@ from photoramd.worker.scorer import FailedError, LostError, Stack, UnavailableEr
 
 log = logging.getLogger(__name__)
 
-_CALLS = 2
+CALLS = 2
 """So many calls are taken for each replica: one runs, and what the next needs is there already."""
 
 _NAME = "photoramd"
@@ -56,7 +56,7 @@ class Deployment:
     @property
     def at_once(self) -> int:
         """How many calls all replicas that are ready work on at a time."""
-        return _CALLS * self._ready
+        return CALLS * self._ready
 
     @property
     def ready(self) -> int:
@@ -85,7 +85,8 @@ class Deployment:
         import ray
 
         # Before its turn: copying takes longer than all else that lies between two calls.
-        reference = ray.put(pictures)
+        with _nothing_asked():
+            reference = await asyncio.to_thread(ray.put, pictures)
         async with self._freed:
             await self._freed.wait_for(lambda: self._running < self._ready or not self._ready)
             if not self._ready:
@@ -103,7 +104,8 @@ class Deployment:
         from ray.exceptions import RayError, RayTaskError
         from ray.serve.exceptions import RayServeException
 
-        response = self._handle.remote(reference)
+        with _nothing_asked():
+            response = self._handle.remote(reference)
         call = asyncio.ensure_future(_result(response))
         gone = asyncio.ensure_future(self._gone())
         try:
@@ -170,6 +172,19 @@ class Deployment:
         if trouble and trouble != self._trouble:
             log.warning("no replica is ready: %s", trouble)
         self._ready, self._trouble, self._messages = ready, trouble, messages
+
+
+@contextmanager
+def _nothing_asked() -> Iterator[None]:
+    """Say of Ray's errors, for a ``with`` block, that no replica has seen the pictures yet."""
+    from ray.exceptions import RayError
+    from ray.serve.exceptions import RayServeException
+
+    try:
+        yield
+    except (RayError, RayServeException) as error:
+        log.warning("Ray takes no pictures: %s", _line(error))
+        raise UnavailableError from error
 
 
 async def _result(response: Any) -> Any:

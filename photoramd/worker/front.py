@@ -41,6 +41,11 @@ _WARNING_SECONDS = 60.0
 """A wrong token is worth a line of the log so often."""
 
 
+def held_bytes(at_once: int, expected: Expected) -> int:
+    """Return how many bytes of requests may be in memory while so many are worked on."""
+    return _BODIES * at_once * expected.most_bytes
+
+
 class _GoneError(Exception):
     """The client went away."""
 
@@ -125,7 +130,7 @@ class Front:
         if size > most:
             raise self._too_large()
         at_once = self._scorer.at_once
-        if self._bytes + size > _BODIES * at_once * most:
+        if self._bytes + size > held_bytes(at_once, self._expected):
             # Read, so that the answer is; without the end of a request clients look for none.
             await self._body(receive, keeps=False)
             raise _busy() if at_once else _unavailable()

@@ -22,8 +22,8 @@ from photoramd.net.server import Server, bounded
 from photoramd.net.sockets import is_for_others
 from photoramd.system.token import Token
 from photoramd.worker import cluster
-from photoramd.worker.deployment import Deployment, deployed
-from photoramd.worker.front import Front
+from photoramd.worker.deployment import CALLS, Deployment, deployed
+from photoramd.worker.front import Front, held_bytes
 from photoramd.worker.replica import Options
 from photoramd.worker.requests import Expected
 from photoramd.worker.weights import verify
@@ -129,12 +129,17 @@ def run(
         settings.device,
         settings.threads or None,
     )
+    expected = _expected(description)
+    held = held_bytes(CALLS * _most_replicas(settings), expected)
     progress.step("Starting Ray")
-    with _private_directory() as directory, cluster.started(directory, has_gpu=has_gpu) as ray:
+    with (
+        _private_directory() as directory,
+        cluster.started(directory, has_gpu=has_gpu, held_bytes=held) as ray,
+    ):
         replicas = settings.replicas or (ray.gpus() if has_gpu else 1)
         progress.step("Loading the model")
         with deployed(options, replicas, has_gpu=has_gpu) as deployment:
-            front = Front(_expected(description), token, deployment, _device(settings.device))
+            front = Front(expected, token, deployment, _device(settings.device))
             ended = _serve(front, deployment, ray, sockets, tls, progress)
     if ended:
         raise cluster.RayError(ended)
@@ -193,6 +198,15 @@ def _expected(description: Description) -> Expected:
     side = description.crop.decode_side
     picture = description.crop.pixels(Image.new("RGB", (side, side)))
     return Expected(identity_of(description), picture.shape)
+
+
+def _most_replicas(settings: Settings) -> int:
+    """Return how many there will be; before its start Ray cannot be asked for GPUs."""
+    if settings.replicas or settings.device != "cuda":
+        return settings.replicas or 1
+    import torch
+
+    return torch.cuda.device_count()
 
 
 def _device(device: str) -> str:

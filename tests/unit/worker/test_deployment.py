@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from photoramd.clock import Monotonic
 from photoramd.worker import run
 from photoramd.worker.cluster import Cluster
 from photoramd.worker.deployment import Deployment
+from photoramd.worker.scorer import UnavailableError
+from tests.support import loops
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 """Ray Serve's own, while it is imported."""
@@ -73,3 +77,28 @@ def test_serve_that_tells_nothing_ends_the_worker(serve: Serve) -> None:
     serve.says(1)
     serve.now = Monotonic(serve.now + 31)
     assert trouble(serve) == "Ray Serve has not answered for 31 seconds"
+
+
+def test_what_ray_takes_not_was_lost_by_no_replica(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ray
+    from ray import exceptions
+    from ray.serve.exceptions import RayServeException
+
+    pictures = np.zeros((1, 2, 2, 3), np.uint8)
+    for error in (exceptions.OutOfDiskError("full"), exceptions.ObjectStoreFullError("full")):
+        monkeypatch.setattr(ray, "put", _raising(error))
+        with pytest.raises(UnavailableError):
+            loops.run(lambda: serve.deployment.scores(pictures))
+    for error in (exceptions.RaySystemError("gone"), RayServeException("gone")):
+        monkeypatch.setattr(serve.deployment, "_handle", SimpleNamespace(remote=_raising(error)))
+        with pytest.raises(UnavailableError):
+            loops.run(lambda: serve.deployment._call(None, 1))
+
+
+def _raising(error: Exception) -> Callable[[object], object]:
+    def call(_: object) -> object:
+        raise error
+
+    return call
