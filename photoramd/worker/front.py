@@ -125,6 +125,10 @@ class Front:
     async def _scores(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
         if headers.get(b"content-type", b"").partition(b";")[0].strip() != MEDIA_TYPE.encode():
             raise refusal(415, "wrong_type", f"only {MEDIA_TYPE} is understood", closes=True)
+        if b"content-length" in headers and b"transfer-encoding" in headers:
+            # The first would be counted, and as much read as the second has.
+            message = "the length of the request is ambiguous"
+            raise refusal(400, "malformed", message, closes=True)
         most = self._expected.most_bytes
         size = int(headers.get(b"content-length", most))
         if size > most:

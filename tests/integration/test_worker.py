@@ -156,6 +156,7 @@ def test_a_wrong_token_ends_the_connection_before_the_body(
         (("Content-Length: 2000000000",), b"413"),
         (("Content-Length: 5", "Content-Length: 6"), b"400"),
         (("Content-Length: -1",), b"400"),
+        (("Content-Length: 1", "Transfer-Encoding: chunked"), b"400"),
     ],
 )
 def test_odd_lengths(

@@ -312,6 +312,14 @@ def test_what_is_under_way_when_the_worker_ends_is_to_be_asked_again() -> None:
     assert later.status == 200
 
 
+def test_a_body_of_two_sizes_is_refused_unread() -> None:
+    scorer = FakeScorer()
+    answer = ask(scorer, content_length="1", transfer_encoding="chunked")
+    assert (answer.status, answer.problem.code) == (400, "malformed")
+    assert answer.headers[b"connection"] == b"close"
+    assert (answer.read, scorer.seen) == (0, [])
+
+
 def test_without_a_model_nothing_is_kept() -> None:
     answer = ask(FakeScorer(at_once=0))
     assert (answer.status, answer.problem.code) == (503, "unavailable")
