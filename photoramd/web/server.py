@@ -57,9 +57,8 @@ def serve(
         _Protocol,
         lifespan="on",
         h11_max_incomplete_event_size=MOST_HEADER_BYTES,
-        beat=beat,
     )
-    _Server(config, app.state.feed, on_ready).run(list(sockets))
+    _Server(config, app.state.feed, on_ready, beat).run(list(sockets))
 
 
 class _Protocol(BoundedProtocol):
@@ -67,8 +66,14 @@ class _Protocol(BoundedProtocol):
 
 
 class _Server(Server):
-    def __init__(self, config: uvicorn.Config, feed: Feed, on_ready: Callable[[], object]) -> None:
-        super().__init__(config, on_ready)
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        feed: Feed,
+        on_ready: Callable[[], object],
+        beat: Callable[[], object],
+    ) -> None:
+        super().__init__(config, on_ready, beat)
         self._feed = feed
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

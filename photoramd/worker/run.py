@@ -42,7 +42,7 @@ _SILENT_SECONDS = 30.0
 _HANGING_SECONDS = 600.0
 """As long as a whole start may take under systemd, whose next start is what helps then."""
 
-_LOOK_SECONDS = 1
+_LOOK_SECONDS = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,12 +163,14 @@ def _serve(
             server.should_exit = True
         progress.beat(f"{deployment.ready} replicas are ready")
 
-    config = bounded(front, _Protocol, beat=look, lifespan="off", timeout_notify=_LOOK_SECONDS)
+    config = bounded(front, _Protocol, lifespan="off")
     if tls is not None:
         _use(config, tls)
     server = Server(
         config,
         lambda: progress.ready(deployment.ready, lambda: not _trouble(ray, deployment)),
+        look,
+        beat_seconds=_LOOK_SECONDS,
     )
     server.run(list(sockets))
     return ended

@@ -31,9 +31,10 @@ async def app(scope, receive, send):
     await send({"type": "http.response.body"})
 
 with listening("127.0.0.1:0", "listen") as sockets:
-    config = bounded(app, BoundedProtocol, beat=lambda: None, lifespan="off")
+    config = bounded(app, BoundedProtocol, lifespan="off")
     config.ssl_context_factory = lambda _config, _default: tls
-    Server(config, lambda: print(sockets[0].getsockname()[1], flush=True)).run(sockets)
+    ready = lambda: print(sockets[0].getsockname()[1], flush=True)
+    Server(config, ready, lambda: None).run(sockets)
 """
 
 MANY = MOST_SOCKETS + 200

@@ -40,7 +40,7 @@ class Connection(BoundedProtocol):
 
 async def connected(stall_seconds: float) -> tuple[Connection, socket.socket]:
     """Ask for something large."""
-    config = bounded(large, Connection, beat=lambda: None, lifespan="off")
+    config = bounded(large, Connection, lifespan="off")
     config.load()
     ours, client = socket.socketpair()
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
