@@ -105,8 +105,13 @@ def _name(host: str) -> x509.GeneralName:
 def _founded(
     directory: Path, now: datetime.datetime
 ) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
-    """Make an authority."""
-    key = ec.generate_private_key(ec.SECP256R1())
+    """Make an authority; of the key that is there, if it has lost its certificate only.
+
+    Certificates that the key has signed, and daemons that know the lost one, stay as they are.
+    """
+    key_path = directory / AUTHORITY_KEY
+    is_new = not key_path.exists()
+    key = ec.generate_private_key(ec.SECP256R1()) if is_new else _found_key(key_path)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "photoramd workers")])
     certificate = (
         _begun(key.public_key(), name, now, AUTHORITY_DAYS)
@@ -116,7 +121,8 @@ def _founded(
         .sign(key, hashes.SHA256())
     )
     # The key first: what has a certificate has a key.
-    _write(directory / AUTHORITY_KEY, _private(key), PRIVATE)
+    if is_new:
+        _write(key_path, _private(key), PRIVATE)
     _write(directory / AUTHORITY, certificate.public_bytes(serialization.Encoding.PEM), _PUBLIC)
     return certificate, key
 
@@ -126,16 +132,13 @@ def _found(
 ) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
     """Read the authority that is there."""
     path, key_path = directory / AUTHORITY, directory / AUTHORITY_KEY
+    key = _found_key(key_path)
     try:
-        require_private(key_path, os.stat(key_path), "the key")
         certificate = x509.load_pem_x509_certificate(path.read_bytes())
-        key = serialization.load_pem_private_key(key_path.read_bytes(), None)
     except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror}", path=key_path) from error
-    except (ValueError, TypeError) as error:
-        raise ConfigError(f"no authority with its key: {error}", path=path) from error
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise ConfigError("this is another kind of key than photoramd makes", path=key_path)
+        raise ConfigError(f"cannot be read: {error.strerror}", path=path) from error
+    except ValueError as error:
+        raise ConfigError(f"no authority: {error}", path=path) from error
     if key.public_key() != certificate.public_key():
         raise ConfigError("the key is not that of the authority", path=key_path)
     if certificate.not_valid_after_utc <= now:
@@ -145,6 +148,20 @@ def _found(
             remedy="remove it and its key, make both again, and give ca.pem to all daemons",
         )
     return certificate, key
+
+
+def _found_key(path: Path) -> ec.EllipticCurvePrivateKey:
+    """Read the key of the authority that is there."""
+    try:
+        require_private(path, os.stat(path), "the key")
+        key = serialization.load_pem_private_key(path.read_bytes(), None)
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", path=path) from error
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"no authority's key: {error}", path=path) from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise ConfigError("this is another kind of key than photoramd makes", path=path)
+    return key
 
 
 def _signed(

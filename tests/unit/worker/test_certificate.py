@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ssl
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -64,6 +65,37 @@ def test_an_authority_is_used_again_and_a_certificate_only_replaced_on_demand(
     assert second.authority.read_bytes() == authority
     assert second.certificate.read_bytes() != certificate
     handshake(second, first.authority, "desktop.lan")
+
+
+def test_an_authority_that_has_lost_its_certificate_is_made_again_of_its_key(
+    tmp_path: Path,
+) -> None:
+    first = make(tmp_path / "tls", ["desktop.lan"], NOW)
+    key = tmp_path / "tls/ca-key.pem"
+    before = key.read_bytes()
+    lost = first.authority.rename(tmp_path / "with-daemons.pem")
+    elsewhere = tmp_path / "carried.pem", tmp_path / "carried-key.pem"
+    for path, copy in zip((first.certificate, first.key), elsewhere, strict=True):
+        copy.write_bytes(path.read_bytes())
+        copy.chmod(0o600)
+    second = make(tmp_path / "tls", ["desktop.lan"], NOW + timedelta(hours=1), renews=True)
+    assert second.is_new
+    assert key.read_bytes() == before
+    handshake(second, second.authority, "desktop.lan")
+    handshake(second, lost, "desktop.lan")
+    carried = replace(first, certificate=elsewhere[0], key=elsewhere[1])
+    handshake(carried, second.authority, "desktop.lan")
+
+
+def test_a_key_that_cannot_be_used_is_left_as_it_is(tmp_path: Path) -> None:
+    make(tmp_path, ["a"], NOW).authority.unlink()
+    key = tmp_path / "ca-key.pem"
+    key.write_text("another's")
+    with pytest.raises(ConfigError, match="no authority's key") as caught:
+        make(tmp_path, ["a"], NOW, renews=True)
+    assert caught.value.path == str(key)
+    assert key.read_text() == "another's"
+    assert not (tmp_path / "ca.pem").exists()
 
 
 def test_it_does_not_outlive_its_authority(tmp_path: Path) -> None:
