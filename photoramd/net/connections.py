@@ -44,10 +44,11 @@ class BoundedProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin, unless there are too many."""
-        # What asyncio holds back untold it would wait for without limit when it is to close. One
-        # byte, not none: for TLS nothing unsent would then count as too much.
-        transport.set_write_buffer_limits(high=1)
         super().connection_made(transport)
+        # What asyncio holds back untold it would wait for without limit when it is to close. One
+        # byte, not none: for TLS nothing unsent would then count as too much. It may pause at
+        # once, since TLS has something to send by itself.
+        transport.set_write_buffer_limits(high=1)
         if len(self.connections) > self.most_connections:
             self._refuse(503, "too many connections")
         else:
