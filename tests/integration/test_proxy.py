@@ -12,11 +12,16 @@ import shutil
 import socket
 import ssl
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
+from copy import copy
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from socketserver import ThreadingUnixStreamServer
 from tempfile import TemporaryDirectory
+from typing import Any
 from urllib.parse import urljoin
 
 import httpx2
@@ -219,21 +224,30 @@ class Visitor:
         )
 
 
+@contextmanager
+def before(
+    stage: Stage, make: Callable[..., list[str]], *, takes_path: bool = False
+) -> Iterator[int]:
+    """A proxy before a gallery; its port."""
+    with TemporaryDirectory(dir=stage.directory) as directory:
+        place = Path(directory)
+        os.chown(place, NOBODY, NOBODY)
+        prefix = unprivileged(place)
+        port = free_port()
+        command = [*prefix, *make(stage, place, port, takes_path=takes_path)]
+        with running(command, place / "log", lambda: answers(port)):
+            yield port
+
+
 @pytest.fixture(
     scope="module",
     params=[(nginx, False), (nginx, True), (caddy, False), (caddy, True)],
     ids=["nginx", "nginx takes the path", "caddy", "caddy takes the path"],
 )
-def proxy(request: pytest.FixtureRequest, stage: Stage, samples: dict[str, Path]) -> Iterator[int]:
+def proxy(request: pytest.FixtureRequest, stage: Stage) -> Iterator[int]:
     """The port of a proxy."""
     make, takes_path = request.param
-    with ExitStack() as stack:
-        place = Path(stack.enter_context(TemporaryDirectory(dir=stage.directory)))
-        os.chown(place, NOBODY, NOBODY)
-        prefix = unprivileged(place)
-        port = free_port()
-        command = [*prefix, *make(stage, place, port, takes_path=takes_path)]
-        stack.enter_context(running(command, place / "log", lambda: answers(port)))
+    with before(stage, make, takes_path=takes_path) as port:
         yield port
 
 
@@ -324,6 +338,53 @@ def test_events_come_at_once(visitor: Visitor, stage: Stage) -> None:
             pass
     finally:
         answer.close()
+
+
+class Connections(ThreadingUnixStreamServer):
+    """A gallery that would keep connections, and counts them."""
+
+    daemon_threads = True
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(os.fspath(path), Answering)
+        self.count = 0
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        self.count += 1
+        return super().get_request()
+
+
+class Answering(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(204)
+        self.end_headers()
+
+    def address_string(self) -> str:
+        return "unix"
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize("make", [nginx, caddy])
+def test_no_change_is_sent_into_a_connection_that_was_idle(
+    stage: Stage, make: Callable[..., list[str]]
+) -> None:
+    other = copy(stage)
+    other.socket = stage.directory / f"{make.__name__}.sock"
+    with Connections(other.socket) as gallery:
+        os.chown(other.socket, NOBODY, NOBODY)
+        threading.Thread(target=gallery.serve_forever, args=(0.05,), daemon=True).start()
+        with before(other, make) as port:
+            visitor = Visitor(stage, port)
+            with visitor.client:
+                for _ in range(3):
+                    assert visitor.post("api/v1/edits", {}).status_code == 204
+        gallery.shutdown()
+    assert gallery.count == 3
 
 
 def test_nobody_guesses_tokens_as_somebody_else(visitor: Visitor) -> None:
