@@ -88,7 +88,12 @@ class Journal:
         path = directory / "systemd" / "journal" / "socket"
         path.parent.mkdir(parents=True)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.bind(os.fspath(path))
+        # By a short name: that of a temporary directory may be longer than a socket's may be.
+        parent = os.open(path.parent, os.O_PATH)
+        try:
+            self._socket.bind(f"/proc/self/fd/{parent}/{path.name}")
+        finally:
+            os.close(parent)
         self._socket.settimeout(bound(TIMEOUT_SECONDS))
 
     def __enter__(self) -> Journal:
