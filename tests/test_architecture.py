@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -39,6 +40,7 @@ MOST_PARAMETERS = 6
 EMPTY_NAMES = {"utils", "util", "helpers", "helper", "manager", "common", "misc", "service"}
 
 
+@cache
 def modules() -> dict[str, Path]:
     found = {}
     for path in PACKAGE.rglob("*.py"):
@@ -47,13 +49,23 @@ def modules() -> dict[str, Path]:
     return found
 
 
-def imports(name: str, path: Path) -> Iterator[str]:
-    """Modules of the package that a module imports, at the top or inside a function."""
+def statements(path: Path) -> list[ast.Import | ast.ImportFrom]:
+    """The imports of a module, at the top or inside a function."""
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    return [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+
+
+# Once, as every process of the tests collects this.
+STATEMENTS = {name: statements(path) for name, path in modules().items()}
+
+
+def imports(name: str) -> Iterator[str]:
+    """Modules of the package that a module imports."""
     known = modules()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in STATEMENTS[name]:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in known)
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("photoramd"):
+        elif (node.module or "").startswith("photoramd"):
             assert node.level == 0, f"{name}: relative import"
             module = node.module or ""
             for alias in node.names:
@@ -62,8 +74,8 @@ def imports(name: str, path: Path) -> Iterator[str]:
 
 
 GRAPH = {
-    name: {other for other in imports(name, path) if other not in (name, "photoramd")}
-    for name, path in modules().items()
+    name: {other for other in imports(name) if other not in (name, "photoramd")}
+    for name in modules()
 }
 
 
@@ -89,11 +101,11 @@ def test_a_package_imports_only_what_is_below_it(name: str) -> None:
 
 
 def importers(library: str) -> set[str]:
-    """The modules that import a library, at the top or inside a function."""
+    """The modules that import a library."""
     found = set()
-    for name, path in modules().items():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            names = [each.name for each in node.names] if isinstance(node, ast.Import) else []
+    for name, nodes in STATEMENTS.items():
+        for node in nodes:
+            names = [each.name for each in node.names]
             if isinstance(node, ast.ImportFrom):
                 names = [node.module or ""]
             if any(each.partition(".")[0] == library for each in names):
