@@ -24,9 +24,6 @@ from photoramd.worker.scorer import Stack
 
 log = logging.getLogger(__name__)
 
-_KNOWN = 2
-"""So many known pictures show whether the model works."""
-
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -85,7 +82,7 @@ class Replica:
                 f"the model {options.model} was loaded as revision {self._tagger.revision}, "
                 f"and should be {options.revision}"
             )
-        self._known = known_pictures(self._tagger.crop, _KNOWN)
+        self._known = known_pictures(self._tagger.crop)
         self._rates = Rates()
         self._ends_by: float | None = None
         self._trouble = ""
@@ -94,10 +91,11 @@ class Replica:
         # The first run starts the GPU, too, and says nothing about how long others take.
         self._rates.forget()
         self._scores(self._known)
-        seconds = self._rates.slowest * _KNOWN
-        if seconds > self._rates.hangs_after(_KNOWN):
+        count = len(self._known)
+        seconds = self._rates.slowest * count
+        if seconds > self._rates.hangs_after(count):
             raise ModelError(
-                f"the model takes {seconds:.0f} seconds for {_KNOWN} pictures here, which is too "
+                f"the model takes {seconds:.0f} seconds for {count} pictures here, which is too "
                 "slow for a worker: it would be taken for hung"
             )
         # The model is called from one thread; Serve's own goes on answering meanwhile.

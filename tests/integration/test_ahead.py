@@ -127,12 +127,16 @@ def test_copies_of_a_picture_that_takes_long_are_not_gathered_in_memory(
     assert max(Counter(digest for batch in tagger.batches for digest in batch).values()) == 1
 
 
+def digest_of_photo(path: Path) -> bytes:
+    """The digest of what a model is given of a photo."""
+    with Image.open(path) as image:
+        return digest_of(PretendedGpu(2).pixels(image))
+
+
 def test_a_bad_photo_costs_only_itself(
     configure: Configure, photos: list[Path], use: Callable[[PretendedGpu], None]
 ) -> None:
-    tagger = PretendedGpu(2)
-    with Image.open(photos[7]) as image:
-        bad = digest_of(tagger.pixels(image))
+    bad = digest_of_photo(photos[7])
     tagger = PretendedGpu(2, refuses=lambda d: ModelError("cannot") if bad in d else None)
     use(tagger)
     config = configure()
@@ -147,9 +151,7 @@ def test_a_bad_photo_costs_only_itself(
 def test_a_photo_that_is_undecided_waits_and_others_go_on(
     configure: Configure, photos: list[Path], use: Callable[[PretendedGpu], None]
 ) -> None:
-    tagger = PretendedGpu(2)
-    with Image.open(photos[7]) as image:
-        bad = digest_of(tagger.pixels(image))
+    bad = digest_of_photo(photos[7])
     asked_alone = 0
 
     def refuses(digests: Sequence[bytes]) -> ModelError | None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from benchmarks.processes import processor_seconds
 from photoramd.database.connection import Database
 from photoramd.database.readonly import open_readonly
 from photoramd.errors import StoreError
@@ -176,8 +177,7 @@ class Photoramd:
     def processor_seconds(self) -> float:
         """How much processor time the daemon has used."""
         assert self.process is not None
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(") ", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return processor_seconds(self.process.pid)
 
     def close(self) -> None:
         """End the daemon if it still runs."""

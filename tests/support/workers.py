@@ -16,6 +16,7 @@ import httpx2
 import msgspec
 import numpy as np
 
+from benchmarks.processes import processor_seconds
 from photoramd.models import registry
 from photoramd.models.description import Description
 from photoramd.models.preprocessing import Pixels, digest_of
@@ -179,13 +180,6 @@ class Client:
 
     def __exit__(self, *_: object) -> None:
         self.http.close()
-
-
-def processor_seconds(number: int) -> float:
-    """How long a process has computed so far, with all of its threads."""
-    stat = Path(f"/proc/{number}/stat").read_text(errors="replace")
-    fields = stat[stat.rindex(")") + 1 :].split()
-    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
 def processes() -> Iterator[tuple[int, tuple[int, str]]]:

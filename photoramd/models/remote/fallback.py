@@ -14,9 +14,6 @@ from photoramd.models.tagger import Scores, Tagger
 
 log = logging.getLogger(__name__)
 
-_KNOWN = 2
-"""So many known pictures show whether the model works."""
-
 
 class Fallback:
     """Loads the model when it is first needed; for any thread, one at a time.
@@ -83,7 +80,7 @@ class Fallback:
     def _require_well(self, tagger: Tagger) -> None:
         """Give the model up if it fails with known pictures, too."""
         try:
-            scores_and_features(tagger, known_pictures(tagger.crop, _KNOWN))
+            scores_and_features(tagger, known_pictures(tagger.crop))
         except Exception as error:
             self._tagger = None
             reason = str(error) or repr(error)

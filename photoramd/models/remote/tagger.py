@@ -40,9 +40,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_KNOWN = 2
-"""So many known pictures: an answer about one would hide that another's were swapped."""
-
 T = TypeVar("T")
 
 
@@ -106,7 +103,7 @@ class RemoteTagger:
 
     @cached_property
     def _known(self) -> list[Picture]:
-        return [(digest_of(each), each) for each in known_pictures(self.crop, _KNOWN)]
+        return [(digest_of(each), each) for each in known_pictures(self.crop)]
 
     @property
     def at_once(self) -> int:
