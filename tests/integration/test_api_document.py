@@ -21,6 +21,7 @@ from photoramd.web import openapi
 from tests.support.daemons import wait_for
 from tests.support.documents import ROOT
 from tests.support.known_photos import fill
+from tests.support.programs import free_port
 
 TEXT = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^\$ (curl .*)$", TEXT, re.MULTILINE)
@@ -35,9 +36,7 @@ def address(tmp_path: Path) -> Iterator[str]:
         fill(database)
     config = tmp_path / "config.toml"
     config.write_text(f'[[watch]]\npath = "{tmp_path}"\n[state]\npath = "{path}"\n')
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        found = f"127.0.0.1:{free.getsockname()[1]}"
+    found = f"127.0.0.1:{free_port()}"
     command = [sys.executable, "-m", "photoramd", "--config", str(config), "serve"]
     process = subprocess.Popen([*command, "--listen", found], stdout=subprocess.DEVNULL)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -28,9 +29,27 @@ def running(command: Sequence[str], environment: Mapping[str, str]) -> Iterator[
         process.wait()
 
 
+# Below the range from which Linux gives ports to whoever asks for any (ip_local_port_range),
+# and above the one that Ray takes: none of these becomes another program's by chance.
+_PORTS = range(20_000, 32_768)
+_given: set[int] = set()
+_random = random.SystemRandom()  # Hypothesis seeds the other one, alike in all processes
+
+
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of 127.0.0.1 that nobody listens on, and that nobody is given by chance."""
+    while True:
+        port = _random.choice(_PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            if port not in _given:
+                probe.bind(("127.0.0.1", port))
+                _given.add(port)
+                return port
+
+
+@contextmanager
+def refusing() -> Iterator[str]:
+    """An address of 127.0.0.1 that refuses connections: bound, so that nobody else takes it."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{bound.getsockname()[1]}"

@@ -17,6 +17,7 @@ from photoramd.photo import PhotoState, Tag
 from photoramd.pipeline.pipeline import Outcome
 from tests.support.clock import bound
 from tests.support.daemons import wait_for
+from tests.support.programs import refusing
 from tests.support.receiver import Receiver, receiving
 
 PAUSE_SECONDS = 0.01
@@ -341,11 +342,10 @@ def test_a_server_that_refuses_is_not_asked_again_and_redirects_are_not_followed
 def test_a_server_that_is_not_there_is_named(
     announcer: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with receiving() as gone:
-        pass
-    hook = announcer(gone.address)
-    hook.put(written("/a"))
-    hook.close(None)
+    with refusing() as address:
+        hook = announcer(address)
+        hook.put(written("/a"))
+        hook.close(None)
     assert "127.0.0.1: [Errno 111] Connection refused" in caplog.text
 
 

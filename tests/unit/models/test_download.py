@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from photoramd.models.weights.catalog import HubFile, PinnedFile
 from photoramd.models.weights.download import MIRROR_VARIABLE, Downloader
 from photoramd.models.weights.verified import WrongBytesError
 from tests.support.hub_server import PROXIED, REPOSITORY, REVISION, Fault, HubServer, serve
+from tests.support.programs import refusing
 
 DATA = Random(1).randbytes(300_000)  # noqa: S311
 SHA256 = hashlib.sha256(DATA).hexdigest()
@@ -310,9 +310,7 @@ def test_offline_mode_of_the_client_is_respected(
 
 
 def test_no_network_ends_in_a_remedy(server: HubServer, tmp_path: Path) -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))  # bound but not listening: refuses connections
-        address = f"http://127.0.0.1:{unused.getsockname()[1]}"
+    with refusing() as address:
         pauses: list[float] = []
         downloader = Downloader(
             hub_endpoint=address, mirror=address, attempts=4, pause=pauses.append
