@@ -81,7 +81,7 @@ test: setup-test
 	  tests tests/cluster/test_short.py
 
 test-fast: setup-test
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/unit tests/test_architecture.py
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile tests/unit tests/test_architecture.py
 
 test-systemd: setup-test
 	@PYTHON=$(PYTHON) contrib/system-packages.sh test-systemd

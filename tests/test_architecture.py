@@ -49,20 +49,17 @@ def modules() -> dict[str, Path]:
     return found
 
 
-def statements(path: Path) -> list[ast.Import | ast.ImportFrom]:
+@cache
+def statements(name: str) -> list[ast.Import | ast.ImportFrom]:
     """The imports of a module, at the top or inside a function."""
-    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    nodes = ast.walk(ast.parse(modules()[name].read_text(encoding="utf-8")))
     return [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
-
-
-# Once, as every process of the tests collects this.
-STATEMENTS = {name: statements(path) for name, path in modules().items()}
 
 
 def imports(name: str) -> Iterator[str]:
     """Modules of the package that a module imports."""
     known = modules()
-    for node in STATEMENTS[name]:
+    for node in statements(name):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in known)
         elif (node.module or "").startswith("photoramd"):
@@ -73,10 +70,13 @@ def imports(name: str) -> Iterator[str]:
                 yield inner if inner in known else module
 
 
-GRAPH = {
-    name: {other for other in imports(name) if other not in (name, "photoramd")}
-    for name in modules()
-}
+@cache
+def graph() -> dict[str, set[str]]:
+    """The modules of the package that each of its modules imports."""
+    return {
+        name: {other for other in imports(name) if other not in (name, "photoramd")}
+        for name in modules()
+    }
 
 
 def package(name: str) -> str:
@@ -85,14 +85,14 @@ def package(name: str) -> str:
 
 
 def test_every_package_has_its_floor() -> None:
-    assert {package(name) for name in GRAPH if "." in name} == FLOOR.keys()
+    assert {package(name) for name in graph() if "." in name} == FLOOR.keys()
 
 
 @pytest.mark.parametrize("name", sorted(FLOOR))
 def test_a_package_imports_only_what_is_below_it(name: str) -> None:
     wrong = {
         (importer, imported)
-        for importer, others in GRAPH.items()
+        for importer, others in graph().items()
         if "." in importer and package(importer) == name
         for imported in others
         if package(imported) != name and FLOOR[package(imported)] >= FLOOR[name]
@@ -103,8 +103,8 @@ def test_a_package_imports_only_what_is_below_it(name: str) -> None:
 def importers(library: str) -> set[str]:
     """The modules that import a library."""
     found = set()
-    for name, nodes in STATEMENTS.items():
-        for node in nodes:
+    for name in modules():
+        for node in statements(name):
             names = [each.name for each in node.names]
             if isinstance(node, ast.ImportFrom):
                 names = [node.module or ""]
@@ -123,8 +123,11 @@ def test_onnxruntime_is_imported_only_where_its_reports_are_switched_off_first()
 
 def test_imports_form_no_cycle() -> None:
     # A package's own module stands for its modules only where it is named itself.
-    graph = {name: {o for o in GRAPH[name] if not name.startswith(o + ".")} for name in GRAPH}
-    tuple(TopologicalSorter(graph).static_order())
+    below = {
+        name: {other for other in others if not name.startswith(other + ".")}
+        for name, others in graph().items()
+    }
+    tuple(TopologicalSorter(below).static_order())
 
 
 @pytest.mark.parametrize("name", sorted(name for name in FLOOR if (PACKAGE / name).is_dir()))
@@ -135,7 +138,7 @@ def test_a_package_says_what_it_is_for(name: str) -> None:
     assert "Must not know" in text, "what it leaves to others"
 
 
-@pytest.mark.parametrize("name", sorted(GRAPH))
+@pytest.mark.parametrize("name", sorted(modules()))
 def test_a_module_is_small_and_named_after_its_job(name: str) -> None:
     path = modules()[name]
     text = path.read_text(encoding="utf-8")

@@ -7,6 +7,7 @@ import os
 import re
 import sqlite3
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,12 @@ def _shown(name: bytes) -> str:
 
 def _is_like(text: Text, name: str) -> bool:
     """Whether a whole name is as a text says."""
-    return (
-        re.fullmatch(".*".join(re.escape(key(part)) for part in text.parts), name, re.DOTALL)
-        is not None
-    )
+    return _pattern(text).fullmatch(name) is not None
+
+
+@cache
+def _pattern(text: Text) -> re.Pattern[str]:
+    return re.compile(".*".join(re.escape(key(part)) for part in text.parts), re.DOTALL)
 
 
 def _is_in(text: Text, name: str) -> bool:

@@ -94,7 +94,7 @@ def test_an_avif_is_as_large_as_its_frame(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "options", [{}, {"speed": 10}, {"subsampling": "4:4:4"}, {"quality": 10}, {"range": "limited"}]
 )
-@pytest.mark.parametrize("size", [(1, 1), (17, 3000), (333, 77), (4000, 3000)])
+@pytest.mark.parametrize("size", [(1, 1), (17, 3000), (333, 77), (4000, 30)])
 def test_the_size_of_a_frame_is_read_from_its_sequence_header(
     size: tuple[int, int], options: dict[str, object]
 ) -> None:

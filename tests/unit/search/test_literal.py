@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from photoramd.database import derived
 from photoramd.database.columns import printable_unless_utf8
 from photoramd.database.connection import connect
 from photoramd.keywords import comparison_key
@@ -80,6 +81,7 @@ def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Con
             )
         for number in range(1_100):
             add(db, 10_000 + number, "/others", f"qw{number}.jpg")
+        derived.fold(db, above=0)
         db.execute("COMMIT")
     with closing(queries.open_readonly(path)) as reader:
         yield reader
