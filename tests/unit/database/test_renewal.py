@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -123,10 +124,11 @@ def test_an_empty_database_has_none(queue: Queue, results: Results) -> None:
 def test_status_counts_them(queue: Queue, results: Results, database: Database) -> None:
     add(queue, database, "a", "b")
     add(queue, database, "c", revision="new")
-    assert to_renew(open_readonly(database.path)) == 0  # not known yet
-    results.note_model("m", "new")
-    assert to_renew(open_readonly(database.path)) == 2
-    results.renew("m", "new", None, 1)
-    assert to_renew(open_readonly(database.path)) == 2  # not tagged yet
-    results.note_model("m", "")
-    assert to_renew(open_readonly(database.path)) == 0
+    with closing(open_readonly(database.path)) as reader:
+        assert to_renew(reader) == 0  # not known yet
+        results.note_model("m", "new")
+        assert to_renew(reader) == 2
+        results.renew("m", "new", None, 1)
+        assert to_renew(reader) == 2  # not tagged yet
+        results.note_model("m", "")
+        assert to_renew(reader) == 0

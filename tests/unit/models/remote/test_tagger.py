@@ -45,7 +45,6 @@ class FakeWorker:
         self.error: Exception | None = None
         self.look_error: Exception | None = None
         self.seconds_a_picture = 0.0
-        self.busy_seconds = 0.0
         self.groups: list[int] = []
         self.in_flight = self.most_in_flight = 0
         self.ended = threading.Event()
@@ -65,10 +64,8 @@ class FakeWorker:
             self.most_in_flight = max(self.in_flight, self.most_in_flight)
         try:
             with self._gpu:
-                began = time.monotonic()
                 if self.seconds_a_picture:
                     self.ended.wait(self.seconds_a_picture * len(pictures))
-                self.busy_seconds += time.monotonic() - began
             if self.ended.is_set():
                 raise WorkerError(Kind.UNREACHABLE, "cut")
             if self.error is not None:
@@ -485,7 +482,7 @@ def test_no_more_are_in_flight_than_there_are_places(make: Make) -> None:
 
 def test_a_slow_worker_does_not_hold_up_the_others(make: Make) -> None:
     fast, slow = FakeWorker("a"), FakeWorker("b")
-    fast.seconds_a_picture, slow.seconds_a_picture = 0.002, 0.02
+    fast.seconds_a_picture, slow.seconds_a_picture = 0.002, 0.05
     tagger = make(fast, slow)
     began = time.monotonic()
 
@@ -496,9 +493,8 @@ def test_a_slow_worker_does_not_hold_up_the_others(make: Make) -> None:
     with ThreadPoolExecutor(tagger.at_once) as pool:
         for each in [pool.submit(work) for _ in range(tagger.at_once)]:
             each.result()
-    # The last groups of the slow one end later.
-    assert fast.busy_seconds >= 0.9 * 2
-    assert slow.busy_seconds >= 0.9 * 2
+    # In turns they would get as many; 25 times as many is too much to ask of a busy machine.
+    assert len(fast.groups) >= 3 * len(slow.groups)
     assert slow.most_in_flight == 2
 
 
