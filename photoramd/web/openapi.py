@@ -6,6 +6,7 @@ https://spec.openapis.org/oas/v3.1.1.html
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 from functools import cache
 from typing import Any
@@ -70,6 +71,10 @@ def document() -> dict[str, Any]:
     # They stand as parameters.
     for kind in {*asked, PhotoAsked} - set(types):
         components.pop(kind.__name__, None)
+    # Python 3.13 takes the indentation out of docstrings; others do not.
+    for each in components.values():
+        if "description" in each:
+            each["description"] = inspect.cleandoc(each["description"])
     return {
         "openapi": "3.1.0",
         "info": {
