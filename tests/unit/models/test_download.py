@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from random import Random
 
 import httpx2
 import huggingface_hub
+import huggingface_hub.constants
 import pytest
 
 from photoramd.errors import IntegrityError, ModelError
@@ -93,6 +95,16 @@ def test_the_pinned_revision_is_asked_for(download: Download) -> None:
     path = f"/{REPOSITORY}/resolve/{REVISION}/weights.pth"
     asked = [(seen.method, seen.path) for seen in download.server.requests]
     assert asked == [("HEAD", path), ("GET", path), ("GET", "/signed/weights.pth")]
+
+
+def test_the_hub_is_not_told_what_is_installed(
+    download: Download, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HF_HUB_DISABLE_TELEMETRY", raising=False)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_TELEMETRY", False)
+    download()
+    for seen in download.server.requests:
+        assert re.fullmatch(r"photoramd/\S+; hf_hub/\S+; python/\S+", seen.headers["user-agent"])
 
 
 @both
