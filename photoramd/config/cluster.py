@@ -39,7 +39,7 @@ class Cluster(Section, frozen=True, kw_only=True):
     ca_file: Annotated[
         str,
         Meta(
-            description="The certificate of the authority that the workers' certificates are of, "
+            description="The certificate of the authority that signed the workers' certificates, "
             "such as ca.pem of `photoramd worker certificate`. Empty: those that this machine "
             "trusts anyway.",
             extra=_FILE,

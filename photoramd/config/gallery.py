@@ -50,8 +50,8 @@ class Gallery(Section, frozen=True, kw_only=True):
     listen: Annotated[
         str,
         Meta(
-            description="Where the server waits for browsers. Whatever is not of this machine "
-            "alone needs a token.",
+            description="Where the server waits for browsers. An address that other machines "
+            "can reach needs a token.",
             extra={
                 "allowed": 'an address and a port, such as "127.0.0.1:8700" or "[::]:8700", or '
                 '"unix:" and the absolute path of a socket'

@@ -237,7 +237,7 @@ METRICS = (
     ),
     Metric(
         "photoramd_workers_lost_total",
-        "Those of them that a file crashed, or that took too long or too much for one.",
+        "Those that a file crashed, or that were ended as they took too much time or memory.",
         _figure(lambda figures: figures.workers_lost),
     ),
 )
