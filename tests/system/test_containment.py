@@ -19,6 +19,7 @@ from PIL import Image
 
 from tests.support import hostile
 from tests.support.clock import bound
+from tests.support.clock import bound
 from tests.support.daemons import Photoramd, wait_for
 from tests.support.files import sidecar_of
 from tests.support.misbehaving_crop import DEADLY, photo
@@ -75,7 +76,7 @@ def test_each_bad_photo_fails_once_with_its_reason_and_all_others_are_written(
 ) -> None:
     bad = {name: photo(album / f"{name}.png", name) for name in BAD}
     good = put_good(put)
-    photoramd = make(seconds=2)
+    photoramd = make(seconds=bound(3))
     assert photoramd.run("scan").returncode == 0
     assert photoramd.states() == {"written": len(GOOD), "failed": len(BAD)}
     assert all(sidecar_of(each).exists() for each in good)
