@@ -19,7 +19,6 @@ from PIL import Image
 
 from tests.support import hostile
 from tests.support.clock import bound
-from tests.support.clock import bound
 from tests.support.daemons import Photoramd, wait_for
 from tests.support.files import sidecar_of
 from tests.support.misbehaving_crop import DEADLY, photo
