@@ -43,6 +43,8 @@ SYSCTL=/etc/sysctl.d/60-photoramd.conf
 SYSUSERS=/etc/sysusers.d/photoramd.conf
 LINK=/usr/local/bin/photoramd
 MARK=made-by-photoramds-install.sh
+# Beside it: what was installed, as a digest.
+STAMP=installed-by-photoramds-install.sh
 # On the disk, and of those what is downloaded.
 PROGRAM_MB=600 PROGRAM_FETCHED_MB=80
 CPU_TORCH_MB=1200 CPU_TORCH_FETCHED_MB=200
@@ -195,10 +197,15 @@ check_sizes() {
 }
 
 # A later run keeps the user of an earlier one.
-install_user() {
+service_user() {
   local name=$user
   [ -n "$name" ] || name=$(sed -n 's/^User=//p' "$DROPINS/user.conf" 2>/dev/null || true)
-  name=${name:-photoramd}
+  echo "${name:-photoramd}"
+}
+
+make_user() {
+  local name
+  name=$(service_user)
   if getent passwd "$name" >/dev/null; then
     note "user $name is there"
   elif [ "$name" = photoramd ]; then
@@ -208,7 +215,12 @@ install_user() {
     useradd --system --user-group --no-create-home --home-dir /var/lib/photoramd \
       --shell /usr/sbin/nologin "$name"
   fi
+}
+
+install_user() {
   [ -z "$user$group" ] && [ -e "$DROPINS/user.conf" ] && return
+  local name
+  name=$(service_user)
   install -d "$DROPINS"
   {
     echo "# Written by contrib/install.sh, and anew when it is run with --user or --group."
@@ -270,10 +282,33 @@ has_gallery() {
   [ -n "${gallery:-}" ] || [ -e "$GALLERY.service" ]
 }
 
+extras() {
+  local names=raw,systemd
+  ! has_gallery || names=$names,web
+  [ "$torch" = none ] || names=$names,torch
+  echo "$names"
+}
+
+# Of what the program is made from, and of what is in its environment now: the names, sizes and
+# dates of the files there, so that what was changed by hand since is noticed.
+program_digest() {
+  {
+    echo "$(extras) $torch"
+    find photoramd pyproject.toml README.md LICENSE constraints.txt \
+      -type f ! -path '*/__pycache__/*' -print0 | sort -z | xargs -0 sha256sum
+    find "$prefix" ! -type d ! -path '*/__pycache__/*' ! -name "$STAMP" -printf '%P %l %s %T@\n' | sort
+  } | sha256sum
+}
+
+# Then a run without a network gets by without pip.
+is_up_to_date() {
+  [ -e "$prefix/$STAMP" ] && [ "$torch" = "$torch_before" ] && \
+    [ "$(cat "$prefix/$STAMP")" = "$(program_digest)" ]
+}
+
 install_program() {
-  local extras=raw,systemd
-  ! has_gallery || extras=$extras,web
-  [ "$torch" = none ] || extras=$extras,torch
+  local extras
+  extras=$(extras)
   # The wheels of PyTorch are large; nobody misses a second copy of them.
   [ -n "${PIP_CACHE_DIR:-}" ] || export PIP_NO_CACHE_DIR=${PIP_NO_CACHE_DIR:-1}
   export PIP_DISABLE_PIP_VERSION_CHECK=1
@@ -282,12 +317,18 @@ install_program() {
   if ! "$prefix/bin/python" -c 'import pip' 2>/dev/null; then
     [ ! -e "$prefix/$MARK" ] || remove_environment
     note "an environment of its own is made for it, some seconds"
+    rm -f "$prefix/$STAMP"
     "$python" -m venv "$prefix"
   fi
-  [ "$torch" = none ] || install_torch
-  "$prefix/bin/python" -m pip install -c constraints.txt ".[$extras]" || die \
-    "pip could not install photoramd; its messages are above" \
-    "what is installed already stays: run this again when the cause is mended"
+  if is_up_to_date; then
+    note "it is there, from these very sources"
+  else
+    [ "$torch" = none ] || install_torch
+    "$prefix/bin/python" -m pip install -c constraints.txt ".[$extras]" || die \
+      "pip could not install photoramd; its messages are above" \
+      "what is installed already stays: run this again when the cause is mended"
+    program_digest >"$prefix/$STAMP"
+  fi
   if [ ! -e "$LINK" ] || [ -L "$LINK" ]; then
     ln -sfn "$prefix/bin/photoramd" "$LINK"
   fi
@@ -422,7 +463,7 @@ start_gallery() {
 }
 
 remove_environment() {
-  rm -rf -- "${prefix:?}"/{bin,include,lib,lib64,share,pyvenv.cfg,.gitignore}
+  rm -rf -- "${prefix:?}"/{bin,include,lib,lib64,share,pyvenv.cfg,.gitignore,"$STAMP"}
 }
 
 # Only what this script has made, and of that only what is of a virtual environment.
@@ -499,7 +540,7 @@ main() {
   choose_torch
   check_sizes
   say "The user of the service"
-  install_user
+  make_user
   say "Installing the program into $prefix"
   install_program
   say "The configuration"
@@ -513,6 +554,7 @@ main() {
   say "The limit of watched directories"
   install_limits
   say "The service"
+  install_user
   install_unit
   start_service
   if has_gallery; then

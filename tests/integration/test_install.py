@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -175,12 +176,14 @@ def test_an_environment_whose_python_is_gone_is_made_anew(tmp_path: Path) -> Non
         "LINK=$2/link prefix=$1 python=$2/python3 torch=none; install_program", prefix, tmp_path
     )
     assert done.returncode == 0, done.stderr
-    assert {path.name for path in prefix.iterdir()} == {"bin", "made-by-photoramds-install.sh"}
+    assert {path.name for path in prefix.iterdir()} == {
+        *("bin", "made-by-photoramds-install.sh", "installed-by-photoramds-install.sh"),
+    }
 
 
 def test_a_later_run_keeps_the_user_unless_another_is_named(tmp_path: Path) -> None:
     drop_in = tmp_path / "user.conf"
-    script = 'DROPINS=$1; parse_options "${@:2}"; install_user'
+    script = 'DROPINS=$1; parse_options "${@:2}"; make_user; install_user'
     assert call(script, tmp_path, "--user", "nobody").returncode == 0
     assert "User=nobody" in drop_in.read_text()
     before = drop_in.stat()
@@ -269,7 +272,7 @@ def test_the_gallery_comes_if_asked_for_and_stays_with_later_runs(tmp_path: Path
     assert "systemctl enable --quiet photoramd-gallery.socket" in printed
     for arguments in (["--user", "daemon"], ["--prefix", tmp_path / "other"]):
         printed = run(*arguments)
-        assert ".[raw,systemd,web]" in printed
+        assert (".[raw,systemd,web]" in printed) == ("--prefix" in arguments)
         # One who has disabled it is not overruled.
         assert "enable --quiet photoramd-gallery" not in printed
         assert "systemctl try-restart photoramd-gallery.socket" in printed
@@ -278,6 +281,59 @@ def test_the_gallery_comes_if_asked_for_and_stays_with_later_runs(tmp_path: Path
     assert "User=daemon" in (units / "photoramd-gallery.service.d" / "10-user.conf").read_text()
     assert "disable --quiet --now photoramd-gallery.socket" in run("--uninstall")
     assert not list(units.iterdir())
+
+
+def sources(place: Path) -> Path:
+    """What the installer needs, with little of the program, in a place of its own."""
+    for name in ("contrib/systemd", "contrib/man_pages.py", "contrib/install.sh", "photoramd/cli"):
+        target = place / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / name, target)
+    for name in ("constraints.txt", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, place / name)
+    return place
+
+
+def test_without_a_network_a_later_run_changes_options_of_what_is_there(tmp_path: Path) -> None:
+    place = sources(tmp_path / "source")
+    for name in ("photos", "more"):
+        (tmp_path / name).mkdir()
+    prefix = tmp_path / "prefix"
+    options = ["--photos", tmp_path / "photos", "--prefix", prefix, "--user", "nobody"]
+    # There is no network as long as the file is there.
+    python = f'[ "$2" != pip ] || ! [ -e {tmp_path}/offline ] || exit 1'
+    fakes = FAKES.replace("printf '#!/bin/sh\\n' >", f"printf '#!/bin/sh\\n{python}\\n' >")
+    assert fakes != FAKES
+    fakes = fakes.replace('cd "$OLDPWD/contrib"', f"cd '{place}/contrib'")
+
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        return call(f'{fakes}main "$@"', tmp_path, *arguments)
+
+    assert run(*options).returncode == 0
+    drop_ins = tmp_path / "units" / "d"
+    (tmp_path / "offline").touch()
+    done = run("--photos", tmp_path / "more", "--user", "daemon")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "it is there, from these very sources" in done.stdout
+    assert "User=daemon\n" in (drop_ins / "user.conf").read_text()
+    assert f"{tmp_path}/more" in (drop_ins / "photos.conf").read_text()
+    # Whatever makes a difference needs pip; and where that fails, nothing is half applied.
+    before = {path: path.read_text() for path in (tmp_path / "units").rglob("*") if path.is_file()}
+    for new, options in (
+        (prefix / "lib" / "new.py", []),
+        (place / "photoramd" / "cli" / "new.py", []),
+        (tmp_path / "unrelated", ["--gallery"]),
+    ):
+        new.touch()
+        done = run("--user", "nobody", *options)
+        assert done.returncode == 1
+        assert "pip could not install photoramd" in done.stderr
+        assert {path: path.read_text() for path in before} == before
+        new.unlink()
+    assert run().returncode == 0
 
 
 def test_the_gallery_sees_photos_where_they_are_hidden_but_may_not_write_them(
