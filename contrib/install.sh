@@ -427,11 +427,15 @@ install_limits() {
   sysctl -q -p "$SYSCTL" 2>/dev/null || note "could not be raised now; photoramd doctor tells if it matters"
 }
 
+# What was told to start and did not.
+failed=''
+
 start_service() {
   systemctl daemon-reload
   systemctl enable --quiet photoramd.service
   # Ends when the model is loaded and the directories are watched.
   systemctl restart photoramd.service || {
+    failed="$failed photoramd.service"
     systemctl status --no-pager --full --lines=20 photoramd.service >&2 || true
     note "the service did not start; photoramd doctor may tell why:"
   }
@@ -439,19 +443,21 @@ start_service() {
 
 # A socket that was disabled stays so, unless the gallery is asked for.
 start_gallery() {
+  local restart=try-restart
   systemctl daemon-reload
   # The socket cannot be renewed while the service has it.
-  systemctl stop photoramd-gallery.service
-  if [ -z "$gallery" ]; then
-    systemctl try-restart photoramd-gallery.socket
-    return
+  systemctl stop photoramd-gallery.service || true
+  if [ -n "$gallery" ]; then
+    systemctl enable --quiet photoramd-gallery.socket
+    restart=restart
   fi
-  systemctl enable --quiet photoramd-gallery.socket
-  systemctl restart photoramd-gallery.socket || {
+  systemctl "$restart" photoramd-gallery.socket || {
+    failed="$failed photoramd-gallery.socket"
     note "it does not listen; systemctl edit photoramd-gallery.socket names another address:"
-    systemctl status --no-pager --full --lines=5 photoramd-gallery.socket || true
+    systemctl status --no-pager --full --lines=5 photoramd-gallery.socket >&2 || true
     return
   }
+  [ -n "$gallery" ] || return 0
   local place
   for place in $(systemctl show --property=Listen --value photoramd-gallery.socket | sed 's/ (.*//'); do
     case $place in
@@ -565,6 +571,8 @@ main() {
   remove_former
   say "Is all well?"
   "$prefix/bin/photoramd" doctor || exit
+  [ -z "$failed" ] || die "this did not start:$failed" \
+    "journalctl -u NAME tells why, systemctl status NAME whether it has started since"
   next_steps
 }
 

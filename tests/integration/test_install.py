@@ -373,6 +373,31 @@ def test_installed_twice_and_uninstalled_nothing_is_left_but_what_is_said(tmp_pa
 
 
 @pytest.mark.parametrize(
+    ("fails", "options"),
+    [
+        ("restart photoramd.service", []),
+        ("restart photoramd-gallery.socket", ["--gallery"]),
+        ("try-restart photoramd-gallery.socket", []),
+    ],
+)
+def test_what_did_not_start_is_told_at_the_end_though_the_doctor_only_warns(
+    fails: str, options: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "photos").mkdir()
+    common = ["--photos", tmp_path / "photos", "--prefix", tmp_path / "prefix", "--user", "nobody"]
+    gallery = ["--gallery"] if "gallery" in fails else []
+    assert call(f'{FAKES}main "$@"', tmp_path, *common, *gallery).returncode == 0
+    failing = FAKES.replace("systemctl() {", f'systemctl() {{ [ "$*" != "{fails}" ] || return 1;')
+    assert failing != FAKES
+    done = call(f'{failing}main "$@"', tmp_path, *options)
+    assert done.returncode == 1
+    assert f"this did not start: {fails.split()[1]}" in done.stderr
+    # All else was done.
+    assert "photoramd doctor" in done.stdout
+    assert "What now?" not in done.stdout
+
+
+@pytest.mark.parametrize(
     ("options", "there", "said", "extras"),
     [
         ("", "none", [], "raw,systemd"),
