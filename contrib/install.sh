@@ -15,8 +15,9 @@ mend, or with other options. It never touches your photos, nor their owners or p
 
   --photos DIR...  the directories with your photos; the service may write there and nowhere
                    else. The configuration is made with them if there is none yet
-  --user NAME      whom the service runs as (default: photoramd, which is made). It must be
-                   able to write beside your photos: simplest is the user they belong to
+  --user NAME      whom the service runs as, a user who is there (default: photoramd, which is
+                   made). It must be able to write beside your photos: simplest is the user they
+                   belong to
   --group NAME     a further group of that user, such as the one that may write your photos
   --prefix DIR     where the program goes, a directory of its own (default: where it is, else
                    /opt/photoramd)
@@ -203,31 +204,38 @@ service_user() {
   echo "${name:-photoramd}"
 }
 
+# A name that is mistyped must not become a user.
+check_user() {
+  local name
+  name=$(service_user)
+  [ "$name" = photoramd ] || getent passwd "$name" >/dev/null || die "there is no user $name" \
+    "--user names one that is there; only photoramd is made by this script"
+}
+
 make_user() {
   local name
   name=$(service_user)
   if getent passwd "$name" >/dev/null; then
     note "user $name is there"
-  elif [ "$name" = photoramd ]; then
+  else
     install -D -m 644 contrib/systemd/photoramd.sysusers.conf "$SYSUSERS"
     systemd-sysusers "$SYSUSERS"
-  else
-    useradd --system --user-group --no-create-home --home-dir /var/lib/photoramd \
-      --shell /usr/sbin/nologin "$name"
   fi
 }
 
 install_user() {
   [ -z "$user$group" ] && [ -e "$DROPINS/user.conf" ] && return
-  local name
+  local name groups
   name=$(service_user)
+  groups=$(sed -n '/^SupplementaryGroups=/p' "$DROPINS/user.conf" 2>/dev/null || true)
+  [ -z "$group" ] || groups=SupplementaryGroups=$group
   install -d "$DROPINS"
   {
     echo "# Written by contrib/install.sh, and anew when it is run with --user or --group."
     echo "[Service]"
     echo "User=$name"
     echo "Group=$(id -gn "$name")"
-    [ -z "$group" ] || echo "SupplementaryGroups=$group"
+    [ -z "$groups" ] || echo "$groups"
   } >"$DROPINS/user.conf"
 }
 
@@ -539,6 +547,7 @@ main() {
   check_prefix
   check_visible --prefix "$prefix"
   check_photos
+  check_user
   cd "$(dirname "$0")/.."
   say "Checking Python and system packages"
   check_python

@@ -192,6 +192,28 @@ def test_a_later_run_keeps_the_user_unless_another_is_named(tmp_path: Path) -> N
     assert call(script, tmp_path, "--group", "users").returncode == 0
     assert "User=nobody\n" in drop_in.read_text()
     assert "SupplementaryGroups=users\n" in drop_in.read_text()
+    # So it does with the group.
+    assert call(script, tmp_path, "--user", "daemon").returncode == 0
+    assert "User=daemon\n" in drop_in.read_text()
+    assert "SupplementaryGroups=users\n" in drop_in.read_text()
+    assert call(script, tmp_path, "--group", "disk").returncode == 0
+    assert drop_in.read_text().endswith("\nSupplementaryGroups=disk\n")
+
+
+def test_a_user_who_is_not_there_is_refused_and_not_made(tmp_path: Path) -> None:
+    script = f'{FAKES}useradd() {{ echo "$@" >{tmp_path}/made; }}; main "$@"'
+    (tmp_path / "photos").mkdir()
+    options = ["--photos", tmp_path / "photos", "--prefix", tmp_path / "prefix"]
+    done = call(script, tmp_path, *options, "--user", "anan")
+    assert (done.returncode, "there is no user anan" in done.stderr) == (1, True)
+    # Nor is one whom an earlier run named.
+    (tmp_path / "units" / "d").mkdir()
+    (tmp_path / "units" / "d" / "user.conf").write_text("[Service]\nUser=anan\n")
+    done = call(script, tmp_path, *options)
+    assert (done.returncode, "there is no user anan" in done.stderr) == (1, True)
+    assert not (tmp_path / "made").exists()
+    assert not (tmp_path / "prefix").exists()
+    assert call("parse_options --photos /srv --user photoramd; check_user").returncode == 0
 
 
 def test_a_configuration_that_cannot_be_read_is_the_doctors_business(tmp_path: Path) -> None:
