@@ -40,6 +40,7 @@ CONFIG=/etc/photoramd/config.toml
 UNITS=/etc/systemd/system
 DROPINS=$UNITS/photoramd.service.d
 GALLERY=$UNITS/photoramd-gallery
+WORKER=$UNITS/photoramd-worker
 SYSCTL=/etc/sysctl.d/60-photoramd.conf
 SYSUSERS=/etc/sysusers.d/photoramd.conf
 LINK=/usr/local/bin/photoramd
@@ -75,18 +76,19 @@ installed_prefix() {
 
 parse_options() {
   prefix='' user='' group='' model='' gallery='' uninstall='' photos=()
+  local count=$#
   while [ $# -gt 0 ]; do
     case $1 in
       --photos)
-        [ $# -gt 1 ] || die "--photos needs a directory"
         shift
+        [[ $# -gt 0 && $1 != --* ]] || die "--photos needs a directory"
         while [ $# -gt 0 ] && [[ $1 != --* ]]; do
           photos+=("$1")
           shift
         done
         ;;
       --prefix | --user | --group | --model)
-        [ $# -gt 1 ] && [ -n "$2" ] || die "$1 needs a value"
+        [ -n "${2:-}" ] || die "$1 needs a value"
         printf -v "${1#--}" %s "$2"
         shift 2
         ;;
@@ -96,6 +98,7 @@ parse_options() {
       *) die "unknown option: $1" "contrib/install.sh --help tells the options" ;;
     esac
   done
+  [ -z "$uninstall" ] || [ "$count" = 1 ] || die "--uninstall and other options exclude each other"
   case $model in
     '' | embedded | ram++ | torchvision:*) ;;
     *) die "there is no model $model" "embedded, ram++ and those of docs/models.md can be named" ;;
@@ -290,9 +293,15 @@ has_gallery() {
   [ -n "${gallery:-}" ] || [ -e "$GALLERY.service" ]
 }
 
+# Whether a worker's service runs this program, which was put there by hand: docs/cluster.md.
+has_worker() {
+  grep -qs "^ExecStart=$1/bin/photoramd " "$WORKER.service"
+}
+
 extras() {
   local names=raw,systemd
   ! has_gallery || names=$names,web
+  ! has_worker "${before:-$prefix}" || names=$names,worker
   [ "$torch" = none ] || names=$names,torch
   echo "$names"
 }
@@ -476,6 +485,36 @@ start_gallery() {
   note "from another computer: docs/gallery.md"
 }
 
+# Only one that runs. Its units are not of this script, which changes the prefix in them alone.
+restart_worker() {
+  local old=${before:-$prefix}
+  if has_worker "$old" && [ "$old" != "$prefix" ]; then
+    sed -i "s|^ExecStart=$old/bin/photoramd |ExecStart=$prefix/bin/photoramd |" "$WORKER.service"
+    note "$WORKER.service names $prefix now"
+    systemctl daemon-reload
+  fi
+  has_worker "$prefix" || return 0
+  systemctl try-restart photoramd-worker.service || {
+    failed="$failed photoramd-worker.service"
+    note "the worker did not start again; journalctl -u photoramd-worker tells why"
+  }
+}
+
+# Its units too, if they are copies of ours. Not where the program stays.
+stop_worker() {
+  if [ ! -e "$prefix/$MARK" ] || ! has_worker "$prefix"; then return; fi
+  local unit
+  for unit in "$WORKER.socket" "$WORKER.service"; do
+    [ -e "$unit" ] || continue
+    systemctl disable --quiet --now "${unit##*/}" 2>/dev/null || true
+    if sed "s|/opt/photoramd|$prefix|g" "contrib/systemd/${unit##*/}" | cmp -s - "$unit"; then
+      rm -- "$unit"
+    else
+      note "$unit is not as it came with photoramd, and stays; it is disabled"
+    fi
+  done
+}
+
 remove_environment() {
   rm -rf -- "${prefix:?}"/{bin,include,lib,lib64,share,pyvenv.cfg,.gitignore,"$STAMP"}
 }
@@ -495,7 +534,8 @@ remove_program() {
 remove_former() {
   [ -n "$before" ] && [ -e "$before" ] && [ ! "$before" -ef "$prefix" ] || return 0
   say "Removing the program from $before"
-  (prefix=$before && remove_program)
+  local prefix=$before
+  remove_program
 }
 
 uninstall() {
@@ -505,17 +545,20 @@ uninstall() {
   for unit in photoramd-gallery.socket photoramd-gallery.service photoramd.service; do
     systemctl disable --quiet --now "$unit" 2>/dev/null || true
   done
+  stop_worker
   say "Removing the program"
-  rm -f "$UNITS/photoramd.service" "$GALLERY.service" "$GALLERY.socket" "$SYSCTL" "$SYSUSERS" \
+  rm -f "$GALLERY.service" "$GALLERY.socket" "$SYSCTL" "$SYSUSERS" \
     "$BASH_COMPLETION" "$ZSH_COMPLETION" "$FISH_COMPLETION" "$MAN"/photoramd{,-*}.1
   local place
   for place in "$DROPINS" "$GALLERY.service.d"; do
     rm -f "$place"/{,10-}photos.conf "$place"/{,10-}user.conf
     rmdir "$place" 2>/dev/null || true
   done
-  systemctl daemon-reload
   if [ "$(readlink "$LINK" 2>/dev/null || true)" = "$prefix/bin/photoramd" ]; then rm -f "$LINK"; fi
   remove_program
+  # Last: it says where the program is, if this is interrupted and run again.
+  rm -f "$UNITS/photoramd.service"
+  systemctl daemon-reload
   say "Left as they are"
   note "your photos and their sidecars; the tags in them too"
   note "$(dirname "$CONFIG") and /var/lib/photoramd: configuration, database, models"
@@ -538,9 +581,9 @@ next_steps() {
 
 main() {
   parse_options "$@"
-  [ ${#photos[@]} = 0 ] || [ -z "$uninstall" ] || die "--photos and --uninstall exclude each other"
   check_machine
   if [ -n "$uninstall" ]; then
+    cd "$(dirname "$0")/.."
     uninstall
     exit 0
   fi
@@ -577,6 +620,7 @@ main() {
     install_gallery
     start_gallery
   fi
+  restart_worker
   remove_former
   say "Is all well?"
   "$prefix/bin/photoramd" doctor || exit

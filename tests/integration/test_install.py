@@ -46,9 +46,12 @@ def test_help_and_documentation_name_every_option() -> None:
     [
         (["--photo", "/srv"], "unknown option: --photo"),
         (["--photos"], "--photos needs a directory"),
+        (["--photos", "--user", "anna"], "--photos needs a directory"),
         (["--user", ""], "--user needs a value"),
         (["--model", "resnet"], "there is no model resnet"),
         (["--photos", "/srv", "--uninstall"], "exclude each other"),
+        (["--uninstall", "--gallery"], "exclude each other"),
+        (["--uninstall", "--prefix", "/opt/photoramd"], "exclude each other"),
         (["--photos", "/srv", "/mnt"], "must run as root"),
     ],
 )
@@ -237,7 +240,7 @@ check_visible() { :; }
 install_limits() { :; }
 cd "$1"; top=$1
 CONFIG=$top/config.toml UNITS=$top/units DROPINS=$top/units/d LINK=$top/link
-GALLERY=$top/units/photoramd-gallery
+GALLERY=$top/units/photoramd-gallery WORKER=$top/units/photoramd-worker
 SYSCTL=$top/sysctl SYSUSERS=$top/sysusers
 BASH_COMPLETION=$top/shells/bash ZSH_COMPLETION=$top/shells/zsh FISH_COMPLETION=$top/shells/fish
 MAN=$top/man NVIDIA=$top/nvidia0
@@ -417,6 +420,76 @@ def test_what_did_not_start_is_told_at_the_end_though_the_doctor_only_warns(
     # All else was done.
     assert "photoramd doctor" in done.stdout
     assert "What now?" not in done.stdout
+
+
+def test_an_uninstallation_that_was_interrupted_goes_on_where_the_program_is(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "photos").mkdir()
+    options = ["--photos", tmp_path / "photos", "--prefix", tmp_path / "prefix", "--user", "nobody"]
+    assert call(f'{FAKES}main "$@"', tmp_path, *options).returncode == 0
+    interrupted = f'{FAKES}remove_program() {{ exit 1; }}; main "$@"'
+    assert call(interrupted, tmp_path, "--uninstall").returncode == 1
+    assert (tmp_path / "prefix" / "bin").exists()
+    assert call(f'{FAKES}main "$@"', tmp_path, "--uninstall").returncode == 0
+    assert not (tmp_path / "prefix").exists()
+    assert not list((tmp_path / "units").iterdir())
+
+
+def copy_worker(units: Path, prefix: Path) -> tuple[Path, Path]:
+    """The units of a worker, as somebody has put them there by hand."""
+    units.mkdir(exist_ok=True)
+    pair = (units / "photoramd-worker.socket", units / "photoramd-worker.service")
+    for unit in pair:
+        text = (ROOT / "contrib" / "systemd" / unit.name).read_text()
+        unit.write_text(text.replace("/opt/photoramd", str(prefix)))
+    return pair
+
+
+def test_a_worker_is_started_again_and_stopped_before_its_program_goes(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    options = ["--photos", tmp_path / "photos", "--prefix", tmp_path / "prefix", "--user", "nobody"]
+    python = 'echo "$*"'
+    fakes = FAKES.replace("printf '#!/bin/sh\\n' >", f"printf '#!/bin/sh\\n{python}\\n' >")
+    assert fakes != FAKES
+
+    def run(*arguments: object) -> str:
+        done = call(f'{fakes}main "$@"', tmp_path, *arguments)
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+    assert ",worker" not in run(*options)
+    socket, service = copy_worker(tmp_path / "units", tmp_path / "prefix")
+    printed = run()
+    assert ".[raw,systemd,worker]" in printed
+    assert "systemctl try-restart photoramd-worker.service" in printed
+    printed = run("--prefix", tmp_path / "other")
+    assert f"ExecStart={tmp_path}/other/bin/photoramd " in service.read_text()
+    assert printed.index("try-restart photoramd-worker.service") < printed.index("Removing the")
+    printed = run("--uninstall")
+    disabled = [f"disable --quiet --now {unit.name}" for unit in (socket, service)]
+    places = [printed.index(text) for text in [*disabled, "Removing the program"]]
+    assert places == sorted(places)
+    assert not list((tmp_path / "units").iterdir())
+
+
+def test_units_of_a_worker_that_are_the_users_own_stay(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    options = ["--photos", tmp_path / "photos", "--prefix", tmp_path / "prefix", "--user", "nobody"]
+    assert call(f'{FAKES}main "$@"', tmp_path, *options).returncode == 0
+    socket, service = copy_worker(tmp_path / "units", tmp_path / "prefix")
+    service.write_text(f"{service.read_text()}# mine\n")
+    done = call(f'{FAKES}main "$@"', tmp_path, "--uninstall")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"{service} is not as it came with photoramd, and stays" in done.stdout
+    assert "disable --quiet --now photoramd-worker.service" in done.stdout
+    assert list((tmp_path / "units").iterdir()) == [service]
+    # Nor is one touched that runs another program.
+    copy_worker(tmp_path / "units", Path("/srv/worker"))
+    for arguments in (options, ["--uninstall"]):
+        assert "photoramd-worker" not in call(f'{FAKES}main "$@"', tmp_path, *arguments).stdout
+    assert socket.exists()
+    assert service.exists()
 
 
 @pytest.mark.parametrize(
