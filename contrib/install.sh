@@ -47,6 +47,8 @@ LINK=/usr/local/bin/photoramd
 MARK=made-by-photoramds-install.sh
 # Beside it: what was installed, as a digest.
 STAMP=installed-by-photoramds-install.sh
+# While it is installed.
+WHEELS='fetched-by-photoramds-install.sh'
 # On the disk, and of those what is downloaded.
 PROGRAM_MB=600 PROGRAM_FETCHED_MB=80
 CPU_TORCH_MB=1200 CPU_TORCH_FETCHED_MB=200
@@ -276,16 +278,24 @@ choose_torch() {
   if [ -e "$NVIDIA" ] || nvidia-smi -L >/dev/null 2>&1; then torch=cuda; fi
 }
 
-# Only these two come from the index of builds for processors; what they need comes with the rest.
-install_torch() {
-  [ "$torch_before" = none ] || [ "$torch_before" = "$torch" ] || \
-    "$prefix/bin/python" -m pip uninstall --yes --quiet torch torchvision
-  [ "$torch" = cpu ] || return 0
-  local pins
+# Into a directory, so that nothing goes before the other build is there. Only these two come from
+# the index of builds for processors; what they need comes with the rest.
+fetch_torch() {
+  local pins options=()
   mapfile -t pins < <(grep -Eo '^(torch|torchvision)==[^ ]+' constraints.txt)
-  "$prefix/bin/python" -m pip install --no-deps --index-url "$CPU_TORCH_INDEX" "${pins[@]}" || die \
-    "pip could not install PyTorch from $CPU_TORCH_INDEX; its messages are above" \
-    "PHOTORAMD_TORCH_INDEX names another index"
+  case $torch_before,$torch in
+    *,none | none,cuda | cuda,cuda) return ;;
+    cpu,cpu)
+      # They satisfy the pins already.
+      "$prefix/bin/python" -m pip install --dry-run --no-deps --no-index "${pins[@]}" >/dev/null 2>&1 && return
+      ;;
+  esac
+  [ "$torch" = cuda ] || options=(--index-url "$CPU_TORCH_INDEX")
+  "$prefix/bin/python" -m pip download --no-deps "${options[@]}" -d "$prefix/$WHEELS" "${pins[@]}"
+}
+
+remove_wheels() {
+  rm -rf -- "${prefix:?}/$WHEELS"
 }
 
 # Whether the gallery is asked for, or there already.
@@ -324,11 +334,14 @@ is_up_to_date() {
 }
 
 install_program() {
-  local extras
+  local extras wheels
   extras=$(extras)
   # The wheels of PyTorch are large; nobody misses a second copy of them.
   [ -n "${PIP_CACHE_DIR:-}" ] || export PIP_NO_CACHE_DIR=${PIP_NO_CACHE_DIR:-1}
   export PIP_DISABLE_PIP_VERSION_CHECK=1
+  # What builds packages is pinned too: the first is for pip before 25.3, the second for later ones.
+  export PIP_CONSTRAINT="constraints.txt${PIP_CONSTRAINT:+ $PIP_CONSTRAINT}"
+  export PIP_BUILD_CONSTRAINT="constraints.txt${PIP_BUILD_CONSTRAINT:+ $PIP_BUILD_CONSTRAINT}"
   mark_prefix
   # The Python that it was made with may be gone, as after an upgrade of the system.
   if ! "$prefix/bin/python" -c 'import pip' 2>/dev/null; then
@@ -340,10 +353,17 @@ install_program() {
   if is_up_to_date; then
     note "it is there, from these very sources"
   else
-    [ "$torch" = none ] || install_torch
-    "$prefix/bin/python" -m pip install -c constraints.txt ".[$extras]" || die \
+    trap remove_wheels EXIT
+    remove_wheels
+    fetch_torch || die "pip could not fetch PyTorch; its messages are above" \
+      "nothing was replaced: run this again when the cause is mended" \
+      "PHOTORAMD_TORCH_INDEX names another index for the build without NVIDIA's libraries"
+    wheels=("$prefix/$WHEELS"/*.whl)
+    [ -e "${wheels[0]}" ] || wheels=()
+    "$prefix/bin/python" -m pip install -c constraints.txt ".[$extras]" "${wheels[@]}" || die \
       "pip could not install photoramd; its messages are above" \
-      "what is installed already stays: run this again when the cause is mended"
+      "it replaces nothing before all is fetched and built: run this again when the cause is mended"
+    remove_wheels
     program_digest >"$prefix/$STAMP"
   fi
   if [ ! -e "$LINK" ] || [ -L "$LINK" ]; then
@@ -516,7 +536,7 @@ stop_worker() {
 }
 
 remove_environment() {
-  rm -rf -- "${prefix:?}"/{bin,include,lib,lib64,share,pyvenv.cfg,.gitignore,"$STAMP"}
+  rm -rf -- "${prefix:?}"/{bin,include,lib,lib64,share,pyvenv.cfg,.gitignore,"$STAMP","$WHEELS"}
 }
 
 # Only what this script has made, and of that only what is of a virtual environment.

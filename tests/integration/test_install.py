@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.support.torch_index import write_index
+from tests.support.torch_index import add_wheel, write_index
 
 ROOT = Path(__file__).resolve().parents[2]
 NOBODY = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--"]
@@ -176,7 +176,9 @@ def test_an_environment_whose_python_is_gone_is_made_anew(tmp_path: Path) -> Non
     venv.write_text('#!/bin/sh\nmkdir -p "$3/bin"; ln -s /bin/true "$3/bin/python"\n')
     venv.chmod(0o755)
     done = call(
-        "LINK=$2/link prefix=$1 python=$2/python3 torch=none; install_program", prefix, tmp_path
+        "LINK=$2/link prefix=$1 python=$2/python3 torch=none torch_before=none; install_program",
+        prefix,
+        tmp_path,
     )
     assert done.returncode == 0, done.stderr
     assert {path.name for path in prefix.iterdir()} == {
@@ -558,8 +560,15 @@ def test_a_disk_without_room_for_it_is_said_before_anything_is_downloaded(tmp_pa
 
 @pytest.fixture
 def index(tmp_path: Path) -> Iterator[tuple[str, list[str]]]:
-    """An index of FAKE wheels by the names of PyTorch's, and what was asked of it."""
-    write_index(tmp_path / "index")
+    """Indexes of FAKE wheels, /cpu of PyTorch and /all of the rest; what was asked of them."""
+    write_index(tmp_path / "index" / "cpu")
+    everything = tmp_path / "index" / "all"
+    pins = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    for name, version in re.findall(r"^(torch|torchvision)==(\S+)", pins, re.MULTILINE):
+        add_wheel(everything, name, version, "typing-extensions")
+    add_wheel(everything, "typing-extensions", "4.0")
+    for version in ("1.0", "2.0"):
+        add_wheel(everything, "builder", version)
     asked: list[str] = []
 
     class Handler(SimpleHTTPRequestHandler):
@@ -575,24 +584,98 @@ def index(tmp_path: Path) -> Iterator[tuple[str, list[str]]]:
         thread.join()
 
 
-def test_pytorch_for_processors_comes_from_its_own_index_and_nothing_else_does(
+# What builds a FAKE of the program, which says with what it was built.
+BACKEND = """
+import importlib.metadata, zipfile
+def build_wheel(directory, config_settings=None, metadata_directory=None):
+    info, name = "photoramd-1.0.dist-info", "photoramd-1.0-py3-none-any.whl"
+    builder = importlib.metadata.version("builder")
+    files = {"METADATA": "Metadata-Version: 2.1\\nName: photoramd\\nVersion: 1.0\\n"
+        f"Summary: built by {builder}\\nProvides-Extra: raw\\nProvides-Extra: systemd\\n"
+        "Provides-Extra: torch\\nRequires-Dist: torch; extra == 'torch'\\n"
+        "Requires-Dist: torchvision; extra == 'torch'\\n",
+        "WHEEL": "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n",
+        "RECORD": ""}
+    with zipfile.ZipFile(directory + "/" + name, "w") as wheel:
+        for file, text in files.items():
+            wheel.writestr(info + "/" + file, text)
+    return name
+"""
+
+
+def test_pytorch_goes_only_when_its_other_build_is_there(
     tmp_path: Path, index: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("PIP_NO_INDEX", "PIP_FIND_LINKS", "PIP_EXTRA_INDEX_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     address, asked = index
-    monkeypatch.setenv("PHOTORAMD_TORCH_INDEX", address)
+    place = sources(tmp_path / "source")
+    (place / "backend.py").write_text(BACKEND)
+    (place / "pyproject.toml").write_text(
+        '[build-system]\nrequires = ["builder"]\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    )
+    pins = (place / "constraints.txt").read_text()
+    pins = re.sub(r"^typing-extensions==\S+", "", pins, flags=re.MULTILINE)
+    (place / "constraints.txt").write_text(f"{pins}\nbuilder==1.0\n")
     prefix = tmp_path / "prefix"
     subprocess.run([sys.executable, "-m", "venv", prefix], check=True)
-    script = 'NVIDIA=$1/nvidia0; parse_options --prefix "$1/prefix" --model ram++; choose_torch'
-    install = f'{script}; echo "$torch_before $torch"; install_torch; installed_torch'
-    first = call(install, tmp_path)
-    assert first.returncode == 0, first.stderr
-    lines = first.stdout.splitlines()
-    assert (lines[0], lines[-1]) == ("none cpu", "cpu")
-    assert {path.strip("/").split("/")[0] for path in asked} == {"torch", "torchvision"}
-    # With a device, the build without its libraries goes; pip brings the other with the rest.
+
+    def run(torch: str, rest: str) -> subprocess.CompletedProcess[str]:
+        monkeypatch.setenv("PHOTORAMD_TORCH_INDEX", torch)
+        monkeypatch.setenv("PIP_INDEX_URL", rest)
+        script = """cd "$1/source"; NVIDIA=$1/nvidia0; LINK=$1/link
+        parse_options --prefix "$1/prefix" --model ram++
+        choose_torch; echo "$torch_before $torch"; install_program"""
+        asked.clear()
+        return call(script, tmp_path)
+
+    def there() -> tuple[str, str]:
+        """Which build of PyTorch is there, and what the program was built with."""
+        summary = "from importlib.metadata import metadata as m; print(m('photoramd')['Summary'])"
+        script = 'prefix=$1; installed_torch; "$1/bin/python" -c "$2" 2>/dev/null || true'
+        build, *built = call(script, prefix, summary).stdout.splitlines()
+        return build, "".join(built)
+
+    dead = f"{address}/dead"
+    done = run(dead, f"{address}/all")
+    assert (done.returncode, there()) == (1, ("none", ""))
+    assert "PHOTORAMD_TORCH_INDEX names another index" in done.stderr
+    done = run(f"{address}/cpu", f"{address}/all")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("none cpu\n")
+    assert there() == ("cpu", "built by 1.0")
+    assert {path.split("/")[2] for path in asked if path.startswith("/cpu/")} == {
+        *("torch", "torchvision")
+    }
+    assert not [path for path in asked if path.startswith("/all/torch")]
+    # With a device, it stays until all that the other build needs is there.
     (tmp_path / "nvidia0").touch()
-    again = call(install, tmp_path).stdout.splitlines()
-    assert (again[0], again[-1]) == ("cpu cuda", "none")
+    done = run(dead, dead)
+    assert "pip could not fetch PyTorch" in done.stderr
+    assert (done.returncode, there()[0]) == (1, "cpu")
+    (tmp_path / "index" / "all" / "builder").rename(tmp_path / "builder")
+    done = run(dead, f"{address}/all")
+    assert "pip could not install photoramd" in done.stderr
+    assert (done.returncode, there()[0]) == (1, "cpu")
+    assert not (prefix / "fetched-by-photoramds-install.sh").exists()
+    (tmp_path / "builder").rename(tmp_path / "index" / "all" / "builder")
+    done = run(dead, f"{address}/all")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("cpu cuda\n")
+    assert there()[0] == "cuda"
+    # Back again, and then neither is asked for anything.
+    (tmp_path / "nvidia0").unlink()
+    done = run(dead, f"{address}/all")
+    assert (done.returncode, there()[0]) == (1, "cuda")
+    assert run(f"{address}/cpu", f"{address}/all").returncode == 0
+    assert there()[0] == "cpu"
+    assert run(dead, dead).returncode == 0
+    assert (asked, there()[0]) == ([], "cpu")
+    # Nor for PyTorch when only the program is another.
+    (place / "README.md").write_text("Another.\n")
+    done = run(dead, f"{address}/all")
+    assert done.returncode == 0, done.stderr
+    assert there()[0] == "cpu"
+    assert not [path for path in asked if "torch" in path]
+    assert not (prefix / "fetched-by-photoramds-install.sh").exists()
