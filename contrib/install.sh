@@ -189,6 +189,10 @@ check_sizes() {
     fetched=$((fetched + CPU_TORCH_FETCHED_MB)) needed=$((needed + CPU_TORCH_MB))
   elif [ "$torch" = cuda ] && [ "$torch_before" != cuda ]; then
     note "PyTorch with its libraries for NVIDIA devices: about $CUDA_TORCH_FETCHED_MB MB"
+    grep -Eiqs '^PrivateDevices=(no|false|off|0)' "$DROPINS"/*.conf || {
+      note "the service sees no such device, and uses the processor, unless a drop-in shows it:"
+      note "the last lines of contrib/systemd/photos.conf.example (not tried), in $DROPINS/gpu.conf"
+    }
     fetched=$((fetched + CUDA_TORCH_FETCHED_MB)) needed=$((needed + CUDA_TORCH_MB))
   fi
   if [ "$model" = ram++ ]; then
@@ -440,6 +444,33 @@ install_unit() {
   } >"$DROPINS/photos.conf"
 }
 
+# Whether the configuration has a line NAME = "VALUE": is_configured NAME VALUE, a pattern.
+is_configured() {
+  grep -Eqs "^[[:space:]]*$1[[:space:]]*=[[:space:]]*[\"']$2[\"']" "$CONFIG"
+}
+
+# The unit's limits of memory are for the embedded model. docs/install.md#memory has those of ram++,
+# which takes less with bfloat16; whether the processor has it only photoramd itself knows.
+install_memory() {
+  local high=4500M max=6G own
+  rm -f "$DROPINS/10-model.conf"
+  [ "$model" = ram++ ] || is_configured name 'ram\+\+' || return 0
+  own=$(grep -Els '^Memory(High|Max)=' "$DROPINS"/*.conf || true)
+  if [ -n "$own" ]; then
+    note "the limits of its memory are those of ${own//$'\n'/ }; docs/install.md has what ram++ needs"
+    return
+  fi
+  if is_configured precision bfloat16; then high=3G max=4G; fi
+  install -d "$DROPINS"
+  cat >"$DROPINS/10-model.conf" <<END
+# Written by contrib/install.sh whenever it is run, for ram++; other drop-ins overrule it.
+[Service]
+MemoryHigh=$high
+MemoryMax=$max
+END
+  note "ram++ needs more memory than the unit allows: $DROPINS/10-model.conf allows $max"
+}
+
 # The gallery runs as the daemon's user, and sees the photos, which it cannot change. Drop-ins with
 # numbers come before those of systemctl edit.
 install_gallery() {
@@ -571,7 +602,7 @@ uninstall() {
     "$BASH_COMPLETION" "$ZSH_COMPLETION" "$FISH_COMPLETION" "$MAN"/photoramd{,-*}.1
   local place
   for place in "$DROPINS" "$GALLERY.service.d"; do
-    rm -f "$place"/{,10-}photos.conf "$place"/{,10-}user.conf
+    rm -f "$place"/{,10-}photos.conf "$place"/{,10-}user.conf "$place/10-model.conf"
     rmdir "$place" 2>/dev/null || true
   done
   if [ "$(readlink "$LINK" 2>/dev/null || true)" = "$prefix/bin/photoramd" ]; then rm -f "$LINK"; fi
@@ -634,6 +665,7 @@ main() {
   say "The service"
   install_user
   install_unit
+  install_memory
   start_service
   if has_gallery; then
     say "The gallery"

@@ -527,6 +527,13 @@ def test_what_is_downloaded_is_said_before_and_depends_on_the_model(
         (tmp_path / "torch").write_text("none\n")
         again = call(f'{script}main "$@"', tmp_path, *arguments).stdout
         assert "for NVIDIA devices: about 3000 MB" in again
+        # The unit hides devices.
+        hint = f"contrib/systemd/photos.conf.example (not tried), in {tmp_path}/units/d/gpu.conf"
+        assert again.index(hint) < again.index("Installing the program")
+        example = (ROOT / "contrib" / "systemd" / "photos.conf.example").read_text()
+        lines = re.findall(r"^#((?:PrivateDevices|DeviceAllow)=.*)$", example, re.MULTILINE)
+        (tmp_path / "units" / "d" / "gpu.conf").write_text("\n".join(["[Service]", *lines]))
+        assert "gpu.conf" not in call(f'{script}main "$@"', tmp_path, *arguments).stdout
         assert "--index-url" not in again
 
 
@@ -541,10 +548,44 @@ def test_the_model_is_written_into_a_new_configuration_alone(tmp_path: Path) -> 
     config = tmp_path / "config.toml"
     assert config.read_text().endswith(f"--photos {tmp_path}/photos --model ram++\n")
     assert "photoramd model fetch ram++" in first.stdout
+    assert "MemoryMax=6G" in (tmp_path / "units" / "d" / "10-model.conf").read_text()
     config.write_text("# mine\n")
     again = call(f'{stub}main "$@"', tmp_path, *options)
     assert 'name = "ram++" under [model] in it chooses that model' in again.stdout
     assert config.read_text() == "# mine\n"
+    assert call(f'{stub}main "$@"', tmp_path, "--uninstall").returncode == 0
+    assert not list((tmp_path / "units").iterdir())
+
+
+def test_the_limits_of_memory_are_those_of_the_model_unless_they_are_the_users(
+    tmp_path: Path,
+) -> None:
+    script = """CONFIG=$1/config.toml DROPINS=$1/d; parse_options --photos /srv "${@:2}"
+    install_memory"""
+    drop_in, config = tmp_path / "d" / "10-model.conf", tmp_path / "config.toml"
+
+    def limits(*options: str) -> str:
+        done = call(script, tmp_path, *options)
+        assert (done.returncode, done.stderr) == (0, "")
+        return " ".join(drop_in.read_text().splitlines()[1:]) if drop_in.exists() else ""
+
+    config.write_text("[model]\n#name = 'ram++'\n")
+    assert limits() == ""
+    assert limits("--model", "ram++") == "[Service] MemoryHigh=4500M MemoryMax=6G"
+    assert limits() == ""
+    config.write_text('[model]\nname = "ram++"\n')
+    assert limits() == "[Service] MemoryHigh=4500M MemoryMax=6G"
+    config.write_text("[model]\nname = 'ram++'\nprecision = 'bfloat16'\n")
+    assert limits() == "[Service] MemoryHigh=3G MemoryMax=4G"
+    own = tmp_path / "d" / "override.conf"
+    own.write_text("[Service]\nMemoryMax=8G\n")
+    assert limits() == ""
+    (tmp_path / "d" / "own.conf").write_text("MemoryHigh=7G\n")
+    assert f"those of {own} {tmp_path}/d/own.conf;" in call(script, tmp_path).stdout
+    # The documentation has these limits.
+    text = (ROOT / "docs" / "install.md").read_text()
+    assert "`MemoryHigh=3G` `MemoryMax=4G`" in text
+    assert "`MemoryHigh=4500M` `MemoryMax=6G`" in text
 
 
 def test_a_disk_without_room_for_it_is_said_before_anything_is_downloaded(tmp_path: Path) -> None:
