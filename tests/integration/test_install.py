@@ -613,8 +613,11 @@ def index(tmp_path: Path) -> Iterator[tuple[str, list[str]]]:
     asked: list[str] = []
 
     class Handler(SimpleHTTPRequestHandler):
-        def log_message(self, _: str, *what: object) -> None:
-            asked.append(str(what[0]).split()[1])
+        def log_request(self, code: object = "-", size: object = "-") -> None:
+            asked.append(self.path)
+
+        def log_message(self, *_: object) -> None:
+            pass
 
     serve = partial(Handler, directory=os.fspath(tmp_path / "index"))
     with ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
