@@ -246,6 +246,7 @@ def test_installed_again_for_another_user_it_goes_on_with_what_it_knows(
     assert WELL in output, output
     assert "checked as anna" in output
     assert "stays as it is" in output
+    assert "it is there, from these very sources" in output
     assert states(machine) == known
     photo = put("rocket", f"{PICTURES}/rocket again.jpg")
     wait_for_tags(photo)
@@ -482,6 +483,7 @@ def test_a_model_that_needs_pytorch_brings_its_build_for_processors(machine: Mac
     assert "later: sudo photoramd model fetch ram++" in output  # there is no network
     assert WELL in output, output
     assert config.read_text() == before
+    assert machine.show("MemoryMax") == {"MemoryMax": str(6 << 30)}
     python = "/opt/photoramd/bin/python"
     version = f"{python} -c \"import importlib.metadata as m; print(m.version('torch'))\""
     assert machine.run(version).strip().endswith("+cpu")
@@ -489,6 +491,7 @@ def test_a_model_that_needs_pytorch_brings_its_build_for_processors(machine: Mac
     machine.run("systemctl stop index")
     assert "PyTorch" not in install(machine)
     assert machine.run(version).strip().endswith("+cpu")
+    assert machine.show("MemoryMax") == {"MemoryMax": str(3 << 30)}
 
 
 def test_uninstalled_it_leaves_photos_configuration_and_database(machine: Machine) -> None:
