@@ -11,7 +11,9 @@ with spaces are not quoted; and fish cuts them at commas.
 from __future__ import annotations
 
 import os
+import re
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -89,13 +91,13 @@ class Line:
         words: The words before the one that is being typed, without their quotes.
         typed: The word that is being typed, likewise; empty where a new one begins.
         kept: How many of its characters bash takes for an earlier word.
-        is_quoted: Whether a quote is open.
+        quote: The quote that is open, or nothing.
     """
 
     words: list[str]
     typed: str
     kept: int
-    is_quoted: bool
+    quote: str
 
 
 def split(text: str, breaks: str = "") -> Line:
@@ -127,7 +129,15 @@ def split(text: str, breaks: str = "") -> Line:
             if not quote and character in breaks:
                 # Readline leaves these with what follows them, as rl_special_prefixes.
                 kept = len(word) - (character in "@$")
-    return Line(words, word, kept, bool(quote))
+    return Line(words, word, kept, quote)
+
+
+_QUOTED: dict[str, Callable[[str], str]] = {
+    "": shlex.quote,
+    "'": lambda value: value.replace("'", "'\\''"),
+    '"': lambda value: re.sub(r'[\\"$`]', r"\\\g<0>", value),
+}
+"""What bash reads as a value, by the quote that is open: a tag may look like a command."""
 
 
 class _Complete(ShellComplete):
@@ -169,7 +179,7 @@ class _Bash(_Complete):
         line, value = self._line(), item.value
         if value.startswith(line.typed[: line.kept]):
             value = value[line.kept :]
-        return value if line.is_quoted else shlex.quote(value)
+        return _QUOTED[line.quote](value)
 
 
 class _Zsh(_Complete):

@@ -45,7 +45,9 @@ def complete_tag(
     def found() -> Iterator[CompletionItem[str]]:
         with closing(_opened(_configured(context))) as connection:
             for tag in count_tags(Sets(connection), prefix=incomplete, limit=_TAGS):
-                yield CompletionItem(tag.name, help=f"{tag.photos:,} photos")
+                yield CompletionItem(
+                    tag.name, help="1 photo" if tag.photos == 1 else f"{tag.photos:,} photos"
+                )
 
     return _as_far_as_possible(found())
 

@@ -187,7 +187,7 @@ def _tags(sets: Sets, typed: str) -> Iterator[tuple[str, str]]:
     if not comparison_key(typed):
         return
     for tag in count_tags(sets, prefix=typed, limit=LIMIT):
-        yield quoted(tag.name), f"{tag.photos:,} photos"
+        yield quoted(tag.name), "1 photo" if tag.photos == 1 else f"{tag.photos:,} photos"
 
 
 def quoted(text: str) -> str:

@@ -95,6 +95,18 @@ def test_what_a_shell_would_split_is_quoted(shell: str, home: Path, album: Path)
         assert typed(shell, f"photoramd {line}", home) == words
 
 
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+@pytest.mark.parametrize("quote", ["", "'", '"'])
+@pytest.mark.parametrize("tag", ["zq$(touch made)`touch made`", "zqa'b \\ \"c"])
+def test_a_tag_is_never_a_command(shell: str, quote: str, tag: str, home: Path) -> None:
+    # Tags are also what others wrote into photos.
+    add = ["photoramd", "edit", *home.parent.glob("album/*.png"), "-q", "--add", tag]
+    subprocess.run([str(each) for each in add], check=True, env=os.environ)
+    line = f"photoramd edit a.png --reject {quote}zq\t"
+    assert typed(shell, line, home) == ["edit", "a.png", "--reject", tag]
+    assert not (home / "made").exists()
+
+
 def fish(line: str, *options: str) -> list[str]:
     """What fish offers, and how it would put it into the line."""
     assert shutil.which("fish"), "the tests need fish: apt-get install fish"
@@ -107,8 +119,8 @@ def fish(line: str, *options: str) -> list[str]:
 @pytest.mark.usefixtures("home")
 def test_fish_shows_meanings_too(album: Path) -> None:
     assert fish("photoramd q") == [f"query\t{COMMANDS['query']}"]
-    assert fish("photoramd query bald", "--escape") == ['\\"bald\\ eagle\\"\t1 photos']
-    assert fish("photoramd query 'cat OR bald") == ['cat OR "bald eagle"\t1 photos']
+    assert fish("photoramd query bald", "--escape") == ['\\"bald\\ eagle\\"\t1 photo']
+    assert fish("photoramd query 'cat OR bald") == ['cat OR "bald eagle"\t1 photo']
     assert fish("photoramd query is:undo") == ["is:undone"]
     assert fish("photoramd query @fav") == ["@favourites\tcat"]
     assert f"{album}/my cat.png" in fish(f"photoramd show {album}/my")

@@ -10,30 +10,30 @@ from photoramd.cli.shells import split
 
 
 @pytest.mark.parametrize(
-    ("text", "words", "typed", "kept", "is_quoted"),
+    ("text", "words", "typed", "kept", "quote"),
     [
-        ("", [], "", 0, False),
-        ("photoramd", [], "photoramd", 0, False),
-        ("photoramd ", ["photoramd"], "", 0, False),
-        ("p query ca", ["p", "query"], "ca", 0, False),
-        ("p taken:20", ["p"], "taken:20", 6, False),
-        ("p @be", ["p"], "@be", 0, False),
-        ("p a:@be", ["p"], "a:@be", 2, False),
-        ("p 'cat and d", ["p"], "cat and d", 0, True),
-        ("p 'taken:20", ["p"], "taken:20", 0, True),
-        ('p tag:"bald e', ["p"], "tag:bald e", 4, True),
-        ('p "a\\"b\\c', ["p"], 'a"b\\c', 0, True),
-        ("p bald\\ ea", ["p"], "bald ea", 0, False),
-        ("p ''", ["p"], "", 0, False),
-        ("p '' x", ["p", ""], "x", 0, False),
+        ("", [], "", 0, ""),
+        ("photoramd", [], "photoramd", 0, ""),
+        ("photoramd ", ["photoramd"], "", 0, ""),
+        ("p query ca", ["p", "query"], "ca", 0, ""),
+        ("p taken:20", ["p"], "taken:20", 6, ""),
+        ("p @be", ["p"], "@be", 0, ""),
+        ("p a:@be", ["p"], "a:@be", 2, ""),
+        ("p 'cat and d", ["p"], "cat and d", 0, "'"),
+        ("p 'taken:20", ["p"], "taken:20", 0, "'"),
+        ('p tag:"bald e', ["p"], "tag:bald e", 4, '"'),
+        ('p "a\\"b\\c', ["p"], 'a"b\\c', 0, '"'),
+        ("p bald\\ ea", ["p"], "bald ea", 0, ""),
+        ("p ''", ["p"], "", 0, ""),
+        ("p '' x", ["p", ""], "x", 0, ""),
     ],
 )
 def test_a_line_is_split_as_bash_splits_it(
-    text: str, words: list[str], typed: str, kept: int, is_quoted: bool
+    text: str, words: list[str], typed: str, kept: int, quote: str
 ) -> None:
     line = split(text, "\"'@><=;|&(:")
     assert (line.words, line.typed) == (words, typed)
-    assert (line.kept, line.is_quoted) == (kept, is_quoted)
+    assert (line.kept, line.quote) == (kept, quote)
 
 
 @given(st.lists(st.text(), min_size=1))
