@@ -9,17 +9,21 @@ Must not know how anything is done: a command parses its options, calls, and pri
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from errno import ENOSPC
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 from click.shell_completion import CompletionItem
 
 from photoramd import __version__
+from photoramd.cli.options import NamedPath
 from photoramd.errors import ExitCode, PhotoramdError
 from photoramd.system.ending import end
 
@@ -58,6 +62,14 @@ class _ReaderGoneError(Exception):
     """The reader of our output (head, less) has ended. click would exit with 1: no images found."""
 
 
+@contextmanager
+def _told_of_a_gone_reader() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        raise _ReaderGoneError from error
+
+
 class _LazyGroup(click.Group):
     """A group whose commands are imported when they are needed.
 
@@ -86,11 +98,13 @@ class _LazyGroup(click.Group):
                 ctx.fail(f"There is no command '{args[0]}'. Did you mean '{close[0]}'?")
         return super().resolve_command(ctx, args)
 
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        with _told_of_a_gone_reader():  # --help and --version print here
+            return super().make_context(*args, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:
-        try:
+        with _told_of_a_gone_reader():
             return super().invoke(ctx)
-        except BrokenPipeError as error:
-            raise _ReaderGoneError from error
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
         """Return the commands, and the options before them."""
@@ -113,7 +127,7 @@ def _accept_config(command: click.Command) -> None:
         command.params.append(
             click.Option(
                 ["--config"],
-                type=click.Path(path_type=Path, dir_okay=False),
+                type=NamedPath(dir_okay=False),
                 metavar="FILE",
                 hidden=True,  # it is among the options before the command
                 expose_value=False,
@@ -142,7 +156,7 @@ def _set_config(context: click.Context, _: click.Parameter, value: Path | None) 
 @click.option(
     "--config",
     "config_path",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=NamedPath(dir_okay=False),
     metavar="FILE",
     help="The configuration file. Default: the user's, else /etc/photoramd/config.toml.",
 )
@@ -179,37 +193,36 @@ def main() -> None:
 
         complete(shell, cli)
         return
+    _open_standard_streams()
     # numpy's OpenBLAS starts threads that wait actively for a tenth of a second, at each start.
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
     try:
         code = cli.main(standalone_mode=False)
-        if sys.stdout is not None:  # it was closed before the process began
-            sys.stdout.flush()
+        sys.stdout.flush()
     except click.ClickException as error:
-        error.show()
         code = error.exit_code
+        with _unless_nobody_reads(sys.stderr):
+            error.show()
     except PhotoramdError as error:
-        from photoramd.cli.output import Color, styled
-
-        click.echo(f"{styled('photoramd:', Color.BAD)} {error}", err=True)
-        if error.remedy:
-            click.echo(f"  {error.remedy}", err=True)
         code = error.exit_code
+        with _unless_nobody_reads(sys.stderr):
+            _show(error)
     except SystemExit as ended:
         code = ended.code  # a stop while something was loaded
         if isinstance(code, str):
-            click.echo(code, err=True)
+            with _unless_nobody_reads(sys.stderr):
+                click.echo(code, err=True)
             code = 1
     except (KeyboardInterrupt, click.Abort):
         code = ExitCode.INTERRUPTED
     except (_ReaderGoneError, BrokenPipeError):
-        _drop_output()
+        _drop(sys.stdout)
         code = ExitCode.SUCCESS
     except Exception as error:
         if isinstance(error, OSError) and error.errno == ENOSPC and error.filename is None:
             # Errors about files have names; this one is about redirected output.
             click.echo(f"photoramd: the output cannot be written ({error.strerror})", err=True)
-            _drop_output()
+            _drop(sys.stdout)
         else:
             # A bug: print the traceback, which helps to fix it, and exit with the right code.
             import traceback
@@ -220,6 +233,36 @@ def main() -> None:
     end(code if isinstance(code, int) else 0)
 
 
-def _drop_output() -> None:
+def _open_standard_streams() -> None:
+    """Open those that were closed at the start, or what is opened next gets their numbers."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest number is free
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
+    # Where it takes no letters beyond ASCII they become escapes, as standard error has them.
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.encoding.lower() != "utf-8":
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _show(error: PhotoramdError) -> None:
+    from photoramd.cli.output import Color, styled
+
+    click.echo(f"{styled('photoramd:', Color.BAD)} {error}", err=True)
+    if error.remedy:
+        click.echo(f"  {error.remedy}", err=True)
+
+
+@contextmanager
+def _unless_nobody_reads(stream: TextIO) -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        _drop(stream)
+
+
+def _drop(stream: TextIO) -> None:
     """Drop buffered output, which Python would fail to write at its end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from photoramd.cli.options import NamedPath
 from photoramd.cli.output import print_json, waiting
 from photoramd.config import loader
 from photoramd.errors import PhotoramdError, StoreError, printable
@@ -18,9 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command("clean")
-@click.argument(
-    "directory", metavar="DIR", type=click.Path(path_type=Path, exists=True, file_okay=False)
-)
+@click.argument("directory", metavar="DIR", type=NamedPath(exists=True, file_okay=False))
 @click.option("-n", "--dry-run", is_flag=True, help="Only say what would be removed.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 @click.pass_context

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from photoramd.cli.options import NamedPath
 from photoramd.cli.output import print_json
 from photoramd.cli.values import complete_model
 from photoramd.config import loader as configuration
@@ -20,7 +21,7 @@ from photoramd.errors import ConfigError, UsageError, printable
 from photoramd.models.weights.catalog import known_model
 from photoramd.system import paths
 
-_FILE = click.Path(path_type=Path, dir_okay=False)
+_FILE = NamedPath(dir_okay=False)
 
 
 @click.group(name="config")
@@ -37,7 +38,7 @@ def _file(context: click.Context, path: Path | None) -> Path | None:
 @click.option("--path", type=_FILE, help="Where to write it. Default: where photoramd looks.")
 @click.option(
     "--photos",
-    type=click.Path(path_type=Path),
+    type=NamedPath(),
     multiple=True,
     metavar="DIR",
     help="A directory to watch; may be repeated.",

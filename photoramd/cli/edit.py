@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from photoramd.cli.options import collected
+from photoramd.cli.options import NamedPath, collected
 from photoramd.cli.output import print_json
 from photoramd.cli.progress import Progress, is_watched
 from photoramd.cli.values import complete_query, complete_tag
@@ -48,6 +49,8 @@ class EditOptions:
             raise UsageError(
                 "--undo restores what was there", remedy="leave out --add and --reject"
             )
+        if self.undo and self.undo_edit is not None:
+            raise UsageError("--undo takes back the last edit; --undo-edit another one")
         if self.photos and self.query is not None:
             raise UsageError("name photos or a query, not both")
         if not is_undo and not self.photos and self.query is None:
@@ -62,7 +65,7 @@ class EditOptions:
 
 
 @click.command("edit")
-@click.argument("photos", nargs=-1, metavar="[PHOTO]...", type=click.Path(path_type=Path))
+@click.argument("photos", nargs=-1, metavar="[PHOTO]...", type=NamedPath())
 @click.option(
     "--query",
     metavar="EXPR",
@@ -84,7 +87,9 @@ class EditOptions:
     help="Reject this tag; may be repeated.",
 )
 @click.option("--undo", is_flag=True, help="Take back the last edit.")
-@click.option("--undo-edit", type=click.IntRange(min=1), metavar="ID", help="Take back this edit.")
+@click.option(
+    "--undo-edit", type=click.IntRange(1, sys.maxsize), metavar="ID", help="Take back this edit."
+)
 @click.option("--wait", is_flag=True, help="Wait until a running daemon has done what it can now.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress, errors only.")

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from photoramd.cli import model_calibrate, model_compare, model_eval
+from photoramd.cli.options import NamedPath
 from photoramd.cli.output import console, print_json
 from photoramd.cli.values import complete_model
 from photoramd.errors import ModelError, printable
@@ -209,9 +210,7 @@ def fetch(name: str, without_weights: bool, as_json: bool) -> None:
 
 
 @command.command("import")
-@click.argument(
-    "files", nargs=-1, required=True, metavar="FILE...", type=click.Path(path_type=Path)
-)
+@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=NamedPath())
 @_json
 def import_files(files: tuple[Path, ...], as_json: bool) -> None:
     """Install files that were copied from another machine.

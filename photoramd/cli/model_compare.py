@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from photoramd.cli.options import collected
+from photoramd.cli.options import NamedPath, collected
 from photoramd.cli.output import echo_comparison, print_json
 from photoramd.cli.photos import collect_photos, load_model, scored
 from photoramd.cli.values import complete_model
@@ -35,7 +35,7 @@ class CompareOptions:
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@click.argument("paths", nargs=-1, required=True, type=NamedPath(exists=True))
 @click.option(
     "--model",
     "name",

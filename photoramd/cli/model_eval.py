@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from photoramd.cli.options import collected
+from photoramd.cli.options import NamedPath, collected
 from photoramd.cli.output import console, print_json
 from photoramd.cli.photos import decoded, load_model
 from photoramd.cli.values import complete_model
@@ -41,10 +41,10 @@ class EvalOptions:
 
 
 @click.command("eval")
-@click.argument("directory", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("directory", type=NamedPath(exists=True, file_okay=False))
 @click.option(
     "--labels",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=NamedPath(exists=True, dir_okay=False),
     required=True,
     help="CSV: file,keywords with | between them, or file and a column for each word (1, 0).",
 )

@@ -3,13 +3,43 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, TypeVar
+
+import click
 
 from photoramd.errors import PIP, ToolError
 
 T = TypeVar("T")
+
+
+class NamedPath(click.Path):
+    """A path that has a name: of an empty one, as of an unset variable, Python makes ".".
+
+    Args:
+        exists: Whether it must be there.
+        dir_okay: Whether it may be a directory.
+        file_okay: Whether it may be a file.
+    """
+
+    def __init__(
+        self, *, exists: bool = False, dir_okay: bool = True, file_okay: bool = True
+    ) -> None:
+        super().__init__(exists=exists, dir_okay=dir_okay, file_okay=file_okay, path_type=Path)
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Any:
+        """Return it as a Path; an empty one is refused."""
+        if not os.fspath(value):
+            self.fail("A path must not be empty.", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 def collected(kind: Callable[..., T]) -> Callable[[Callable[[Any, T], None]], Callable[..., None]]:

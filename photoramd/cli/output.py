@@ -88,8 +88,12 @@ def console(*, stderr: bool = False) -> Console:
     # rich takes as long to import as a whole `status` may take on a slow machine.
     from rich.console import Console
 
+    class OurConsole(Console):
+        def on_broken_pipe(self) -> None:
+            raise
+
     stream = sys.stderr if stderr else sys.stdout
-    return Console(
+    return OurConsole(
         file=stream,
         width=None if stream.isatty() else _PIPED_WIDTH,
         markup=False,

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
 from photoramd.cli.output import console
 from photoramd.config import schema
-from photoramd.errors import printable
+from photoramd.errors import PhotoramdError, printable
 
 if TYPE_CHECKING:
     from photoramd.daemon.loop import Daemon
@@ -38,6 +40,12 @@ def sentence(summary: dict[str, int | bool]) -> str:
     elif summary["failed"] or summary["not_written"]:
         parts.append("photoramd status names the reasons")
     return "; ".join(parts)
+
+
+def exit_if_nothing_succeeded(context: click.Context, summary: dict[str, int | bool]) -> None:
+    """Exit with 4 if photos failed, or could not be written, and none was tagged."""
+    if summary["failed"] + summary["not_written"] and not summary["tagged"]:
+        context.exit(PhotoramdError.exit_code)
 
 
 class Progress:

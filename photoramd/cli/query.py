@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from photoramd.cli.options import collected
+from photoramd.cli.options import NamedPath, collected
 from photoramd.cli.output import print_json
 from photoramd.cli.values import complete_query
 from photoramd.config import loader
@@ -49,11 +51,15 @@ class QueryOptions:
         is_paths = self.format == "paths" and not self.as_json
         if (self.null or self.confidence) and not is_paths:
             raise UsageError("-0 and -c are for paths", remedy="leave out the format")
+        if self.count and (self.link or self.null or self.limit or self.format in ("csv", "table")):
+            raise UsageError("--count prints the number of all", remedy="leave out what lists them")
+        if self.link is not None and (self.null or self.format != "paths"):
+            raise UsageError("--link prints no photos", remedy="leave out the format")
 
 
 @click.command("query")
 @click.argument("expression", nargs=-1, shell_complete=complete_query)
-@click.option("--limit", type=click.IntRange(min=1), help="At most so many photos.")
+@click.option("--limit", type=click.IntRange(1, sys.maxsize), help="At most so many photos.")
 @click.option(
     "--sort",
     type=click.Choice(SORTS),
@@ -61,9 +67,7 @@ class QueryOptions:
     "first (the default with like:); random.",
 )
 @click.option("--after", metavar="CURSOR", help="Go on behind the photo with this cursor.")
-@click.option(
-    "--under", type=click.Path(path_type=Path), help="Only photos in this directory or below."
-)
+@click.option("--under", type=NamedPath(), help="Only photos in this directory or below.")
 @click.option("--count", is_flag=True, help="Print only how many there are.")
 @click.option(
     "--format",
@@ -75,7 +79,7 @@ class QueryOptions:
 @click.option("-0", "--null", is_flag=True, help="End each path with a zero byte, for xargs -0.")
 @click.option(
     "--link",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=NamedPath(file_okay=False),
     metavar="DIR",
     help="Make an album of symbolic links in DIR, or bring it up to date.",
 )
@@ -129,7 +133,13 @@ def command(settings: Settings, options: QueryOptions) -> None:
         # Closed before the connection is, also where the output ends early.
         with closing(queries.matches(connection, question)) as found:
             if options.link is not None:
-                _link(found, options.link, as_json=options.as_json)
+                first = list(islice(found, 1))
+                advice = [] if first else queries.advise(connection, parsed)
+                if advice:  # more likely a slip than an album that is to be emptied
+                    raise NoImagesError(
+                        "no photo matches; the links stay as they are", remedy="; ".join(advice)
+                    )
+                _link(chain(first, found), options.link, as_json=options.as_json)
                 return
             style = PathStyle(options.null, options.confidence)
             printed = print_photos(found, "json" if options.as_json else options.format, style)

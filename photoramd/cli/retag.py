@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from photoramd.cli.options import collected
+from photoramd.cli.options import NamedPath, collected
 from photoramd.cli.output import print_json
-from photoramd.cli.progress import Progress, is_watched, sentence
+from photoramd.cli.progress import Progress, exit_if_nothing_succeeded, is_watched, sentence
 from photoramd.config import loader, schema
 from photoramd.database.lock import holder
 from photoramd.errors import ExitCode, NoImagesError, UsageError
@@ -32,7 +32,7 @@ class RetagOptions:
 
 
 @click.command("retag")
-@click.argument("paths", nargs=-1, metavar="[PATH]...", type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, metavar="[PATH]...", type=NamedPath())
 @click.option("--failed", is_flag=True, help="Only photos that failed.")
 @click.option("--json", "as_json", is_flag=True, help="Print a summary as JSON.")
 @click.option("--wait", is_flag=True, help="Wait until a running daemon has done it.")
@@ -45,9 +45,10 @@ def command(context: click.Context, options: RetagOptions) -> None:
     PATH is a photo, or a directory with everything below it. Photos whose tags were taken
     back (photoramd undo) get tags again. The model runs only for photos that it has not
     seen; tags that you took out of a photo stay out. With --failed, photos that failed are
-    tried again at once; without PATH, all of them.
+    tried again at once; without PATH, all of them in the watched directories.
 
-    A running daemon does the work, and begins within a second.
+    A running daemon does the work, and begins within a second. Without one, it exits with 4 if
+    nothing could be tagged and something failed.
     """
     # SQLite and its companions cost time that --help need not wait for.
     from photoramd.database.requests import Request, canonical_path, submit
@@ -66,7 +67,7 @@ def command(context: click.Context, options: RetagOptions) -> None:
     if holder(database) is not None:
         from photoramd.cli.waiting import report_queued
 
-        what = "the photos that failed are" if failed else "{photos} photos are"
+        what = "the photos that failed are" if failed else "{photos}"
         text = (
             f"{what} queued for the daemon, which begins now; photoramd status shows how far it is"
         )
@@ -86,6 +87,7 @@ def command(context: click.Context, options: RetagOptions) -> None:
         click.echo(sentence(summary))
     if not completed:
         context.exit(ExitCode.INTERRUPTED)
+    exit_if_nothing_succeeded(context, summary)
 
 
 def _require_photos(top: Path, configuration: schema.Config) -> None:

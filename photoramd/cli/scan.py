@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from photoramd.cli.options import NamedPath
 from photoramd.cli.output import print_json
-from photoramd.cli.progress import Progress, is_watched, sentence
+from photoramd.cli.progress import Progress, exit_if_nothing_succeeded, is_watched, sentence
 from photoramd.config import loader
 from photoramd.errors import ConfigError, ExitCode, NoImagesError, PhotoramdError, printable
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     "paths",
     nargs=-1,
     metavar="[PATH]...",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    type=NamedPath(exists=True, file_okay=False),
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a summary as JSON.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress, errors only.")
@@ -70,5 +71,4 @@ def command(context: click.Context, paths: tuple[Path, ...], as_json: bool, quie
         )
     if not seen:
         raise NoImagesError(f"no images found in {', '.join(printable(top) for top in tops)}")
-    if summary["failed"] + summary["not_written"] and not summary["tagged"]:
-        context.exit(PhotoramdError.exit_code)
+    exit_if_nothing_succeeded(context, summary)

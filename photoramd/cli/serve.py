@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 from msgspec.structs import replace
 
-from photoramd.cli.options import collected, require_extra
+from photoramd.cli.options import NamedPath, collected, require_extra
 from photoramd.config import gallery, loader
 from photoramd.daemon import sd_notify
 from photoramd.database.readonly import open_readonly
@@ -41,7 +41,7 @@ class _Options:
     new_token: Path | None
 
 
-_FILE = click.Path(path_type=Path, dir_okay=False)
+_FILE = NamedPath(dir_okay=False)
 
 
 @click.command("serve")

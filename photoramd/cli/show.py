@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from photoramd.cli.options import NamedPath
 from photoramd.cli.output import print_json
 from photoramd.clock import wall_time
 from photoramd.config import loader
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @click.command("show")
-@click.argument("photo", type=click.Path(path_type=Path))
+@click.argument("photo", type=NamedPath())
 @click.option("--scores", is_flag=True, help="Also the scores below the thresholds.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 @click.pass_obj

@@ -21,7 +21,7 @@ import click
 from msgspec import structs
 
 from photoramd.cli.answers import TaggedFile
-from photoramd.cli.options import collected
+from photoramd.cli.options import NamedPath, collected
 from photoramd.cli.output import progress_bar, waiting
 from photoramd.cli.photos import collect_photos
 from photoramd.clock import unix_time
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from photoramd.models.tagger import Tagger
 
 SEPARATOR = " | "
+
+_LOOKED_AT_BYTES = 4096
+"""Of a file that is to be replaced: what is no text shows it by then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,7 @@ class TagOptions:
 
 
 @click.command("tag")
-@click.argument("paths", nargs=-1, metavar="FILE...", type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, metavar="FILE...", type=NamedPath())
 @click.option(
     "-t",
     "--threshold",
@@ -90,9 +93,7 @@ class TagOptions:
     show_default=True,
     help="Output format.",
 )
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to this file."
-)
+@click.option("-o", "--output", type=NamedPath(dir_okay=False), help="Write to this file.")
 @click.option(
     "-r/-R",
     "--recursive/--no-recursive",
@@ -105,7 +106,7 @@ class TagOptions:
 )
 @click.option(
     "--overrides",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    type=NamedPath(exists=True, dir_okay=False),
     help="JSON file of other words for tags: {tag: replacement}.",
 )
 @click.option("--batch-size", type=click.IntRange(1, 256), help="Photos for the model at once.")
@@ -117,8 +118,8 @@ class TagOptions:
     default="auto",
     help="Run on; auto: as configured.",
 )
-@click.option("-i", "--image", type=click.Path(path_type=Path), hidden=True)
-@click.option("--output_file", type=click.Path(path_type=Path, dir_okay=False), hidden=True)
+@click.option("-i", "--image", type=NamedPath(), hidden=True)
+@click.option("--output_file", type=NamedPath(dir_okay=False), hidden=True)
 @click.option("--with_confidence", is_flag=True, hidden=True)
 @click.pass_obj
 @collected(TagOptions)
@@ -147,6 +148,9 @@ def command(settings: Settings, options: TagOptions) -> None:
             f"no images found in {', '.join(printable(path) for path in paths)}",
             remedy=f"photoramd reads {', '.join(sorted(formats.photo_suffixes()))}",
         )
+    output = options.output or options.output_file
+    if output is not None:
+        _require_replaceable(output, photos)
     from photoramd.daemon.assembly import load_tagger, rules
     from photoramd.pipeline.direct import tag_photos
 
@@ -176,7 +180,7 @@ def command(settings: Settings, options: TagOptions) -> None:
             click.echo(f"{printable(result.path)}: {text}", err=True)
     confidence = options.confidence or options.with_confidence
     text = _render(results, options.output_format, confidence)
-    _print(text, options.output or options.output_file)
+    _print(text, output)
     if options.timings:
         click.echo(
             f"model load: {loaded - started:.3f} s\n"
@@ -263,6 +267,33 @@ def _csv(results: Sequence[Result], confidence: bool) -> str:
             row.append(SEPARATOR.join(f"{tag.confidence:.4f}" for tag in result.tags))
         writer.writerow(row)
     return text.getvalue()
+
+
+def _require_replaceable(output: Path, photos: Sequence[Path]) -> None:
+    """Refuse to write tags over what they cannot be: a shell may make a photo the value of -o.
+
+    Raises:
+        UsageError: It is a photo, a sidecar, or a file that is no text.
+    """
+    target = Path(os.path.realpath(output))
+    kinds = {*formats.photo_suffixes(), ".xmp"}
+    is_photo = not kinds.isdisjoint({output.suffix.lower(), target.suffix.lower()})
+    if is_photo or any(os.path.realpath(each) == os.fspath(target) for each in photos):
+        raise UsageError(
+            f"{printable(output)} is the name of a photo or a sidecar, which tags would replace",
+            remedy="name another --output, such as tags.json",
+        )
+    try:
+        with target.open("rb") if target.is_file() else io.BytesIO() as there:
+            there.read(_LOOKED_AT_BYTES).decode()
+    except UnicodeDecodeError as error:
+        if error.start < _LOOKED_AT_BYTES - 4:
+            raise UsageError(
+                f"{printable(output)} is there, and is not what an earlier run wrote",
+                remedy="name another --output, or remove it",
+            ) from error
+    except OSError:
+        pass  # whoever writes it finds out
 
 
 def _print(text: str, output: Path | None) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from photoramd.cli.options import collected
+from photoramd.cli.options import NamedPath, collected
 from photoramd.cli.output import print_json, progress_bar
 from photoramd.clock import unix_time
 from photoramd.config import loader
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class UndoOptions:
     """The options of the command, by their names."""
 
-    paths: tuple[str, ...]
+    paths: tuple[Path, ...]
     dry_run: bool
     wait: bool
     as_json: bool
@@ -35,7 +35,7 @@ class UndoOptions:
 
 
 @click.command("undo")
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path())
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=NamedPath())
 @click.option("-n", "--dry-run", is_flag=True, help="Only say what would be taken back.")
 @click.option("--wait", is_flag=True, help="Wait until a running daemon has done it.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
@@ -63,7 +63,7 @@ def command(context: click.Context, options: UndoOptions) -> None:
     from photoramd.database.requests import canonical_path
     from photoramd.pipeline.undo import select
 
-    tops = [canonical_path(Path(path)) for path in paths]
+    tops = [canonical_path(path) for path in paths]
     try:
         with opened_for_undo(configuration, dry_run=dry_run) as (photos, writer):
             jobs = select(photos, tops)
@@ -94,7 +94,8 @@ def command(context: click.Context, options: UndoOptions) -> None:
             click.echo(f"{each.error}", err=True)
         if not quiet:
             verb = "would be taken back" if dry_run else "taken back"
-            click.echo(f"tags of {len(touched)} photos {verb}; {len(failed)} failed")
+            of = "1 photo" if len(touched) == 1 else f"{len(touched)} photos"
+            click.echo(f"tags of {of} {verb}; {len(failed)} failed")
     if failed:
         context.exit(PhotoramdError.exit_code)
 
@@ -111,7 +112,7 @@ def _ask_the_daemon(database: Path, tops: Sequence[Path], options: UndoOptions) 
     report_queued(
         database,
         tops,
-        "{photos} photos are queued for the daemon, which begins now;"
+        "{photos} queued for the daemon, which begins now;"
         " photoramd status names what it cannot do",
         wait=options.wait,
         as_json=options.as_json,

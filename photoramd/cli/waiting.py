@@ -28,7 +28,7 @@ def report_queued(
     Args:
         database: The database.
         tops: The paths that were asked about.
-        text: What to say; ``{photos}`` in it becomes the number of photos there.
+        text: What to say; ``{photos}`` in it becomes "1 photo is", or as many as there are.
         wait: Whether to wait until it is done.
         as_json: Whether to print a JSON object instead of the text, at the end.
         quiet: Whether to say nothing.
@@ -39,7 +39,7 @@ def report_queued(
     """
     photos = count_at(database, tops)
     if not quiet and not as_json:
-        click.echo(text.format(photos=photos))
+        click.echo(text.format(photos="1 photo is" if photos == 1 else f"{photos} photos are"))
     if wait:
         wait_for_daemon(database, tops, photos)
     if as_json:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 from msgspec.structs import replace
 
-from photoramd.cli.options import collected, require_extra
+from photoramd.cli.options import NamedPath, collected, require_extra
 from photoramd.config import cluster, loader
 from photoramd.errors import ConfigError, UsageError, printable
 from photoramd.system import log
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _PARTS = ("ray", "uvicorn", "cryptography")
 
-_FILE = click.Path(path_type=Path, dir_okay=False)
+_FILE = NamedPath(dir_okay=False)
 
 
 class _Group(click.Group):
@@ -93,7 +93,7 @@ def token(file: Path) -> None:
 
 
 @command.command()
-@click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("directory", type=NamedPath(file_okay=False))
 @click.option(
     "--host",
     "hosts",

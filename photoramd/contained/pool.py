@@ -167,7 +167,7 @@ class Pool:
             except (OSError, ClosedError) as caught:
                 error = caught
         raise ToolError(
-            f"no process for reading photos can be started: {error or 'it ends at once'}",
+            f"no process for reading photos can be started: {str(error) or 'it ends at once'}",
             remedy="see what free memory and the limit of processes (TasksMax, ulimit -u) are",
         ) from error
 

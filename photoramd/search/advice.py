@@ -34,10 +34,14 @@ def advise(connection: sqlite3.Connection, expression: Expression) -> list[str]:
     used = _used(connection)
     sentences = []
     for term in dict.fromkeys(terms(expression)):
-        if not any(term.matches(name) for name in used.values()):
+        if any(term.matches(name) for name in used.values()):
+            continue
+        if term.text.strip("*"):
             close = ", ".join(f'"{name}"' for name in suggest(connection, term.text))
             end = f"; there is {close}" if close else ""
             sentences.append(f'no photo is tagged "{term.text}"{end}')
+        else:
+            sentences.append("no photo is tagged yet")
     spelling = {folded: name for name, folded in used.items()}
     sentences += [
         f'"{spelling[phrase]}" is a tag: write it in quotes'
