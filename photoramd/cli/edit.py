@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -88,7 +87,7 @@ class EditOptions:
 )
 @click.option("--undo", is_flag=True, help="Take back the last edit.")
 @click.option(
-    "--undo-edit", type=click.IntRange(1, sys.maxsize), metavar="ID", help="Take back this edit."
+    "--undo-edit", type=click.IntRange(1, 1_000_000_000), metavar="ID", help="Take back this edit."
 )
 @click.option("--wait", is_flag=True, help="Wait until a running daemon has done what it can now.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -59,7 +58,7 @@ class QueryOptions:
 
 @click.command("query")
 @click.argument("expression", nargs=-1, shell_complete=complete_query)
-@click.option("--limit", type=click.IntRange(1, sys.maxsize), help="At most so many photos.")
+@click.option("--limit", type=click.IntRange(1, 1_000_000_000), help="At most so many photos.")
 @click.option(
     "--sort",
     type=click.Choice(SORTS),
