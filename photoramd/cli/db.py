@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from photoramd.cli.options import FiniteRange, NamedPath
 from photoramd.cli.output import print_json, waiting
 from photoramd.clock import UnixTime, unix_time
 from photoramd.config import loader
@@ -25,7 +26,7 @@ def command() -> None:
 
 
 @command.command("check")
-@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.argument("file", required=False, type=NamedPath())
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 @click.pass_obj
 def check(settings: Settings, file: Path | None, as_json: bool) -> None:
@@ -39,6 +40,8 @@ def check(settings: Settings, file: Path | None, as_json: bool) -> None:
     database = file or _database(settings)
     with waiting("Reading the whole database"):
         problems = backups.check(database)
+    if not problems:
+        backups.require_known(database)
     copies = [printable(path) for path in backups.copies(database)]
     mended = 0
     if file is None and not problems:
@@ -56,17 +59,18 @@ def check(settings: Settings, file: Path | None, as_json: bool) -> None:
         for path in copies:
             click.echo(f"copy: {path}")
     if problems:
-        raise StoreError(
-            f"{len(problems)} problems found",
-            path=database,
-            remedy="restart the daemon: it puts the last copy in place, or starts anew"
-            if file is None
-            else "use another copy",
-        )
+        if file is not None:
+            remedy = "use another copy"
+        elif backups.is_ours(database):
+            remedy = "restart the daemon: it puts the last copy in place, or starts anew"
+        else:
+            remedy = "set [state] path to another file; this one is left as it is"
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        raise StoreError(f"{count} found", path=database, remedy=remedy)
 
 
 @command.command("backup")
-@click.argument("file", required=False, type=click.Path(path_type=Path))
+@click.argument("file", required=False, type=NamedPath())
 @click.pass_obj
 def backup(settings: Settings, file: Path | None) -> None:
     """Copy the database to FILE, or to a file beside it. The daemon may run.
@@ -74,23 +78,26 @@ def backup(settings: Settings, file: Path | None) -> None:
     An older copy is replaced; any other file is left as it is.
     """
     from photoramd.database import backups
+    from photoramd.database.features import features_path
 
     database = _database(settings)
     target = file or database.with_name(f"{database.name}.copy-{datetime.now():%Y%m%d-%H%M%S}")
     if not database.is_file():
-        raise StoreError("there is no database yet", path=database)
+        raise StoreError(
+            "there is no database yet", path=database, remedy="photoramd scan makes one"
+        )
     if not target.parent.is_dir():
         raise StoreError(
             "there is no such directory", path=target.parent, remedy="make it, or name another file"
         )
-    backups.require_replaceable(target, database)
+    backups.require_replaceable(target, database, features_path(database))
     with waiting("Copying the database"):
         backups.copy(database, target)
     click.echo(printable(target))
 
 
 @command.command("restore")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=NamedPath())
 @click.pass_obj
 def restore(settings: Settings, file: Path) -> None:
     """Put a copy in the place of the database. The daemon must not run.
@@ -114,7 +121,7 @@ def restore(settings: Settings, file: Path) -> None:
 @click.option(
     "--missing-for",
     "days",
-    type=click.FloatRange(min=0),
+    type=FiniteRange(min=0),
     required=True,
     metavar="DAYS",
     help="Forget photos that have been missing for so long.",
@@ -132,7 +139,7 @@ def prune(settings: Settings, days: float) -> None:
     with waiting("Forgetting photos"):
         count = forget(database, UnixTime(unix_time() - days * _DAY_SECONDS))
         prune_features(database)
-    click.echo(f"{count} photos forgotten")
+    click.echo("1 photo forgotten" if count == 1 else f"{count} photos forgotten")
 
 
 def _database(settings: Settings) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
@@ -40,6 +41,19 @@ class NamedPath(click.Path):
         if not os.fspath(value):
             self.fail("A path must not be empty.", param, ctx)
         return super().convert(value, param, ctx)
+
+
+class FiniteRange(click.FloatRange):
+    """A range of numbers that lets neither nan nor inf through, as click's does."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return it as a number."""
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a number to count with.", param, ctx)
+        return number
 
 
 def collected(kind: Callable[..., T]) -> Callable[[Callable[[Any, T], None]], Callable[..., None]]:

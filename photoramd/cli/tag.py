@@ -21,7 +21,7 @@ import click
 from msgspec import structs
 
 from photoramd.cli.answers import TaggedFile
-from photoramd.cli.options import NamedPath, collected
+from photoramd.cli.options import FiniteRange, NamedPath, collected
 from photoramd.cli.output import progress_bar, waiting
 from photoramd.cli.photos import collect_photos
 from photoramd.clock import unix_time
@@ -79,7 +79,7 @@ class TagOptions:
 @click.option(
     "-t",
     "--threshold",
-    type=click.FloatRange(0, 1),
+    type=FiniteRange(0, 1),
     help="Keep tags from this confidence. Default: calibrated for each tag.",
 )
 @click.option("-n", "--top-n", type=click.IntRange(min=1), help="At most so many tags a photo.")

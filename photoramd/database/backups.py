@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote
 
+from photoramd.database import versions
 from photoramd.database.connection import APPLICATION_ID
 from photoramd.database.errors import translate_errors
 from photoramd.database.lock import Lock
@@ -22,8 +23,10 @@ from photoramd.system.files import create_private, make_private, open_unfollowed
 log = logging.getLogger(__name__)
 
 
-_PART = ".part"
+_PART = ".photoramd-part"
 _COMPANIONS = ("", "-wal", "-shm")
+_BESIDE = ("-wal", "-shm", "-journal", ".lock")
+"""What SQLite and photoramd keep beside a database, by the ends of the names."""
 
 
 def check(path: Path) -> list[str]:
@@ -33,7 +36,7 @@ def check(path: Path) -> list[str]:
         StoreError: It cannot be opened.
     """
     if not path.is_file():
-        raise StoreError("there is no such file", path=path)
+        raise StoreError("there is no such file", path=path, remedy="photoramd scan makes one")
     try:
         with closing(_open(path)) as connection:
             if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
@@ -51,6 +54,16 @@ def check(path: Path) -> list[str]:
     return [text for text in found if text != "ok"]
 
 
+def require_known(path: Path) -> None:
+    """Require that no newer version has changed a database.
+
+    Raises:
+        StoreError: One has, or it cannot be opened.
+    """
+    with translate_errors(path), closing(_open(path)) as connection:
+        versions.require_known(connection, path)
+
+
 def copy(source: Path, target: Path) -> None:
     """Copy a database that may be in use.
 
@@ -61,6 +74,8 @@ def copy(source: Path, target: Path) -> None:
         StoreError: One of the files cannot be used.
     """
     part = target.with_name(target.name + _PART)
+    if os.path.lexists(part) and not is_ours(part):
+        raise StoreError("is in the way of a copy", path=part, remedy="move it elsewhere")
     try:
         create_private(part)
         make_private(part)  # left behind by an earlier version
@@ -81,15 +96,23 @@ def copy(source: Path, target: Path) -> None:
             part.unlink()
 
 
-def require_replaceable(target: Path, database: Path) -> None:
+def require_replaceable(target: Path, database: Path, features: Path) -> None:
     """Require that a copy may be made at a path: it is free, an empty file or another copy.
 
+    Args:
+        target: The path.
+        database: The database.
+        features: The file of features that belongs to it.
+
     Raises:
-        StoreError: It is the database itself, or not a file of photoramd's.
+        StoreError: It is the database itself, or a file that belongs to it, or not photoramd's.
     """
     if _is_same(target, database):
         raise StoreError("is the database itself", path=target, remedy=_ANOTHER_NAME)
-    if os.path.lexists(target) and not _is_copy(target):
+    owned = {features, *(Path(f"{each}{end}") for each in (database, features) for end in _BESIDE)}
+    if os.path.realpath(target) in map(os.path.realpath, owned):
+        raise StoreError("belongs to the database", path=target, remedy=_ANOTHER_NAME)
+    if os.path.lexists(target) and not is_ours(target):
         raise StoreError(
             "is there, and is no copy of a photoramd database", path=target, remedy=_ANOTHER_NAME
         )
@@ -105,7 +128,7 @@ def _is_same(one: Path, other: Path) -> bool:
         return False
 
 
-def _is_copy(path: Path) -> bool:
+def is_ours(path: Path) -> bool:
     """Return whether a file is a photoramd database, perhaps a damaged one, or empty.
 
     Source of the format: https://sqlite.org/fileformat.html#the_database_header.
@@ -176,7 +199,7 @@ def restore(source: Path, database: Path) -> Path | None:
 
     Raises:
         LockedError: Another process owns the database.
-        StoreError: The copy is not sound, or a file cannot be moved.
+        StoreError: The copy is not sound, or a newer version's, or a file cannot be moved.
     """
     if _is_same(source, database):
         raise StoreError("is the database itself", path=source, remedy="name a copy of it")
@@ -185,6 +208,7 @@ def restore(source: Path, database: Path) -> Path | None:
         raise StoreError(
             f"cannot be restored: {problems[0]}", path=source, remedy="choose another copy"
         )
+    require_known(source)
     lock = Lock(database)
     lock.acquire()
     try:

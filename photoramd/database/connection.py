@@ -186,7 +186,7 @@ def connect_beside_owner(path: Path) -> Iterator[sqlite3.Connection]:
     """Open the database for a short write, beside the owner if that is running.
 
     Raises:
-        StoreError: The database may not be written, or cannot be used.
+        StoreError: The database may not be written, cannot be used, or is a newer version's.
     """
     if not os.access(path, os.W_OK) or not os.access(path.parent, os.W_OK):
         raise StoreError(
@@ -198,6 +198,7 @@ def connect_beside_owner(path: Path) -> Iterator[sqlite3.Connection]:
         translate_errors(path),
         closing(sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)) as connection,
     ):
+        versions.require_known(connection, path)
         yield connection
 
 
@@ -273,16 +274,9 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
 
     from photoramd.database.migrations import schema
 
+    versions.require_known(connection, path)
     # All connections are alike, whether or not they began with a migration.
-    database = Database(connection, recursive_triggers=False)
-    newer = [each.name for each in schema.applied(database) if each.name not in versions.NAMES]
-    if newer:
-        raise StoreError(
-            f"the database was made by a newer photoramd (it has {newer[-1]})",
-            path=path,
-            remedy="install that version again, or use another [state] path",
-        )
-    schema.apply(database)
+    schema.apply(Database(connection, recursive_triggers=False))
 
 
 def _make_sets(

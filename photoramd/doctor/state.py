@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+from photoramd.database import versions
 from photoramd.database.health import RootState
 from photoramd.doctor.finding import ERROR, Finding, Grade, failure
 from photoramd.errors import PhotoramdError, printable
@@ -52,6 +53,7 @@ def examine_database(path: Path, daemon: int | None) -> Iterator[Finding]:
         return
     try:
         with closing(queries.open_readonly(path)) as connection:
+            versions.require_known(connection, path)
             known = sum(queries.counts(connection).values())
     except PhotoramdError as error:
         yield failure("database", error)

@@ -199,3 +199,39 @@ def test_nothing_is_tagged_yet(photoramd: Photoramd, album: Path) -> None:
     done = photoramd.run("query", "*")
     assert done.returncode == 1
     assert "no photo is tagged yet" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["photoramd.db-wal", "photoramd.db.lock", "photoramd-similar.db", "photoramd.db-journal"],
+)
+def test_a_copy_replaces_no_file_of_the_database(scanned: Photoramd, name: str) -> None:
+    done = scanned.run("db", "backup", scanned.database.with_name(name))
+    assert done.returncode == 4
+    assert "belongs to the database" in done.stderr
+
+
+def test_a_copy_leaves_what_has_another_programs_name(scanned: Photoramd, tmp_path: Path) -> None:
+    for name in ("copy.db.part", "copy.db.photoramd-part"):
+        (tmp_path / name).write_text("mine")
+    assert scanned.run("db", "backup", tmp_path / "copy.db").returncode == 4
+    (tmp_path / "copy.db.photoramd-part").rename(tmp_path / "other")
+    assert scanned.run("db", "backup", tmp_path / "copy.db").returncode == 0
+    assert (tmp_path / "copy.db.part").read_text() == "mine"
+    assert (tmp_path / "other").read_text() == "mine"
+
+
+def test_a_file_that_is_no_database_is_not_said_to_be_replaced(photoramd: Photoramd) -> None:
+    assert "photoramd scan makes one" in photoramd.run("db", "check").stderr
+    photoramd.database.parent.mkdir(exist_ok=True)
+    photoramd.database.write_text("a diary")
+    done = photoramd.run("db", "check")
+    assert done.returncode == 4
+    assert "this one is left as it is" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [["db", "prune", "--missing-for", "nan"], ["tag", "-t", "nan", "x"]]
+)
+def test_what_is_no_number_is_refused(scanned: Photoramd, arguments: list[str]) -> None:
+    assert scanned.run(*arguments).returncode == 2

@@ -216,7 +216,7 @@ def test_a_restore_that_fails_leaves_the_database_where_it_is(path: Path) -> Non
     with pytest.raises(StoreError, match="the database itself"):
         backups.restore(path, path)
     # No room for the copy: the name of the part is taken.
-    path.with_name(f"{path.name}.part").mkdir()
+    path.with_name(f"{path.name}.photoramd-part").mkdir()
     with pytest.raises(StoreError):
         backups.restore(copy, path)
     with pytest.raises(StoreError):

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from photoramd.database import migrations, versions
-from photoramd.database.connection import Database
+from photoramd.database import backups, migrations, versions
+from photoramd.database.connection import Database, connect_beside_owner
 from photoramd.database.lock import holder
+from photoramd.doctor.finding import Grade
+from photoramd.doctor.state import examine_database
 from photoramd.errors import LockedError, StoreError
 
 
@@ -156,6 +158,13 @@ def test_a_database_of_a_newer_version_is_refused(path: Path) -> None:
         )
     with pytest.raises(StoreError, match="newer"):
         Database(path)
+    with pytest.raises(StoreError, match="newer"), connect_beside_owner(path):
+        pass
+    with pytest.raises(StoreError, match="newer"):
+        backups.restore(path, path.with_name("present.db"))
+    with closing(sqlite3.connect(path)) as db, pytest.raises(StoreError, match="newer"):
+        versions.require_known(db, path)
+    assert [found.grade for found in examine_database(path, None)] == [Grade.ERROR]
 
 
 def test_a_place_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
