@@ -25,14 +25,15 @@ choose_user() {
   case $PUID$PGID in
     *[!0-9]*) die "PUID and PGID must be numbers, not $user" "id -u and id -g print yours" ;;
   esac
-  # Where users have other numbers outside, as with docker or podman of a user, root is that user.
-  [ "$PUID" != 0 ] || ! grep -q '^ *0 *0 *4294967295$' /proc/self/uid_map \
-    || die "it must not run as root" "set PUID and PGID to the numbers of whom the photos belong to"
   # Groups that the container was given (--group-add), but not root's.
   groups=$(id -G | tr ' ' '\n' | grep -vx 0 | paste -sd ,) || true
   as_user="setpriv --reuid=$PUID --regid=$PGID --no-new-privs"
   as_user="$as_user ${groups:+--groups=$groups}"
   [ -n "$groups" ] || as_user="$as_user --clear-groups"
+  # Asked, as root has more numbers than 0: 00, and for setpriv 4294967296.
+  # Where users have other numbers outside, as with docker or podman of a user, root is that user.
+  [ "$($as_user id -u)" != 0 ] || ! grep -q '^ *0 *0 *4294967295$' /proc/self/uid_map \
+    || die "it must not run as root" "set PUID and PGID to the numbers of whom the photos belong to"
 }
 
 choose_umask() {
@@ -42,15 +43,20 @@ choose_umask() {
   esac
 }
 
+# What the user sees: root without capabilities sees nothing in a directory that is closed to others.
+exists() { $as_user test -e "$1"; }
+
+# Docker makes directories that are not there yet, and they are root's.
+is_just_made() {
+  [ "$(id -u)" = 0 ] && [ "$(stat -c %u "$1")" = 0 ] && entries=$(ls -A "$1") && [ -z "$entries" ]
+}
+
 photoramd() { $as_user /opt/photoramd/bin/photoramd --config "$config" "$@"; }
 
 check_config_directory() {
   mountpoint -q /config || die "/config must be a volume, or all is lost with the container" \
     "-v /a/directory/of/this/machine:/config"
-  # Docker makes directories that are not there yet, and they are root's.
-  if [ "$(id -u)" = 0 ] && [ -z "$(ls -A /config)" ]; then
-    chown "$user" /config 2>/dev/null || true
-  fi
+  ! is_just_made /config || chown "$user" /config 2>/dev/null || true
   $as_user test -w /config || die \
     "user $user may not write in /config, which belongs to $(owner /config)" \
     "on the host: chown -R $user DIRECTORY; or set PUID and PGID to its owner"
@@ -58,9 +64,9 @@ check_config_directory() {
 
 make_config() {
   $as_user mkdir -p /config/cache
-  [ ! -e "$config" ] || return 0
+  ! exists "$config" || return 0
   # The daemon and the gallery may be started at once: one of them makes it.
-  photoramd config init --photos /photos >/dev/null || [ -e "$config" ]
+  photoramd config init --photos /photos >/dev/null || exists "$config"
   echo "photoramd: $config is there now, and names /photos" >&2
 }
 
@@ -86,12 +92,12 @@ case ${1:-} in
     check_config_directory
     make_config
     case " $* " in
-      *" --token-file $token "*) [ -e "$token" ] || photoramd serve --new-token "$token" ;;
+      *" --token-file $token "*) exists "$token" || photoramd serve --new-token "$token" ;;
     esac
     ;;
 esac
 # As the first process it is to reap what hooks leave behind, which tini does. That must be the
 # user's, as root without capabilities may not send it the signal to stop.
-init=''
-[ $$ != 1 ] || init='tini --'
-exec $as_user $init /opt/photoramd/bin/photoramd --config "$config" "$@"
+set -- /opt/photoramd/bin/photoramd --config "$config" "$@"
+[ $$ != 1 ] || set -- tini -- "$@"
+exec $as_user "$@"

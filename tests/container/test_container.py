@@ -215,6 +215,8 @@ def test_the_umask_is_as_it_is_told(podman: Podman, volumes: Volumes) -> None:
     [
         (["--env=PUID=anna"], "PUID and PGID must be numbers, not anna:1000"),
         (["--env=PUID=0"], "it must not run as root"),
+        (["--env=PUID=00"], "it must not run as root"),
+        (["--env=PUID=4294967296"], "it must not run as root"),
         (["--env=UMASK=8"], "UMASK must be three digits from 0 to 7"),
         (["--env=PUID=77"], "user 77:1000 may not write in /config, which belongs to 1026:100"),
         (["--user=77"], "user 77:0 may not write in /config"),
@@ -229,6 +231,19 @@ def test_what_is_set_wrong_is_refused_with_the_remedy(
         assert container.exit_code() == 78
         assert text in container.log()
     assert owner(volumes.config) == (OWNER, GROUP)
+
+
+def test_a_directory_that_is_closed_to_others_stays_its_owners(
+    podman: Podman, volumes: Volumes
+) -> None:
+    # Root without its capabilities cannot see that it is not empty.
+    os.chown(volumes.config, 77, 77)
+    (volumes.config / "something").touch()
+    volumes.config.chmod(0o700)
+    with as_owner(podman, volumes) as container:
+        assert container.exit_code() == 78
+        assert "user 1026:100 may not write in /config, which belongs to 77:77" in container.log()
+    assert owner(volumes.config) == (77, 77)
 
 
 def test_without_a_volume_for_the_database_it_does_not_start(
@@ -333,9 +348,11 @@ def test_it_is_healthy_while_the_daemon_runs_and_not_otherwise(
         assert status_of(container)["running"] is False
 
 
+@pytest.mark.parametrize("mode", [0o755, 0o700])
 def test_another_image_takes_the_database_over_and_nothing_is_done_twice(
-    podman: Podman, volumes: Volumes, tmp_path: Path
+    podman: Podman, volumes: Volumes, tmp_path: Path, mode: int
 ) -> None:
+    volumes.config.chmod(mode)  # 0700: root without capabilities cannot look into it
     photo = volumes.put("cat", "cat.png")
     with as_owner(podman, volumes) as container:
         wait_for_tags(photo)
