@@ -131,6 +131,23 @@ def test_the_image_is_smaller_than_500_mb(podman: Podman) -> None:
     assert size < LIMIT_BYTES
 
 
+def test_a_build_is_given_only_what_is_copied(podman: Podman, tmp_path: Path) -> None:
+    container_file = tmp_path / "Containerfile"
+    container_file.write_text(f"FROM {IMAGE}\nCOPY . /context\n")
+    options = ("--format=docker", "--tag=localhost/photoramd-context", f"--file={container_file}")
+    podman("build", *options, os.fspath(REPOSITORY))
+    find = ("--entrypoint=find", "localhost/photoramd-context", "/context", "-maxdepth", "1")
+    names = {Path(line).name for line in podman("run", "--rm", *find).split()} - {"context"}
+    assert names == {
+        "LICENSE",
+        "README.md",
+        "constraints.txt",
+        "contrib",
+        "photoramd",
+        "pyproject.toml",
+    }
+
+
 def test_all_that_is_needed_is_there_and_photos_are_read_by_sealed_processes(
     podman: Podman, volumes: Volumes, daemon: Container
 ) -> None:
