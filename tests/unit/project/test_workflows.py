@@ -102,3 +102,10 @@ def test_continuous_integration_runs_the_lints_and_the_tests() -> None:
     assert (ROOT / ".ci/run").read_text().splitlines()[-2:] == ["make lint", "make test"]
     for tool in ("ruff format --check", "ruff check", "mypy", "bandit"):
         assert f"$(BIN)/{tool}" in MAKEFILE.partition("\nlint:")[2].partition("\n\n")[0]
+
+
+def test_documentation_is_checked_alike_by_continuous_integration_and_before_a_release() -> None:
+    steps = content(ROOT / ".github/workflows/ci.yml")["jobs"]["lint"]["steps"]
+    [check] = [step["run"] for step in steps if "make docs" in step.get("run", "")]
+    text = (ROOT / "docs/releasing.md").read_text(encoding="utf-8")
+    assert check in [line.strip() for line in text.splitlines()]
