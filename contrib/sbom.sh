@@ -28,5 +28,6 @@ if grep -q 'file://' "dist/photoramd-$version.cdx.json"; then
   echo "dist/photoramd-$version.cdx.json names files of this machine" >&2
   exit 1
 fi
+sed -i '/\.cdx\.json$/d' dist/SHA256SUMS
 (cd dist && sha256sum "photoramd-$version.cdx.json" >> SHA256SUMS)
 echo "dist/photoramd-$version.cdx.json"
