@@ -20,7 +20,7 @@ done
 compile() {
   target="$1"
   shift
-  # shellcheck disable=SC2086  several words on purpose
+  # shellcheck disable=SC2086  # several words on purpose
   "$uv" pip compile --quiet --universal --python-version 3.11 --no-header --no-emit-index-url \
     --no-emit-find-links --annotation-style line $upgrade --output-file "$target" "$@" >/dev/null
 }

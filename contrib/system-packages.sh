@@ -4,7 +4,7 @@
 PATH="$PATH:/usr/sbin"
 # package:command
 wanted=""
-[ "$1" = test ] && wanted="libimage-exiftool-perl:exiftool exiv2:exiv2 strace:strace darktable:darktable-cli zsh:zsh fish:fish groff-base:groff mandoc:mandoc systemd:systemd-analyze nginx-light:nginx caddy:caddy chromium:chromium"
+[ "$1" = test ] && wanted="libimage-exiftool-perl:exiftool exiv2:exiv2 strace:strace darktable:darktable-cli zsh:zsh fish:fish shellcheck:shellcheck groff-base:groff mandoc:mandoc systemd:systemd-analyze nginx-light:nginx caddy:caddy chromium:chromium"
 [ "$1" = bench ] && wanted="valgrind:valgrind"
 [ "$1" = test-systemd ] && wanted="debootstrap:debootstrap systemd-container:systemd-nspawn"
 [ "$1" = test-container ] && wanted="debootstrap:debootstrap podman:podman crun:crun netavark:/usr/lib/podman/netavark iptables:iptables"
@@ -24,6 +24,7 @@ fi
 [ -z "$missing" ] && exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
   echo "Installing$missing"
+  # shellcheck disable=SC2086  # several words on purpose
   apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null && exit 0
 fi
 echo "Missing system packages; please run: sudo apt-get install$missing" >&2
