@@ -20,7 +20,7 @@ from tests.support.debian import REPOSITORY, base, cache, progress, run, wheels
 
 IMAGE = "localhost/photoramd"
 _BASE = "localhost/photoramd-test-base"
-_CONTAINERFILE = REPOSITORY / "contrib/container/Containerfile"
+_CONTAINERFILES = REPOSITORY / "contrib/container"
 
 _STORAGE = """\
 [storage]
@@ -98,8 +98,19 @@ class Podman:
         assert done.returncode == 0, f"{words}: {done.stdout[-3000:]}{done.stderr[-3000:]}"
         return done.stdout.strip()
 
-    def build(self) -> str:
-        """Build the image of the working copy, with a base of this host's Debian."""
+    def build(self, name: str = "Containerfile", tag: str = IMAGE, **arguments: str) -> None:
+        """Build an image of the working copy, with a base of this host's Debian."""
+        given = {"BASE": self._base(), "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/wheels"} | arguments
+        progress(f"podman build, {name} (about a minute)")
+        self(
+            *("build", "--format=docker", f"--tag={tag}", f"--file={_CONTAINERFILES / name}"),
+            *("--network=host", f"--volume={wheels()}:/wheels:ro"),
+            *(f"--build-arg={key}={value}" for key, value in given.items()),
+            os.fspath(REPOSITORY),
+        )
+
+    def _base(self) -> str:
+        """The image of this host's Debian, made if it is not there."""
         root = base()
         source = f"{_BASE}:{root.name}"
         if self.try_("image", "exists", source).returncode:
@@ -108,15 +119,7 @@ class Podman:
             run("tar", "-C", root, "-cf", archive, *left_out, ".")
             self("import", os.fspath(archive), source)
             archive.unlink()
-        progress("podman build (about a minute)")
-        arguments = [f"BASE={source}", "PIP_NO_INDEX=1", "PIP_FIND_LINKS=/wheels"]
-        self(
-            *("build", "--format=docker", "--tag", IMAGE, "--file", os.fspath(_CONTAINERFILE)),
-            *("--network=host", f"--volume={wheels()}:/wheels:ro"),
-            *(f"--build-arg={each}" for each in arguments),
-            os.fspath(REPOSITORY),
-        )
-        return IMAGE
+        return source
 
     @contextmanager
     def running(self, *options: str, image: str = IMAGE, command: str = "") -> Iterator[Container]:

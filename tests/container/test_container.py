@@ -10,6 +10,7 @@ import ctypes
 import json
 import os
 import shutil
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -20,10 +21,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.container.podman import IMAGE, Container, Podman
 from tests.support.clock import bound
 from tests.support.debian import REPOSITORY, progress, wait_for
+from tests.support.documents import blocks
 from tests.support.programs import free_port
 from tests.support.xmp import subjects
 
@@ -483,3 +486,74 @@ def test_the_compose_file_brings_daemon_and_gallery(
     finally:
         podman.compose("down", "--timeout", "30", cwd=directory, **environment)
     assert not podman("ps", "--all", "--quiet")
+
+
+def without_gpu(compose: Path) -> None:
+    content = yaml.safe_load(compose.read_text())
+    assert content["services"]["worker"].pop("deploy")
+    compose.write_text(yaml.safe_dump(content))
+
+
+def as_here(commands: str) -> str:
+    """The commands of docs/container.md for a worker, with what is on this machine."""
+    for theirs, ours in (
+        ("docker compose", "podman-compose"),
+        ("sudo ", ""),
+        ("up -d worker", "up -d --no-build worker"),
+        ("desktop.lan", "localhost"),
+        ("worker model fetch ram++\n", ""),
+        ("podman-compose --profile worker build worker\n", ""),
+        (r'name = "ram++"\ndevice = "cuda"\nprecision = "bfloat16"', 'name = "embedded"'),
+    ):
+        assert theirs in commands
+        commands = commands.replace(theirs, ours)
+    return commands
+
+
+def test_a_worker_of_the_compose_file_is_set_up_as_the_document_says(
+    podman: Podman, directory: Path, tmp_path: Path
+) -> None:
+    podman.build("worker.Containerfile", "localhost/photoramd-worker", EXTRAS="worker")
+    without_gpu(directory / "compose.yaml")
+    text = (REPOSITORY / "docs/container.md").read_text(encoding="utf-8")
+    [commands] = [block for _, block in blocks(text) if "worker token" in block]
+    port = free_port()
+    secrets = directory / "worker/secrets"
+    configuration = tmp_path / "nas.toml"
+    configuration.write_text(
+        f"""
+        [[watch]]
+        path = "{tmp_path}"
+        [state]
+        path = "{tmp_path}/nas.db"
+        [model]
+        name = "embedded"
+        [cluster]
+        workers = ["https://localhost:{port}"]
+        token_file = "{tmp_path}/worker-token"
+        ca_file = "{tmp_path}/ca.pem"
+        """
+    )
+
+    def answers() -> bool:
+        words = ("-m", "photoramd", "--config", os.fspath(configuration), "worker", "check")
+        return podman.try_(*words, program=sys.executable).returncode == 0
+
+    try:
+        done = podman.try_(
+            *("-euc", as_here(commands)),
+            program="bash",
+            cwd=directory,
+            PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            WORKER_PORT=str(port),
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        for name in ("worker-token", "ca.pem"):  # copies, as the daemon's user must own the token
+            shutil.copyfile(secrets / name, tmp_path / name)
+            (tmp_path / name).chmod(0o600)
+        wait_for(answers, "the worker", 120)
+        assert {path.stat().st_uid for path in secrets.iterdir()} == {1000}
+    finally:
+        for name in podman("ps", "--all", "--format={{.Names}}").split():
+            podman("rm", "--force", "--time=20", name)
+        podman.try_("network", "rm", f"{directory.name}_default")

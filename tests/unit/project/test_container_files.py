@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[3]
 CONTAINER = ROOT / "contrib/container"
@@ -36,3 +37,15 @@ def test_git_leaves_alone_what_compose_yaml_keeps_in_a_clone(path: str, tmp_path
     name = f"contrib/container/{path}"
     done = subprocess.run(["git", "-C", tmp_path, "check-ignore", "--quiet", name], check=False)
     assert done.returncode == 0
+
+
+def test_compose_yaml_mounts_what_the_workers_image_reads() -> None:
+    services = yaml.safe_load((CONTAINER / "compose.yaml").read_text())["services"]
+    mounted = {
+        re.sub(r":ro$", "", each).rpartition(":")[2] for each in services["worker"]["volumes"]
+    }
+    program = (CONTAINER / "worker.Containerfile").read_text().partition("\nENTRYPOINT")[2]
+    read = {Path(name) for name in re.findall(r'"(/[^"]+)"', program)}
+    assert len(read) == 4
+    assert all(mounted & {str(path), str(path.parent)} for path in read)
+    assert "/var/lib/photoramd" in mounted  # the weights
