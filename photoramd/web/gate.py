@@ -5,6 +5,7 @@ Each check looks at the request's line and headers only, so that what is refused
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 from collections.abc import Callable, Sequence
@@ -74,8 +75,9 @@ class Gate:
         if scope["type"] != "http":  # the server does not even offer WebSockets
             return
         headers = Headers(scope=scope)
+        malformed = _malformed(scope, headers)
         refusal = (
-            _malformed(scope, headers)
+            malformed
             or self._of_another_host(scope, headers)
             or self._moved(scope)
             or _from_elsewhere(scope, headers)
@@ -83,6 +85,8 @@ class Gate:
             or self._not_editable(scope)
         )
         if refusal is not None:
+            if malformed is None and self._may_look(headers):
+                await _discard(receive)
             await refusal(scope, receive, send)
         else:
             with suppress(ClientDisconnect):
@@ -125,7 +129,7 @@ class Gate:
         kind, _, token = headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer":
             return try_token(access, token.strip(), client_of(scope), self._now())
-        if any(access.sessions.has(each, self._now()) for each in session_numbers(headers)):
+        if self._may_look(headers):
             return None
         if route.startswith("/api/") or route == "/metrics" or scope["method"] not in _SAFE:
             return _unauthorised()
@@ -133,6 +137,13 @@ class Gate:
         wanted = quote(route.removeprefix("/") + ("?" if query else "") + query, safe="")
         base = self._site.config.gallery.base_path
         return RedirectResponse(f"{base}/login" + (f"?next={wanted}" if wanted else ""), 303)
+
+    def _may_look(self, headers: Headers) -> bool:
+        """Return whether somebody has logged in, or need not: strangers' bodies are never read."""
+        access = self._site.access
+        return access is None or any(
+            access.sessions.has(each, self._now()) for each in session_numbers(headers)
+        )
 
     def _not_editable(self, scope: Scope) -> Response | None:
         is_change = scope["method"] not in _SAFE and _route(scope) not in _SESSION_ROUTES
@@ -227,6 +238,20 @@ def _limited(receive: Receive) -> Receive:
     return read
 
 
+async def _discard(receive: Receive) -> None:
+    """Read the body of a request that is refused, if it is small and comes soon.
+
+    A connection that ends before all was read is reset, and a proxy then tells its client of a bad
+    gateway (502) in place of the refusal.
+    """
+    read = _limited(receive)
+    with suppress(HTTPException, TimeoutError):
+        async with asyncio.timeout(_DISCARD_SECONDS):
+            while (await read()).get("more_body"):
+                pass
+
+
+_DISCARD_SECONDS = 2.0
 _TOO_LARGE = f"the request is larger than {MOST_BODY_BYTES >> 10} KiB"
 _CLOSE = {"Connection": "close"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ from photoramd.web.headers import HEADERS
 from photoramd.web.login import ROUTES
 from photoramd.web.readers import Readers
 from photoramd.web.site import Site
+from tests.support import loops
 
 SECRET = "Zx3vT0qk9LwYb5nJ2cRf7Q"  # noqa: S105
 BEARER = {"Authorization": f"Bearer {SECRET}"}
@@ -371,3 +373,47 @@ def test_websockets_are_not_spoken(make: Make, caplog: pytest.LogCaptureFixture)
     caplog.set_level(logging.DEBUG)
     answer = make().get("/", headers={"Connection": "Upgrade", "Upgrade": "websocket"})
     assert answer.status_code == 200
+
+
+FOREIGN = {
+    "type": "http", "method": "POST", "scheme": "http", "path": "/x", "raw_path": b"/x",
+    "query_string": b"", "root_path": "", "client": ("127.0.0.1", 1), "http_version": "1.1",
+    "server": ("127.0.0.1", 8700),
+    "headers": [(b"host", b"127.0.0.1:8700"), (b"origin", b"https://evil.example")],
+}  # fmt: skip
+"""A request that another site makes."""
+
+
+@pytest.mark.parametrize("pieces", [1, 3, 100])
+def test_what_is_refused_is_read_first(make: Make, pieces: int) -> None:
+    # Who ends a connection with something unread resets it, and a proxy's client sees 502.
+    events: list[str] = []
+    body = [{"type": "http.request", "body": b"x" * 1000, "more_body": True}] * (pieces - 1)
+    messages = iter([*body, {"type": "http.request", "body": b"x", "more_body": False}])
+
+    async def receive() -> Any:
+        events.append("read")
+        return next(messages)
+
+    async def send(message: Any) -> None:
+        events.append(str(message.get("status", "")))
+
+    loops.run(lambda: make().app(dict(FOREIGN), receive, send))
+    most = MOST_BODY_BYTES // 1000 + 1
+    assert events == [*["read"] * min(pieces, most), "403", ""]
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("photoramd.web.gate._DISCARD_SECONDS", 0.05)
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        await asyncio.Event().wait()
+
+    async def send(message: Any) -> None:
+        sent.append(message.get("status"))
+
+    loops.run(lambda: make().app(dict(FOREIGN), receive, send))
+    assert sent[0] == 403
