@@ -75,9 +75,9 @@ MODEL ?= embedded
 demo: setup
 	@$(BIN)/python contrib/demo.py --model '$(MODEL)'
 
-# Four on two cores: half of the time tests wait for daemons and files. The order is tests/conftest.py's.
+# Three on two cores: half of the time tests wait for daemons and files. The order is tests/conftest.py's.
 test: setup-test
-	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder \
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder \
 	  tests tests/cluster/test_short.py
 
 test-fast: setup-test
