@@ -15,7 +15,10 @@ export class Complete {
     this.found = [];
     this.at = -1;
     const later = debounce(60, () => this.ask());
-    input.addEventListener("input", later);
+    input.addEventListener("input", () => {
+      this.expire();
+      later();
+    });
     input.addEventListener("focus", later);
     input.addEventListener("click", later);
     input.addEventListener("blur", () => setTimeout(() => this.close(), 120));
@@ -55,12 +58,16 @@ export class Complete {
   }
 
   close() {
-    this.controller?.abort();
+    this.expire();
     show(this.list, false);
+  }
+
+  /** What was found is of another text, and would replace the wrong part of this one. */
+  expire() {
+    this.controller?.abort();
+    this.mark(-1);
     this.found = [];
-    this.at = -1;
     this.input.setAttribute("aria-expanded", "false");
-    this.input.removeAttribute("aria-activedescendant");
   }
 
   mark(at) {
@@ -79,7 +86,7 @@ export class Complete {
 
   press(event) {
     const last = this.found.length - 1;
-    const isOpen = !this.list.hidden;
+    const isOpen = this.found.length > 0;
     if (event.key === "ArrowDown" && isOpen) this.mark(this.at >= last ? -1 : this.at + 1);
     else if (event.key === "ArrowUp" && isOpen) this.mark(this.at < 0 ? last : this.at - 1);
     else if (event.key === "Enter" && isOpen && this.at >= 0) this.choose(this.at);
@@ -92,6 +99,7 @@ export class Complete {
 
   choose(at) {
     const completion = this.found[at];
+    if (!completion) return;
     this.close();
     this.options.choose(completion);
   }
