@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from photoramd.cli.options import collected
+from photoramd.cli.options import NamedPath, collected
 from photoramd.cli.output import echo_comparison, print_json, waiting
 from photoramd.cli.photos import collect_photos, decoded, scored
 from photoramd.cli.values import complete_model
@@ -44,7 +44,7 @@ class CalibrateOptions:
 
 @click.command()
 @click.argument("name", metavar="ram++", shell_complete=complete_model)
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@click.argument("paths", nargs=-1, required=True, type=NamedPath(exists=True))
 @click.option(
     "--limit",
     type=click.IntRange(min=_HELD_OUT, max=10_000),
