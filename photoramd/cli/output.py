@@ -90,6 +90,7 @@ def console(*, stderr: bool = False) -> Console:
 
     class OurConsole(Console):
         def on_broken_pipe(self) -> None:
+            # rich would exit with 1, which says that there are no images.
             raise
 
     stream = sys.stderr if stderr else sys.stdout
