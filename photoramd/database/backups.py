@@ -36,7 +36,11 @@ def check(path: Path) -> list[str]:
         StoreError: It cannot be opened.
     """
     if not path.is_file():
-        raise StoreError("there is no such file", path=path, remedy="photoramd scan makes one")
+        raise StoreError(
+            "there is no such file",
+            path=path,
+            remedy="is its name right? If there is no database yet, photoramd scan makes one",
+        )
     try:
         with closing(_open(path)) as connection:
             if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
