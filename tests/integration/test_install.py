@@ -278,20 +278,21 @@ def test_a_later_run_keeps_the_prefix_or_moves_what_is_there(tmp_path: Path) -> 
         assert (tmp_path / "link").resolve() == place / "bin" / "photoramd"
 
 
+def printed_of_pip(place: Path, *arguments: object) -> str:
+    """Run the installer with a Python that prints what it is told to install; what is printed."""
+    python = 'echo "$*"'
+    fakes = FAKES.replace("printf '#!/bin/sh\\n' >", f"printf '#!/bin/sh\\n{python}\\n' >")
+    assert fakes != FAKES
+    done = call(f'{fakes}main "$@"', place, *arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
 def test_the_gallery_comes_if_asked_for_and_stays_with_later_runs(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     units = tmp_path / "units"
     options = ["--photos", tmp_path / "photos", "--prefix", tmp_path / "prefix", "--user", "nobody"]
-    # Prints what it is told to install.
-    python = 'echo "$*"'
-    fakes = FAKES.replace("printf '#!/bin/sh\\n' >", f"printf '#!/bin/sh\\n{python}\\n' >")
-    assert fakes != FAKES
-
-    def run(*arguments: object) -> str:
-        done = call(f'{fakes}main "$@"', tmp_path, *arguments)
-        assert (done.returncode, done.stderr) == (0, "")
-        return done.stdout
-
+    run = partial(printed_of_pip, tmp_path)
     assert ".[raw,systemd]" in run(*options)
     assert not list(units.glob("*gallery*"))
     printed = run("--gallery")
@@ -451,15 +452,7 @@ def copy_worker(units: Path, prefix: Path) -> tuple[Path, Path]:
 def test_a_worker_is_started_again_and_stopped_before_its_program_goes(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     options = ["--photos", tmp_path / "photos", "--prefix", tmp_path / "prefix", "--user", "nobody"]
-    python = 'echo "$*"'
-    fakes = FAKES.replace("printf '#!/bin/sh\\n' >", f"printf '#!/bin/sh\\n{python}\\n' >")
-    assert fakes != FAKES
-
-    def run(*arguments: object) -> str:
-        done = call(f'{fakes}main "$@"', tmp_path, *arguments)
-        assert (done.returncode, done.stderr) == (0, "")
-        return done.stdout
-
+    run = partial(printed_of_pip, tmp_path)
     assert ",worker" not in run(*options)
     socket, service = copy_worker(tmp_path / "units", tmp_path / "prefix")
     printed = run()
